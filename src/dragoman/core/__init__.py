@@ -1,0 +1,1 @@
+"""Pure code: no torch, no network, no files."""

@@ -1,0 +1,96 @@
+"""Language tags (BCP-47) and translation directions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dragoman.errors import DataError
+
+# Scripts that are written without spaces between words: lengths are counted in characters there.
+UNSPACED_SCRIPTS = frozenset({"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
+
+
+@lru_cache(maxsize=4096)
+def tag(text: str) -> str:
+    """The BCP-47 tag in its canonical spelling: `EN_us` -> `en-US`, `fra` -> `fr`, `iw` -> `he`.
+
+    Raises DataError when the tag is not well formed or names no registered language (RFC 5646).
+    """
+    import langcodes
+
+    cleaned = text.strip().replace("_", "-")
+    try:
+        if not cleaned or not langcodes.tag_is_valid(cleaned):
+            raise ValueError("not a registered tag")
+        return str(langcodes.standardize_tag(cleaned))
+    except (ValueError, langcodes.LanguageTagError) as error:
+        raise DataError(
+            f"'{text}' is not a BCP-47 language tag ({error}). Use tags such as en, de, pt-BR or zh-Hant."
+        ) from None
+
+
+def primary(language: str) -> str:
+    """The primary language subtag: `pt-BR` -> `pt`."""
+    return tag(language).split("-", 1)[0]
+
+
+@lru_cache(maxsize=4096)
+def name(language: str) -> str:
+    """The English name: `de` -> `German`, `pt-BR` -> `Brazilian Portuguese`."""
+    import langcodes
+
+    return str(langcodes.Language.get(tag(language)).display_name())
+
+
+@lru_cache(maxsize=4096)
+def script(language: str) -> str:
+    """The ISO 15924 script that the language is usually written in: `ru` -> `Cyrl`, `zh` -> `Hans`."""
+    import langcodes
+
+    found = langcodes.Language.get(tag(language)).maximize().script
+    return str(found) if found else "Latn"
+
+
+def same_language(left: str, right: str) -> bool:
+    """True when two tags name the same language, whatever their region: `pt` and `pt-BR`."""
+    return primary(left) == primary(right)
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A translation direction, for example English to French."""
+
+    source: str
+    target: str
+
+    @classmethod
+    def parse(cls, text: str) -> Direction:
+        """Read `en-fr`, `en_GB-fr_CA`, `en>fr` or `pt-BR:en`.
+
+        A hyphen also stands inside tags, so every split at a hyphen is tried and the one that gives two valid tags wins.
+        """
+        for separator in (">", ":", "→"):
+            if separator in text:
+                left, right = text.split(separator, 1)
+                return cls(tag(left), tag(right))
+        parts = re.split("-", text.strip())
+        found = []
+        for cut in range(1, len(parts)):
+            try:
+                found.append(cls(tag("-".join(parts[:cut])), tag("-".join(parts[cut:]))))
+            except DataError:
+                continue
+        if not found:
+            raise DataError(f"'{text}' is not a language pair. Write it as en-fr, or pt-BR>en where tags have regions.")
+        # `en-fr-CA`: a region never stands first, so the cut that leaves a lone language first is the natural one
+        return min(found, key=lambda d: d.source.count("-"))
+
+    def __str__(self) -> str:
+        joint = ">" if "-" in self.source + self.target else "-"
+        return f"{self.source}{joint}{self.target}"
+
+    @property
+    def reversed(self) -> Direction:
+        return Direction(self.target, self.source)

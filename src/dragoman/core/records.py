@@ -1,0 +1,78 @@
+"""The records that travel between the stages. All frozen, all plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dragoman.core.languages import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One translation pair. Text is Unicode without line breaks; languages are canonical BCP-47 tags."""
+
+    source: str
+    target: str
+    source_language: str
+    target_language: str
+    origin: str = ""  # the file or table it came from, as the recipe names it
+    line: int = 0  # 1-based line, row or unit number in `origin`; 0 = unknown
+    domain: str = ""
+    document: str = ""  # segments of one document stay together in a split by document
+    weight: float = 1.0  # how often it is seen per epoch; below 1 a probability (see `prepare.balance`)
+
+    @property
+    def direction(self) -> Direction:
+        return Direction(self.source_language, self.target_language)
+
+    @property
+    def reversed(self) -> Example:
+        return replace(
+            self,
+            source=self.target,
+            target=self.source,
+            source_language=self.target_language,
+            target_language=self.source_language,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One monolingual segment or document."""
+
+    text: str
+    language: str
+    origin: str = ""
+    line: int = 0
+    domain: str = ""
+    document: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check says of one pair: `name` is the check's name (a closed set), `detail` the evidence."""
+
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that does not go on, and why. Readers yield it for a row that they cannot read."""
+
+    reason: str  # a short name from a closed set, counted in the report
+    detail: str  # what exactly, for a person
+    origin: str = ""
+    line: int = 0
+    source: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One translation that a model made."""
+
+    text: str
+    score: float  # mean log-probability per generated token, end token included; natural logarithm
+    tokens: int  # generated tokens, end token included
+    finished: bool  # False when the length limit stopped it

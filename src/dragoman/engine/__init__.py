@@ -1,0 +1,1 @@
+"""Where torch lives: loading, batching, losses, the one training loop, decoding."""

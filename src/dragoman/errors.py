@@ -1,0 +1,47 @@
+"""The exception tree. Every message says what went wrong, where, and what to do about it.
+
+DragomanError
+├── RecipeError      the recipe (all of its problems at once)
+├── DataError        a file, a row, or a split of the user's texts
+├── ModelError       a model folder, a hub id, a tokenizer, a prompt
+├── ResourceError    memory, disk or time that is not there
+└── CheckpointError  a checkpoint or an artifact that is incomplete or does not fit
+"""
+
+from __future__ import annotations
+
+
+class DragomanError(Exception):
+    """Base of every error that a user can cause and mend. The command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class RecipeError(DragomanError):
+    """One or more problems of a recipe, each with its file and line."""
+
+    exit_code = 2
+
+
+class DataError(DragomanError):
+    """The user's texts cannot be used as they are."""
+
+    exit_code = 3
+
+
+class ModelError(DragomanError):
+    """A model, tokenizer or prompt cannot be used."""
+
+    exit_code = 4
+
+
+class ResourceError(DragomanError):
+    """The run would not fit into this machine."""
+
+    exit_code = 5
+
+
+class CheckpointError(DragomanError):
+    """A checkpoint or artifact is incomplete, damaged, or belongs to something else."""
+
+    exit_code = 6

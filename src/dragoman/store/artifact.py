@@ -1,0 +1,112 @@
+"""The folder of a finished stage: its files, and a manifest that is written last and so marks it as done.
+
+A manifest names the key (a digest of everything that the stage was made from), the facts that other stages and the
+report read, and the versions it was made with. A folder without a manifest, or with another key, is not finished work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dragoman.errors import CheckpointError
+
+MANIFEST = "manifest.json"
+_BLOCK = 1 << 20
+_PACKAGES = ("dragoman", "torch", "transformers", "tokenizers", "peft", "sacrebleu", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished stage. `facts` is what it has to tell, as JSON values."""
+
+    folder: Path
+    stage: str
+    key: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path) -> Artifact:
+        """Read a finished stage. Raises CheckpointError when it is missing, unfinished or damaged."""
+        path = folder / MANIFEST
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            return cls(folder, manifest["stage"], manifest["key"], manifest["facts"])
+        except FileNotFoundError:
+            raise CheckpointError(f"{folder}: holds no finished stage ({MANIFEST} is missing). Run it first.") from None
+        except (ValueError, KeyError, OSError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}). Delete the folder and run the stage again.") from None
+
+    @classmethod
+    def done(cls, folder: Path, key: str) -> Artifact | None:
+        """The finished stage in `folder` if it was made from exactly the same things, else None."""
+        try:
+            found = cls.load(folder)
+        except CheckpointError:
+            return None
+        return found if found.key == key else None
+
+    @classmethod
+    def finish(cls, folder: Path, stage: str, key: str, facts: Mapping[str, Any]) -> Artifact:
+        """Mark `folder` as done. Every other file in it must have been written before."""
+        write_json(folder / MANIFEST, {"stage": stage, "key": key, "facts": facts, "versions": versions()})
+        return cls(folder, stage, key, facts)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def digest(*parts: object) -> str:
+    """A SHA-256 over JSON-like values, in hexadecimal; equal values give equal digests in every process."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes; of a folder, over the relative names and bytes of all its files."""
+    total = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            total.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                total.update(block)
+    return total.hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that at every moment either the old or the whole new content is there, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON atomically, keys in the order given, UTF-8."""
+    write_atomic(path, (json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n").encode())
