@@ -110,3 +110,17 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write JSON atomically, keys in the order given, UTF-8."""
     write_atomic(path, (json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n").encode())
+
+
+def model_folder(folder: Path) -> Path:
+    """The model of a run folder (the trained one, else the untouched one), or `folder` itself if it is a model.
+
+    Raises CheckpointError when there is neither.
+    """
+    for stage in ("train", "model"):
+        if (folder / stage / MANIFEST).is_file():
+            artifact = Artifact.load(folder / stage)
+            return artifact.folder / str(artifact.facts["folder"])
+    if (folder / "config.json").is_file():
+        return folder
+    raise CheckpointError(f"{folder}: is neither a finished run (train/ or model/) nor a model folder (config.json).")

@@ -1,0 +1,364 @@
+"""Prompt -> ids, loss mask, packed tensors. The only place where a mask is made.
+
+A corpus is three flat arrays, so that a million pairs take some hundred megabytes. A batch is cut by a budget of tokens
+from sequences of about the same length and padded on the right: under causal attention real tokens never see the
+padding, so no attention mask is needed. `packed` rows hold several sequences that do not see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dragoman.core.prompts import Format, Rendered, language_token
+from dragoman.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_CHUNK = 20_000
+_POOL = 64  # batches that are sorted by length together: more = less padding, less = more randomness
+
+
+class Encoder:
+    """Turns rendered prompts into ids and masks with one tokenizer and one format.
+
+    Control tokens inside a user's text are encoded as plain text: data is never instruction.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, form: Format) -> None:
+        self.tokenizer = tokenizer
+        self.form = form
+        if tokenizer.eos_token_id is None:
+            raise ModelError("the tokenizer has no end token, so a translation could never end. Choose another base.")
+        self._begin = self._begin_ids()
+        self.end = int(tokenizer.eos_token_id)
+        self._turn = self._turn_end() if form.kind == "chat" else ""
+        if self._turn:
+            self.end = self._ids([self._turn], special=True)[0][-1]
+
+    def encode(self, prompts: Sequence[Rendered]) -> list[tuple[list[int], list[bool]]]:
+        """(ids, trained) of each prompt; `trained[i]` says that token i stands under the loss."""
+        return self._chats(prompts) if self.form.kind == "chat" else self._pieces(prompts)
+
+    def require(self, languages: Sequence[str]) -> None:
+        """Raise ModelError if the compact format lacks the control token of a language."""
+        if self.form.kind != "compact":
+            return
+        vocabulary = self.tokenizer.get_vocab()
+        missing = [code for code in languages if language_token(code) not in vocabulary]
+        if missing:
+            raise ModelError(
+                f"the base model has no language token for {', '.join(missing)}; its prompt is 'compact'. "
+                "Train a new model for these languages, or start from a base that has seen them."
+            )
+
+    def _begin_ids(self) -> list[int]:
+        """What the tokenizer itself puts before a text (usually BOS, sometimes nothing)."""
+        bare, dressed = self._ids(["a"])[0], self.tokenizer("a").input_ids
+        found = next((i for i in range(len(dressed)) if dressed[i : i + len(bare)] == bare), 0)
+        begin: list[int] = dressed[:found]
+        if not begin and self.form.kind == "compact" and self.tokenizer.bos_token_id is not None:
+            begin = [int(self.tokenizer.bos_token_id)]
+        return begin
+
+    def _ids(self, texts: list[str], special: bool = False) -> list[list[int]]:
+        if not texts:
+            return []
+        ids: list[list[int]] = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            split_special_tokens=not special,
+            verbose=False,
+        ).input_ids
+        return ids
+
+    def _pieces(self, prompts: Sequence[Rendered]) -> list[tuple[list[int], list[bool]]]:
+        texts = iter(self._ids([p.text for r in prompts for p in r.pieces if p.kind == "text"]))
+        control: dict[str, int] = {}
+        rows = []
+        for rendered in prompts:
+            ids: list[int] = []
+            trained: list[bool] = []
+            for piece in rendered.pieces:
+                if piece.kind == "text":
+                    new = next(texts)
+                elif piece.kind == "control":
+                    if piece.text not in control:
+                        control[piece.text] = int(self.tokenizer.convert_tokens_to_ids(piece.text))
+                    new = [control[piece.text]]
+                else:
+                    new = self._begin if piece.kind == "begin" else [self.end]
+                ids += new
+                trained += [piece.trained] * len(new)
+            rows.append((ids, trained))
+        return rows
+
+    def _chats(self, prompts: Sequence[Rendered]) -> list[tuple[list[int], list[bool]]]:
+        heads = self._ids([self._template(r) for r in prompts], special=True)
+        answers = iter(self._ids([r.answer for r in prompts if r.answer is not None]))
+        end = self._ids([self._turn], special=True)[0]
+        rows = []
+        for rendered, head in zip(prompts, heads, strict=True):
+            answer = next(answers) + end if rendered.answer is not None else []
+            rows.append((head + answer, [False] * len(head) + [True] * len(answer)))
+        return rows
+
+    def _template(self, rendered: Rendered) -> str:
+        turns = [{"role": turn.role, "content": self._plain(turn.text)} for turn in rendered.turns]
+        text: str = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        return text
+
+    def _plain(self, text: str) -> str:
+        """The user's text without anything that the template's tokenizer would read as a control token."""
+        for token in self.tokenizer.all_special_tokens:
+            if token in text:
+                text = text.replace(token, token[:1] + "\u200b" + token[1:])
+        return text
+
+    def _turn_end(self) -> str:
+        """What the chat template writes after an answer, up to and including the first control token."""
+        mark = "\ue000answer\ue000"
+        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
+        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        tail = text.split(mark, 1)[1]
+        ends = [(tail.find(t), t) for t in self.tokenizer.all_special_tokens if t and t in tail]
+        if not ends:
+            return str(self.tokenizer.eos_token)
+        position, token = min(ends)
+        return tail[:position] + token
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Encoded sequences. ids [n] int32, trained [n] bool, starts [rows + 1] int64; `weight` [rows] times per epoch."""
+
+    ids: npt.NDArray[np.int32]
+    trained: npt.NDArray[np.bool_]
+    starts: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return np.diff(self.starts)
+
+    def row(self, index: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+        span = slice(self.starts[index], self.starts[index + 1])
+        return self.ids[span], self.trained[span]
+
+    @classmethod
+    def build(
+        cls, encoder: Encoder, rendered: Iterator[tuple[Rendered, float]], limit: int
+    ) -> tuple[Corpus, list[int]]:
+        """Encode a stream of (prompt, weight). Rows longer than `limit` tokens are left out, never cut.
+
+        Returns the corpus and the numbers (in the stream) of the rows left out.
+        """
+        ids: list[npt.NDArray[np.int32]] = []
+        trained: list[npt.NDArray[np.bool_]] = []
+        lengths: list[int] = []
+        weights: list[float] = []
+        too_long: list[int] = []
+        number = 0
+        while chunk := [item for _, item in zip(range(_CHUNK), rendered, strict=False)]:
+            kept_ids: list[int] = []
+            kept_trained: list[bool] = []
+            for (row, mask), (_, weight) in zip(encoder.encode([r for r, _ in chunk]), chunk, strict=True):
+                if len(row) > limit:
+                    too_long.append(number)
+                else:
+                    kept_ids += row
+                    kept_trained += mask
+                    lengths.append(len(row))
+                    weights.append(weight)
+                number += 1
+            ids.append(np.asarray(kept_ids, dtype=np.int32))
+            trained.append(np.asarray(kept_trained, dtype=np.bool_))
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+        flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
+        mask = np.concatenate(trained) if trained else np.zeros(0, dtype=np.bool_)
+        return cls(flat, mask, starts, np.asarray(weights, dtype=np.float64)), too_long
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One forward pass.
+
+    ids [rows, length] int64; positions [rows, length] or None (= 0, 1, 2, ...); where [n] the flat indices whose NEXT
+    token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor | None
+    where: torch.Tensor
+    labels: torch.Tensor
+    tokens: int
+
+    @property
+    def target_tokens(self) -> int:
+        return len(self.labels)
+
+    @property
+    def padded_tokens(self) -> int:
+        return self.ids.numel()
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
+        moved = [t.to(device, non_blocking=True) for t in (self.ids, self.where, self.labels)]
+        return Batch(moved[0], positions, moved[1], moved[2], self.tokens)
+
+
+def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
+    """One batch: each bin becomes a row that holds its sequences one after the other, isolated by their positions."""
+    rows = [[corpus.row(i) for i in members] for members in bins]
+    length = max(sum(len(ids) for ids, _ in row) for row in rows)
+    ids = np.full((len(rows), length), pad, dtype=np.int64)
+    positions = np.zeros((len(rows), length), dtype=np.int64)
+    trained = np.zeros((len(rows), length), dtype=np.bool_)
+    tokens = 0
+    for r, row in enumerate(rows):
+        at = 0
+        for sequence, mask in row:
+            span = slice(at, at + len(sequence))
+            ids[r, span] = sequence
+            positions[r, span] = np.arange(len(sequence))
+            trained[r, span] = mask
+            trained[r, at] = False  # nothing stands before the first token that could predict it
+            at += len(sequence)
+        # padding counts on from 0 again, so that it forms a sequence of its own
+        positions[r, at:] = np.arange(length - at)
+        tokens += at
+    where = np.flatnonzero(trained) - 1
+    packed = any(len(members) > 1 for members in bins)
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(positions) if packed else None,
+        torch.from_numpy(where),
+        torch.from_numpy(ids.reshape(-1)[where + 1]),
+        tokens,
+    )
+
+
+def epoch_order(corpus: Corpus, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """The rows of one epoch in random order. A row of weight 2.3 stands there twice, and a third time with chance 0.3."""
+    random = np.random.default_rng([seed, epoch])
+    whole = np.floor(corpus.weight)
+    copies = whole + (random.random(len(corpus)) < corpus.weight - whole)
+    return random.permutation(np.repeat(np.arange(len(corpus)), copies.astype(np.int64)))
+
+
+def plan_epoch(
+    corpus: Corpus, seed: int, epoch: int, budget: int, packing: Literal["sorted", "packed"]
+) -> list[list[list[int]]]:
+    """The batches of one epoch as bins of row numbers: every row of the epoch exactly once, nothing cut.
+
+    `budget` is the number of tokens, padding included, of one forward pass; a single longer row makes a batch alone.
+    """
+    order = epoch_order(corpus, seed, epoch)
+    lengths = corpus.lengths
+    mean = max(1.0, float(lengths[order].mean())) if len(order) else 1.0
+    pool = max(1, int(_POOL * budget / mean))
+    batches: list[list[list[int]]] = []
+    for start in range(0, len(order), pool):
+        part = order[start : start + pool]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += _packed(part, lengths, budget) if packing == "packed" else _sorted(part, lengths, budget)
+    shuffled = np.random.default_rng([seed, epoch, 1]).permutation(len(batches))
+    return [batches[i] for i in shuffled]
+
+
+def _sorted(part: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget: int) -> list[list[list[int]]]:
+    batches: list[list[list[int]]] = []
+    rows: list[list[int]] = []
+    for index in part:  # lengths rise, so the newest row is the longest
+        if rows and (len(rows) + 1) * lengths[index] > budget:
+            batches.append(rows)
+            rows = []
+        rows.append([int(index)])
+    return [*batches, rows] if rows else batches
+
+
+def _packed(part: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget: int) -> list[list[list[int]]]:
+    """Best fit, decreasing: the longest rows first, each into the fullest bin that still has room."""
+    import bisect
+
+    room: list[tuple[int, int]] = []  # (free tokens, bin), sorted
+    bins: list[list[int]] = []
+    for index in part[::-1]:
+        length = int(lengths[index])
+        at = bisect.bisect_left(room, (length, -1))
+        if at == len(room):
+            bins.append([int(index)])
+            bisect.insort(room, (budget - length, len(bins) - 1))
+        else:
+            free, number = room.pop(at)
+            bins[number].append(int(index))
+            bisect.insort(room, (free - length, number))
+    return [[members] for members in bins]
+
+
+class Stream:
+    """An endless stream of batches over a corpus, epoch after epoch, that can stop and go on at any batch.
+
+    The order depends on (seed, epoch) alone, so the state is two numbers and no row is read twice or left out.
+    """
+
+    def __init__(
+        self, corpus: Corpus, *, budget: int, pad: int, seed: int, packing: Literal["sorted", "packed"] = "sorted"
+    ) -> None:
+        self.corpus = corpus
+        self.budget = budget
+        self.pad = pad
+        self.seed = seed
+        self.packing = packing
+        self.epoch = 0
+        self.position = 0
+        self._planned: tuple[int, list[list[list[int]]]] | None = None
+
+    def _plan(self) -> list[list[list[int]]]:
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = (self.epoch, plan_epoch(self.corpus, self.seed, self.epoch, self.budget, self.packing))
+        return self._planned[1]
+
+    def batches_in(self, epoch: int) -> int:
+        """Number of batches of an epoch."""
+        if epoch == self.epoch:
+            return len(self._plan())
+        return len(plan_epoch(self.corpus, self.seed, epoch, self.budget, self.packing))
+
+    def next(self) -> Batch:
+        """The next batch; moves the state on."""
+        if self.position >= len(self._plan()):
+            self.epoch, self.position = self.epoch + 1, 0
+        bins = self._plan()[self.position]
+        self.position += 1
+        return collate(self.corpus, bins, self.pad)
+
+    def longest(self) -> Batch:
+        """The batch that takes the most memory: as many of the longest sequences as the budget allows."""
+        order = np.argsort(self.corpus.lengths, kind="stable")
+        cut = _packed if self.packing == "packed" else _sorted
+        count = max(1, self.budget // max(1, int(self.corpus.lengths.max()))) + 1
+        return collate(self.corpus, cut(order[-count:], self.corpus.lengths, self.budget)[-1], self.pad)
+
+    def state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+
+    @property
+    def progress(self) -> float:
+        """Epochs done, as a number with a fraction."""
+        return self.epoch + self.position / max(1, len(self._plan()))

@@ -1,0 +1,75 @@
+"""What this machine has: device, precision, threads, memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+import torch
+
+Precision = Literal["fp32", "bf16"]
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The machine as far as training cares. Memory in bytes: what could be taken now without swapping."""
+
+    device: str
+    name: str
+    threads: int
+    memory: int
+    bf16: bool  # multiplies bf16 in hardware, so that bf16 is faster than fp32
+
+    @property
+    def precision(self) -> Precision:
+        return "bf16" if self.bf16 else "fp32"
+
+
+def detect(threads: int | None = None) -> Hardware:
+    """Look at this machine; `threads` limits the processor cores used (default: all that this process may use)."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = min(threads or available, available)
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return Hardware("cuda", torch.cuda.get_device_name(), threads, free, torch.cuda.is_bf16_supported())
+    if torch.backends.mps.is_available():
+        return Hardware("mps", "Apple GPU", threads, psutil.virtual_memory().available, False)
+    return Hardware("cpu", _processor(), threads, _memory(), _multiplies_bf16())
+
+
+def use(hardware: Hardware) -> torch.device:
+    """Set the number of threads and return the device."""
+    torch.set_num_threads(hardware.threads)
+    return torch.device(hardware.device)
+
+
+def _multiplies_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _memory() -> int:
+    """Free memory, or what the control group (a container) still allows, whichever is less."""
+    free: int = psutil.virtual_memory().available
+    try:
+        with (
+            open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit,
+            open(  # noqa: PTH123
+                "/sys/fs/cgroup/memory.current", encoding="ascii"
+            ) as current,
+        ):
+            return min(free, int(limit.read()) - int(current.read()))
+    except (OSError, ValueError):
+        return free
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        import platform
+
+        return platform.processor() or platform.machine()

@@ -1,0 +1,222 @@
+"""Model + tokenizer + prompt: one folder in the hub's layout, with `dragoman.json` beside it.
+
+Weights are read from safetensors only, and no code from a hub is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dragoman.core.prompts import Format
+from dragoman.errors import ModelError
+from dragoman.store.artifact import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CARD = "dragoman.json"
+# How a reloaded tokenizer is compared with the one that was saved: cases that AutoTokenizer is known to change.
+PROBES = (
+    "Straße, naïve café — 12,5 % «ça»",
+    "u\u0308ber A\u030a",
+    " two  spaces",
+    "日本語と漢字。 Ελληνικά",
+    "</s> <|en|>",
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model folder says of itself: prompt, provenance, licence. Written by stages, never by hand."""
+
+    prompt: Format
+    directions: tuple[str, ...] = ()
+    base: str = ""  # hub id, folder name, or "new"
+    licence: str | None = None
+    tokenizer: str = "auto"  # "auto", or "file" where AutoTokenizer would change the ids
+    facts: Mapping[str, Any] | None = None
+
+    def write(self, folder: Path) -> None:
+        write_json(
+            folder / CARD,
+            {
+                "prompt": self.prompt.to_json(),
+                "directions": list(self.directions),
+                "base": self.base,
+                "licence": self.licence,
+                "tokenizer": self.tokenizer,
+                "facts": dict(self.facts or {}),
+            },
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Card:
+        try:
+            data = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            return cls(
+                Format.from_json(data["prompt"]),
+                tuple(data["directions"]),
+                data["base"],
+                data["licence"],
+                data["tokenizer"],
+                data["facts"],
+            )
+        except FileNotFoundError:
+            raise ModelError(
+                f"{folder}: has no {CARD}; it is no model that dragoman made. Name it as `model.base`."
+            ) from None
+        except (ValueError, KeyError) as error:
+            raise ModelError(f"{folder / CARD}: damaged ({error}).") from None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for work, its tokenizer and its card."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    card: Card
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+
+def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Loaded:
+    """Load a folder that dragoman made. Raises ModelError with what is missing."""
+    card = Card.read(folder)
+    if base := (card.facts or {}).get("adapter_of"):
+        from peft import PeftModel
+
+        whole = load_model(folder / str(base), dtype=dtype, device=device)
+        model = PeftModel.from_pretrained(whole, str(folder)).merge_and_unload()
+        return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
+    return Loaded(load_model(folder, dtype=dtype, device=device), load_tokenizer(folder, card.tokenizer), card)
+
+
+def load_model(
+    name: Path | str, *, dtype: torch.dtype | str, device: torch.device | str = "cpu", revision: str | None = None
+) -> PreTrainedModel:
+    """A causal language model from a folder or hub id."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # how far the work is, the listener says
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(name), dtype=dtype, use_safetensors=True, trust_remote_code=False, revision=revision or "main"
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{name}: cannot be loaded as a causal language model from safetensors: {_first(error)}"
+        ) from None
+    return model.to(device)
+
+
+def load_tokenizer(name: Path | str, how: str = "auto", revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub id; `how="file"` takes tokenizer.json exactly as it is."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    kind = PreTrainedTokenizerFast if how == "file" else AutoTokenizer
+    try:
+        return kind.from_pretrained(str(name), trust_remote_code=False, revision=revision or "main")
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{name}: its tokenizer cannot be loaded: {_first(error)}") from None
+
+
+def save(folder: Path, loaded: Loaded) -> None:
+    """Write model, tokenizer and card, reload the tokenizer, and check that it still gives the same ids.
+
+    A custom tokenizer beside some architectures is reloaded by AutoTokenizer with another splitter; the card then says
+    that tokenizer.json is to be taken as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded.model.save_pretrained(folder)
+    save_tokenizer(folder, loaded)
+
+
+def save_tokenizer(folder: Path, loaded: Loaded) -> None:
+    """The tokenizer and the card alone (see `save`)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded.tokenizer.save_pretrained(folder)
+    for how in ("auto", "file"):
+        if ids_of(load_tokenizer(folder, how)) == ids_of(loaded.tokenizer):
+            replace(loaded.card, tokenizer=how).write(folder)
+            return
+    raise ModelError(f"{folder}: the saved tokenizer does not give the ids of the one in memory; it cannot be trusted.")
+
+
+def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str, torch.Tensor], base: Path) -> None:
+    """Write what training has reached: a whole model in fp32, or the adapter alone with the way to its base.
+
+    `weights` are the trained parameters in full precision; `model` is the transformers model or its PEFT wrapper.
+    """
+    if hasattr(model, "get_base_model"):
+        model.save_pretrained(folder)
+        facts = {**(loaded.card.facts or {}), "adapter_of": os.path.relpath(base, folder)}
+        save_tokenizer(folder, replace(loaded, card=replace(loaded.card, facts=facts)))
+        return
+    exact = {id(p): weights[n] for n, p in model.named_parameters() if n in weights}
+    by_place = {p.data_ptr(): exact[id(p)] for p in model.parameters() if id(p) in exact}  # tied weights share a place
+    state = {n: by_place.get(t.data_ptr(), t) for n, t in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
+    _say_precision(folder, next(iter(weights.values())).dtype)
+    save_tokenizer(folder, loaded)
+
+
+def merge(adapter: Path, base: Path, folder: Path, loaded: Loaded) -> None:
+    """Merge a LoRA adapter into its base in fp32 and write the whole model."""
+    from peft import PeftModel
+
+    whole = load_model(base, dtype=torch.float32)
+    merged = PeftModel.from_pretrained(whole, str(adapter)).merge_and_unload()
+    save(folder, replace(loaded, model=merged))
+
+
+def _say_precision(folder: Path, dtype: torch.dtype) -> None:
+    """config.json names the precision of the weights beside it, not of the copy that was trained."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    write_json(path, config)
+
+
+def ids_of(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Ids of the probe texts: the fingerprint by which two tokenizers are compared."""
+    ids: list[list[int]] = tokenizer(list(PROBES), add_special_tokens=False, split_special_tokens=False).input_ids
+    return ids
+
+
+def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """The stack of like-shaped blocks: the longest ModuleList of the model."""
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
+    return list(max(lists, key=len)) if lists else []
+
+
+def parameters(model: torch.nn.Module, *, trainable: bool = False) -> int:
+    """Number of parameters, tied ones once."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+
+
+def adapt(model: PreTrainedModel, rank: int, alpha: float | None, dropout: float, targets: str | list[str]) -> Any:
+    """Freeze the model and put LoRA adapters on its linear layers (PEFT)."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules=targets
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(f"train.adapt.targets: {_first(error)}") from None
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

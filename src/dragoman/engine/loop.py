@@ -1,0 +1,175 @@
+"""fit(): the only training loop. It yields a Step; logging, evaluation and saving listen from outside.
+
+Pre-training, supervised and preference tuning differ in three things: the stream of batches, the loss, and which
+parameters move. Those are its arguments.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dragoman.engine import attention
+from dragoman.engine.batch import Batch, Stream
+from dragoman.engine.load import decoder_layers
+from dragoman.engine.losses import Loss
+from dragoman.engine.optimise import Optimiser, Schedule, rate
+from dragoman.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimiser step. Losses are means per target token (nats); `seconds` is what the step took."""
+
+    number: int
+    epoch: float
+    loss: float
+    tokens: int
+    target_tokens: int
+    padded_tokens: int  # tokens with padding: what the machine computed
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+
+
+def fit(
+    model: nn.Module,
+    stream: Stream,
+    loss: Loss,
+    optimiser: Optimiser,
+    *,
+    steps: int,
+    start: int = 0,
+    accumulation: int = 1,
+    schedule: Schedule = "cosine",
+    warmup: float = 0.05,
+) -> Iterator[Step]:
+    """Train from step `start` + 1 to `steps`. Raises ModelError when loss or gradient stop being numbers.
+
+    The loss of a step is the sum over all its micro-batches divided by all their target tokens, so that accumulation
+    changes nothing but memory.
+    """
+    device = next(model.parameters()).device
+    for number in range(start + 1, steps + 1):
+        begun = time.perf_counter()
+        model.train()
+        batches = [stream.next() for _ in range(accumulation)]
+        targets = sum(batch.target_tokens for batch in batches)
+        total = torch.zeros((), device=device)
+        for batch in batches:
+            part = loss(model, batch.to(device))
+            (part / targets).backward()
+            optimiser.absorb()
+            total += part.detach()
+        factor = rate(schedule, number, steps, warmup)
+        norm = optimiser.step(factor)
+        mean = float(total) / targets
+        if not (math.isfinite(mean) and math.isfinite(norm)):
+            raise ModelError(
+                f"step {number}: the loss is {mean} and the gradient norm {norm}. Lower `learning_rate`, or set "
+                "`plan.precision=fp32`. The last checkpoint is whole; remove it only if the loss rose before it."
+            )
+        yield Step(
+            number,
+            stream.progress,
+            mean,
+            sum(batch.tokens for batch in batches),
+            targets,
+            sum(batch.padded_tokens for batch in batches),
+            optimiser.learning_rate * factor,
+            norm,
+            time.perf_counter() - begun,
+        )
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, batches: list[Batch], loss: Loss) -> float:
+    """Mean loss per target token (nats) without training."""
+    device = next(model.parameters()).device
+    model.eval()
+    total = sum(float(loss(model, batch.to(device))) for batch in batches)
+    return total / max(1, sum(batch.target_tokens for batch in batches))
+
+
+# ---------------------------------------------------------------- making a model ready for training
+
+
+def add_dropout(model: nn.Module, share: float) -> None:
+    """Dropout on the embeddings and on what each block adds to the residual stream, whatever the architecture.
+
+    Many model classes have no dropout of their own; a forward hook on the branches of a block gives them one.
+    """
+    if not share:
+        return
+
+    def drop(module: nn.Module, _: Any, output: Any) -> Any:
+        if not module.training:
+            return output
+        if isinstance(output, tuple):
+            return (nn.functional.dropout(output[0], share), *output[1:])
+        return nn.functional.dropout(output, share)
+
+    branches = [
+        child
+        for layer in decoder_layers(model)
+        for child in layer.children()
+        if any(isinstance(part, nn.Linear) for part in child.modules())
+    ]
+    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    for module in [*embeddings, *branches]:
+        module.register_forward_hook(drop)
+
+
+def has_compiler() -> bool:
+    """True when torch.compile can work here: on a processor it needs a C++ compiler."""
+    return torch.cuda.is_available() or any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+
+
+def speed_up(model: Any, sample: Batch, loss: Loss, *, compiled: bool) -> str:
+    """Choose the fastest attention that gives the same loss, and compile the blocks. Returns the attention's name.
+
+    `sample` should be the longest batch of the run: packed or long ones keep the model's own attention.
+    """
+    device = next(model.parameters()).device
+    name: str = model.config._attn_implementation
+    if device.type == "cpu" and sample.positions is None and sample.ids.shape[1] <= attention.LONGEST:
+        before = mean_loss(model, [sample], loss)
+        model.set_attn_implementation(attention.register())
+        after = mean_loss(model, [sample], loss)
+        tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 2e-2
+        if abs(after - before) <= tolerance * max(1.0, abs(before)):
+            name = attention.NAME
+        else:  # sliding windows, soft-capping and the like
+            model.set_attn_implementation(name)
+    if compiled:
+        for layer in decoder_layers(model):
+            layer.compile(dynamic=True)
+    return name
+
+
+@contextmanager
+def as_loaded(model: Any, own_attention: str) -> Iterator[Any]:
+    """The model as transformers made it, for decoding in the middle of training: own attention, nothing compiled,
+    random state untouched."""
+    training = model.training
+    name = model.config._attn_implementation
+    state = torch.get_rng_state()
+    model.eval()
+    if name != own_attention:
+        model.set_attn_implementation(own_attention)
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield model
+    finally:
+        if name != own_attention:
+            model.set_attn_implementation(name)
+        model.train(training)
+        torch.set_rng_state(state)

@@ -1,0 +1,157 @@
+"""Optimiser and learning-rate schedule, with fp32 master weights where the model itself is in bf16."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from dragoman.engine.load import decoder_layers
+
+Kind = Literal["adamw", "muon"]
+Schedule = Literal["cosine", "linear", "constant", "inverse_sqrt"]
+
+
+def rate(schedule: Schedule, step: int, total: int, warmup: float) -> float:
+    """Factor in (0, 1] on the peak learning rate at `step` (1 to total). `warmup` below 1 is a share of all steps."""
+    rise = max(1, round(warmup * total) if warmup < 1 else round(warmup))
+    if step <= rise and warmup > 0:
+        return step / rise
+    if schedule == "constant":
+        return 1.0
+    if schedule == "inverse_sqrt":
+        return math.sqrt(rise / step)
+    left = (total - step + 1) / max(1, total - (rise if warmup > 0 else 0) + 1)
+    return left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+
+
+def default_rate(kind: Kind, size: int, *, fresh: bool, lora: bool) -> float:
+    """Peak learning rate where the recipe says `auto`.
+
+    From scratch the small models of benchmarks/quality.md decided (2 million parameters: 8e-3 with Muon, 4e-3 with
+    AdamW), falling with the square root of the size; tuning uses what the published recipes share: full 2e-5 at
+    billions of parameters, LoRA ten times that, and a tenth of the from-scratch rate for small models.
+    """
+    scratch = (8e-3 if kind == "muon" else 4e-3) * min(1.0, math.sqrt(2e6 / max(size, 1)))
+    if fresh:
+        return max(scratch, 3e-4)
+    full = max(scratch / 10, 2e-5)
+    return max(full * 5, 2e-4) if lora else full
+
+
+class Optimiser:
+    """AdamW, or Muon for the blocks' matrices with AdamW for the rest.
+
+    Muon (Jordan et al. 2024) with the update scaled to AdamW's size (Liu et al. 2025, 2502.16982), so that one learning
+    rate serves both. Weight decay touches matrices only.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        kind: Kind,
+        learning_rate: float,
+        weight_decay: float,
+        clip: float | None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Takes over a model in fp32; with another `dtype` its parameters are cast, and only they: buffers such as the
+        rotary frequencies stay in full precision."""
+        self.names = [n for n, p in model.named_parameters() if p.requires_grad]
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.clip = clip
+        self.learning_rate = learning_rate
+        # an fp32 parameter is its own master
+        copied = dtype != torch.float32
+        self.masters = [nn.Parameter(p.detach().float().clone()) if copied else p for p in self.parameters]
+        if copied:
+            for parameter in model.parameters():
+                parameter.data = parameter.data.to(dtype)
+        hidden = {id(p) for layer in decoder_layers(model) for p in layer.parameters() if p.ndim == 2}
+        pairs = list(zip(self.parameters, self.masters, strict=True))
+        matrices = [m for p, m in pairs if kind == "muon" and id(p) in hidden]
+        decayed = [m for p, m in pairs if m.ndim >= 2 and not (kind == "muon" and id(p) in hidden)]
+        plain = [m for m in self.masters if m.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [g for g in groups if g["params"]], lr=learning_rate, betas=(0.9, 0.98), eps=1e-9, fused=True
+            )
+        ]
+        if matrices:
+            self.optimisers.append(
+                torch.optim.Muon(
+                    matrices,
+                    lr=learning_rate,
+                    weight_decay=weight_decay,
+                    momentum=0.95,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+
+    @torch.no_grad()
+    def absorb(self) -> None:
+        """After each backward pass: add bf16 gradients to the masters' fp32 ones, so that accumulation loses nothing."""
+        for parameter, master in zip(self.parameters, self.masters, strict=True):
+            if parameter is master or parameter.grad is None:
+                continue
+            if master.grad is None:
+                master.grad = parameter.grad.float()
+            else:
+                master.grad += parameter.grad
+            parameter.grad = None
+
+    def step(self, factor: float) -> float:
+        """Clip, update with `factor` times the peak learning rate, clear the gradients. Returns the gradient norm."""
+        limit = self.clip if self.clip is not None else float("inf")
+        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, limit, foreach=True))
+        if not math.isfinite(norm):
+            return norm
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate * factor
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            moved = [(p, m) for p, m in zip(self.parameters, self.masters, strict=True) if p is not m]
+            if moved:
+                torch._foreach_copy_([p for p, _ in moved], [m for _, m in moved])
+        return norm
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The trained parameters by name, in full precision."""
+        return {n: m.detach() for n, m in zip(self.names, self.masters, strict=True)}
+
+    @torch.no_grad()
+    def restore_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        for name, parameter, master in zip(self.names, self.parameters, self.masters, strict=True):
+            master.copy_(weights[name])
+            if parameter is not master:
+                parameter.copy_(master)
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """(tensors, plain values) of both optimisers, for safetensors and JSON."""
+        tensors: dict[str, torch.Tensor] = {}
+        values: dict[str, Any] = {}
+        for number, optimiser in enumerate(self.optimisers):
+            for index, slots in optimiser.state_dict()["state"].items():
+                for slot, value in slots.items():
+                    key = f"{number}.{index}.{slot}"
+                    if isinstance(value, torch.Tensor):
+                        tensors[key] = value
+                    else:
+                        values[key] = value
+        return tensors, values
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
+        for number, optimiser in enumerate(self.optimisers):
+            state: dict[int, dict[str, Any]] = {}
+            for key, value in [*tensors.items(), *values.items()]:
+                owner, index, slot = key.split(".", 2)
+                if int(owner) == number:
+                    state.setdefault(int(index), {})[slot] = value
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,0 +1,213 @@
+"""Stage 2, model initialisation: a hub id or folder, or a new small model -> model + tokenizer + prompt."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.core.languages import UNSPACED_SCRIPTS, script
+from dragoman.core.listen import Listener
+from dragoman.core.prompts import FORMATS, Format, language_token, named
+from dragoman.core.recipe import ModelSection, NewModel, Recipe
+from dragoman.core.records import Example, Text
+from dragoman.errors import CheckpointError, ModelError
+from dragoman.store import records
+from dragoman.store.artifact import Artifact, model_folder
+
+if TYPE_CHECKING:
+    from dragoman.engine.load import Loaded
+
+_TOKENIZER_SEGMENTS = 2_000_000  # more text does not change a small vocabulary, only the time
+_FERTILITY_SEGMENTS = 2_000
+
+
+def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
+    """Make `out/model`. Facts: folder, new, parameters, licence, fertility, prompt, context, vocabulary."""
+    from dragoman.engine import load
+
+    section = recipe.model
+    if section is None:
+        raise ModelError("the recipe has no `model` section. Give `model: {base: ID or folder}` or `model: {new: {}}`.")
+    texts = inputs.get("prepare")
+    if section.new is not None:
+        if texts is None:
+            raise ModelError(
+                "a new model's tokenizer is trained on the prepared text: give the recipe a `prepare` section."
+            )
+        loaded = _new(recipe, section, section.new, texts.folder, listener)
+    else:
+        loaded = _base(recipe, section)
+    load.save(out / "model", loaded)
+    facts = {
+        "folder": "model",
+        "new": section.new is not None,
+        "base": loaded.card.base,
+        "parameters": load.parameters(loaded.model),
+        "licence": loaded.card.licence,
+        "architecture": loaded.model.config.model_type,
+        "vocabulary": len(loaded.tokenizer),
+        "context": getattr(loaded.model.config, "max_position_embeddings", None),
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "prompt": loaded.card.prompt.name,
+        "fertility": _fertility(loaded, texts.folder, recipe.languages) if texts else {},
+    }
+    fertility = ", ".join(f"{code} {value:.2f}" for code, value in facts["fertility"].items())
+    listener.say(
+        f"model: {facts['architecture']}, {facts['parameters'] / 1e6:.2f}M parameters, vocabulary {facts['vocabulary']}, "
+        f"prompt '{facts['prompt']}', licence {facts['licence'] or 'not stated'}"
+        + (f"; tokens per word: {fertility}" if fertility else "")
+    )
+    return Artifact.finish(out, "model", key, facts)
+
+
+# ---------------------------------------------------------------- a model from scratch
+
+
+def _new(recipe: Recipe, section: ModelSection, new: NewModel, texts: Path, listener: Listener) -> Loaded:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from dragoman.engine.load import Card, Loaded
+
+    form = FORMATS["compact"] if section.prompt == "auto" else named(section.prompt)
+    if form.kind == "chat":
+        raise ModelError(
+            f"model.prompt: a new model has no chat template, so it cannot use '{form.name}'. Use compact."
+        )
+    tokenizer = _train_tokenizer(new.vocabulary, recipe.languages, texts, listener)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=new.hidden,
+        intermediate_size=new.feed_forward,
+        num_hidden_layers=new.layers,
+        num_attention_heads=new.heads,
+        num_key_value_heads=new.kv_heads or new.heads,
+        max_position_embeddings=new.context,
+        tie_word_embeddings=new.tie_embeddings,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(recipe.seed)
+    model = LlamaForCausalLM(config)
+    return Loaded(model, tokenizer, Card(form, tuple(map(str, recipe.pairs)), base="new"))
+
+
+def _train_tokenizer(size: int, languages: list[str], texts: Path, listener: Listener) -> Any:
+    """Byte-level BPE (Sennrich et al. 2016) over all languages together, with one control token per language."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    control = [language_token(code) for code in languages]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if size < len(alphabet) + len(control) + 3:
+        raise ModelError(
+            f"model.new.vocabulary: {size} is too small; bytes and control tokens alone need more than 259."
+        )
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=2,
+        special_tokens=["<pad>", "<s>", "</s>", *control],
+        initial_alphabet=sorted(alphabet),
+        show_progress=False,
+    )
+    listener.say(f"model: training a byte-level BPE tokenizer of {size} tokens on {', '.join(languages)}")
+    bpe.train_from_iterator(itertools.islice(_segments(texts), _TOKENIZER_SEGMENTS), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        extra_special_tokens=control,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _segments(texts: Path) -> Iterator[str]:
+    for example in records.read(texts / "train", Example):
+        yield example.source
+        yield example.target
+    for folder in sorted((texts / "text").glob("*")):
+        for text in records.read(folder, Text):
+            yield text.text
+
+
+# ---------------------------------------------------------------- a given model
+
+
+def _base(recipe: Recipe, section: ModelSection) -> Loaded:
+    import torch
+
+    from dragoman.engine import load
+    from dragoman.engine.batch import Encoder
+
+    name = str(section.base)
+    local = Path(recipe.resolve(name))
+    if local.is_dir():
+        try:
+            where: Path | str = model_folder(local)
+        except CheckpointError as error:
+            raise ModelError(f"model.base: {error}") from None
+    else:
+        where = name
+    card = load.Card.read(Path(where)) if (Path(where) / load.CARD).is_file() else None
+    tokenizer = load.load_tokenizer(where, card.tokenizer if card else "auto", section.revision)
+    model = load.load_model(where, dtype="auto", revision=section.revision)
+    if model.dtype not in (torch.float32, torch.bfloat16):
+        model = model.to(torch.bfloat16 if model.dtype == torch.float16 else torch.float32)
+    form = _choose_prompt(section.prompt, card.prompt if card else None, tokenizer, recipe.languages)
+    Encoder(tokenizer, form).require(recipe.languages)
+    licence = card.licence if card else _licence(Path(where))
+    found = load.Card(form, tuple(map(str, recipe.pairs)), base=name, licence=licence)
+    return load.Loaded(model, tokenizer, found)
+
+
+def _choose_prompt(choice: str, own: Format | None, tokenizer: Any, languages: Iterable[str]) -> Format:
+    """`auto`: the model's own saved prompt, else its chat template, else language tokens, else a published plain one."""
+    if choice == "auto":
+        if own is not None:
+            return own
+        if tokenizer.chat_template:
+            return FORMATS["chat"]
+        vocabulary = tokenizer.get_vocab()
+        return FORMATS["compact" if all(language_token(c) in vocabulary for c in languages) else "adaptive"]
+    form = named(choice)
+    if form.kind == "chat" and not tokenizer.chat_template:
+        raise ModelError(
+            f"model.prompt: '{choice}' needs a chat template, which this model's tokenizer lacks. Use alma."
+        )
+    return form
+
+
+def _licence(folder: Path) -> str | None:
+    """The licence that a model card (README.md with a YAML header, hub convention) states."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    text = card.read_text(encoding="utf-8", errors="replace")
+    header = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    found = re.search(r"^license:\s*(\S+)", header[1], re.MULTILINE) if header else None
+    return found[1] if found else None
+
+
+def _fertility(loaded: Loaded, texts: Path, languages: list[str]) -> dict[str, float]:
+    """Tokens per word (per character where words are not spaced) of each language, on prepared training text."""
+    sample: dict[str, list[str]] = {code: [] for code in languages}
+    for example in itertools.islice(records.read(texts / "train", Example), _FERTILITY_SEGMENTS):
+        for code, text in ((example.source_language, example.source), (example.target_language, example.target)):
+            sample.setdefault(code, []).append(text)
+    found = {}
+    for code, segments in sample.items():
+        if not segments:
+            continue
+        tokens = sum(len(ids) for ids in loaded.tokenizer(segments, add_special_tokens=False, verbose=False).input_ids)
+        unspaced = script(code) in UNSPACED_SCRIPTS
+        words = sum(len(s) if unspaced else len(s.split()) for s in segments)
+        found[code] = round(tokens / max(1, words), 3)
+    return found

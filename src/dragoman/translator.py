@@ -1,0 +1,139 @@
+"""Translator: texts -> prompts -> generation -> translations. What `translate`, `evaluate` and training share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dragoman.core.languages import Direction, same_language
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.prompts import render
+from dragoman.core.recipe import Decoding
+from dragoman.core.records import Hypothesis
+from dragoman.errors import ModelError
+from dragoman.store.artifact import model_folder
+
+if TYPE_CHECKING:
+    from dragoman.engine.load import Loaded
+
+
+class Translator:
+    """A loaded model that translates lists of segments, in batches, order kept."""
+
+    def __init__(self, loaded: Loaded, *, budget: int = 16_384) -> None:
+        from dragoman.engine.batch import Encoder
+
+        self.loaded = loaded
+        self.budget = budget
+        self.encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
+        self.context = int(getattr(loaded.model.config, "max_position_embeddings", 2048))
+        self._ends = self._end_tokens()
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, precision: Literal["auto", "fp32", "bf16"] = "auto", threads: int | None = None
+    ) -> Translator:
+        """Load a run folder or a model folder. `auto` is fp32 on a processor, where batching then changes nothing."""
+        from dragoman.engine import load
+        from dragoman.engine.device import DTYPES, detect, use
+
+        hardware = detect(threads)
+        device = use(hardware)
+        if precision == "auto":
+            precision = "bf16" if device.type == "cuda" and hardware.bf16 else "fp32"
+        return cls(load.load(model_folder(Path(folder)), dtype=DTYPES[precision], device=device))
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The directions that the model was made for."""
+        return [Direction.parse(text) for text in self.loaded.card.directions]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Facts for a report."""
+        from dragoman.engine.load import parameters
+
+        return {
+            "parameters": parameters(self.loaded.model),
+            "prompt": self.loaded.card.prompt.name,
+            "base": self.loaded.card.base,
+            "licence": self.loaded.card.licence,
+            "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
+            "directions": list(self.loaded.card.directions),
+        }
+
+    def direction(self, target: str, source: str | None = None) -> Direction:
+        """The trained direction into `target`; `source` is needed where several lead there. Raises ModelError."""
+        fitting = [
+            d
+            for d in self.directions
+            if same_language(d.target, target) and (source is None or same_language(d.source, source))
+        ]
+        if len(fitting) == 1 or (fitting and source is not None):
+            return fitting[0]
+        known = ", ".join(str(d) for d in self.directions)
+        if fitting:
+            raise ModelError(f"several directions lead to {target}; say from which language. Trained: {known}.")
+        raise ModelError(f"the model was not made for {source or 'any language'} to {target}. Trained: {known}.")
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        direction: Direction,
+        decoding: Decoding | None = None,
+        listener: Listener = SILENT,
+    ) -> list[Hypothesis]:
+        """Translate segments. An empty text stays empty; one too long for the model comes back empty and unfinished,
+        with a warning."""
+        from dragoman.engine.generate import generate
+
+        decoding = decoding or Decoding()
+        self.encoder.require([direction.source, direction.target])
+        cleaned = [" ".join(text.split("\n")).strip() for text in texts]
+        found = [Hypothesis("", 0.0, 0, not text) for text in cleaned]
+        prompts = [ids for ids, _ in self.encoder.encode([render(self.encoder.form, direction, t) for t in cleaned])]
+        sources = self.loaded.tokenizer(cleaned, add_special_tokens=False, verbose=False).input_ids if cleaned else []
+        limits = [
+            min(int(decoding.max_ratio * len(source)) + decoding.max_extra, self.context - len(prompt))
+            for source, prompt in zip(sources, prompts, strict=True)
+        ]
+        todo = [i for i, text in enumerate(cleaned) if text and limits[i] > len(sources[i]) // 4]
+        if left := sum(bool(text) for text in cleaned) - len(todo):
+            listener.warn(
+                f"{left} of {len(texts)} segments are too long for the model ({self.context} tokens): left empty"
+            )
+        results = generate(
+            self.loaded.model,
+            [prompts[i] for i in todo],
+            [limits[i] for i in todo],
+            ends=self._ends,
+            pad=self._pad,
+            beam=decoding.beam,
+            length_penalty=decoding.length_penalty,
+            budget=self.budget if decoding.batch_tokens == "auto" else decoding.batch_tokens,
+            progress=lambda done: listener.progress(f"translate {direction}", done, len(todo)),
+        )
+        for index, result in zip(todo, results, strict=True):
+            text = self.loaded.tokenizer.decode(
+                result.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+            score = result.log_probability / max(1, result.tokens)
+            found[index] = Hypothesis(text.strip(), score, result.tokens, result.finished)
+        return found
+
+    @property
+    def _pad(self) -> int:
+        pad = self.loaded.tokenizer.pad_token_id
+        return self.encoder.end if pad is None else int(pad)
+
+    def _end_tokens(self) -> list[int]:
+        """End token, the model's own further ones, and for plain prompts every token with a line break: there an
+        untuned model goes on with the next example instead of ending."""
+        ends = {self.encoder.end}
+        own = getattr(self.loaded.model.generation_config, "eos_token_id", None)
+        ends |= set(own if isinstance(own, list) else [own]) - {None}
+        if self.encoder.form.kind == "plain":
+            breaks = ("\n", "Ċ", "<0x0A>")
+            ends |= {i for token, i in self.loaded.tokenizer.get_vocab().items() if any(b in token for b in breaks)}
+        return sorted(int(e) for e in ends if e is not None)
