@@ -69,7 +69,7 @@ class Direction:
     def parse(cls, text: str) -> Direction:
         """Read `en-fr`, `en_GB-fr_CA`, `en>fr` or `pt-BR:en`.
 
-        A hyphen also stands inside tags, so every split at a hyphen is tried and the one that gives two valid tags wins.
+        A hyphen also stands inside tags, so every split at a hyphen is tried; the one that gives two valid tags wins.
         """
         for separator in (">", ":", "→"):
             if separator in text:

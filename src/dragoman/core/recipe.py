@@ -1,22 +1,30 @@
 """The recipe: one YAML file, one strict model per stage.
 
 Unknown keys, wrong types and impossible values are all reported at once, each with its file and line.
-YAML is read as 1.2, so that Norwegian `no` is a language and `2e-4` a number.
 """
 
 from __future__ import annotations
 
-import difflib
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dragoman.core.languages import Direction
 from dragoman.core.languages import tag as language_tag
+from dragoman.core.recipe_text import RecipeText, dump
 from dragoman.errors import DataError, RecipeError
 
 _SUFFIX = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
@@ -63,7 +71,7 @@ Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
 PositiveCount = Annotated[int, BeforeValidator(_count), Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Language = Annotated[str, BeforeValidator(_language)]
-Pair = Annotated[Direction, BeforeValidator(_direction)]
+Pair = Annotated[Direction, BeforeValidator(_direction), PlainSerializer(str, when_used="json")]
 
 
 class Section(BaseModel):
@@ -135,7 +143,7 @@ class Normalise(Section):
 
 
 class Checks(Section):
-    """Thresholds of the checks on one pair; `null` switches a check off. Lengths are in script-aware units (see docs)."""
+    """Thresholds of the checks on one pair; `null` switches a check off. Lengths are in script-aware units."""
 
     empty: bool = True
     identical: bool = True
@@ -339,6 +347,25 @@ class Recipe(Section):
     evaluate: Evaluate | None = None
 
     _folder: Path = PrivateAttr(default=Path())
+    _file: str = PrivateAttr(default="")
+
+    @field_validator("pairs")
+    @classmethod
+    def _each_once(cls, pairs: list[Direction]) -> list[Direction]:
+        twice = [str(pair) for number, pair in enumerate(pairs) if pair in pairs[:number]]
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands there twice")
+        return pairs
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipe's relative paths start."""
+        return self._folder
+
+    @property
+    def file(self) -> str:
+        """The name of the file that it was read from; empty when there is none."""
+        return self._file
 
     @property
     def languages(self) -> list[str]:
@@ -361,99 +388,24 @@ class Recipe(Section):
             raise RecipeError(f"{path}: no such recipe. `dragoman new NAME --pair en-fr` writes one.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-        return cls.parse(text, str(path), overrides, path.parent)
+        recipe = cls.parse(text, str(path), overrides, path.parent)
+        recipe._file = path.name
+        return recipe
 
     @classmethod
     def parse(cls, text: str, name: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()) -> Recipe:
         """Check a recipe's text. `name` stands in messages; relative paths start at `folder`."""
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
-
+        source = RecipeText.read(text, name, overrides)
         try:
-            data = YAML(typ="rt").load(io.StringIO(text))
-        except YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{name}:{mark.line + 1}" if mark else name
-            raise RecipeError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-        if not isinstance(data, dict):
-            raise RecipeError(f"{name}:1: a recipe is a mapping of sections (name, pairs, prepare, model, train, ...)")
-        overridden = {tuple(_apply(data, override)) for override in overrides}
-        try:
-            recipe = cls.model_validate(_plain(data))
+            recipe = cls.model_validate(source.plain)
         except ValidationError as error:
-            lines = [_explain(cls, data, name, overridden, problem) for problem in error.errors()]
-            raise RecipeError("\n".join(dict.fromkeys(lines))) from None
+            raise RecipeError("\n".join(source.explain(error.errors(), _known_keys))) from None
         recipe._folder = folder
         return recipe
 
-
-def _apply(data: Any, override: str) -> list[str | int]:
-    """Set one `a.b.0.c=value` in place and return its path."""
-    from ruamel.yaml import YAML
-
-    key, separator, value = override.partition("=")
-    if not separator or not key.strip():
-        raise RecipeError(f"'{override}': an override is written section.key=value, for example train.0.sft.epochs=3")
-    path: list[str | int] = [int(part) if part.isdigit() else part for part in key.strip().split(".")]
-    node = data
-    for here, following in zip(path, path[1:], strict=False):
-        if isinstance(node, list) and (not isinstance(here, int) or here >= len(node)):
-            raise RecipeError(f"'{override}': the list before '{here}' has {len(node)} entries, numbered from 0")
-        if isinstance(node, dict) and node.get(here) is None:
-            node[here] = [] if isinstance(following, int) else {}
-        node = node[here]
-        if not isinstance(node, dict | list):
-            raise RecipeError(f"'{override}': '{here}' holds a single value, so it has no key '{following}'")
-    last = path[-1]
-    parsed = YAML(typ="safe").load(io.StringIO(value)) if value.strip() else None
-    if isinstance(node, list):
-        if not isinstance(last, int) or last > len(node):
-            raise RecipeError(f"'{override}': the list has {len(node)} entries, numbered from 0")
-        node[last : last + 1] = [parsed]
-    else:
-        node[last] = parsed
-    return path
-
-
-def _plain(node: Any) -> Any:
-    """ruamel's annotated containers and scalars as plain Python values."""
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _line(data: Any, path: Sequence[str | int]) -> int:
-    """The 1-based line of the deepest part of `path` that the file really has."""
-    line = 0
-    for key in path:
-        marks = getattr(data, "lc", None)
-        if isinstance(data, dict) and key in data and marks is not None and key in (marks.data or {}):
-            line = marks.data[key][0]
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data) and marks is not None and marks.data:
-            line = marks.data.get(key, (line,))[0]
-        else:
-            break
-        data = data[key]
-    return line + 1
-
-
-def _real_path(data: Any, path: Sequence[str | int]) -> list[str | int]:
-    """pydantic's location without the names of union members, which stand in no file."""
-    real: list[str | int] = []
-    for position, key in enumerate(path):
-        if isinstance(data, dict) and (key in data or position == len(path) - 1):
-            if key in data or not re.search(r"[\[\]()]|^[A-Z]|^(int|float|str|literal)", str(key)):
-                real.append(key)
-            data = data.get(key)
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
-            real.append(key)
-            data = data[key]
-    return real
+    def to_yaml(self) -> str:
+        """The whole recipe as YAML, every default written out. `parse` reads the same recipe back."""
+        return dump(self.model_dump(mode="json"))
 
 
 def _known_keys(path: Sequence[str | int]) -> list[str]:
@@ -474,17 +426,3 @@ def _sections(annotation: Any) -> list[type[Section]]:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     return [found for part in getattr(annotation, "__args__", ()) for found in _sections(part)]
-
-
-def _explain(model: type[Recipe], data: Any, name: str, overridden: set[tuple[str | int, ...]], problem: Any) -> str:
-    location = list(problem["loc"])
-    path = _real_path(data, location)
-    dotted = ".".join(str(part) for part in path)
-    where = "command line" if tuple(path) in overridden else f"{name}:{_line(data, path)}"
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), _known_keys(path[:-1]), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else f" Known here: {', '.join(_known_keys(path[:-1]))}."
-        return f"{where}: {dotted}: unknown key.{hint}"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
-    return f"{where}: {dotted or 'recipe'}: {message}{given}"
