@@ -1,0 +1,18 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real texts that the tests read but the repository may not hold; tests skip without it."""
+    default = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("DRAGOMAN_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("the shared data is not here; set DRAGOMAN_DATA")
+    return folder
