@@ -157,13 +157,13 @@ def _quotas(rows: Numbers, wanted: int) -> Numbers:
     return result
 
 
-def _fill(units: _Units, free: NDArray[np.bool_], quotas: Numbers) -> list[int]:
-    """Units, in order, that fit into what is left of the quotas of all their strata. Uses the quotas up."""
+def _fill(units: _Units, free: NDArray[np.bool_], quotas: Numbers, order: Numbers) -> list[int]:
+    """Free units, in this order, that fit into what is left of the quotas of all their strata."""
     left = quotas.tolist()
     open_rows = sum(left)
     begin, stratum, count = units.begin.tolist(), units.stratum.tolist(), units.count.tolist()
     chosen = []
-    for number in np.flatnonzero(free).tolist():
+    for number in order[free[order]].tolist():
         if open_rows <= 0:
             break
         parts = range(begin[number], begin[number + 1])
@@ -172,8 +172,16 @@ def _fill(units: _Units, free: NDArray[np.bool_], quotas: Numbers) -> list[int]:
                 left[stratum[part]] -= count[part]
                 open_rows -= count[part]
             chosen.append(number)
-    quotas[:] = left
     return chosen
+
+
+def _rare_first(units: _Units, rows: Numbers) -> Numbers:
+    """Units in their order, those of rare pairs first: the rows of a rare pair may be tied to those of a frequent one."""
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[np.argsort(rows, kind="stable")] = np.arange(len(rows))
+    rarest = np.minimum.reduceat(rank[units.stratum], units.begin[:-1])
+    order: Numbers = np.argsort(rarest, kind="stable")
+    return order
 
 
 def cut(
@@ -193,6 +201,7 @@ def cut(
     owner = np.zeros(int(strata.max()) + 1, dtype=np.int64)  # the pair that a stratum lies in
     owner[strata] = pair
     free = np.ones(len(fine.begin) - 1, dtype=bool)
+    order = _rare_first(coarse, np.bincount(pair))
     for split, name in ((TEST, "test"), (DEV, "dev")):
         wish = np.zeros(int(pair.max()) + 1, dtype=np.int64)
         for number, size in wanted.items():
@@ -202,9 +211,9 @@ def cut(
         for number in wanted:
             quotas[owner == number] = _quotas(rows[owner == number], int(wish[number]))
         picked = np.zeros(len(free), dtype=bool)
-        picked[_fill(fine, free, quotas)] = True
+        picked[_fill(fine, free, quotas, order)] = True
         got = np.bincount(pair[picked[fine.labels]], minlength=len(wish))
-        picked[_fill(coarse, free & ~picked, np.maximum(wish - got, 0))] = True
+        picked[_fill(coarse, free & ~picked, np.maximum(wish - got, 0), order)] = True
         got = np.bincount(pair[picked[fine.labels]], minlength=len(wish))
         picked[_smallest(coarse, free & ~picked, np.bincount(pair), np.flatnonzero((wish > 0) & (got == 0)))] = True
         free &= ~picked
