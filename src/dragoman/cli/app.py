@@ -1,0 +1,225 @@
+"""The verbs. Each parses its arguments, calls one function, and prints what came out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dragoman import __version__
+from dragoman.cli.session import Session, session
+
+if TYPE_CHECKING:
+    from dragoman.core.recipe import Recipe
+    from dragoman.store.artifact import Artifact
+
+app = typer.Typer(
+    name="dragoman",
+    help="Turns an open language model and your own texts into a translator that is measurably better on your domain.",
+    epilog="Exit codes: 0 done, 1 a wanted result was not reached, 2 recipe or arguments, 3 data, 4 model, "
+    "5 memory, disk or time, 6 checkpoint or run folder, 70 a fault in dragoman, 130 stopped (resumable).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to set, such as train.0.sft.epochs=3."),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The run's folder, by default that of the recipe.")]
+Force = Annotated[
+    list[str] | None, typer.Option("--force", metavar="STAGE", help="Make this stage anew, and all that follow it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a model.", show_default=False)
+]
+
+
+def main() -> None:
+    """The `dragoman` command."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # no traffic but what the recipe names
+    app(prog_name="dragoman")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where the demo's files and runs go.")] = Path("demo"),
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Everything, offline, on generated text: train a small translator, adapt it to a clinic, measure both. Minutes."""
+    with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        from dragoman.cli.demonstration import run_demo
+
+        run_demo(folder, here)
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="The project's folder.", show_default=False)],
+    pair: Annotated[
+        list[str], typer.Option("--pair", help="Languages, such as en-fr; again for more.", show_default=False)
+    ],
+    data: Annotated[list[Path] | None, typer.Option("--data", help="A file of translations; again for more.")] = None,
+    base: Annotated[str | None, typer.Option("--base", help="Hub id or folder of the model to adapt.")] = None,
+    scratch: Annotated[bool, typer.Option("--scratch", help="A small new model instead of one to adapt.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a commented recipe for a project of your own."""
+    with session(debug=debug) as here:
+        from dragoman import new as writer
+        from dragoman.core.languages import Direction
+        from dragoman.errors import RecipeError
+
+        if base and scratch:
+            raise RecipeError("--base and --scratch exclude each other: adapt a model, or make a new one.")
+        start = None if scratch else base or writer.BASE
+        path = writer.write(folder, [Direction.parse(text) for text in pair], files=data or [], base=start)
+        here.result(f"{path} is written. Put your files where it says, then: dragoman plan {path}", recipe=path)
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    force: Force = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run all stages of a recipe. Finished ones are skipped; an interrupted training goes on where it was."""
+    _stages(None, recipe, overrides, out, force, json, quiet, debug)
+
+
+def _verb(stage: str, text: str) -> None:
+    """The verb of one stage: it runs the stages before it first, where they are not finished."""
+
+    def verb(
+        recipe: RecipeFile,
+        overrides: Overrides = None,
+        out: Out = None,
+        force: Force = None,
+        json: Json = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        _stages([stage], recipe, overrides, out, force, json, quiet, debug)
+
+    app.command(name=stage, help=text)(verb)
+
+
+_verb("prepare", "Stage 1: files to cleaned, de-duplicated, leak-free splits; every row accounted for.")
+_verb("model", "Stage 2: the model to adapt, or a new one, with its tokenizer and prompt.")
+_verb("plan", "Stage 3: rows, tokens, memory, time. Will it fit? Nothing is trained.")
+_verb("train", "Stage 4: fine-tuning, phase by phase.")
+_verb("evaluate", "Stage 5: scores with intervals and tests against the untouched model; the report.")
+
+
+def _stages(
+    stages: list[str] | None,
+    recipe: Path,
+    overrides: list[str] | None,
+    out: Path | None,
+    force: list[str] | None,
+    json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    folder = out or recipe.parent
+    with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        from dragoman import pipeline
+        from dragoman.core.recipe import Recipe
+
+        checked = Recipe.load(recipe, overrides or [])
+        done = pipeline.run(checked, folder, stages=stages, force=force or (), listener=here.listener)
+        _tell(here, checked, folder, done)
+
+
+def _tell(here: Session, recipe: Recipe, folder: Path, done: dict[str, Artifact]) -> None:
+    """What is there now, and what to do next."""
+    lines = [f"{recipe.name}: {', '.join(done)} done, in {folder}"]
+    report = folder / "evaluate" / "report.html"
+    if "evaluate" in done and report.is_file():
+        lines.append(f"report: {report}")
+    if "train" in done or "evaluate" in done:
+        lines.append(f'translate: dragoman translate {folder} "..." --to {recipe.pairs[0].target}')
+    stages = {name: {"folder": stage.folder, "key": stage.key, "facts": stage.facts} for name, stage in done.items()}
+    here.result("\n".join(lines), event="done", run=folder, stages=stages)
+
+
+@app.command()
+def translate(
+    run: RunFolder,
+    text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Segments to translate.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Source language, likewise.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--in", help="A file, one segment per line, or .tsv; `-` is standard input.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of standard output.")] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="The TSV column with the text: its name, or its number from 0.")
+    ] = None,
+    beam: Annotated[int, typer.Option("--beam", min=1, help="Width of the beam; 1 is greedy.")] = 1,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Translate text, standard input, or a text or TSV file. Order is kept; --json adds a score per segment."""
+    with session(as_json=json, quiet=quiet, debug=debug) as here:
+        from dragoman.cli import segments
+        from dragoman.core.recipe import Decoding
+        from dragoman.errors import DataError
+
+        if text and file:
+            raise DataError("give either text or --in, not both.")
+        if not text and not file and sys.stdin.isatty():
+            raise DataError("nothing to translate: give text, --in FILE, or pipe segments in.")
+        with segments.opened(text or [], file or "-", column) as texts, segments.writing(out, as_json=json) as sink:
+            segments.translate(run, texts, sink, to, source, Decoding(beam=beam), here.listener)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Evaluated runs; the first is the baseline.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare evaluated runs on the test sets that they share, with paired significance tests."""
+    with session(as_json=json, debug=debug) as here:
+        from dragoman import report
+
+        found: Any = report.compare(runs)
+        here.result(str(found), event="compare", **found.to_json())
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of an evaluated run.", show_default=False)],
+    debug: Debug = False,
+) -> None:
+    """Write an evaluated run's report.html again from its scores."""
+    with session(debug=debug) as here:
+        from dragoman import report as writer
+
+        here.result(str(writer.render(run)))
+
+
+@app.command()
+def version() -> None:
+    """Versions of dragoman and of what its results depend on."""
+    with session() as here:
+        from dragoman.store.artifact import versions
+
+        here.result("\n".join(f"{name} {number}" for name, number in {"dragoman": __version__, **versions()}.items()))

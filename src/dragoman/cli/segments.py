@@ -1,0 +1,194 @@
+"""Segments in and translations out, as `translate` reads and writes them: plain text, TSV, JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from dragoman.core.languages import Direction
+from dragoman.core.listen import Listener
+from dragoman.core.recipe import Decoding
+from dragoman.core.records import Hypothesis
+from dragoman.errors import DataError, ModelError
+from dragoman.store.artifact import MANIFEST
+
+if TYPE_CHECKING:
+    from dragoman.translator import Translator
+
+_SEGMENTS = 2_000  # translated at once: enough that batches of equal length can be formed
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A text to translate, and the line that it stands in."""
+
+    text: str
+    line: str
+
+
+@dataclass(slots=True)
+class Input:
+    """Where segments come from. A TSV file (no quoting, the first line holds the names) keeps its other columns.
+
+    `column` is a name, or a number from 0 for a file without names; None takes a line as it is.
+    """
+
+    name: str
+    stream: Iterator[str]
+    column: str | None = None
+    header: str | None = None  # the TSV's first line, once it was read
+
+    def __iter__(self) -> Iterator[Segment]:
+        place = None
+        for number, raw in enumerate(self._lines(), start=1):
+            line = raw.rstrip("\r\n")
+            if self.column is None:
+                yield Segment(line, line)
+                continue
+            cells = line.split("\t")
+            if place is None:
+                place = self._place(cells)
+                if not self.column.isdigit():
+                    self.header = line
+                    continue
+            if place >= len(cells):
+                raise DataError(f"{self.name}:{number}: has {len(cells)} columns, so there is no '{self.column}'.")
+            yield Segment(cells[place], line)
+
+    def _lines(self) -> Iterator[str]:
+        try:
+            yield from self.stream
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.name}: is not UTF-8 text ({error}): convert it.") from None
+
+    def _place(self, first: Sequence[str]) -> int:
+        if self.column is not None and self.column.isdigit():
+            return int(self.column)
+        if self.column not in first:
+            raise DataError(
+                f"{self.name}:1: has no column '{self.column}'. Its columns: {', '.join(first)}. Name one with --column."
+            )
+        return first.index(self.column)
+
+
+@contextmanager
+def opened(texts: Sequence[str], name: str, column: str | None) -> Iterator[Input]:
+    """Read the texts given, else a file, or standard input when its name is `-`.
+
+    A file called .tsv has its texts in the column `source` by default.
+    """
+    if texts:
+        yield Input("the command line", iter(texts))
+        return
+    if name == "-":
+        sys.stdin.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        yield Input("standard input", iter(sys.stdin), column)
+        return
+    path = Path(name)
+    try:
+        stream = path.open(encoding="utf-8-sig", newline="\n")
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror}.") from None
+    with stream:
+        yield Input(name, stream, column or ("source" if path.suffix == ".tsv" else None))
+
+
+class Output:
+    """Writes translations in the form that fits: JSON lines, the TSV with a column more, or lines of text."""
+
+    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
+        self._stream, self._as_json = stream, as_json
+        self._first = True
+
+    def write(self, segment: Segment, found: Hypothesis, header: str | None, tsv: bool) -> None:
+        if self._as_json:
+            record = {
+                "source": segment.text,
+                "translation": found.text,
+                "score": found.score,
+                "tokens": found.tokens,
+                "finished": found.finished,
+            }
+            self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        elif tsv:
+            if self._first and header is not None:
+                self._stream.write(f"{header}\ttranslation\n")
+            self._stream.write(f"{segment.line}\t{_one_line(found.text)}\n")
+        else:
+            self._stream.write(_one_line(found.text) + "\n")
+        self._first = False
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _one_line(text: str) -> str:
+    """One line in, one line out, whatever the model wrote."""
+    return " ".join(text.split("\n")).replace("\t", " ").replace("\r", " ")
+
+
+@contextmanager
+def writing(path: Path | None, *, as_json: bool) -> Iterator[Output]:
+    """Write to a file, complete or not at all, or to standard output."""
+    if path is None:
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        yield Output(sys.stdout, as_json=as_json)
+        return
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
+            yield Output(stream, as_json=as_json)
+        unfinished.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}.") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def translate(
+    folder: Path,
+    source: Input,
+    sink: Output,
+    to: str | None,
+    origin: str | None,
+    decoding: Decoding,
+    listener: Listener,
+) -> None:
+    """Translate everything that `source` gives into `sink`, in order."""
+    from dragoman.translator import Translator
+
+    if (folder / "train").is_dir() and not (folder / "train" / MANIFEST).is_file():
+        listener.warn(f"{folder}: its training is not finished, so this is the model as it was before training")
+    translator = Translator.load(folder)
+    direction = _direction(translator, to, origin)
+    done = unfinished = 0
+    for some in _batches(source):
+        found = translator.translate([segment.text for segment in some], direction, decoding, listener)
+        for segment, hypothesis in zip(some, found, strict=True):
+            sink.write(segment, hypothesis, source.header, source.column is not None)
+            unfinished += not hypothesis.finished
+        sink.flush()
+        done += len(some)
+    if unfinished:
+        listener.warn(f"{unfinished} of {done} translations reached the length limit before their end")
+
+
+def _batches(source: Iterable[Segment]) -> Iterator[list[Segment]]:
+    segments = iter(source)
+    while some := list(islice(segments, _SEGMENTS)):
+        yield some
+
+
+def _direction(translator: Translator, to: str | None, origin: str | None) -> Direction:
+    if to is not None:
+        return translator.direction(to, origin)
+    targets = {d.target for d in translator.directions}
+    if len(targets) != 1:
+        raise ModelError(f"say into which language, with --to: the model knows {', '.join(sorted(targets))}.")
+    return translator.direction(targets.pop(), origin)

@@ -1,0 +1,94 @@
+"""One command from start to end: who listens, where results go, and what every kind of failure looks like."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shlex
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from dragoman import __version__
+from dragoman.cli.terminal import Screen, screen
+from dragoman.errors import DragomanError, ResourceError
+
+FAULT = 70  # exit code of a fault in dragoman itself (EX_SOFTWARE of sysexits.h)
+STOPPED = 130  # 128 + SIGINT
+
+
+class Session:
+    """What a verb may use: `listener` for what happens, `result` for what comes out."""
+
+    def __init__(self, listener: Screen, *, as_json: bool, folder: Path | None) -> None:
+        self.listener = listener
+        self.as_json = as_json
+        self.folder = folder  # where a traceback may be kept
+
+    def result(self, text: str, **record: Any) -> None:
+        """A result on standard output: `text` for a person, or with --json the record as one line."""
+        print(json.dumps(record, ensure_ascii=False, default=str) if self.as_json else text, flush=True)
+
+
+@contextmanager
+def session(
+    *, as_json: bool = False, quiet: bool = False, debug: bool = False, folder: Path | None = None
+) -> Iterator[Session]:
+    """Run a verb's body; on failure say why and exit with the code of the failure."""
+    here = Session(screen(sys.stderr, as_json=as_json, quiet=quiet), as_json=as_json, folder=folder)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield here
+    except DragomanError as error:
+        _end(here, str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        command = shlex.join(["dragoman", *sys.argv[1:]])
+        _end(here, f"stopped. What is finished is kept; go on with: {command}", STOPPED, debug)
+    except (typer.Exit, BrokenPipeError):
+        raise
+    except Exception as error:  # the last line of defence: a person gets one line, the report gets the traceback
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _end(
+                here, f"the disk is full: {error}. Make room, then run the same again.", ResourceError.exit_code, debug
+            )
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        where = "the traceback below" if debug else _keep(here.folder)
+        _end(here, f"a fault in dragoman {__version__}: {what}. Please report it with {where}", FAULT, debug)
+    finally:
+        here.listener.close()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _end(here: Session, text: str, code: int, debug: bool) -> NoReturn:
+    here.listener.error(text, code)
+    if debug:
+        traceback.print_exc()
+    raise typer.Exit(code)
+
+
+def _keep(folder: Path | None) -> str:
+    """Write the traceback of the exception at hand where the user finds it, and say where."""
+    name = f"dragoman-error-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+    text = f"dragoman {__version__}, Python {sys.version}\n{shlex.join(sys.argv)}\n\n{traceback.format_exc()}"
+    for place in (folder, Path(tempfile.gettempdir())):
+        if place is not None and place.is_dir():
+            try:
+                (place / name).write_text(text, encoding="utf-8")
+            except OSError:
+                continue
+            return str(place / name)
+    return "the output of the same command with --debug"

@@ -1,0 +1,184 @@
+"""run(recipe): the stages in order, each in its own folder; what is finished and made of the same things is skipped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.recipe import Recipe
+from dragoman.errors import CheckpointError, RecipeError
+from dragoman.store.artifact import MANIFEST, Artifact, digest, model_folder, write_atomic
+from dragoman.store.workspace import Workspace, locked
+
+EFFECTIVE = "recipe.lock.yaml"  # the recipe of the last run, every default and override written out
+
+
+class Run(Protocol):
+    """A stage: writes its files into `out` and ends with `Artifact.finish(out, stage, key, facts)`."""
+
+    def __call__(
+        self, recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener
+    ) -> Artifact: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One line of the table. A stage is made of its `sections`, of their files, and of every stage before it."""
+
+    name: str
+    section: str  # the section of the recipe that asks for it
+    sections: tuple[str, ...]  # all that its result depends on
+    needs: tuple[str, ...] = ()  # stages that must come before it
+    resumes: bool = False  # an unfinished one goes on from its own folder
+
+
+STAGES = (
+    Stage("prepare", "prepare", ("pairs", "seed", "prepare")),
+    Stage("model", "model", ("pairs", "seed", "model")),
+    Stage("plan", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model")),
+    Stage("train", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model"), resumes=True),
+    Stage("evaluate", "evaluate", ("name", "pairs", "seed", "evaluate"), needs=("model",)),
+)
+NAMES = tuple(stage.name for stage in STAGES)
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    *,
+    stages: Sequence[str] | None = None,
+    force: bool | Collection[str] = False,
+    listener: Listener = SILENT,
+) -> dict[str, Artifact]:
+    """Run the recipe's stages in order into `out/<stage>` and return them by name.
+
+    `stages` limits the run to these and to all that come before them. `force` names stages that are made anew, with
+    all that follow them (True: those of `stages`, or all). A stage that was interrupted starts again; `train` goes on.
+    Raises RecipeError when a wanted stage has no section, CheckpointError when another run is at work in `out`.
+    """
+    wanted = _wanted(recipe, stages)
+    anew = _anew(wanted, stages, force)
+    with locked(out):
+        workspace = Workspace(out)
+        if workspace.recipe and recipe.file and workspace.recipe != recipe.file:
+            raise RecipeError(
+                f"{out}: holds the run of another recipe, {workspace.recipe}. Give {recipe.file} a folder of its own "
+                "with --out, or delete the old run first."
+            )
+        write_atomic(out / EFFECTIVE, _header(recipe, out).encode() + recipe.to_yaml().encode())
+        done: dict[str, Artifact] = {}
+        for stage in wanted:
+            done[stage.name] = _one(stage, recipe, done, out, workspace, stage.name in anew, listener)
+    return done
+
+
+def _one(
+    stage: Stage,
+    recipe: Recipe,
+    done: Mapping[str, Artifact],
+    out: Path,
+    workspace: Workspace,
+    anew: bool,
+    listener: Listener,
+) -> Artifact:
+    parts = _parts(stage, recipe, done, workspace)
+    key = digest(stage.name, parts)
+    folder = out / stage.name
+    found = None if anew else Artifact.done(folder, key)
+    if found is not None:
+        listener.say(f"{stage.name}: finished before; skipped")
+        return found
+    if (folder / MANIFEST).is_file():
+        why = (
+            "as asked"
+            if anew
+            else f"changed: {', '.join(workspace.changed(stage.name, parts)) or 'what it is made of'}"
+        )
+        listener.say(f"{stage.name}: made anew ({why})")
+        (folder / MANIFEST).unlink()  # first of all: half of the old and half of the new is not finished work
+    if anew or not stage.resumes:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    workspace.remember(recipe.file, stage.name, parts)
+    _function(stage.name)(recipe, dict(done), folder, key, listener)
+    return Artifact.load(folder)
+
+
+def _function(name: str) -> Run:
+    return cast(Run, import_module(f"dragoman.stages.{name}").run)
+
+
+def _wanted(recipe: Recipe, stages: Sequence[str] | None) -> list[Stage]:
+    unknown = [name for name in stages or () if name not in NAMES]
+    if unknown:
+        raise RecipeError(f"no such stage: {', '.join(unknown)}. The stages are {', '.join(NAMES)}.")
+    present = [stage for stage in STAGES if getattr(recipe, stage.section)]
+    names = [stage.name for stage in present]
+    for stage in present if stages is None else [s for s in STAGES if s.name in stages]:
+        if stage.name not in names:
+            raise RecipeError(f"the recipe has no `{stage.section}` section, so there is nothing to {stage.name}.")
+        if missing := [f"`{needed}`" for needed in stage.needs if needed not in names]:
+            raise RecipeError(f"`{stage.section}` needs a {' and a '.join(missing)} section in the recipe.")
+    if not names:
+        raise RecipeError("the recipe has no section that asks for any work (prepare, model, train, evaluate).")
+    last = max((NAMES.index(name) for name in stages), default=-1) if stages is not None else len(NAMES)
+    return [stage for stage in present if NAMES.index(stage.name) <= last]
+
+
+def _anew(wanted: Sequence[Stage], stages: Sequence[str] | None, force: bool | Collection[str]) -> set[str]:
+    names = [stage.name for stage in wanted]
+    forced = set(force) if not isinstance(force, bool) else set(stages or names) if force else set()
+    if unknown := forced - set(names):
+        raise RecipeError(f"cannot force {', '.join(sorted(unknown))}: this run has the stages {', '.join(names)}.")
+    first = min((names.index(name) for name in forced), default=len(names))
+    return set(names[first:])
+
+
+def _parts(stage: Stage, recipe: Recipe, done: Mapping[str, Artifact], workspace: Workspace) -> dict[str, str]:
+    """What the stage is made of, each with its digest."""
+    sections = recipe.model_dump(mode="json", include=set(stage.sections))
+    parts = {f"`{name}`": digest(value) for name, value in sections.items()}
+    parts |= {name: artifact.key for name, artifact in done.items()}
+    parts |= {name: workspace.digest(path) for name, path in _files(stage, recipe)}
+    return parts
+
+
+def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
+    """The local files that a stage reads, by the names that the recipe gives them."""
+    from dragoman.store import readers
+
+    names: list[str] = []
+    if stage.name == "prepare" and recipe.prepare is not None:
+        texts = [source.path for sources in recipe.prepare.monolingual.values() for source in sources]
+        names = [source.path for source in recipe.prepare.parallel] + texts
+    elif stage.name == "evaluate" and recipe.evaluate is not None:
+        names = [source.path for source in recipe.evaluate.files]
+    elif stage.name == "model" and recipe.model is not None and recipe.model.base is not None:
+        base = Path(recipe.resolve(recipe.model.base))
+        return [(recipe.model.base, _model_files(base))] if base.is_dir() else []
+    files = [Path(file) for name in dict.fromkeys(names) for file in readers.files_of(name, recipe)]
+    return [(_name(file, recipe.folder), file) for file in files if file.exists()]
+
+
+def _name(file: Path, folder: Path) -> str:
+    """As seen from the recipe, so that a project that is moved as a whole stays finished."""
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
+
+
+def _model_files(base: Path) -> Path:
+    try:
+        return model_folder(base)
+    except CheckpointError as error:
+        raise RecipeError(f"model.base: {error}") from None
+
+
+def _header(recipe: Recipe, out: Path) -> str:
+    origin = recipe.folder / recipe.file if recipe.file else "a recipe made by a program"
+    return (
+        f"# The recipe in effect, written by dragoman from {origin}. Relative paths start at the folder of that file.\n"
+    )
