@@ -176,7 +176,7 @@ def _fill(units: _Units, free: NDArray[np.bool_], quotas: Numbers, order: Number
 
 
 def _rare_first(units: _Units, rows: Numbers) -> Numbers:
-    """Units in their order, those of rare pairs first: the rows of a rare pair may be tied to those of a frequent one."""
+    """Units in their order, those of rare pairs first: the rows of a rare pair may be tied to those of another."""
     rank = np.empty(len(rows), dtype=np.int64)
     rank[np.argsort(rows, kind="stable")] = np.arange(len(rows))
     rarest = np.minimum.reduceat(rank[units.stratum], units.begin[:-1])
