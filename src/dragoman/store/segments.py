@@ -159,9 +159,9 @@ class Table:
         for number, source, target in self.rows(
             "SELECT id, source_language, target_language FROM collections WHERE tenant = ? ORDER BY id", (tenant,)
         ):
-            if _fits(direction.source, source) and _fits(direction.target, target):
+            if fits(direction.source, source) and fits(direction.target, target):
                 found[number] = False
-            elif _fits(direction.source, target) and _fits(direction.target, source):
+            elif fits(direction.source, target) and fits(direction.target, source):
                 found[number] = True
         return found
 
@@ -219,6 +219,6 @@ class Table:
                 yield Segment(number, source, target, before, *rest)
 
 
-def _fits(asked: str, stored: str) -> bool:
+def fits(asked: str, stored: str) -> bool:
     """True when a stored language serves the one asked for: the same, or one without the other's region or script."""
     return asked == stored or asked.startswith(stored + "-") or stored.startswith(asked + "-")

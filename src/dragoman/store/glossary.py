@@ -1,0 +1,319 @@
+"""The glossary of a project: read from CSV, TSV (DeepL's two columns) and TBX, kept in one TSV that people can edit."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from dragoman.core.languages import Direction
+from dragoman.core.languages import tag as language_tag
+from dragoman.core.matching import tokens
+from dragoman.core.records import Rejected
+from dragoman.core.terms import Finder, Occurrence, Term, obeyed
+from dragoman.errors import DataError
+from dragoman.store.artifact import write_atomic
+from dragoman.store.segments import fits
+
+FIELDS = ("source_language", "target_language", "source", "target", "part_of_speech", "note")
+# What other tools call the columns, without spaces, hyphens and underscores.
+_NAMES = {
+    "source": "source sourcestring sourceterm src term",
+    "target": "target targetstring targetterm tgt trg translation",
+    "source_language": "sourcelanguage sourcelang srclang",
+    "target_language": "targetlanguage targetlang tgtlang trglang",
+    "part_of_speech": "partofspeech pos",
+    "note": "note notes comment comments description definition",
+}
+_COLUMN = {alias: column for column, aliases in _NAMES.items() for alias in aliases.split()}
+_TABBED = {".tsv", ".tab", ".txt", ".utf8"}
+_COMMENTED = {".tab", ".txt", ".utf8"}  # OmegaT's: a line that starts with # is a comment
+_XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+class Glossary:
+    """Terms in any number of language pairs. An entry serves both directions.
+
+    `rejected` and `duplicates` tell what became of the rows that did not become terms.
+    """
+
+    def __init__(self, terms: Iterable[Term] = ()) -> None:
+        self._terms: dict[tuple[str, ...], Term] = {}
+        self._finders: dict[Direction, Finder] = {}
+        self.rejected: list[Rejected] = []
+        self.duplicates = 0
+        self.add(terms)
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    def __iter__(self) -> Iterator[Term]:
+        return iter(self._terms.values())
+
+    # ---------------------------------------------------------------- change
+
+    def add(self, terms: Iterable[Term | Rejected]) -> int:
+        """Add terms; returns how many are new. One that is there already is replaced when the new one tells as much."""
+        new = 0
+        for term in terms:
+            refusal = term if isinstance(term, Rejected) else _refusal(term)
+            if isinstance(term, Rejected) or refusal is not None:
+                self.rejected += [refusal] if refusal else []
+                continue
+            key = term.source_language, term.target_language, term.source, term.target
+            old = self._terms.get(key)
+            new += old is None
+            self.duplicates += old is not None
+            if old is None or _told(term) >= _told(old):
+                self._terms[key] = term
+        self._finders.clear()
+        return new
+
+    def remove(self, source: str, target: str | None = None, direction: Direction | None = None) -> int:
+        """Remove the terms with this source (and target, and direction as stored); returns how many."""
+        gone = [
+            key
+            for key, term in self._terms.items()
+            if term.source == source and target in (None, term.target) and direction in (None, term.direction)
+        ]
+        for key in gone:
+            del self._terms[key]
+        self._finders.clear()
+        return len(gone)
+
+    # ---------------------------------------------------------------- use
+
+    def find(self, text: str, direction: Direction) -> list[Occurrence]:
+        """The terms that occur in a source text, each with its place; the longest wins, alternatives come together."""
+        if direction not in self._finders:
+            fitting = [t for term in self for t in (term, term.reversed) if _serves(t, direction)]
+            self._finders[direction] = Finder(direction.source, list(dict.fromkeys(fitting)))
+        return self._finders[direction].find(text)
+
+    def terms_in(self, text: str, direction: Direction) -> list[Term]:
+        """The terms that occur in a source text, in its order, each once."""
+        return list(dict.fromkeys(occurrence.term for occurrence in self.find(text, direction)))
+
+    def obeyed(self, target: str, terms: Sequence[Term]) -> list[bool]:
+        """For each term, whether the translation has it, as it is or inflected (see `core.terms.obeyed`)."""
+        return obeyed(target, terms)
+
+    # ---------------------------------------------------------------- files
+
+    @classmethod
+    def load(cls, path: Path, direction: Direction | None = None) -> Self:
+        """Read CSV, TSV or TBX by suffix.
+
+        `direction` is needed where the file does not tell its languages; of a TBX it chooses among several. A bad row
+        is in `rejected`. Raises DataError for a file that cannot be read as a glossary.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+        if path.suffix.lower() in (".tbx", ".xml", ".mtf"):
+            return cls._of(_read_tbx(path, data, direction))
+        return cls._of(_read_table(path, _decoded(path, data), direction))
+
+    @classmethod
+    def _of(cls, rows: Iterable[Term | Rejected]) -> Self:
+        glossary = cls()
+        glossary.add(rows)
+        return glossary
+
+    def save(self, path: Path) -> None:
+        """Write the project's own form: a TSV with a header, all columns. `load` reads it back."""
+        rows = ["\t".join(FIELDS), *("\t".join(getattr(term, name) for name in FIELDS) for term in self)]
+        write_atomic(path, ("\n".join(rows) + "\n").encode())
+
+    def export(self, path: Path, direction: Direction | None = None) -> int:
+        """Write for other tools; returns how many terms.
+
+        `.csv` has a header and all columns; `.tsv` has DeepL's two columns, and needs a direction.
+        """
+        chosen = [t for term in self for t in (term, term.reversed) if direction and _serves(t, direction)]
+        if path.suffix.lower() == ".csv":
+            chosen = chosen if direction else list(self)
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerows([FIELDS, *([getattr(term, name) for name in FIELDS] for term in chosen)])
+            write_atomic(path, text.getvalue().encode())
+        elif path.suffix.lower() == ".tsv":
+            if direction is None:
+                raise DataError(f"{path}: a two-column TSV holds one direction. Name it, such as en-fr.")
+            write_atomic(path, "".join(f"{term.source}\t{term.target}\n" for term in chosen).encode())
+        else:
+            raise DataError(f"{path}: a glossary is exported as .csv or .tsv.")
+        return len(chosen)
+
+
+def _serves(term: Term, direction: Direction) -> bool:
+    return fits(direction.source, term.source_language) and fits(direction.target, term.target_language)
+
+
+def _told(term: Term) -> int:
+    return bool(term.part_of_speech) + bool(term.note)
+
+
+def _refusal(term: Term) -> Rejected | None:
+    for side in (term.source, term.target):
+        if not side:
+            return Rejected("empty", "source or target is blank", source=term.source, target=term.target)
+        found = tokens(side)
+        if not any(side[t.start].isalnum() for t in found):
+            return Rejected("no word", f"'{side}' has no letter and no digit", source=term.source, target=term.target)
+    return None
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _decoded(path: Path, data: bytes) -> str:
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{line}: is not {encoding} ({error.reason}). Save it as UTF-8.") from None
+
+
+def _read_table(path: Path, text: str, direction: Direction | None) -> Iterator[Term | Rejected]:
+    rows = list(_rows(path, text))
+    columns = _header(rows[0][1], direction) if rows else None
+    if columns:
+        rows = rows[1:]
+    for line, cells in rows:
+        yield _term(path, line, cells, columns or _unnamed(cells), direction)
+
+
+def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of the rows that are not blank."""
+    suffix = path.suffix.lower()
+    if suffix in _TABBED:
+        for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+            if line.strip() and not (suffix in _COMMENTED and line.startswith("#")):
+                yield number, [" ".join(cell.split()) for cell in line.split("\t")]
+        return
+    first = text.split("\n", 1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, [" ".join(cell.split()) for cell in cells]
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: is not CSV ({error}).") from None
+
+
+def _header(cells: Sequence[str], direction: Direction | None) -> dict[str, int] | None:
+    """Which column is what, when the first row names them; or it names two languages, as in `en<TAB>fr`."""
+    names = [_COLUMN.get("".join(c for c in cell.casefold() if c.isalnum()), "") for cell in cells]
+    if "source" in names and "target" in names:
+        return {column: at for at, column in reversed(list(enumerate(names))) if column}
+    if direction and len(cells) >= 2 and [_tag(c) for c in cells[:2]] == [direction.source, direction.target]:
+        return {"source": 0, "target": 1, "note": 2}
+    return None
+
+
+def _unnamed(cells: Sequence[str]) -> dict[str, int]:
+    """Columns of a file without a header: DeepL's `source, target[, source_lang, target_lang]`, or OmegaT's comment."""
+    if len(cells) >= 4 and _tag(cells[2]) and _tag(cells[3]):
+        return {"source": 0, "target": 1, "source_language": 2, "target_language": 3}
+    return {"source": 0, "target": 1, "note": 2}
+
+
+def _tag(text: str) -> str | None:
+    try:
+        return language_tag(text.removesuffix("_XX"))  # fr_XX: French of no region, in some platforms' notation
+    except DataError:
+        return None
+
+
+def _term(
+    path: Path, line: int, cells: Sequence[str], columns: dict[str, int], direction: Direction | None
+) -> Term | Rejected:
+    values = {column: cells[at] for column, at in columns.items() if at < len(cells)}
+    source, target = values.get("source", ""), values.get("target", "")
+    if "source" not in values or "target" not in values:
+        return Rejected("columns", f"{len(cells)} columns", str(path), line, source, target)
+    if not source or not target:
+        return Rejected("empty", "source or target is blank", str(path), line, source, target)
+    languages = []
+    defaults = (direction.source, direction.target) if direction else ("", "")
+    for side, given in zip(("source_language", "target_language"), defaults, strict=True):
+        told = values.get(side, "")
+        if told and not _tag(told):
+            return Rejected("language", f"'{told}' is not a language tag", str(path), line, source, target)
+        languages.append(_tag(told) or given)
+    if not languages[0] or not languages[1]:
+        raise DataError(f"{path}:{line}: does not tell its languages. Name the pair, such as en-fr.")
+    more = values.get("part_of_speech", ""), values.get("note", "")
+    return Term(source, target, languages[0], languages[1], *more)
+
+
+# ---------------------------------------------------------------- TBX
+
+
+def _read_tbx(path: Path, data: bytes, direction: Direction | None) -> Iterator[Term | Rejected]:
+    """TBX (ISO 30042), with the names of 2008 (termEntry, langSet, tig) or of 2019 (conceptEntry, langSec, termSec).
+
+    Every term of the source language with every term of the target language of one concept; without a direction, the
+    language of the first section with each of the others.
+    """
+    from lxml import etree
+
+    settings: dict[str, Any] = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
+    context = etree.iterparse(io.BytesIO(data), events=("end",), **settings)
+    count = 0
+    try:
+        for _, element in context:
+            if _local(element) in ("termEntry", "conceptEntry"):
+                count += 1
+                yield from _concept(path, element, direction)
+                element.clear()
+    except etree.XMLSyntaxError as error:
+        raise DataError(f"{path}:{error.lineno or 0}: is not well-formed XML ({error.msg}).") from None
+    if not count:
+        raise DataError(f"{path}: has no TBX entries (termEntry or conceptEntry).")
+
+
+def _local(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _concept(path: Path, concept: Any, direction: Direction | None) -> Iterator[Term | Rejected]:
+    line = concept.sourceline or 0
+    about = [e for e in concept if _local(e) in ("descrip", "descripGrp")]
+    if any(callable(e.tag) and e.tag.__name__ == "Entity" for e in concept.iter()):
+        yield Rejected("entity", "refers to an entity, which is not looked up", str(path), line)
+        return
+    note = " ".join(_text(e) for e in about)
+    sections: list[tuple[str, list[tuple[str, str]]]] = []
+    for section in (e for e in concept if _local(e) in ("langSet", "langSec")):
+        language = _tag(section.get(_XML_LANGUAGE) or section.get("lang") or "")
+        if language is None:
+            told = section.get(_XML_LANGUAGE) or section.get("lang") or ""
+            yield Rejected("language", f"'{told}' is not a language tag", str(path), section.sourceline or line)
+            continue
+        sections.append((language, [_tbx_term(e) for e in section.iter() if _local(e) == "term"]))
+    if len(sections) < 2:
+        yield Rejected("one language", "the concept has terms in one language only", str(path), line)
+    pairs = [(s, t) for s in (sections if direction else sections[:1]) for t in sections if s is not t]
+    for (source_language, sources), (target_language, targets) in pairs:
+        if direction and not _serves(Term("", "", source_language, target_language), direction):
+            continue
+        for source, part_of_speech in sources:
+            for target, _ in targets:
+                yield Term(source, target, source_language, target_language, part_of_speech, note)
+
+
+def _text(element: Any) -> str:
+    return " ".join("".join(element.itertext(tag="*")).split())  # "*": no comments, no processing instructions
+
+
+def _tbx_term(element: Any) -> tuple[str, str]:
+    """A term's text and its part of speech, which stands beside it."""
+    notes = element.getparent().iter() if element.getparent() is not None else ()
+    kinds = [e.text or "" for e in notes if _local(e) == "termNote" and e.get("type") == "partOfSpeech"]
+    return _text(element), (kinds[0].strip() if kinds else "")
