@@ -1,0 +1,283 @@
+"""Finding what a translation must hold unchanged though it is written in the text itself.
+
+Placeholders (printf, Python, brace, ICU), HTML and XML tags and entities, reStructuredText roles, literals and links,
+URLs and e-mail addresses. Sources: POSIX printf with Python's and Qt's additions, Python's format strings, ICU
+MessageFormat (unicode-org.github.io/icu/userguide/format_parse/messages), the reStructuredText specification
+(docutils.sourceforge.io/docs/ref/rst/restructuredtext.html#inline-markup).
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from dragoman.core.inline import Inline, Piece, Role, Span
+
+ELEMENT = "\ue000"  # stands for one element of the format while the text is searched
+_NAME = r"[A-Za-z_][\w.-]*"
+
+# In order of preference where several could begin at the same place. No pattern nests unbounded repetitions.
+_PATTERNS = {
+    "url": r"(?:https?|ftp|file|irc)://[^\s<>\"'`\ue000|{}\[\]]+|\bmailto:[^\s<>\"'`\ue000]+|\bwww\.[\w-]+\.[^\s<>\"'`\ue000]+",
+    "email": r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
+    "tag": rf"<!--.{0,1000}?-->|</?{_NAME}(?::[\w.-]+)?(?:\s+[\w:.-]+(?:\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'|[^\s\"'<>=`]+))?)*+\s*/?>",
+    "entity": r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
+    "literal": r"``(?=\S)(?:[^`\ue000]|`(?!`)){0,500}?(?<=\S)``(?!`)",
+    "role": r"(?<![\w:])(?::[A-Za-z][\w.+-]*){1,3}:`[^`\ue000]+`(?!`)|(?<![\w`:])`[^`\ue000]+`:[A-Za-z][\w.+-]*:",
+    "link": r"(?<![\w`:])`(?=\S)[^`\ue000]+(?<=\S)`(?:__?(?!\w))?(?!`)",
+    "footnote": r"(?<!\w)\[(?:\d{1,4}|#[\w.-]*|\*|[A-Za-z][\w.-]*)\]_(?!\w)",
+    "substitution": r"(?<![\w|])\|(?=[^\s|])[^|\n\ue000]{0,60}(?<=[^\s|])\|(?:__?)?(?![\w|])",
+    "percent": r"%%",
+    "python": r"%\([^()\s\ue000]{1,60}\)[-+0# ]{0,3}(?:\d{1,4})?(?:\.\d{1,4})?[diouxXeEfFgGcrsa]",
+    "numbered": r"%\d{1,2}\$[-+0#']{0,3}(?:\d{1,4})?(?:\.\d{1,4})?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]",
+    "printf": r"%[-+0#']{0,3}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@](?![a-z])"
+    r"|%[-+0#']{0,3}(?:hh|h|ll|l|L|q|j|z|t)?[dsu@]",
+    "qt": r"%L?\d{1,2}(?![\w%])|%n(?!\w)",
+    "date": r"(?<![\w%])%[-_0^#]?[A-Za-z](?!\w)",
+    "template": r"\{\{[^{}\n\ue000]{1,200}\}\}|\{%[^{}\n\ue000]{1,200}%\}|\$\{[\w.:-]{1,80}\}|(?<![\w$])\$\w{1,80}\$",
+    "brace": r"\{(?:[\w.$-]|\[[^\][{}\n]{0,60}\]){0,80}(?:![rsa])?(?::[^{}\s]{0,40})?\}"
+    r"|\{\s*[\w.$-]{1,60}\s*(?:,\s*[a-z]{3,20}\s*(?:,[^{}]{0,80})?)?\}",
+}
+_EMPHASIS = re.compile(
+    r"(?<![\w*\\])(?:(?P<two>\*\*)(?=[^\s*])(?:[^*]|\*(?!\*)){1,1000}?(?<=[^\s*\\])\*\*"
+    r"|(?P<one>\*)(?=[^\s*])[^*]{1,1000}?(?<=[^\s*\\])\*)(?![\w*])",
+    re.DOTALL,
+)
+_NAMED_TARGET = re.compile(r"(?P<open>(?::[A-Za-z][\w.+:-]*:)?`)(?P<text>[^<`]*[^\s<`])(?P<close>\s*<[^<>`]+>`(?:__?)?)")
+_TAG_NAME = re.compile(r"<(/?)([A-Za-z_][\w:.-]*)")
+_ARGUMENT = re.compile(r"\{\s*[\w.-]{1,60}\s*,\s*(plural|select|selectordinal)\s*,")
+_OFFSET = re.compile(r"\s*offset:\s*\d+")
+_SELECTOR = re.compile(r"\s*(=\d+|[\w-]{1,60})\s*\{")
+_CLOSED = re.compile(r"\s*\}")
+_URL_END = ".,;:!?)'\"…"
+_MAX_DEPTH = 8  # ICU arguments inside one another
+KINDS = frozenset({*_PATTERNS, "icu", "count", "emphasis"})
+
+
+class _Found(NamedTuple):
+    start: int
+    end: int
+    kind: str
+    role: Role = "alone"
+    pair: int = 0
+    flows: tuple[tuple[int, int], ...] = ()  # places of the sub-flows
+    ordered: bool = False
+    plural: bool = False  # `#` in the sub-flows stands for the number
+
+
+@dataclass(slots=True)
+class _Finder:
+    """One pass over a text in which every element of the format stands as ELEMENT."""
+
+    kinds: frozenset[str]
+    plural: bool = False
+    pairs: int = 0
+
+    def find(self, text: str) -> list[_Found]:
+        found = list(self._tokens(text))
+        if "emphasis" in self.kinds and "*" in text:
+            found += self._emphasis(text, found)
+        found.sort()
+        return self._pair_tags(text, found)
+
+    def _tokens(self, text: str) -> Iterator[_Found]:
+        pattern = _pattern(self.kinds, self.plural)
+        position = 0
+        for message in (*self._messages(text), None):
+            for match in pattern.finditer(text, position, message.start if message else len(text)):
+                yield from self._token(match)
+            if message:
+                yield message
+                position = message.end
+
+    def _messages(self, text: str) -> Iterator[_Found]:
+        """The outermost well-formed plural and select arguments of ICU."""
+        position = 0
+        while "icu" in self.kinds and (argument := _ARGUMENT.search(text, position)) is not None:
+            message = _icu(text, argument)
+            position = message.end if message else argument.end()
+            if message:
+                yield message
+
+    def _token(self, match: re.Match[str]) -> list[_Found]:
+        kind = match.lastgroup or ""
+        start, end = match.span()
+        if kind == "url":
+            end = start + len(_trimmed(match[0]))
+        if kind in ("role", "link"):
+            named = _NAMED_TARGET.fullmatch(match[0])
+            if named:
+                self.pairs += 1
+                return [
+                    _Found(start, start + named.end("open"), kind, "open", self.pairs),
+                    _Found(start + named.start("close"), end, kind, "close", self.pairs),
+                ]
+        ordered = kind == "printf" or match[0] == "{}"
+        return [_Found(start, end, kind, ordered=ordered)]
+
+    def _emphasis(self, text: str, found: Sequence[_Found]) -> Iterator[_Found]:
+        """Pairs of asterisks that touch no other protected stretch."""
+        masked = list(text)
+        for token in found:
+            masked[token.start : token.end] = ELEMENT * (token.end - token.start)
+        for match in _EMPHASIS.finditer("".join(masked)):
+            width = 2 if match["two"] else 1
+            self.pairs += 1
+            yield _Found(match.start(), match.start() + width, "emphasis", "open", self.pairs)
+            yield _Found(match.end() - width, match.end(), "emphasis", "close", self.pairs)
+
+    def _pair_tags(self, text: str, found: list[_Found]) -> list[_Found]:
+        """Give `<b>` and its `</b>` a common number; a tag without partner stands alone."""
+        waiting: list[tuple[str, int]] = []
+        for number, token in enumerate(found):
+            name = _TAG_NAME.match(text, token.start) if token.kind == "tag" else None
+            if name is None or text[token.end - 2] == "/":
+                continue
+            if not name[1]:
+                waiting.append((name[2], number))
+                continue
+            for place in range(len(waiting) - 1, max(-1, len(waiting) - 20), -1):
+                if waiting[place][0] == name[2]:
+                    self.pairs += 1
+                    opening = waiting[place][1]
+                    found[opening] = found[opening]._replace(role="open", pair=self.pairs)
+                    found[number] = token._replace(role="close", pair=self.pairs)
+                    del waiting[place:]
+                    break
+        return found
+
+
+@lru_cache(maxsize=64)
+def _pattern(kinds: frozenset[str], plural: bool) -> re.Pattern[str]:
+    groups = [f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items() if kind in kinds]
+    return re.compile("|".join([*groups, "(?P<count>#)"] if plural else groups) or r"(?!)", re.DOTALL)
+
+
+def _trimmed(url: str) -> str:
+    """Punctuation behind an address belongs to the sentence; a bracket only when it was opened before the address."""
+    while url and url[-1] in _URL_END and not (url[-1] == ")" and url.count("(") >= url.count(")")):
+        url = url[:-1]
+    return url
+
+
+def _icu(text: str, argument: re.Match[str]) -> _Found | None:
+    """The plural or select argument that begins here, its branches as sub-flows; None when it is not well formed."""
+    position = argument.end()
+    if offset := _OFFSET.match(text, position):
+        position = offset.end()
+    flows = []
+    while selector := _SELECTOR.match(text, position):
+        end = _branch_end(text, selector.end())
+        if end is None:
+            return None
+        flows.append((selector.end(), end))
+        position = end + 1
+    rest = _CLOSED.match(text, position)
+    if rest is None or not flows:
+        return None
+    return _Found(argument.start(), rest.end(), "icu", flows=tuple(flows), plural=argument[1] != "select")
+
+
+def _branch_end(text: str, position: int) -> int | None:
+    """Where the brace stands that closes a branch. An apostrophe quotes braces behind it, as in ICU's default mode."""
+    open_braces = 0
+    while position < len(text):
+        letter = text[position]
+        if letter == "'" and text[position + 1 : position + 2] in ("{", "}"):
+            position = text.find("'", position + 1)
+            if position < 0:
+                return None
+        elif letter == "{":
+            open_braces += 1
+            if open_braces > 2 * _MAX_DEPTH:
+                return None
+        elif letter == "}":
+            if open_braces == 0:
+                return position
+            open_braces -= 1
+        position += 1
+    return None
+
+
+def protect_placeholders(text: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False, depth: int = 0) -> Inline:
+    """The text with a span for every stretch of the given kinds, beside the spans that it has already.
+
+    Pairs are numbered above those that exist. Nothing is found that would cut through an element of the format.
+    """
+    masked = "".join(piece.replace(ELEMENT, " ") if isinstance(piece, str) else ELEMENT for piece in text.pieces)
+    finder = _Finder(kinds, plural, max((span.pair for span in text.spans), default=0))
+    found = finder.find(masked)
+    return _split(_Masked(text), found, kinds, depth) if found else text
+
+
+def _split(text: _Masked, found: Sequence[_Found], kinds: frozenset[str], depth: int) -> Inline:
+    pieces: list[Piece] = []
+    position = 0
+    cuts = {token.pair for token in found if token.pair and _holds_element(text.cut(token.start, token.end))}
+    for token in found:
+        inner = text.cut(token.start, token.end)
+        if token.start < position or token.pair in cuts or (not token.flows and _holds_element(inner)):
+            continue
+        pieces += [*text.cut(position, token.start), _span(text, token, kinds, depth)]
+        position = token.end
+    return Inline.of([*pieces, *text.cut(position, text.starts[-1])])
+
+
+def _span(text: _Masked, token: _Found, kinds: frozenset[str], depth: int) -> Span:
+    parts: list[str | Inline] = []
+    position = token.start
+    for start, end in token.flows:
+        branch = Inline.of(text.cut(start, end))
+        if depth < _MAX_DEPTH:
+            branch = protect_placeholders(branch, kinds, plural=token.plural, depth=depth + 1)
+        parts += [Inline.of(text.cut(position, start)).text, branch]
+        position = end
+    parts.append(Inline.of(text.cut(position, token.end)).text)
+    kind = token.kind if not token.flows else "plural" if token.plural else "select"
+    return Span(tuple(parts), kind, token.role, token.pair, ordered=token.ordered)
+
+
+def _holds_element(pieces: Sequence[Piece]) -> bool:
+    return any(isinstance(piece, Span) for piece in pieces)
+
+
+class _Masked:
+    """A text's pieces by their places in the masked text, where each span counts as one character."""
+
+    def __init__(self, text: Inline) -> None:
+        self.pieces = text.pieces
+        lengths = (len(piece) if isinstance(piece, str) else 1 for piece in text.pieces)
+        self.starts = [0, *itertools.accumulate(lengths)]
+
+    def cut(self, start: int, end: int) -> list[Piece]:
+        pieces: list[Piece] = []
+        number = max(bisect.bisect_right(self.starts, start) - 1, 0)
+        while number < len(self.pieces) and self.starts[number] < end:
+            piece, first = self.pieces[number], self.starts[number]
+            pieces.append(piece[max(start - first, 0) : end - first] if isinstance(piece, str) else piece)
+            number += 1
+        return [piece for piece in pieces if piece != ""]
+
+
+def flatten(text: Inline) -> Inline:
+    """The text with only the elements of the format as spans; all others are text again."""
+    pieces: list[Piece] = []
+    for piece in text.pieces:
+        if isinstance(piece, str):
+            pieces.append(piece)
+        elif piece.element:
+            pieces.append(piece.with_flows([flatten(flow) for flow in piece.flows]) if piece.flows else piece)
+        else:
+            for part in piece.parts:
+                pieces += [part] if isinstance(part, str) else flatten(part).pieces
+    return Inline.of(pieces)
+
+
+def element(raw: str, kind: str, role: Role = "alone", pair: int = 0, **facts: bool) -> Span:
+    """A span for one element of a document's own format."""
+    return replace(Span((raw,), kind, role, pair, element=True), **facts)

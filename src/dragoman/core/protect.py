@@ -1,0 +1,233 @@
+"""The one mechanism that keeps markup and placeholders whole: mark, translate, unmark, verify.
+
+Each span is replaced by a short marker (`<1>` ... `</1>` for a pair, `<2/>` for one that stands alone) that a model can
+copy; after the translation the markers become the spans again, and the result is verified: the same multiset of spans,
+pairs that nest, ordered placeholders in order, and nothing that looks like markup and was not there before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dragoman.core.inline import Inline, Piece, Span
+from dragoman.core.placeholders import KINDS, flatten, protect_placeholders
+
+# Kinds that markup languages recognise only beside white space or punctuation
+_NEEDS_SPACE = frozenset({"role", "link", "literal", "emphasis", "footnote", "substitution"})
+
+
+class BrokenMarkup(Exception):
+    """A translation does not hold the spans of its source. `reason` is a short name that is counted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerStyle:
+    """How a marker is written, and how loosely it is read back. `pattern`: groups `close`, `number`, `alone`."""
+
+    open: str
+    close: str
+    alone: str
+    pattern: re.Pattern[str]
+
+    def write(self, number: int, span: Span, paired: bool) -> str:
+        form = self.alone if not paired else self.open if span.role == "open" else self.close
+        return form.format(number)
+
+
+TAGS = MarkerStyle(
+    "<{}>",
+    "</{}>",
+    "<{}/>",
+    re.compile(r"(?:<|＜|&lt;)\s?(?P<close>[/／])?\s?(?P<number>\d{1,4})\s?(?P<alone>[/／])?\s?(?:>|＞|&gt;)"),
+)
+BRACKETS = MarkerStyle(
+    "[{}]",
+    "[/{}]",
+    "[{}/]",
+    re.compile(r"(?:\[|［)\s?(?P<close>[/／])?\s?(?P<number>\d{1,4})\s?(?P<alone>[/／])?\s?(?:\]|］)"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A text with markers in place of its spans. `numbers[i]` is the marker of the i-th span."""
+
+    text: str
+    pieces: tuple[Piece, ...]
+    numbers: tuple[int, ...]
+    style: MarkerStyle
+    literal: frozenset[int]  # numbers that the text itself writes like a marker
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        return tuple(piece for piece in self.pieces if isinstance(piece, Span))
+
+
+def mark(pieces: Sequence[Piece], style: MarkerStyle = TAGS) -> Marked:
+    """Replace the spans by markers. Numbers count from 1, without those that the text itself uses."""
+    strings = [piece for piece in pieces if isinstance(piece, str)]
+    literal = frozenset(int(found["number"]) for text in strings for found in style.pattern.finditer(text))
+    spans = [piece for piece in pieces if isinstance(piece, Span)]
+    both = _whole_pairs(spans)
+    free = (number for number in range(1, 2 * len(spans) + len(literal) + 2) if number not in literal)
+    by_pair: dict[int, int] = {}
+    numbers, texts = [], []
+    for piece in pieces:
+        if isinstance(piece, str):
+            texts.append(piece)
+            continue
+        paired = piece.pair in both
+        number = by_pair[piece.pair] if paired and piece.pair in by_pair else next(free)
+        if paired:
+            by_pair[piece.pair] = number
+        numbers.append(number)
+        texts.append(style.write(number, piece, paired))
+    return Marked("".join(texts), tuple(pieces), tuple(numbers), style, literal)
+
+
+def unmark(marked: Marked, output: str) -> tuple[list[Piece], bool]:
+    """The translation with its spans back, and whether markers had to be read loosely.
+
+    Raises BrokenMarkup when a span is missing, doubled or unknown, when pairs do not nest or ordered ones moved.
+    """
+    spans = marked.spans
+    by_number: dict[int, list[int]] = {}
+    for place, number in enumerate(marked.numbers):
+        by_number.setdefault(number, []).append(place)
+    found: list[tuple[int, int, int]] = []  # start, end, place of the span in the source
+    loose = False
+    seen: Counter[int] = Counter()
+    for token in marked.style.pattern.finditer(output):
+        number = int(token["number"])
+        if number not in by_number:
+            if number in marked.literal:
+                continue
+            raise BrokenMarkup("unknown marker")
+        places = by_number[number]
+        closing = bool(token["close"]) or (token["alone"] is None and seen[number] > 0)
+        place = places[-1] if closing else places[0]
+        seen[number] += 1
+        found.append((token.start(), token.end(), place))
+        loose |= token[0] != marked.style.write(number, spans[place], len(places) == 2)
+    _verify([spans[place] for _, _, place in found], spans)
+    if [place for _, _, place in found if spans[place].ordered] != [
+        place for place, span in enumerate(spans) if span.ordered
+    ]:
+        raise BrokenMarkup("order")
+    return _restored(marked, output, found), loose
+
+
+def _restored(marked: Marked, output: str, found: Sequence[tuple[int, int, int]]) -> list[Piece]:
+    """The pieces of the output, with the spaces beside the spans put right."""
+    left, right = _neighbours(marked.pieces)
+    spans = marked.spans
+    texts = []
+    position = 0
+    for start, end, _ in found:
+        texts.append(output[position:start])
+        position = end
+    texts.append(output[position:])
+    for number, (_, _, place) in enumerate(found):
+        span = spans[place]
+        if span.role == "open" and not right[place].isspace():
+            texts[number + 1] = texts[number + 1].lstrip(" ")
+        elif span.role == "close" and not left[place].isspace():
+            texts[number] = texts[number].rstrip(" ")
+        if span.kind in _NEEDS_SPACE:
+            if span.role != "close" and not left[place].isalnum() and texts[number][-1:].isalnum():
+                texts[number] += " "
+            if span.role != "open" and not right[place].isalnum() and texts[number + 1][:1].isalnum():
+                texts[number + 1] = " " + texts[number + 1]
+    pieces: list[Piece] = [texts[0]]
+    for text, (_, _, place) in zip(texts[1:], found, strict=True):
+        pieces += [spans[place], text]
+    return [piece for piece in pieces if piece != ""]
+
+
+def _neighbours(pieces: Sequence[Piece]) -> tuple[list[str], list[str]]:
+    """The characters left and right of each span ("" where another span or the edge is)."""
+    left, right = [], []
+    for number, piece in enumerate(pieces):
+        if isinstance(piece, Span):
+            before = pieces[number - 1] if number else ""
+            after = pieces[number + 1] if number + 1 < len(pieces) else ""
+            left.append(before[-1:] if isinstance(before, str) else "")
+            right.append(after[:1] if isinstance(after, str) else "")
+    return left, right
+
+
+def _whole_pairs(spans: Iterable[Span]) -> frozenset[int]:
+    """The pairs of which both sides stand here."""
+    count = Counter(span.pair for span in spans if span.pair)
+    return frozenset(pair for pair, times in count.items() if times == 2)
+
+
+def _crossing(spans: Sequence[Span]) -> frozenset[int]:
+    """The pairs that do not nest with each other."""
+    crossing: set[int] = set()
+    stack: list[int] = []
+    for span in spans:
+        if span.role == "open":
+            stack.append(span.pair)
+        elif span.role == "close" and span.pair in stack:
+            at = len(stack) - 1 - stack[::-1].index(span.pair)
+            crossing.update(stack[at + 1 :], [span.pair] if stack[at + 1 :] else [])
+            del stack[at]
+    return frozenset(crossing)
+
+
+def _verify(spans: Sequence[Span], source: Sequence[Span]) -> None:
+    """Raises BrokenMarkup unless `spans` are those of the source, in an order that keeps the pairs well formed."""
+    wanted, given = Counter(span.frame for span in source), Counter(span.frame for span in spans)
+    if wanted - given:
+        raise BrokenMarkup("missing")
+    if given - wanted:
+        raise BrokenMarkup("doubled")
+    both = _whole_pairs(source)
+    waiting: Counter[int] = Counter()
+    for span in spans:
+        if span.pair in both:
+            waiting[span.pair] += 1 if span.role == "open" else -1
+            if waiting[span.pair] < 0:
+                raise BrokenMarkup("nesting")
+    free = _crossing([span for span in source if span.pair in both])
+    nested = [span for span in spans if span.pair in both and span.nested and span.pair not in free]
+    if _crossing(nested):
+        raise BrokenMarkup("nesting")
+
+
+def every_span(text: Inline) -> Iterator[Span]:
+    """All spans, those of the sub-flows included."""
+    for span in text.spans:
+        yield span
+        for flow in span.flows:
+            yield from every_span(flow)
+
+
+def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False) -> None:
+    """Raises BrokenMarkup unless the target holds the markup of the source: elements, and what the text itself writes.
+
+    The target's text is searched anew, so that markup which a translation invented, or which is no longer recognised
+    beside its new neighbours, is seen.
+    """
+    _verify(target.spans, source.spans)
+    wanted = protect_placeholders(flatten(source), kinds, plural=plural)
+    given = protect_placeholders(flatten(target), kinds, plural=plural)
+    frames, found = (Counter((span.kind, span.frame) for span in every_span(text)) for text in (wanted, given))
+    if frames - found:
+        raise BrokenMarkup("not recognised")
+    if found - frames:
+        raise BrokenMarkup("invented")
+    if _order(wanted) != _order(given):
+        raise BrokenMarkup("order")
+
+
+def _order(text: Inline) -> list[tuple[str, ...]]:
+    return [span.frame for span in text.spans if span.ordered]
