@@ -38,7 +38,7 @@ def primary(language: str) -> str:
 
 @lru_cache(maxsize=4096)
 def name(language: str) -> str:
-    """The English name: `de` -> `German`, `pt-BR` -> `Brazilian Portuguese`."""
+    """The English name: `de` -> `German`, `pt-BR` -> `Portuguese (Brazil)`."""
     import langcodes
 
     return str(langcodes.Language.get(tag(language)).display_name())

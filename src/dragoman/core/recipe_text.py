@@ -53,7 +53,7 @@ class RecipeText:
         """pydantic's errors as lines: one for each place in the recipe that is wrong, in the file's order."""
         places: dict[Path, list[Any]] = {}
         for problem in problems:
-            places.setdefault(_real_path(self.data, problem["loc"]), []).append(problem)
+            places.setdefault(_real_path(self.plain, problem["loc"]), []).append(problem)
         lines: list[tuple[int, str]] = []
         for path, here in places.items():
             deeper = any(other[: len(path)] == path for other in places if len(other) > len(path))
@@ -155,14 +155,14 @@ def _line(data: Any, path: Path) -> int:
     """The 1-based line of the deepest part of `path` that the file really has."""
     line = 0
     for key in path:
-        marks = getattr(data, "lc", None)
-        if isinstance(data, dict) and key in data and marks is not None and key in (marks.data or {}):
-            line = marks.data[key][0]
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data) and marks is not None and marks.data:
-            line = marks.data.get(key, (line,))[0]
-        else:
+        own: Any = key
+        if isinstance(data, dict):
+            own = next((other for other in data if str(other) == key), None)  # a key may be a number in the file
+        marks = getattr(getattr(data, "lc", None), "data", None) or {}
+        if own not in marks or (isinstance(data, list) and own >= len(data)):
             break
-        data = data[key]
+        line = marks[own][0]
+        data = data[own]
     return int(line) + 1
 
 
@@ -199,7 +199,7 @@ def _message(path: Path, problems: Sequence[Any], known_keys: KnownKeys) -> str:
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "model_type":
             text = f"should be a section with keys such as {', '.join(known_keys(path)[:4])}"
-        texts.append(re.sub(r"^Input should be ", "should be ", text))
+        texts.append(re.sub(r"^(Input|Value) should ", "should ", text).replace(" after validation", ""))
     given = first["input"]
     shown = "" if isinstance(given, dict) or repr(given) in texts[0] else f" (got {_shorten(given)})"
     return ", or ".join(dict.fromkeys(texts)) + shown

@@ -42,7 +42,7 @@ class Artifact:
             return cls(folder, manifest["stage"], manifest["key"], manifest["facts"])
         except FileNotFoundError:
             raise CheckpointError(f"{folder}: holds no finished stage ({MANIFEST} is missing). Run it first.") from None
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise CheckpointError(f"{path}: damaged ({error}). Delete the folder and run the stage again.") from None
 
     @classmethod

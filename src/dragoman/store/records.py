@@ -33,7 +33,7 @@ class Writer(Generic[Record]):
 
     def __init__(self, folder: Path, kind: type[Record]) -> None:
         self.folder = folder
-        self.kind = kind
+        self.kind: type[Record] = kind
         self.rows = 0
         self._names = [f.name for f in fields(kind)]
         self._schema = _schema(kind)

@@ -1,0 +1,80 @@
+"""What may be loaded when: the package, the command line's help and every pure module stay light and quick."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import dragoman
+
+HEAVY = {"torch", "transformers", "peft", "pyarrow", "lingua", "matplotlib", "lxml", "datasets", "scipy", "pandas"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh Python holds after running `code`."""
+    tail = "\nimport sys; print('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_measure_sees_what_is_loaded() -> None:
+    assert "pyarrow" in loaded_by("import pyarrow")
+
+
+def test_import_dragoman_loads_almost_nothing() -> None:
+    assert not loaded_by("import dragoman; dir(dragoman)") & {*HEAVY, "pydantic", "ruamel", "typer", "rich", "numpy"}
+
+
+def test_public_names_resolve() -> None:
+    for name in dragoman.__all__:
+        assert getattr(dragoman, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Trainer'"):
+        _ = dragoman.Trainer
+
+
+@pytest.mark.parametrize(
+    ("folder", "heavy"),
+    [("core", HEAVY), ("store", {"torch", "transformers", "peft", "datasets", "matplotlib", "lingua"})],
+)
+def test_pure_modules_load_nothing_heavy(folder: str, heavy: set[str]) -> None:
+    modules = sorted(f.stem for f in (Path(dragoman.__file__).parent / folder).glob("*.py") if f.stem != "__init__")
+    assert modules
+    code = f"""
+import importlib, sys
+for module in {modules}:
+    importlib.import_module("dragoman.{folder}." + module)
+    assert not (found := set(sys.modules) & {heavy}), (module, found)
+"""
+    assert not loaded_by(code) & heavy
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["translate", "--help"], ["plan", "missing.yaml"]]
+)
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from dragoman.cli import main
+sys.argv = ["dragoman", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    assert end.code == {2 if "missing.yaml" in arguments else 0}, end.code
+"""
+    assert not loaded_by(code) & {*HEAVY, "numpy"}
+
+
+def test_help_is_quick() -> None:
+    """Under 0.3 s for the whole process; the best of several, for the machine may be busy."""
+    best = float("inf")
+    for _ in range(8):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "dragoman", "--help"], capture_output=True, check=True)
+        best = min(best, time.perf_counter() - begun)
+        if best < 0.3:
+            break
+    assert best < 0.3
