@@ -1,0 +1,229 @@
+"""prepare: files -> cleaned, de-duplicated, leak-free splits, with every row accounted for (docs/prepare.md).
+
+Two passes over the rows. The first reads, normalises and checks, in all cores, and lays the rows aside on disk; in
+memory stay 64-bit keys and, on disk, MinHash signatures. Then duplicates, held-out sets, leaks and sampling factors are
+decided on the keys alone. The second pass writes each row where it belongs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dragoman.core import balance
+from dragoman.core.balance import Cell
+from dragoman.core.census import Census
+from dragoman.core.listen import Listener
+from dragoman.core.recipe import Prepare, Recipe
+from dragoman.core.splits import DEV, SPLITS, TEST
+from dragoman.errors import DataError, RecipeError
+from dragoman.store.artifact import Artifact, write_json
+from dragoman.store.intake import Intake, take_in
+from dragoman.store.outcome import Outcome, RejectedFile, cells, write_pairs, write_texts
+from dragoman.store.selection import Rows, Selection, select, select_texts
+
+_FEW = 100  # held-out segments below which scores are too uncertain to tell systems apart
+
+
+def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
+    """Prepare the texts that the recipe names.
+
+    Raises DataError when nothing is left, with the reasons, and RecipeError for settings that exclude each other.
+    """
+    del inputs
+    settings = recipe.prepare
+    if settings is None:
+        raise RecipeError("the recipe has no section `prepare`")
+    _check(settings)
+    interim = out / "interim"
+    for name in (*SPLITS, "text", "interim"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    interim.mkdir(parents=True)
+    try:
+        report = _prepare(recipe, settings, take_in(recipe, settings, interim, listener), out, listener)
+    finally:
+        shutil.rmtree(interim, ignore_errors=True)
+    write_json(out / "report.json", report)
+    return Artifact.finish(out, "prepare", key, report)
+
+
+def _check(settings: Prepare) -> None:
+    if settings.holdout.folds and any(source.use == "test" for source in settings.parallel):
+        raise RecipeError("prepare.holdout.folds: the fold is the test set, so no file can have `use: test` as well")
+    shares = [part for part in (settings.holdout.dev, settings.holdout.test) if isinstance(part, float) and part < 1]
+    if sum(shares) >= 1:
+        raise RecipeError("prepare.holdout: the shares of dev and test leave nothing to train on")
+
+
+def _prepare(recipe: Recipe, settings: Prepare, intake: Intake, out: Path, listener: Listener) -> dict[str, Any]:
+    """Decide on every row, write it where it belongs, and report."""
+    census = Census()
+    facts: dict[str, Any] = {}
+    rows, selection = intake.pairs.join(), None
+    total = sum(intake.read.values())
+    with RejectedFile(out / "rejected.tsv") as rejected:
+        done = 0
+        if rows is not None:
+            sources = [source.path for source in settings.parallel]
+            domains = [intake.names[code] for code in np.unique(rows.domain).tolist() if code]
+            balance.check_names(settings.balance, sources, domains, recipe.pairs)
+            found = intake.signatures(len(rows))
+            listener.say(f"{len(rows):,} of {total:,} rows passed the checks; looking for duplicates and leaks")
+            selection = select(rows, found, settings.deduplicate, settings.holdout, recipe.seed)
+            del found
+            counts = cells(rows, selection.status, intake.names, sources)
+            weights = {source.path: source.weight for source in settings.parallel if source.weight is not None}
+            factors = balance.sampling_factors(counts, settings.balance, weights)
+            facts["holdout"] = _held_out(rows, selection, intake.names)
+            facts["sampling"] = _sampling(counts, factors)
+            outcome = Outcome(rows, selection, intake.names)
+            steps = write_pairs(out, intake.folder, intake.pairs.chunks, outcome, factors, census, rejected)
+            done = _watch(steps, 0, total, listener)
+        if (texts := intake.texts.join()) is not None:
+            chosen = _select_texts(texts, rows, selection, settings.deduplicate.exact)
+            outcome = Outcome(texts, chosen, intake.names, rows)
+            steps = write_texts(out / "text", intake.folder, intake.texts.chunks, outcome, census, rejected)
+            done = _watch(steps, done, total, listener)
+    report = _report(recipe, settings, intake, census, facts)
+    _tell(report, recipe, settings, out, listener)
+    return report
+
+
+def _watch(steps: Iterator[int], done: int, total: int, listener: Listener) -> int:
+    for step in steps:
+        done += step
+        listener.progress("prepare: write", done, total)
+    return done
+
+
+def _select_texts(texts: Rows, rows: Rows | None, selection: Selection | None, exact: bool) -> Selection:
+    if rows is None or selection is None:
+        none = np.zeros(0, dtype=np.int64)
+        return select_texts(texts, none.astype(np.uint64), none, none.astype(bool), exact)
+    held = np.concatenate([selection.with_status(TEST), selection.with_status(DEV)])
+    sides = rows.keys.shape[1]
+    is_test = np.repeat(selection.status[held] == TEST, sides)
+    return select_texts(texts, rows.keys[held].ravel(), np.repeat(held, sides), is_test, exact)
+
+
+# ---------------------------------------------------------------- report
+
+
+def _held_out(rows: Rows, selection: Selection, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Per language pair: what was asked of the cut (after shrinking), what came of it, and what was given as files."""
+    entries = []
+    for code in np.unique(rows.pair).tolist():
+        here = rows.pair == code
+        entry: dict[str, Any] = {"pair": names[code]}
+        for split in (DEV, TEST):
+            wanted = selection.wanted.get(code)
+            got = here & (selection.status == split)
+            entry[SPLITS[split]] = {
+                "rows": int(got.sum()),
+                "given": int((got & (rows.use == split)).sum()),
+                "wanted": getattr(wanted, SPLITS[split]) if wanted else 0,
+            }
+        entry["shrunk"] = bool(wanted and wanted.shrunk)
+        entries.append(entry)
+    return sorted(entries, key=lambda entry: str(entry["pair"]))
+
+
+def _sampling(counts: Mapping[Cell, int], factors: Mapping[Cell, float]) -> list[dict[str, Any]]:
+    """Rows of each part of the training set, and how many of them an epoch shows on average."""
+    return [
+        {
+            "pair": cell.pair,
+            "source": cell.source,
+            "domain": cell.domain,
+            "rows": rows,
+            "factor": factors[cell],
+            "rows_per_epoch": round(rows * factors[cell], 1),
+        }
+        for cell, rows in counts.items()
+    ]
+
+
+def _report(
+    recipe: Recipe, settings: Prepare, intake: Intake, census: Census, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The data report; its keys are described in docs/prepare.md. Fails when a row is unaccounted for."""
+    origins = census.origins(intake.read)
+    rejected = census.reasons
+    splits = {name: split.facts() for name, split in census.splits.items()}
+    return {
+        "seed": recipe.seed,
+        "rows": {
+            "in": sum(intake.read.values()),
+            **{name: split["rows"] for name, split in splits.items()},
+            "rejected": sum(rejected.values()),
+        },
+        "reasons": rejected,
+        "origins": origins,
+        "splits": splits,
+        "holdout": {
+            **settings.holdout.model_dump(),
+            "pairs": facts.get("holdout", []),
+        },
+        "deduplicate": settings.deduplicate.model_dump(),
+        "sampling": facts.get("sampling", []),
+        "directions": [
+            {"direction": str(pair), "factor": balance.direction_factor(settings.balance, pair)}
+            for pair in recipe.pairs
+        ],
+        "flagged": dict(sorted(census.flagged.items())),
+        "examples": {reason: census.examples[reason] for reason in rejected},
+    }
+
+
+def _tell(report: Mapping[str, Any], recipe: Recipe, settings: Prepare, out: Path, listener: Listener) -> None:
+    """Say what came out; raise DataError when nothing did."""
+    rows = report["rows"]
+    reasons = [f"  {count:>10,}  {reason}" for reason, count in report["reasons"].items()]
+    wants_train = any(source.use == "train" for source in settings.parallel) or not settings.parallel
+    left = rows.get("train", 0) if settings.parallel else rows.get("text", 0)
+    if wants_train and not left:
+        table = "\n".join([f"  {rows['in']:>10,}  rows read", *reasons])
+        raise DataError(
+            f"nothing is left to train on. Of the rows read, these were rejected:\n{table}\n"
+            f"{out / 'rejected.tsv'} lists each of them; prepare.checks has the thresholds."
+        )
+    kept = ", ".join(f"{rows[name]:,} {name}" for name in (*SPLITS, "text") if name in rows)
+    listener.say(f"{rows['in']:,} rows read: {kept}, {rows['rejected']:,} rejected (see {out / 'rejected.tsv'})")
+    for line in reasons:
+        listener.say(line)
+    _warn_of_holdout(report, listener)
+    if report["flagged"]:
+        found = ", ".join(f"{name} {count:,}" for name, count in report["flagged"].items())
+        listener.warn(f"given dev and test files are kept whole; the checks would have taken out: {found}")
+    known = {pair for direction in recipe.pairs for pair in (str(direction), str(direction.reversed))}
+    for pair in report["splits"].get("train", {}).get("pairs", {}):
+        if pair not in known:
+            listener.warn(f"the recipe does not translate {pair}, so its training rows will not be used")
+    if any(cell["factor"] != 1 for cell in report["sampling"]):
+        listener.say("rows per epoch after balancing:")
+        for cell in report["sampling"]:
+            name = " ".join(part for part in (cell["pair"], cell["source"], cell["domain"]) if part)
+            listener.say(f"  {name}: {cell['rows']:,} x {cell['factor']:.3g} = {cell['rows_per_epoch']:,.0f}")
+
+
+def _warn_of_holdout(report: Mapping[str, Any], listener: Listener) -> None:
+    for entry in report["holdout"]["pairs"]:
+        for name in ("dev", "test"):
+            got, wanted = entry[name]["rows"], entry[name]["wanted"]
+            asked = report["holdout"][name]
+            if entry["shrunk"] and wanted < asked:
+                listener.warn(
+                    f"{entry['pair']}: {asked} {name} segments are too many for so few rows, so {got} were held out. "
+                    f"Give a share, such as `{name}: 0.1`, to decide yourself."
+                )
+            elif got < 0.9 * wanted:
+                listener.warn(
+                    f"{entry['pair']}: only {got} of {wanted} {name} segments could be held out without tearing rows "
+                    f"apart that belong together (holdout.by: {report['holdout']['by']})."
+                )
+            if 0 < got < _FEW:
+                listener.warn(f"{entry['pair']}: {got} {name} segments are few: expect wide confidence intervals.")

@@ -1,0 +1,188 @@
+"""The last pass over the rows: from the interim files to shards and the file of rejected rows, counting everything."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import numpy as np
+
+from dragoman.core.balance import Cell
+from dragoman.core.census import Census, Split
+from dragoman.core.languages import Direction
+from dragoman.core.records import Example, Rejected, Text
+from dragoman.core.splits import SPLITS, TRAIN, joint
+from dragoman.store.cleaning import INTERIM_COLUMNS, interim_path, read_interim
+from dragoman.store.records import Writer
+from dragoman.store.selection import REASONS, Rows, Selection
+
+COLUMNS = ("reason", "detail", "origin", "line", "source", "target")
+_BREAKS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
+
+
+class RejectedFile:
+    """The rejected rows as tab-separated text; tabs and line breaks in a field become spaces."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        self._stream = self.path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
+        self._stream.write("\t".join(COLUMNS) + "\n")
+        return self
+
+    def write(self, row: Rejected) -> None:
+        values = (row.reason, row.detail, row.origin, str(row.line), row.source, row.target)
+        if self._stream is None:
+            raise RuntimeError("the file of rejected rows is not open")
+        self._stream.write("\t".join(value.translate(_BREAKS) for value in values) + "\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The selection over all rows that passed the checks, and how to name what a removed row resembles."""
+
+    rows: Rows
+    selection: Selection
+    names: Mapping[int, str]
+    pairs: Rows | None = None  # for texts: the rows of the pairs, which `other` of a leaking text counts in
+
+    def verdict(self, row: int) -> tuple[str, str]:
+        """Reason and detail of a removed row."""
+        reason = REASONS[int(self.selection.status[row])]
+        other = int(self.selection.other[row])
+        leaks = self.pairs is not None and reason.startswith("leaks")
+        where = self.pairs if leaks and self.pairs is not None else self.rows
+        place = f"{self.names[int(where.origin[other])]}:{int(where.line[other])}"
+        similarity = float(self.selection.similarity[row])
+        return reason, f"as {place}" if similarity >= 1 else f"{similarity:.2f} like {place}"
+
+
+def cells(rows: Rows, status: Any, names: Mapping[int, str], sources: Sequence[str]) -> dict[Cell, int]:
+    """Training rows of each cell that is sampled with one factor, ordered by name."""
+    train = np.flatnonzero(status == TRAIN)
+    codes = joint(joint(rows.pair[train].view(np.int64), rows.source[train]), rows.domain[train].view(np.int64))
+    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    named: dict[Cell, int] = {}
+    for row, count in zip(train[first].tolist(), counts.tolist(), strict=True):
+        domain = names.get(int(rows.domain[row]), "")
+        cell = Cell(names[int(rows.pair[row])], sources[int(rows.source[row])], domain)
+        named[cell] = named.get(cell, 0) + count
+    return dict(sorted(named.items(), key=lambda item: (item[0].pair, item[0].source, item[0].domain)))
+
+
+def write_pairs(
+    folder: Path,
+    interim: Path,
+    chunks: Sequence[tuple[int, str]],
+    outcome: Outcome,
+    factors: Mapping[Cell, float],
+    census: Census,
+    rejected: RejectedFile,
+) -> Iterator[int]:
+    """Write train, dev and test. `chunks` are (number, source's path). Yields the rows done after each chunk."""
+    for name in SPLITS:
+        census.splits.setdefault(name, Split())
+    train, dev, test = (Writer(folder / name, Example) for name in SPLITS)
+    with train, dev, test:
+        begin = 0
+        for number, source in chunks:
+            columns = read_interim(interim_path(interim, number))
+            kept: list[list[Example]] = [[], [], []]
+            for status, values in _settle(columns, outcome, begin, census, rejected):
+                example = Example(*values)
+                if status == TRAIN:
+                    factor = factors[Cell(pair_name(example), source, example.domain)]
+                    example = example if factor == 1.0 else replace(example, weight=factor)
+                kept[status].append(example)
+            begin += columns["reason"].count("")
+            for name, writer, examples in zip(SPLITS, (train, dev, test), kept, strict=True):
+                for example in examples:
+                    writer.write(example)
+                _count_pairs(census, name, examples)
+            yield len(columns["reason"])
+
+
+def write_texts(
+    folder: Path,
+    interim: Path,
+    chunks: Sequence[tuple[int, str]],
+    outcome: Outcome,
+    census: Census,
+    rejected: RejectedFile,
+) -> Iterator[int]:
+    """Write monolingual texts, a folder for each language. `chunks` are (number, language), languages together."""
+    begin = 0
+    for language, group in itertools.groupby(chunks, key=lambda chunk: chunk[1]):
+        with Writer(folder / language, Text) as writer:
+            for number, _ in group:
+                columns = read_interim(interim_path(interim, number))
+                kept = [
+                    Text(text, language, *values)
+                    for _, (text, _, _, _, *values) in _settle(columns, outcome, begin, census, rejected)
+                ]
+                begin += columns["reason"].count("")
+                for text in kept:
+                    writer.write(text)
+                split = census.splits.setdefault("text", Split())
+                split.add((), (text.domain for text in kept), {language: [text.text for text in kept]}, len(kept))
+                census.keep("text", (text.origin for text in kept))
+                yield len(columns["reason"])
+
+
+def _settle(
+    columns: Mapping[str, list[Any]], outcome: Outcome, begin: int, census: Census, rejected: RejectedFile
+) -> Iterator[tuple[int, list[Any]]]:
+    """Status and fields of the rows of a chunk that stay; the others are written and counted on the way.
+
+    `begin` is the number, among the rows that passed the checks, of the chunk's first one.
+    """
+    row = begin
+    statuses = outcome.selection.status[begin : begin + columns["reason"].count("")].tolist()
+    for *values, reason, detail, flag in zip(*(columns[name] for name in INTERIM_COLUMNS), strict=True):
+        verdict = (reason, detail)
+        if not reason:
+            status = statuses[row - begin]
+            row += 1
+            if status not in REASONS:
+                if flag:
+                    census.flagged[flag] += 1
+                yield status, values
+                continue
+            verdict = outcome.verdict(row - 1)
+        source, target, _, _, origin, line, _, _ = values
+        out = Rejected(*verdict, origin, line, source, target)
+        rejected.write(out)
+        census.reject(out)
+
+
+def pair_name(example: Example) -> str:
+    """The language pair without regard to direction, as `Cell` has it."""
+    return _pair_name(example.source_language, example.target_language)
+
+
+@lru_cache(maxsize=4096)
+def _pair_name(left: str, right: str) -> str:
+    return str(Direction(*sorted((left, right))))
+
+
+def _count_pairs(census: Census, name: str, examples: Sequence[Example]) -> None:
+    texts: dict[str, list[str]] = {}
+    for example in examples:
+        texts.setdefault(example.source_language, []).append(example.source)
+        texts.setdefault(example.target_language, []).append(example.target)
+    domains = (example.domain for example in examples)
+    census.splits[name].add(map(pair_name, examples), domains, texts, len(examples))
+    census.keep(name, (example.origin for example in examples))
