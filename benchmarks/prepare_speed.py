@@ -3,9 +3,9 @@
     python benchmarks/prepare_speed.py --rows 1000000 --out benchmarks/results/prepare_speed.json
 
 The pairs are made from real English-French text (everyday sentences, news, medical text, software documentation), so
-that lengths, digits, markup and noise are like those of real files: each row is a real pair or two of one source joined,
-with 5 % exact repetitions, 2 % near repetitions and 3 % spoilt rows mixed in. The texts come from the folder that
-DRAGOMAN_DATA names (default: ../shared/data beside the repository); they are not part of it.
+that lengths, digits, markup and noise are like those of real files: each row is a real pair or two of one source
+joined, with 5 % exact repetitions, 2 % near repetitions and 3 % spoilt rows mixed in. The texts come from the folder
+that DRAGOMAN_DATA names (default: ../shared/data beside the repository); they are not part of it.
 """
 
 from __future__ import annotations
