@@ -161,7 +161,7 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
     elif stage.name == "model" and recipe.model is not None and recipe.model.base is not None:
         base = Path(recipe.resolve(recipe.model.base))
         return [(recipe.model.base, _model_files(base))] if base.is_dir() else []
-    files = [Path(file) for name in dict.fromkeys(names) for file in readers.files_of(name, recipe)]
+    files = [Path(str(file)) for name in dict.fromkeys(names) for file in readers.files_of(name, recipe)]
     return [(_name(file, recipe.folder), file) for file in files if file.exists()]
 
 

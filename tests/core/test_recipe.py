@@ -249,6 +249,16 @@ def test_overrides_are_applied_in_order() -> None:
     assert recipe.seed == 2
 
 
+def test_an_override_counts_from_0_also_where_the_list_is_left_out() -> None:
+    short = "pairs: en-fr\ntrain: {sft: {epochs: 2}}\n"
+    assert Recipe.parse(short, overrides=["train.0.sft.epochs=3"]) == Recipe.parse(
+        short, overrides=["train.sft.epochs=3"]
+    )
+    assert problems(short, "train.0.sft.epoch=3") == [
+        "command line: train.sft.epoch: unknown key. Did you mean 'epochs'?"
+    ]
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -105,7 +105,7 @@ def _apply(data: Any, override: str) -> Path:
         parsed = YAML(typ="safe", pure=True).load(io.StringIO(value))
     except YAMLError as error:
         raise RecipeError(f"'{override}': the value is {_yaml_problem(error)}") from None
-    path: Path = tuple(int(part) if part.isdigit() else part for part in key.strip().split("."))
+    path = _as_written(data, [int(part) if part.isdigit() else part for part in key.strip().split(".")])
     node = data
     for position, (here, following) in enumerate(pairwise(path)):
         _require(override, node, path[:position], here)
@@ -120,6 +120,21 @@ def _apply(data: Any, override: str) -> Path:
     else:
         node[path[-1]] = parsed
     return path
+
+
+def _as_written(data: Any, path: Sequence[str | int]) -> Path:
+    """The path without the `0` of a list of one entry that the file writes without its list: `train: {sft: ...}`."""
+    written: list[str | int] = []
+    for key in path:
+        if key == 0 and isinstance(data, dict) and key not in data:
+            continue
+        written.append(key)
+        data = data.get(key) if isinstance(data, dict) else data[key] if _holds(data, key) else None
+    return tuple(written)
+
+
+def _holds(data: Any, key: str | int) -> bool:
+    return isinstance(data, list) and isinstance(key, int) and key < len(data)
 
 
 def _require(override: str, node: Any, before: Path, key: str | int) -> None:
@@ -174,7 +189,7 @@ def _real_path(data: Any, path: Sequence[str | int]) -> Path:
             if key in data or not re.search(r"[\[\]()]|^[A-Z]|^(int|float|str|literal)", str(key)):
                 real.append(key)
             data = data.get(key)
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
+        elif _holds(data, key):
             real.append(key)
             data = data[key]
     return tuple(real)
