@@ -65,15 +65,13 @@ class Input:
         try:
             yield from self.stream
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.name}: is not UTF-8 text ({error}): convert it.") from None
+            raise DataError(f"{self.name}: is not UTF-8 text: {error}") from None
 
     def _place(self, first: Sequence[str]) -> int:
         if self.column is not None and self.column.isdigit():
             return int(self.column)
         if self.column not in first:
-            raise DataError(
-                f"{self.name}:1: has no column '{self.column}'. Its columns: {', '.join(first)}. Name one with --column."
-            )
+            raise DataError(f"{self.name}:1: has no column '{self.column}'. Name one with --column: {', '.join(first)}")
         return first.index(self.column)
 
 
@@ -142,11 +140,13 @@ def writing(path: Path | None, *, as_json: bool) -> Iterator[Output]:
         return
     unfinished = path.with_name(path.name + ".part")
     try:
-        with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
-            yield Output(stream, as_json=as_json)
-        unfinished.replace(path)
+        stream = unfinished.open("w", encoding="utf-8", newline="\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}.") from None
+    try:
+        with stream:
+            yield Output(stream, as_json=as_json)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from dragoman.cli.segments import Input, Output, Segment, opened, writing
+from dragoman.core.records import Hypothesis
+from dragoman.errors import DataError
+
+
+def read(path: Path, column: str | None = None) -> tuple[list[str], str | None]:
+    with opened([], str(path), column) as source:
+        return [segment.text for segment in source], source.header
+
+
+def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffone\u2028still one\u0085too\r\n\ntwo\x0bthree\rfour".encode())
+    assert read(path) == (["one\u2028still one\u0085too", "", "two\x0bthree\rfour"], None)
+
+
+def test_a_tsv_column_by_name_and_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('id\tsource\n1\tsay "hi\n2\t\n', encoding="utf-8")
+    assert read(path) == (['say "hi', ""], "id\tsource")
+    assert read(path, "id") == (["1", "2"], "id\tsource")
+    assert read(path, "1") == (["source", 'say "hi', ""], None)
+    (tmp_path / "empty.tsv").touch()
+    assert read(tmp_path / "empty.tsv") == ([], None)
+
+
+def test_what_cannot_be_read_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("id\ttext\n1\tx\nlonely\n")
+    with pytest.raises(DataError, match=r"a\.tsv:1: has no column 'source'\. Name one with --column: id, text"):
+        read(path)
+    with pytest.raises(DataError, match=r"a\.tsv:3: has 1 columns, so there is no 'text'"):
+        read(path, "text")
+    with pytest.raises(DataError, match=r"none\.txt: cannot be read: No such file"):
+        read(tmp_path / "none.txt")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match=r"latin\.txt: is not UTF-8 text"):
+        read(tmp_path / "latin.txt")
+
+
+def test_texts_of_the_command_line_come_first() -> None:
+    with opened(["a", "b"], "-", None) as source:
+        assert list(source) == [Segment("a", "a"), Segment("b", "b")]
+
+
+def written(*, as_json: bool, tsv: bool, header: str | None = None) -> str:
+    stream = io.StringIO()
+    output = Output(stream, as_json=as_json)
+    output.write(Segment("a", "1\ta"), Hypothesis("x\ty\nz", -0.5, 3, True), header, tsv)
+    output.write(Segment("", "2\t"), Hypothesis("", 0.0, 0, True), header, tsv)
+    return stream.getvalue()
+
+
+def test_one_segment_in_is_one_line_out() -> None:
+    assert written(as_json=False, tsv=False) == "x y z\n\n"
+    assert written(as_json=False, tsv=True, header="id\tsource") == "id\tsource\ttranslation\n1\ta\tx y z\n2\t\t\n"
+    assert written(as_json=False, tsv=True) == "1\ta\tx y z\n2\t\t\n"
+    assert [json.loads(line) for line in written(as_json=True, tsv=True).splitlines()] == [
+        {"source": "a", "translation": "x\ty\nz", "score": -0.5, "tokens": 3, "finished": True},
+        {"source": "", "translation": "", "score": 0.0, "tokens": 0, "finished": True},
+    ]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with writing(path, as_json=False) as output:
+        output.write(Segment("a", "a"), Hypothesis("é", 0.0, 1, True), None, False)
+    assert path.read_bytes() == "é\n".encode()
+    with pytest.raises(KeyboardInterrupt), writing(path, as_json=False) as output:
+        output.write(Segment("b", "b"), Hypothesis("half", 0.0, 1, True), None, False)
+        raise KeyboardInterrupt
+    assert path.read_bytes() == "é\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(DataError, match="cannot be written"), writing(tmp_path / "none" / "x", as_json=False):
+        pass
+
+
+def test_input_iterates_lazily() -> None:
+    def endless() -> object:
+        while True:
+            yield "x\n"
+
+    assert next(iter(Input("x", endless()))) == Segment("x", "x")  # type: ignore[arg-type]

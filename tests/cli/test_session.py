@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from dragoman.cli.session import session
+from dragoman.errors import CheckpointError, DataError, DragomanError, ModelError, RecipeError, ResourceError
+
+
+def ended(error: BaseException, **options: object) -> int:
+    """The exit code of a command whose body raises `error`."""
+    with pytest.raises(typer.Exit) as caught, session(**options):  # type: ignore[arg-type]
+        raise error
+    return caught.value.exit_code
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(DragomanError, 1), (RecipeError, 2), (DataError, 3), (ModelError, 4), (ResourceError, 5), (CheckpointError, 6)],
+)
+def test_an_error_of_the_user_is_told_without_a_traceback(
+    kind: type[DragomanError], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(kind("a.tsv:3: bad\nb.tsv:1: worse")) == code
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "error: a.tsv:3: bad\nerror: b.tsv:1: worse\n")
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(DataError("bad"), debug=True) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_says_how_to_go_on(
+    by: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dragoman", "run", "my recipe.yaml"])
+    with pytest.raises(typer.Exit) as caught, session():
+        os.kill(os.getpid(), by)
+        signal.sigtimedwait([], 5)  # never gets there: the signal raises first
+    assert caught.value.exit_code == 130
+    assert capsys.readouterr().err == (
+        "error: stopped. What is finished is kept; go on with: dragoman run 'my recipe.yaml'\n"
+    )
+
+
+def test_a_fault_of_ours_is_one_line_and_the_traceback_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(KeyError("weights\nline"), folder=tmp_path) == 70
+    (kept,) = tmp_path.iterdir()
+    err = capsys.readouterr().err
+    assert err.startswith("error: a fault in dragoman ")
+    assert err.count("\n") == 1
+    assert str(kept) in err
+    assert "KeyError: 'weights\\nline'" in kept.read_text()
+    assert "in ended" in kept.read_text()
+
+
+def test_without_a_run_folder_the_traceback_is_kept_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert ended(RuntimeError("x"), folder=tmp_path / "not there") == 70
+    assert len(list(tmp_path.glob("dragoman-error-*.txt"))) == 1
+
+
+def test_a_full_disk_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(OSError(28, "No space left on device")) == 5
+    assert capsys.readouterr().err.startswith("error: the disk is full")
+
+
+def test_results_go_to_standard_output_and_events_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with session() as here:
+        here.listener.say("begun")
+        here.result("score 3", score=3)
+    assert capsys.readouterr() == ("score 3\n", "begun\n")
+    with pytest.raises(typer.Exit), session(as_json=True) as here:
+        here.listener.say("begun")
+        here.result("score 3", score=3, folder=Path("é"))
+        raise DataError("bad")
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"score": 3, "folder": "é"}
+    assert [json.loads(line)["event"] for line in err.splitlines()] == ["say", "error"]

@@ -1,0 +1,187 @@
+"""The verbs, as a user types them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from dragoman import __version__, pipeline
+from dragoman.cli import main
+from dragoman.core.listen import Listener
+from dragoman.core.recipe import Recipe
+from dragoman.store.artifact import Artifact
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def dragoman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    def command(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["dragoman", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose stages are quick: each says its name and writes its manifest."""
+
+    def function(name: str) -> pipeline.Run:
+        def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
+            listener.say(f"{name}: at work with seed {recipe.seed}")
+            (out / "report.html").touch()
+            return Artifact.finish(out, name, key, {"folder": name, "after": list(inputs)})
+
+        return run
+
+    monkeypatch.setattr(pipeline, "_function", function)
+    (tmp_path / "a.tsv").write_text("source\ttarget\n")
+    (tmp_path / "recipe.yaml").write_text(
+        "name: small\npairs: en-fr\nprepare: {parallel: a.tsv}\nmodel: {new: {}}\ntrain: {sft: }\nevaluate: {}\n"
+    )
+    return tmp_path
+
+
+def test_help_names_every_verb(dragoman: Command) -> None:
+    done = dragoman("--help")
+    assert done.code == 0
+    for verb in [
+        "demo",
+        "new",
+        "run",
+        "prepare",
+        "model",
+        "plan",
+        "train",
+        "evaluate",
+        "translate",
+        "compare",
+        "report",
+        "version",
+    ]:
+        assert f"│ {verb} " in done.out
+        assert dragoman(verb, "--help").code == 0
+
+
+def test_wrong_arguments_end_with_2(dragoman: Command) -> None:
+    assert dragoman("trian").code == 2
+    assert dragoman("run").code == 2
+    done = dragoman("run", "recipe.yaml", "--colour")
+    assert done.code == 2
+    assert "No such option" in done.err
+
+
+def test_version(dragoman: Command) -> None:
+    done = dragoman("version")
+    assert done.code == 0
+    assert f"dragoman {__version__}\n" in done.out
+    assert "\npython 3." in done.out
+
+
+def test_new_then_plan_says_which_file_is_missing(dragoman: Command, tmp_path: Path) -> None:
+    done = dragoman("new", tmp_path / "clinic", "--pair", "en-fr", "--pair", "fr-en")
+    assert done.code == 0
+    assert f"dragoman plan {tmp_path / 'clinic' / 'recipe.yaml'}" in done.out
+    assert [str(pair) for pair in Recipe.load(tmp_path / "clinic" / "recipe.yaml").pairs] == ["en-fr", "fr-en"]
+    planned = dragoman("plan", tmp_path / "clinic" / "recipe.yaml")
+    assert planned.code == 3
+    assert "data/memory.tmx" in planned.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--pair", "english-french"], 3, "'english-french' is not a language pair"),
+        (["--pair", "en-fr", "--data", "none.tsv"], 3, "none.tsv: no such file"),
+        (["--pair", "en-fr", "--base", "x", "--scratch"], 2, "--base and --scratch exclude each other"),
+    ],
+)
+def test_new_refuses(dragoman: Command, tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    done = dragoman("new", tmp_path / "p", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert not (tmp_path / "p").exists()
+
+
+def test_all_problems_of_a_recipe_are_told(dragoman: Command, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("pairs: en-fr\nsede: 3\nplan: {hour: 1}\n")
+    done = dragoman("run", path, "seed=x")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines() == [
+        "error: command line: seed: should be a valid integer, unable to parse string as an integer (got 'x')",
+        f"error: {path}:2: sede: unknown key. Did you mean 'seed'?",
+        f"error: {path}:3: plan.hour: unknown key. Did you mean 'hours'?",
+    ]
+
+
+def test_run_tells_what_is_there_and_what_to_do_next(dragoman: Command, project: Path) -> None:
+    done = dragoman("run", project / "recipe.yaml", "seed=11")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        f"small: prepare, model, plan, train, evaluate done, in {project}",
+        f"report: {project / 'evaluate' / 'report.html'}",
+        f'translate: dragoman translate {project} "..." --to fr',
+    ]
+    assert "prepare: at work with seed 11\n" in done.err
+    assert "train: finished before; skipped\n" in dragoman("run", project / "recipe.yaml", "seed=11").err
+    forced = dragoman("run", project / "recipe.yaml", "seed=11", "--force", "train")
+    assert "plan: finished before; skipped\ntrain: made anew (as asked)\n" in forced.err
+    assert dragoman("run", project / "recipe.yaml", "--force", "trian").code == 2
+
+
+def test_one_stage_runs_with_those_before_it(dragoman: Command, project: Path) -> None:
+    done = dragoman("plan", project / "recipe.yaml", "--quiet", "--out", project / "elsewhere")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"small: prepare, model, plan done, in {project / 'elsewhere'}\n"
+    assert (project / "elsewhere" / "plan").is_dir()
+    assert not (project / "plan").exists()
+
+
+def test_json_is_one_object_per_line(dragoman: Command, project: Path) -> None:
+    done = dragoman("train", project / "recipe.yaml", "--json")
+    assert done.code == 0
+    result = json.loads(done.out)
+    assert result["event"] == "done"
+    assert list(result["stages"]) == ["prepare", "model", "plan", "train"]
+    assert result["stages"]["train"]["facts"] == {"folder": "train", "after": ["prepare", "model", "plan"]}
+    assert {json.loads(line)["event"] for line in done.err.splitlines()} == {"say"}
+    wrong = dragoman("train", project / "none.yaml", "--json")
+    assert json.loads(wrong.err) == {
+        "event": "error",
+        "text": f"{project / 'none.yaml'}: no such recipe. `dragoman new NAME --pair en-fr` writes one.",
+        "exit_code": 2,
+    }
+
+
+def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = dragoman("translate", tmp_path, "hello", "--in", "x.txt")
+    assert (done.code, done.err) == (3, "error: give either text or --in, not both.\n")
+    done = dragoman("translate", tmp_path, "hello", "--to", "fr")
+    assert done.code == 6
+    assert "is neither a finished run" in done.err
+    done = dragoman("translate", tmp_path / "none", "--in", tmp_path / "none.txt", "--to", "fr")
+    assert done.code == 3
+    assert "none.txt: cannot be read" in done.err
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    done = dragoman("translate", tmp_path, "--to", "fr")
+    assert (done.code, done.err) == (3, "error: nothing to translate: give text, --in FILE, or pipe segments in.\n")
