@@ -185,8 +185,8 @@ class Corpus:
             trained.append(np.asarray(kept_trained, dtype=np.bool_))
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
         flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
-        mask = np.concatenate(trained) if trained else np.zeros(0, dtype=np.bool_)
-        return cls(flat, mask, starts, np.asarray(weights, dtype=np.float64)), too_long
+        flags = np.concatenate(trained) if trained else np.zeros(0, dtype=np.bool_)
+        return cls(flat, flags, starts, np.asarray(weights, dtype=np.float64)), too_long
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
 
 
 def epoch_order(corpus: Corpus, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """The rows of one epoch in random order. A row of weight 2.3 stands there twice, and a third time with chance 0.3."""
+    """The rows of one epoch in random order: weight 2.3 gives a row twice, and a third time with chance 0.3."""
     random = np.random.default_rng([seed, epoch])
     whole = np.floor(corpus.weight)
     copies = whole + (random.random(len(corpus)) < corpus.weight - whole)

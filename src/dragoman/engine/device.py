@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -53,22 +54,17 @@ def _multiplies_bf16() -> bool:
 def _memory() -> int:
     """Free memory, or what the control group (a container) still allows, whichever is less."""
     free: int = psutil.virtual_memory().available
+    group = Path("/sys/fs/cgroup")
     try:
-        with (
-            open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit,
-            open(  # noqa: PTH123
-                "/sys/fs/cgroup/memory.current", encoding="ascii"
-            ) as current,
-        ):
-            return min(free, int(limit.read()) - int(current.read()))
+        return min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
     except (OSError, ValueError):
         return free
 
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         import platform
 

@@ -1,6 +1,6 @@
 """Batched decoding: prompts of similar length go together, finished rows leave the batch.
 
-Greedy search is written here, since it is what most decoding is; beam search is the library's.
+Both searches keep to every row's own limit, so that a sentence's translation does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _greedy(
         output = model(
             input_ids=ids,
             attention_mask=mask if padded else None,
-            position_ids=position.clamp(min=0) if step == 0 else position,
+            position_ids=position.clamp(min=0),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
@@ -133,6 +133,15 @@ def _result(tokens: list[int], score: float, finished: bool) -> Generated:
     return Generated(tokens[:-1] if finished else tokens, score, len(tokens), finished)
 
 
+@dataclass
+class _Beams:
+    """The running hypotheses of the rows that are still searched: scores [rows, beam], tokens [rows, beam, step]."""
+
+    scores: torch.Tensor
+    tokens: torch.Tensor
+    alive: torch.Tensor  # [rows] -> row of the input
+
+
 @torch.inference_mode()
 def _beam(
     model: Any,
@@ -143,26 +152,99 @@ def _beam(
     beam: int,
     penalty: float,
 ) -> list[Generated]:
-    from transformers import GenerationConfig
+    """Beam search with every row's own limit. A row ends when `beam` hypotheses have ended and no running one can
+    still become better than the best of them; scores are log-probability / length ** penalty (Wu et al. 2016's family).
+    """
+    from transformers import DynamicCache
 
-    ids, mask = _left_padded(rows, pad, model.device)
-    config = GenerationConfig(
-        num_beams=beam,
-        length_penalty=penalty,
-        max_new_tokens=max(limits),
-        do_sample=False,
-        eos_token_id=sorted(set(ends)),
-        pad_token_id=pad,
-        bos_token_id=model.config.bos_token_id,
-        return_dict_in_generate=True,
-        output_scores=True,
-    )
-    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-    log = model.compute_transition_scores(output.sequences, output.scores, output.beam_indices, normalize_logits=False)
-    results = []
-    for row, scores, limit in zip(output.sequences[:, ids.shape[1] :].tolist(), log.tolist(), limits, strict=True):
-        at = next((i for i, token in enumerate(row) if token in set(ends)), None)
-        finished = at is not None and at < limit
-        length = min(limit, len(row)) if at is None or not finished else at + 1
-        results.append(_result(row[:length], sum(scores[:length]), finished))
-    return results
+    device = model.device
+    ids, mask = (t.repeat_interleave(beam, 0) for t in _left_padded(rows, pad, device))
+    padded = bool((mask == 0).any())
+    position = mask.cumsum(1) - 1
+    cache = DynamicCache(config=model.config)
+    stop = torch.tensor(sorted(set(ends)), device=device)
+    count = len(rows)
+    # all beams start equal: only the first counts in the first step
+    scores = torch.full((count, beam), float("-inf"), device=device)
+    scores[:, 0] = 0.0
+    running = _Beams(scores, torch.zeros(count, beam, 0, dtype=torch.long, device=device), torch.arange(count))
+    best: list[Generated | None] = [None] * count
+    best_score = [float("-inf")] * count
+    ended = [0] * count
+    step = 0
+    while len(running.alive):
+        output = model(
+            input_ids=ids,
+            attention_mask=mask if padded else None,
+            position_ids=position.clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        log = output.logits[:, -1].float().log_softmax(-1)
+        step += 1
+        size = log.shape[-1]
+        left = len(running.alive)
+        total = (running.scores.reshape(-1, 1) + log).view(left, beam * size)
+        value, place = total.topk(2 * beam)
+        parent, token = place // size, place % size
+        over = torch.isin(token, stop)
+        _keep_ended(running, value, parent, over[:, :beam], step, penalty, best, best_score, ended)
+        # the best `beam` candidates that go on, in order of their score
+        going = value.masked_fill(over, float("-inf")).topk(beam)
+        parent, token = parent.gather(1, going.indices), token.gather(1, going.indices)
+        history = running.tokens.gather(1, parent[..., None].expand(-1, -1, step - 1))
+        running = _Beams(going.values, torch.cat([history, token[..., None]], 2), running.alive)
+        keep = _still_open(running, limits, step, penalty, best, best_score, ended)
+        if not len(keep):
+            break
+        flat = (torch.tensor(keep, device=device)[:, None] * beam + parent[keep]).reshape(-1)
+        cache.batch_select_indices(flat)
+        mask, position = mask[flat], position[flat][:, -1:] + 1
+        running = _Beams(running.scores[keep], running.tokens[keep], running.alive[keep])
+        ids = running.tokens[:, :, -1].reshape(-1, 1)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+    return [g for g in best if g is not None]
+
+
+def _keep_ended(
+    running: _Beams,
+    value: torch.Tensor,
+    parent: torch.Tensor,
+    over: torch.Tensor,
+    step: int,
+    penalty: float,
+    best: list[Generated | None],
+    best_score: list[float],
+    ended: list[int],
+) -> None:
+    """Candidates that end here, among the first `beam`, are finished hypotheses; the best of each row is kept."""
+    for row, rank in over.nonzero().tolist():
+        owner = int(running.alive[row])
+        log = float(value[row, rank])
+        ended[owner] += 1
+        if log / step**penalty > best_score[owner]:
+            best_score[owner] = log / step**penalty
+            tokens = running.tokens[row, parent[row, rank]].tolist()
+            best[owner] = Generated(tokens, log, step, True)
+
+
+def _still_open(
+    running: _Beams,
+    limits: Sequence[int],
+    step: int,
+    penalty: float,
+    best: list[Generated | None],
+    best_score: list[float],
+    ended: list[int],
+) -> list[int]:
+    """Rows whose search goes on; a row at its limit without a finished hypothesis keeps its best running one."""
+    beam = running.scores.shape[1]
+    keep = []
+    for row, (owner, top) in enumerate(zip(running.alive.tolist(), running.scores[:, 0].tolist(), strict=True)):
+        if step >= limits[owner]:
+            if best[owner] is None:
+                best[owner] = Generated(running.tokens[row, 0].tolist(), top, step, False)
+        elif ended[owner] < beam or top / step**penalty > best_score[owner]:
+            keep.append(row)
+    return keep

@@ -196,8 +196,8 @@ def ids_of(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
 
 def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
     """The stack of like-shaped blocks: the longest ModuleList of the model."""
-    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
-    return list(max(lists, key=len)) if lists else []
+    stacks: list[list[torch.nn.Module]] = [list(m) for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
+    return max(stacks, key=len, default=[])
 
 
 def parameters(model: torch.nn.Module, *, trainable: bool = False) -> int:

@@ -102,32 +102,6 @@ def mean_loss(model: nn.Module, batches: list[Batch], loss: Loss) -> float:
 # ---------------------------------------------------------------- making a model ready for training
 
 
-def add_dropout(model: nn.Module, share: float) -> None:
-    """Dropout on the embeddings and on what each block adds to the residual stream, whatever the architecture.
-
-    Many model classes have no dropout of their own; a forward hook on the branches of a block gives them one.
-    """
-    if not share:
-        return
-
-    def drop(module: nn.Module, _: Any, output: Any) -> Any:
-        if not module.training:
-            return output
-        if isinstance(output, tuple):
-            return (nn.functional.dropout(output[0], share), *output[1:])
-        return nn.functional.dropout(output, share)
-
-    branches = [
-        child
-        for layer in decoder_layers(model)
-        for child in layer.children()
-        if any(isinstance(part, nn.Linear) for part in child.modules())
-    ]
-    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
-    for module in [*embeddings, *branches]:
-        module.register_forward_hook(drop)
-
-
 def has_compiler() -> bool:
     """True when torch.compile can work here: on a processor it needs a C++ compiler."""
     return torch.cuda.is_available() or any(shutil.which(name) for name in ("g++", "clang++", "c++"))

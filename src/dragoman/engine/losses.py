@@ -83,14 +83,14 @@ class LinearCrossEntropy(torch.autograd.Function):
 def cross_entropy(smoothing: float = 0.0, *, compiled: bool = False) -> Loss:
     """Cross-entropy on target tokens only, with label smoothing spread over the whole vocabulary.
 
-    The output layer runs at target positions only. Models that change their logits after the output layer (soft-capping,
-    scaling) take their own forward pass at all positions instead; see `plain_head`.
+    The output layer runs at target positions only. Models that change their logits after the output layer
+    (soft-capping, scaling) take their own forward pass at all positions instead; see `plain_head`.
     """
     chunk = torch.compile(_chunk_gradient, dynamic=True) if compiled else _chunk_gradient
     plain: dict[int, bool] = {}
 
     def function(model: nn.Module, batch: Batch) -> torch.Tensor:
-        inner = _inner(model)
+        inner: Any = _inner(model)
         if id(inner) not in plain:
             plain[id(inner)] = plain_head(inner)
         if not plain[id(inner)]:
@@ -109,13 +109,17 @@ def cross_entropy(smoothing: float = 0.0, *, compiled: bool = False) -> Loss:
 
 def _inner(model: nn.Module) -> Any:
     """The transformers model under a PEFT wrapper (whose adapters are injected in place)."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    wrapper: Any = model
+    return wrapper.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @torch.no_grad()
 def plain_head(model: Any) -> bool:
     """True when logits are exactly output layer x last hidden state: tried out on two tokens, not looked up by name."""
     head = model.get_output_embeddings()
+    # soft-capping hardly shows in the small logits of a probe, so the configuration is asked as well
+    if any(getattr(model.config, key, None) for key in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
+        return False
     if not isinstance(head, nn.Linear) or head.bias is not None or type(head).forward is not nn.Linear.forward:
         return False
     training = model.training
@@ -124,4 +128,4 @@ def plain_head(model: Any) -> bool:
     logits = model(input_ids=ids, use_cache=False).logits
     hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     model.train(training)
-    return bool(torch.allclose(head(hidden).float(), logits.float(), rtol=1e-3, atol=1e-3))
+    return bool(torch.allclose(nn.functional.linear(hidden, head.weight).float(), logits.float(), rtol=1e-3, atol=1e-3))

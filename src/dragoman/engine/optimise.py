@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dragoman.engine.load import decoder_layers
+from dragoman.engine.muon import Muon
 
 Kind = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "linear", "constant", "inverse_sqrt"]
@@ -17,14 +18,14 @@ Schedule = Literal["cosine", "linear", "constant", "inverse_sqrt"]
 
 def rate(schedule: Schedule, step: int, total: int, warmup: float) -> float:
     """Factor in (0, 1] on the peak learning rate at `step` (1 to total). `warmup` below 1 is a share of all steps."""
-    rise = max(1, round(warmup * total) if warmup < 1 else round(warmup))
-    if step <= rise and warmup > 0:
+    rise = round(warmup * total) if warmup < 1 else round(warmup)
+    if step <= rise:
         return step / rise
     if schedule == "constant":
         return 1.0
     if schedule == "inverse_sqrt":
-        return math.sqrt(rise / step)
-    left = (total - step + 1) / max(1, total - (rise if warmup > 0 else 0) + 1)
+        return math.sqrt(max(1, rise) / step)
+    left = (total - step + 1) / (total - rise)
     return left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
@@ -83,19 +84,11 @@ class Optimiser:
             )
         ]
         if matrices:
-            self.optimisers.append(
-                torch.optim.Muon(
-                    matrices,
-                    lr=learning_rate,
-                    weight_decay=weight_decay,
-                    momentum=0.95,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
+            self.optimisers.append(Muon(matrices, lr=learning_rate, weight_decay=weight_decay))
 
     @torch.no_grad()
     def absorb(self) -> None:
-        """After each backward pass: add bf16 gradients to the masters' fp32 ones, so that accumulation loses nothing."""
+        """After each backward pass: add bf16 gradients to the masters' fp32 ones; accumulation then loses nothing."""
         for parameter, master in zip(self.parameters, self.masters, strict=True):
             if parameter is master or parameter.grad is None:
                 continue

@@ -56,8 +56,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     }
     fertility = ", ".join(f"{code} {value:.2f}" for code, value in facts["fertility"].items())
     listener.say(
-        f"model: {facts['architecture']}, {facts['parameters'] / 1e6:.2f}M parameters, vocabulary {facts['vocabulary']}, "
-        f"prompt '{facts['prompt']}', licence {facts['licence'] or 'not stated'}"
+        f"model: {facts['architecture']}, {facts['parameters'] / 1e6:.2f}M parameters, "
+        f"vocabulary {facts['vocabulary']}, prompt '{facts['prompt']}', licence {facts['licence'] or 'not stated'}"
         + (f"; tokens per word: {fertility}" if fertility else "")
     )
     return Artifact.finish(out, "model", key, facts)
@@ -169,7 +169,7 @@ def _base(recipe: Recipe, section: ModelSection) -> Loaded:
 
 
 def _choose_prompt(choice: str, own: Format | None, tokenizer: Any, languages: Iterable[str]) -> Format:
-    """`auto`: the model's own saved prompt, else its chat template, else language tokens, else a published plain one."""
+    """`auto`: the saved prompt, else the chat template, else language tokens, else a published plain one."""
     if choice == "auto":
         if own is not None:
             return own

@@ -79,7 +79,8 @@ class _Phase:
         from dragoman.engine import load, losses
         from dragoman.engine import setup as arrange
         from dragoman.engine.device import DTYPES, detect, use
-        from dragoman.engine.loop import add_dropout, speed_up
+        from dragoman.engine.dropout import add_dropout
+        from dragoman.engine.loop import speed_up
         from dragoman.engine.optimise import Optimiser
 
         hardware = detect(self.recipe.plan.threads)
@@ -146,10 +147,10 @@ class _Phase:
         chosen, data, model = self.chosen, self.data, self.model
         rows = ", ".join(f"{name} {count:,}" for name, count in data.directions.items())
         self.listener.say(
-            f"train: {self.name}: pairs {rows}; {parameters(model, trainable=True):,} of {parameters(model):,} parameters;"
-            f" {chosen.steps} steps of up to {chosen.batch_tokens} x {self.sft.accumulation} tokens, {chosen.packing};"
-            f" {chosen.optimiser} {chosen.learning_rate:g} {self.sft.schedule}; {chosen.precision}, {attention} attention"
-            f"{', compiled' if chosen.compile else ''}"
+            f"train: {self.name}: pairs {rows}; {parameters(model, trainable=True):,} of {parameters(model):,} "
+            f"parameters; {chosen.steps} steps of up to {chosen.batch_tokens} x {self.sft.accumulation} tokens, "
+            f"{chosen.packing}; {chosen.optimiser} {chosen.learning_rate:g} {self.sft.schedule}; {chosen.precision}, "
+            f"{attention} attention{', compiled' if chosen.compile else ''}"
         )
         if lost := sum(data.too_long.values()):
             self.listener.warn(f"train: {lost} pairs are longer than the model's context and were left out whole")

@@ -1,0 +1,151 @@
+"""Decoding: batched equals single, and equals the library's own."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from dragoman.core.languages import Direction
+from dragoman.core.listen import Silent
+from dragoman.core.recipe import Decoding
+from dragoman.engine.generate import Generated, generate
+from dragoman.engine.load import Loaded, ids_of, load
+from dragoman.errors import ModelError
+from dragoman.translator import Translator
+from tests.tiny import tiny
+
+EN_DE = Direction("en", "de")
+
+
+def prompts(count: int) -> list[list[int]]:
+    draw = random.Random(0)
+    return [[1, 3, *(draw.randrange(10, 300) for _ in range(draw.randrange(1, 12))), 4] for _ in range(count)]
+
+
+def both(loaded: Loaded, beam: int, budget: int) -> list[Generated]:
+    rows = prompts(25)
+    limits = [5 + len(row) for row in rows]
+    return generate(loaded.model.eval(), rows, limits, ends=[2, 20, 21, 22, 23], pad=0, beam=beam, budget=budget)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_batches_give_what_single_sentences_give(beam: int) -> None:
+    loaded = tiny(seed=3)
+    single, batched = both(loaded, beam, 1), both(loaded, beam, 4000)
+    assert [g.ids for g in single] == [g.ids for g in batched]
+    assert [g.finished for g in single] == [g.finished for g in batched]
+    assert any(g.finished for g in single)
+    assert any(not g.finished for g in single)
+    for a, b in zip(single, batched, strict=True):
+        assert a.log_probability == pytest.approx(b.log_probability, abs=1e-3)
+
+
+def test_greedy_is_the_librarys_greedy() -> None:
+    loaded = tiny(seed=4)
+    for row, found in zip(prompts(8), generate(loaded.model, prompts(8), [9] * 8, ends=[2], pad=0), strict=True):
+        output = loaded.model.generate(
+            torch.tensor([row]), attention_mask=torch.ones(1, len(row)), max_new_tokens=9, do_sample=False
+        )
+        theirs = output[0, len(row) :].tolist()
+        assert found.ids == (theirs[: theirs.index(2)] if 2 in theirs else theirs)
+
+
+def test_log_probability_is_that_of_the_tokens() -> None:
+    loaded = tiny(seed=5)
+    row = prompts(1)[0]
+    for beam in (1, 3):
+        found = generate(loaded.model, [row], [8], ends=[2], pad=0, beam=beam)[0]
+        ids = [*row, *found.ids, *([2] if found.finished else [])]
+        with torch.no_grad():
+            log = loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(log[i - 1, ids[i]]) for i in range(len(row), len(ids)))
+        assert found.log_probability == pytest.approx(expected, abs=1e-3)
+        assert found.tokens == len(ids) - len(row)
+
+
+class Ear(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_translator_keeps_order_and_empty_texts(tmp_path: Path) -> None:
+    tiny(tmp_path / "m", seed=3)
+    translator = Translator.load(tmp_path / "m", threads=1)
+    texts = ["the cat", "", "the dog sees a house and a tree", "a\nb", "x " * 300]
+    ear = Ear()
+    found = translator.translate(texts, EN_DE, Decoding(), ear)
+    assert len(found) == 5
+    assert found[1].text == ""
+    assert found[1].finished
+    assert found[4].text == ""
+    assert not found[4].finished
+    assert "1 of 5 segments are too long" in ear.warnings[0]
+    alone = [translator.translate([text], EN_DE)[0].text for text in texts]
+    assert [h.text for h in found] == alone
+
+
+def test_translator_knows_its_directions(tmp_path: Path) -> None:
+    tiny(tmp_path / "m")
+    translator = Translator.load(tmp_path / "m", threads=1)
+    assert translator.direction("de") == EN_DE
+    assert translator.description["prompt"] == "compact"
+    with pytest.raises(ModelError, match="not made for any language to fr"):
+        translator.direction("fr")
+
+
+def test_reloading_gives_the_same_ids(tmp_path: Path) -> None:
+    for form in ("compact", "chat", "alma"):
+        loaded = tiny(tmp_path / form, form=form)
+        assert ids_of(load(tmp_path / form).tokenizer) == ids_of(loaded.tokenizer)
+
+
+def test_a_tokenizer_that_would_change_is_taken_from_its_file(tmp_path: Path) -> None:
+    """Beside a qwen2 configuration AutoTokenizer installs its own normaliser: the saved card must prevent that."""
+    from dataclasses import replace
+
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from dragoman.engine.load import save
+
+    loaded = tiny()
+    config = Qwen2Config(
+        vocab_size=len(loaded.tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    save(tmp_path, replace(loaded, model=Qwen2ForCausalLM(config)))
+    again = load(tmp_path)
+    assert ids_of(again.tokenizer) == ids_of(loaded.tokenizer)
+    assert again.card.tokenizer == "file"
+
+
+def test_errors_name_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no dragoman\.json"):
+        load(tmp_path)
+
+
+def test_beam_search_is_exhaustive_where_the_beam_is_wide_enough() -> None:
+    """With a beam of all tokens and two steps, the best sequence among the beam's candidates is found."""
+    loaded = tiny(seed=6)
+    row, size = prompts(1)[0], len(loaded.tokenizer)
+    with torch.no_grad():
+        first = loaded.model(torch.tensor([row])).logits[0, -1].log_softmax(-1)
+        second = loaded.model(torch.tensor([[*row, t] for t in range(size)])).logits[:, -1].log_softmax(-1)
+    total = first[:, None] + second  # [first token, second token]
+    total[2] = float("-inf")
+    top = {divmod(place, size) for place in total.reshape(-1).topk(size).indices.tolist()}  # what the beam still sees
+    ended = [(float(total[t, 2]) / 2, [t]) for t in range(size) if (t, 2) in top]
+    expected = max([(float(first[2]), []), *ended])
+    found = generate(loaded.model, [row], [2], ends=[2], pad=0, beam=size)[0]
+    assert found.finished
+    assert found.ids == expected[1]
+    assert found.log_probability / found.tokens == pytest.approx(expected[0], abs=1e-4)
