@@ -147,17 +147,17 @@ class Checks(Section):
 
     empty: bool = True
     identical: bool = True
-    max_length: Annotated[float, Field(gt=0)] | None = 250.0
+    max_length: Annotated[float, Field(gt=0)] | None = 250.0  # words of English, or what says as much elsewhere
     length_ratio: Annotated[float, Field(gt=1)] | None = 3.0
     script: Share | None = 0.5  # at least this share of the letters in the language's own script
     language: Share | None = 0.6  # reject when another language is at least this probable
-    numbers: bool = True
+    numbers: PositiveCount | None = 2  # reject when so many numbers stand on one side only
     urls: bool = True
     markup: bool = True
     placeholders: bool = True
-    repetition: Annotated[int, Field(gt=1)] | None = 4
+    repetition: Annotated[int, Field(gt=1)] | None = 4  # reject when words repeat more than so many times in a row
     mojibake: bool = True
-    max_tokens: PositiveCount | None = None  # too long for the model; by default its own limit
+    max_tokens: PositiveCount | None = None  # prompt and answer, counted when training starts; by default the context
 
 
 class Deduplicate(Section):

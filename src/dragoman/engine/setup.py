@@ -86,6 +86,8 @@ def padding_token(loaded: Loaded) -> int:
 def training_data(recipe: Recipe, sft: Sft, loaded: Loaded, texts: Path) -> Data:
     """Encode the training split in every direction. Raises DataError when nothing is left."""
     limit = context_length(loaded)
+    if recipe.prepare and recipe.prepare.checks.max_tokens:
+        limit = min(limit, recipe.prepare.checks.max_tokens)
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
     wanted = sft.directions or recipe.pairs
     encoder.require(sorted({code for d in wanted for code in (d.source, d.target)}))
