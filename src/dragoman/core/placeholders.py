@@ -1,8 +1,9 @@
 """Finding what a translation must hold unchanged though it is written in the text itself.
 
-Placeholders (printf, Python, brace, ICU), HTML and XML tags and entities, reStructuredText roles, literals and links,
-URLs and e-mail addresses. Sources: POSIX printf with Python's and Qt's additions, Python's format strings, ICU
-MessageFormat (unicode-org.github.io/icu/userguide/format_parse/messages), the reStructuredText specification
+`core.markup` finds tags, entities, roles, literals, placeholders, URLs and addresses. Here they get their roles in pairs,
+the branches of ICU messages become sub-flows, and what only a translation must keep is added: links, footnotes and
+substitutions of reStructuredText, emphasis, templates, strftime directives. Sources: ICU MessageFormat
+(unicode-org.github.io/icu/userguide/format_parse/messages), the reStructuredText specification
 (docutils.sourceforge.io/docs/ref/rst/restructuredtext.html#inline-markup).
 """
 
@@ -16,32 +17,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from dragoman.core import markup
 from dragoman.core.inline import Inline, Piece, Role, Span
 
 ELEMENT = "\ue000"  # stands for one element of the format while the text is searched
 _NAME = r"[A-Za-z_][\w.-]*"
 
-# In order of preference where several could begin at the same place. No pattern nests unbounded repetitions.
+# What `core.markup` leaves to language. No pattern nests unbounded repetitions.
 _PATTERNS = {
-    "url": r"(?:https?|ftp|file|irc)://[^\s<>\"'`\ue000|{}\[\]]+|\bmailto:[^\s<>\"'`\ue000]+|\bwww\.[\w-]+\.[^\s<>\"'`\ue000]+",
-    "email": r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
-    "tag": rf"<!--.{0,1000}?-->|</?{_NAME}(?::[\w.-]+)?(?:\s+[\w:.-]+(?:\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'|[^\s\"'<>=`]+))?)*+\s*/?>",
-    "entity": r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
-    "literal": r"``(?=\S)(?:[^`\ue000]|`(?!`)){0,500}?(?<=\S)``(?!`)",
-    "role": r"(?<![\w:])(?::[A-Za-z][\w.+-]*){1,3}:`[^`\ue000]+`(?!`)|(?<![\w`:])`[^`\ue000]+`:[A-Za-z][\w.+-]*:",
-    "link": r"(?<![\w`:])`(?=\S)[^`\ue000]+(?<=\S)`(?:__?(?!\w))?(?!`)",
-    "footnote": r"(?<!\w)\[(?:\d{1,4}|#[\w.-]*|\*|[A-Za-z][\w.-]*)\]_(?!\w)",
+    "link": r"(?<![\w`:])`(?=\S)[^`\ue000]{1,500}(?<=\S)`(?:__?(?!\w)|:[A-Za-z][\w.+-]{0,40}:)?(?!`)",
+    "footnote": r"(?<!\w)\[(?:\d{1,4}|#[\w.-]{0,60}|\*|[A-Za-z][\w.-]{0,60})\]_(?!\w)",
     "substitution": r"(?<![\w|])\|(?=[^\s|])[^|\n\ue000]{0,60}(?<=[^\s|])\|(?:__?)?(?![\w|])",
+    "template": r"\{%[^{}\n\ue000]{1,200}%\}|(?<![\w$])\$\w{1,80}\$",
     "percent": r"%%",
-    "python": r"%\([^()\s\ue000]{1,60}\)[-+0# ]{0,3}(?:\d{1,4})?(?:\.\d{1,4})?[diouxXeEfFgGcrsa]",
-    "numbered": r"%\d{1,2}\$[-+0#']{0,3}(?:\d{1,4})?(?:\.\d{1,4})?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]",
-    "printf": r"%[-+0#']{0,3}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@](?![a-z])"
-    r"|%[-+0#']{0,3}(?:hh|h|ll|l|L|q|j|z|t)?[dsu@]",
-    "qt": r"%L?\d{1,2}(?![\w%])|%n(?!\w)",
     "date": r"(?<![\w%])%[-_0^#]?[A-Za-z](?!\w)",
-    "template": r"\{\{[^{}\n\ue000]{1,200}\}\}|\{%[^{}\n\ue000]{1,200}%\}|\$\{[\w.:-]{1,80}\}|(?<![\w$])\$\w{1,80}\$",
-    "brace": r"\{(?:[\w.$-]|\[[^\][{}\n]{0,60}\]){0,80}(?:![rsa])?(?::[^{}\s]{0,40})?\}"
-    r"|\{\s*[\w.$-]{1,60}\s*(?:,\s*[a-z]{3,20}\s*(?:,[^{}]{0,80})?)?\}",
 }
 _EMPHASIS = re.compile(
     r"(?<![\w*\\])(?:(?P<two>\*\*)(?=[^\s*])(?:[^*]|\*(?!\*)){1,1000}?(?<=[^\s*\\])\*\*"
@@ -54,9 +43,10 @@ _ARGUMENT = re.compile(r"\{\s*[\w.-]{1,60}\s*,\s*(plural|select|selectordinal)\s
 _OFFSET = re.compile(r"\s*offset:\s*\d+")
 _SELECTOR = re.compile(r"\s*(=\d+|[\w-]{1,60})\s*\{")
 _CLOSED = re.compile(r"\s*\}")
-_URL_END = ".,;:!?)'\"…"
+_SEQUENTIAL = re.compile(r"%[-+0#]*[\d*]*(?:\.[\d*]+)?[A-Za-z]{1,3}|%@|\{\}")  # filled in the order of the text
 _MAX_DEPTH = 8  # ICU arguments inside one another
-KINDS = frozenset({*_PATTERNS, "icu", "count", "emphasis"})
+_MARKUP = frozenset({"tag", "entity", "role", "code", "placeholder", "url", "email"})
+KINDS = frozenset({*_MARKUP, *_PATTERNS, "icu", "count", "emphasis"})
 
 
 class _Found(NamedTuple):
@@ -86,14 +76,27 @@ class _Finder:
         return self._pair_tags(text, found)
 
     def _tokens(self, text: str) -> Iterator[_Found]:
-        pattern = _pattern(self.kinds, self.plural)
         position = 0
         for message in (*self._messages(text), None):
-            for match in pattern.finditer(text, position, message.start if message else len(text)):
-                yield from self._token(match)
+            for start, end, kind in self._between(text, position, message.start if message else len(text)):
+                yield from self._token(text, start, end, kind)
             if message:
                 yield message
                 position = message.end
+
+    def _between(self, text: str, start: int, end: int) -> list[tuple[int, int, str]]:
+        """Stretches that do not overlap; of those that do, the one that begins first, then the longest."""
+        part = text[start:end]
+        found = [(span.start, span.end, str(span.kind)) for span in markup.spans(part) if span.kind in self.kinds]
+        pattern = _pattern(self.kinds, self.plural)
+        found += [(*match.span(), match.lastgroup or "") for match in pattern.finditer(part)]
+        kept = []
+        position = 0
+        for first, last, kind in sorted(found, key=lambda one: (one[0], -one[1])):
+            if first >= position:
+                kept.append((start + first, start + last, kind))
+                position = last
+        return kept
 
     def _messages(self, text: str) -> Iterator[_Found]:
         """The outermost well-formed plural and select arguments of ICU."""
@@ -104,20 +107,16 @@ class _Finder:
             if message:
                 yield message
 
-    def _token(self, match: re.Match[str]) -> list[_Found]:
-        kind = match.lastgroup or ""
-        start, end = match.span()
-        if kind == "url":
-            end = start + len(_trimmed(match[0]))
+    def _token(self, text: str, start: int, end: int, kind: str) -> list[_Found]:
         if kind in ("role", "link"):
-            named = _NAMED_TARGET.fullmatch(match[0])
+            named = _NAMED_TARGET.fullmatch(text, start, end)
             if named:
                 self.pairs += 1
                 return [
-                    _Found(start, start + named.end("open"), kind, "open", self.pairs),
-                    _Found(start + named.start("close"), end, kind, "close", self.pairs),
+                    _Found(start, named.end("open"), kind, "open", self.pairs),
+                    _Found(named.start("close"), end, kind, "close", self.pairs),
                 ]
-        ordered = kind == "printf" or match[0] == "{}"
+        ordered = kind == "placeholder" and _SEQUENTIAL.fullmatch(text, start, end) is not None
         return [_Found(start, end, kind, ordered=ordered)]
 
     def _emphasis(self, text: str, found: Sequence[_Found]) -> Iterator[_Found]:
@@ -156,13 +155,6 @@ class _Finder:
 def _pattern(kinds: frozenset[str], plural: bool) -> re.Pattern[str]:
     groups = [f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items() if kind in kinds]
     return re.compile("|".join([*groups, "(?P<count>#)"] if plural else groups) or r"(?!)", re.DOTALL)
-
-
-def _trimmed(url: str) -> str:
-    """Punctuation behind an address belongs to the sentence; a bracket only when it was opened before the address."""
-    while url and url[-1] in _URL_END and not (url[-1] == ")" and url.count("(") >= url.count(")")):
-        url = url[:-1]
-    return url
 
 
 def _icu(text: str, argument: re.Match[str]) -> _Found | None:

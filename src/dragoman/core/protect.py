@@ -16,7 +16,7 @@ from dragoman.core.inline import Inline, Piece, Span
 from dragoman.core.placeholders import KINDS, flatten, protect_placeholders
 
 # Kinds that markup languages recognise only beside white space or punctuation
-_NEEDS_SPACE = frozenset({"role", "link", "literal", "emphasis", "footnote", "substitution"})
+_NEEDS_SPACE = frozenset({"role", "link", "code", "emphasis", "footnote", "substitution"})
 
 
 class BrokenMarkup(Exception):
@@ -209,6 +209,11 @@ def every_span(text: Inline) -> Iterator[Span]:
         yield span
         for flow in span.flows:
             yield from every_span(flow)
+
+
+def verify_elements(source: Inline, target: Inline) -> None:
+    """Raises BrokenMarkup unless the target holds the spans that the source has already, well formed."""
+    _verify(target.spans, source.spans)
 
 
 def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False) -> None:

@@ -89,8 +89,50 @@ class _Flow:
             for span in self.source.spans
             if span.flows
         }
-        pieces = (piece for sentence in self.sentences for piece in sentence.all)
+        pieces = self._lines() if "\n" in self.source.text else (one for part in self.sentences for one in part.all)
         return Inline.of(flows.get(id(piece), piece) if isinstance(piece, Span) else piece for piece in pieces)
+
+
+    def _lines(self) -> Iterator[Piece]:
+        """All pieces; where a sentence was broken over lines, its translation is broken at the same width."""
+        width = max(map(len, self.source.text.split("\n")))
+        column = 0
+        for sentence in self.sentences:
+            breaks = [_LINE_BREAK.search(piece) for piece in sentence.pieces if isinstance(piece, str)]
+            wrapped = next((found[0] for found in breaks if found), "")
+            if wrapped and sentence.result is not None and sentence.result != list(sentence.pieces):
+                before = Inline(tuple(sentence.lead)).text
+                start = len(before) if "\n" in before else column + len(before)
+                pieces = [*sentence.lead, *_broken(sentence.result, start, width, wrapped), *sentence.tail]
+            else:
+                pieces = sentence.all
+            for piece in pieces:
+                text = piece if isinstance(piece, str) else piece.raw
+                column = len(text) - text.rfind("\n") - 1 if "\n" in text else column + len(text)
+                yield piece
+
+
+_LINE_BREAK = re.compile(r"[ \t]*\n[ \t]*")
+
+
+def _broken(pieces: Sequence[Piece], column: int, width: int, line_break: str) -> Iterator[Piece]:
+    """The pieces with `line_break` in place of the spaces at which a line would grow longer than `width`."""
+    tokens: list[Piece] = []
+    for piece in pieces:
+        tokens += re.findall(r" +|[^ ]+", piece) if isinstance(piece, str) else [piece]
+    lengths = [len(token if isinstance(token, str) else token.raw) for token in tokens]
+    ahead = 0  # length of what follows up to the next space
+    after = [0] * len(tokens)
+    for place in range(len(tokens) - 1, -1, -1):
+        after[place] = ahead
+        ahead = 0 if tokens[place] == " " else ahead + lengths[place]
+    for place, token in enumerate(tokens):
+        if token == " " and column + 1 + after[place] > width:
+            yield line_break
+            column = len(line_break) - line_break.rfind("\n") - 1
+        else:
+            yield token
+            column += lengths[place]
 
 
 def translate_inlines(
