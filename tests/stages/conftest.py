@@ -1,0 +1,35 @@
+"""A prepared corpus of toy sentences that a tiny model can learn."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from dragoman.core.records import Example
+from dragoman.store import records
+from dragoman.store.artifact import Artifact
+
+WORDS = dict(
+    zip(["cat", "dog", "man", "car", "book", "house"], ["Katze", "Hund", "Mann", "Auto", "Buch", "Haus"], strict=True)
+)
+
+
+def sentences(count: int, seed: int) -> list[Example]:
+    draw = random.Random(seed)
+    rows = []
+    for number in range(count):
+        a, b = draw.choices(list(WORDS), k=2)
+        rows.append(
+            Example(f"the {a} sees the {b}.", f"{WORDS[a]} sieht {WORDS[b]}.", "en", "de", "toy.tsv", number + 1)
+        )
+    return rows
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Artifact:
+    folder = tmp_path / "run" / "prepare"
+    for split, count, seed in (("train", 400, 0), ("dev", 20, 1), ("test", 20, 2)):
+        records.write(folder / split, sentences(count, seed), Example)
+    return Artifact.finish(folder, "prepare", "texts", {})

@@ -1,0 +1,182 @@
+"""Stages model, plan and train on toy sentences: real models, small enough to learn in seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dragoman.core.languages import Direction
+from dragoman.core.listen import Silent
+from dragoman.core.recipe import Recipe
+from dragoman.engine import checkpoint
+from dragoman.engine.log import read
+from dragoman.errors import ModelError, ResourceError
+from dragoman.stages import model, plan, train
+from dragoman.store.artifact import Artifact
+from dragoman.translator import Translator
+
+BASE = """
+pairs: [en-de, de-en]
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 340, context: 64}}
+plan: {precision: fp32, threads: 1}
+train:
+  - sft: {epochs: 6, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 40, evaluate_sentences: 20}
+"""
+
+
+class Ear(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    warn = say
+
+
+def recipe(*overrides: str, text: str = BASE) -> Recipe:
+    return Recipe.parse(text, "recipe.yaml", overrides)
+
+
+def go(run: Path, made: Recipe, prepared: Artifact, ear: Ear | None = None) -> dict[str, Artifact]:
+    ear = ear or Ear()
+    inputs = {"prepare": prepared}
+    inputs["model"] = model.run(made, inputs, run / "model", "m", ear)
+    inputs["plan"] = plan.run(made, inputs, run / "plan", "p", ear)
+    inputs["train"] = train.run(made, inputs, run / "train", "t", ear)
+    return inputs
+
+
+def test_a_new_model_learns_to_translate_both_ways(tmp_path: Path, prepared: Artifact) -> None:
+    ear = Ear()
+    done = go(tmp_path / "run", recipe(), prepared, ear)
+    facts = done["train"].facts["phases"][0]
+    assert facts["examples"] == {"en-de": 400, "de-en": 400}
+    assert facts["best_chrf"] > 90
+    assert facts["padding"] < 0.05
+    translator = Translator.load(tmp_path / "run", threads=1)
+    assert translator.translate(["the cat sees the dog."], Direction("en", "de"))[0].text == "Katze sieht Hund."
+    assert translator.translate(["Auto sieht Buch."], Direction("de", "en"))[0].text == "the car sees the book."
+    assert sum("⟦" in line for line in ear.said) == 3
+    log = read(tmp_path / "run" / "train" / "0-sft" / "metrics.jsonl")
+    assert {r["event"] for r in log} == {"step", "evaluate"}
+    assert all(r["gradient_norm"] > 0 for r in log if r["event"] == "step")
+    assert list((tmp_path / "run" / "train" / "0-sft" / "tensorboard").iterdir())
+    assert done["model"].facts["fertility"].keys() == {"en", "de"}
+
+
+def test_plan_counts_what_training_then_does(tmp_path: Path, prepared: Artifact) -> None:
+    done = go(tmp_path / "run", recipe(), prepared)
+    planned = done["plan"].facts["phases"][0]
+    facts = done["train"].facts["phases"][0]
+    assert facts["steps"] == planned["settings"]["steps"]
+    assert facts["tokens"] == pytest.approx(6 * planned["tokens_per_epoch"], rel=0.02)
+    assert planned["memory"] > 0
+    assert planned["seconds"] > 0
+
+
+def test_plan_refuses_what_cannot_fit(tmp_path: Path, prepared: Artifact) -> None:
+    inputs = {"prepare": prepared}
+    inputs["model"] = model.run(recipe(), inputs, tmp_path / "model", "m", Ear())
+    with pytest.raises(ResourceError, match=r"adapt: \{method: lora\}"):
+        plan.run(recipe("plan.memory=0.0001"), inputs, tmp_path / "plan", "p", Ear())
+    with pytest.raises(ResourceError, match=r"more than `plan\.hours: 1e-07`"):
+        plan.run(recipe("plan.hours=1e-7"), inputs, tmp_path / "plan", "p", Ear())
+    assert not (tmp_path / "plan" / "manifest.json").exists()
+
+
+def test_lora_moves_the_adapter_only_and_ships_the_merged_model(tmp_path: Path, prepared: Artifact) -> None:
+    go(tmp_path / "base", recipe("train.0.sft.epochs=2"), prepared)
+    made = recipe(
+        f"model={{base: {tmp_path / 'base'}}}",
+        "train.0={sft: {epochs: 4, batch_tokens: 512, learning_rate: 1e-2, evaluate_every: 40}, "
+        "adapt: {method: lora, rank: 8}}",
+    )
+    done = go(tmp_path / "tuned", made, prepared)
+    facts = done["train"].facts["phases"][0]
+    assert facts["trainable"] < done["model"].facts["parameters"] / 2
+    phase = tmp_path / "tuned" / "train" / "0-sft"
+    assert (phase / "adapter" / "adapter_model.safetensors").is_file()
+    before = Translator.load(tmp_path / "base", threads=1)
+    after = Translator.load(tmp_path / "tuned", threads=1)
+    last = checkpoint.latest(phase / "checkpoints")
+    assert last is not None
+    assert torch.equal(before.loaded.model.model.embed_tokens.weight, after.loaded.model.model.embed_tokens.weight)
+    assert not torch.equal(
+        before.loaded.model.model.layers[0].mlp.up_proj.weight, after.loaded.model.model.layers[0].mlp.up_proj.weight
+    )
+    best = phase / "checkpoints" / f"step-{facts['best_step']:08}" / "model"
+    texts = ["the cat sees the dog.", "the man sees the book."]
+    adapter = Translator.load(best, threads=1).translate(texts, Direction("en", "de"))
+    merged = after.translate(texts, Direction("en", "de"))
+    assert [h.text for h in adapter] == [h.text for h in merged]
+
+
+def test_an_interrupted_phase_goes_on_and_ends_the_same(
+    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe("train.0.sft.epochs=3", "train.0.sft.checkpoint_every=7", "train.0.sft.dropout=0.1")
+    whole = go(tmp_path / "whole", made, prepared)
+    real = train._Phase._save
+
+    def stop(self: train._Phase, step: int) -> None:
+        real(self, step)
+        if step == 21:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train._Phase, "_save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "parts", made, prepared)
+    monkeypatch.undo()
+    ear = Ear()
+    parts = go(tmp_path / "parts", made, prepared, ear)
+    assert any("goes on from step 21" in line for line in ear.said)
+    files = [tmp_path / run / "train" / "0-sft" / "model" / "model.safetensors" for run in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    logs = [
+        [(r["event"], r["step"], r["loss"]) for r in read(tmp_path / run / "train" / "0-sft" / "metrics.jsonl")]
+        for run in ("whole", "parts")
+    ]
+    assert logs[0] == logs[1]
+    skip = ("seconds", "target_tokens_per_s", "settings")
+    facts = [{k: v for k, v in d["train"].facts["phases"][0].items() if k not in skip} for d in (whole, parts)]
+    assert facts[0] == facts[1]
+
+
+def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Artifact) -> None:
+    made = recipe("train.0.sft.epochs=40", "train.0.sft.patience=2", "train.0.sft.evaluate_every=20")
+    ear = Ear()
+    facts = go(tmp_path / "run", made, prepared, ear)["train"].facts["phases"][0]
+    assert any("no better dev chrF in 2 evaluations" in line for line in ear.said)
+    assert facts["steps"] == facts["best_step"] + 40
+
+
+def test_errors_say_what_to_do(tmp_path: Path, prepared: Artifact) -> None:
+    inputs = {"prepare": prepared}
+    for override, said in (
+        ("model={base: nowhere/at-all}", "cannot be loaded"),
+        ("model.prompt=almaa", "no known prompt"),
+        ("model.prompt=chat", "no chat template"),
+        ("model.new.vocabulary=100", "too small"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            model.run(recipe(override), inputs, tmp_path / "model", "m", Ear())
+    with pytest.raises(ModelError, match="give the recipe a `prepare` section"):
+        model.run(recipe(), {}, tmp_path / "model", "m", Ear())
+
+
+def test_the_licence_of_a_base_is_read_from_its_card(tmp_path: Path, prepared: Artifact) -> None:
+    go(tmp_path / "base", recipe("train.0.sft.epochs=1"), prepared)
+    folder = tmp_path / "base" / "train" / "0-sft" / "model"
+    (folder / "dragoman.json").unlink()
+    (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\nA model.\n", encoding="utf-8")
+    made = recipe(f"model={{base: {folder}}}")
+    ear = Ear()
+    done = model.run(made, {"prepare": prepared}, tmp_path / "again", "m", ear)
+    assert done.facts["licence"] == "cc-by-4.0"
+    assert done.facts["prompt"] == "compact"
+    card = json.loads((tmp_path / "again" / "model" / "dragoman.json").read_text(encoding="utf-8"))
+    assert card["prompt"]["name"] == "compact"
