@@ -44,7 +44,7 @@ prepare:
   checks:
     length_ratio: 3.0      # longer side to shorter side, in a unit that suits the script
     language: 0.6          # reject when another language is at least this probable
-    numbers: true          # both sides must hold the same numbers
+    numbers: 2             # reject when so many numbers stand on one side only
 #    max_length: 250
 #    identical: true
 #    markup: true

@@ -59,6 +59,11 @@ def _direction(value: object) -> object:
         raise ValueError(str(error)) from None
 
 
+def _off(value: object) -> object:
+    """`false` switches a check off as `null` does."""
+    return None if value is False else value
+
+
 def _listed(value: object) -> object:
     return value if isinstance(value, list) or value is None else [value]
 
@@ -151,7 +156,7 @@ class Checks(Section):
     length_ratio: Annotated[float, Field(gt=1)] | None = 3.0
     script: Share | None = 0.5  # at least this share of the letters in the language's own script
     language: Share | None = 0.6  # reject when another language is at least this probable
-    numbers: PositiveCount | None = 2  # reject when so many numbers stand on one side only
+    numbers: Annotated[PositiveCount | None, BeforeValidator(_off)] = 2  # reject when so many stand on one side only
     urls: bool = True
     markup: bool = True
     placeholders: bool = True

@@ -1,0 +1,256 @@
+"""What speaks against a pair: findings, each by one named check with its threshold in the recipe.
+
+The checks look at lengths, scripts and languages, and at what must come through a translation unchanged: numbers, URLs,
+markup, placeholders. Counting is done on whole batches; what costs more runs only on rows that need it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.core import markup
+from dragoman.core.identify import Identifier
+from dragoman.core.languages import same_language, script
+from dragoman.core.normalise import leak_key
+from dragoman.core.numbers import unmatched
+from dragoman.core.recipe import Checks
+from dragoman.core.records import Example, Finding, Text
+from dragoman.core.scripts import UNSPACED, Profile, han_variant, scripts_of
+
+# The closed set of names that a finding can have, in the order in which they are looked for.
+NAMES = (
+    "empty",
+    "identical",
+    "max_length",
+    "length_ratio",
+    "script",
+    "language",
+    "numbers",
+    "urls",
+    "markup",
+    "placeholders",
+    "repetition",
+    "mojibake",
+)
+_BATCH = 4096
+_RATIO_SLACK = 2.0  # words added to both lengths before they are compared: "OK" may well be "D'accord"
+_SCRIPT_LETTERS = 4  # fewer letters say nothing about a script
+_LANGUAGE_WORDS, _LANGUAGE_LETTERS = 4.0, 20
+_HAN_LEAN = 2  # so many more characters of the other Chinese script convict
+_LOOP_CHARACTERS = 12  # a shorter loop ("......", "hahaha") is style
+_KINDS: dict[str, tuple[markup.Kind, ...]] = {
+    "urls": ("url", "email"),
+    "markup": ("tag", "role"),
+    "placeholders": ("placeholder",),
+}
+
+
+class Checker:
+    """The checks of one recipe over its languages. Cheap to make, safe to send to another process."""
+
+    def __init__(self, settings: Checks, languages: Sequence[str]) -> None:
+        self.settings = settings
+        self._identifier = Identifier(languages)
+
+    def check(self, example: Example) -> list[Finding]:
+        """Everything that speaks against one pair; nothing when it may go on."""
+        return self.check_many([example])[0]
+
+    def check_many(self, examples: Sequence[Example]) -> list[list[Finding]]:
+        """As `check` for each, much faster: some thousand examples at a time are best."""
+        findings: list[list[Finding]] = []
+        for start in range(0, len(examples), _BATCH):
+            findings += self._batch(examples[start : start + _BATCH])
+        return findings
+
+    def check_text(self, text: Text) -> list[Finding]:
+        """What speaks against one monolingual segment."""
+        side = _Side([text.text], [text.language])
+        found = self._alone(side, 0, "text")
+        if not found and (stranger := self._stranger(side, 0)):
+            found.append(Finding("language", f"text is {stranger}"))
+        return found
+
+    def _batch(self, examples: Sequence[Example]) -> list[list[Finding]]:
+        source = _Side([e.source for e in examples], [e.source_language for e in examples])
+        target = _Side([e.target for e in examples], [e.target_language for e in examples])
+        ratio = (source.words + _RATIO_SLACK) / (target.words + _RATIO_SLACK)
+        alike = abs(source.profile.letters - target.profile.letters) <= 2
+        digits = (source.profile.digits > 0) | (target.profile.digits > 0)
+        signs = (source.profile.signs > 0) | (target.profile.signs > 0)
+        findings = []
+        for row, example in enumerate(examples):
+            found = self._alone(source, row, "source") + self._alone(target, row, "target")
+            if not any(finding.name == "empty" for finding in found):
+                if alike[row] and self._identical(example):
+                    found.append(Finding("identical", example.target[:80]))
+                found += self._ratio(float(ratio[row]), source, target, row)
+                found += self._kept(example, digits=bool(digits[row]), signs=bool(signs[row]))
+                found += self._loops(example)
+                found += self._languages(source, target, row, found)
+            findings.append(sorted(found, key=lambda finding: NAMES.index(finding.name)))
+        return findings
+
+    # ---------------------------------------------------------------- one side
+
+    def _alone(self, side: _Side, row: int, name: str) -> list[Finding]:
+        settings, profile = self.settings, side.profile
+        if profile.letters[row] + profile.digits[row] == 0:
+            return [Finding("empty", f"{name} has no letter and no digit")] if settings.empty else []
+        found = []
+        if settings.max_length is not None and side.words[row] > settings.max_length:
+            found.append(Finding("max_length", f"{name} is {side.words[row]:.0f} words long"))
+        if settings.script is not None and profile.letters[row] >= _SCRIPT_LETTERS:
+            found += self._script(side, row, name, settings.script)
+        if settings.mojibake and (broken := mojibake(side.texts[row])):
+            found.append(Finding("mojibake", f"{name} has {broken}"))
+        return found
+
+    def _script(self, side: _Side, row: int, name: str, least: float) -> list[Finding]:
+        language = side.languages[row]
+        if side.share[row] < least:
+            share = f"{side.share[row]:.0%} of the letters"
+            return [Finding("script", f"{name} is {side.profile.main(row)}, {share} are in the script of {language}")]
+        wanted = script(language)
+        if wanted in ("Hans", "Hant"):
+            text = side.texts[row]
+            lean = han_variant(text) * (1 if wanted == "Hans" else -1)
+            if lean <= -_HAN_LEAN:
+                other = "traditional" if wanted == "Hans" else "simplified"
+                return [Finding("script", f"{name} is {other} Chinese, not that of {language}")]
+        return []
+
+    def _stranger(self, side: _Side, row: int) -> str:
+        """Another language that a side is in, with its probability, or nothing."""
+        settings, profile = self.settings, side.profile
+        if settings.language is None or profile.letters[row] < _LANGUAGE_LETTERS or side.words[row] < _LANGUAGE_WORDS:
+            return ""
+        found = self._identifier.stranger(side.texts[row], side.languages[row], settings.language)
+        return f"{found[0]} ({found[1]:.2f}), not {side.languages[row]}" if found else ""
+
+    # ---------------------------------------------------------------- both sides
+
+    def _languages(self, source: _Side, target: _Side, row: int, found: list[Finding]) -> list[Finding]:
+        if self.settings.language is None or any(finding.name in ("script", "identical") for finding in found):
+            return []
+        strangers = ((name, self._stranger(side, row)) for name, side in (("source", source), ("target", target)))
+        return [Finding("language", f"{name} is {stranger}") for name, stranger in strangers if stranger]
+
+    def _identical(self, example: Example) -> bool:
+        if not self.settings.identical or same_language(example.source_language, example.target_language):
+            return False
+        key = leak_key(example.source)
+        return bool(key) and key == leak_key(example.target)
+
+    def _ratio(self, ratio: float, source: _Side, target: _Side, row: int) -> list[Finding]:
+        most = self.settings.length_ratio
+        if most is None or 1 / most <= ratio <= most:
+            return []
+        return [Finding("length_ratio", f"{source.words[row]:.1f} words against {target.words[row]:.1f}")]
+
+    def _kept(self, example: Example, *, digits: bool, signs: bool) -> list[Finding]:
+        """What must come through a translation: numbers, URLs, markup, placeholders."""
+        settings = self.settings
+        found = []
+        if digits and settings.numbers is not None:
+            differing = unmatched(example.source, example.target)
+            if len(differing) >= settings.numbers:
+                found.append(Finding("numbers", f"on one side only: {', '.join(differing[:8])}"))
+        if signs:
+            ours, theirs = markup.keys(example.source), markup.keys(example.target)
+            for name, kinds in _KINDS.items():
+                if getattr(settings, name) and (lost := _difference(ours, theirs, kinds)):
+                    found.append(Finding(name, f"on one side only: {', '.join(lost[:8])}"))
+        return found
+
+    def _loops(self, example: Example) -> list[Finding]:
+        times = self.settings.repetition
+        if times is None:
+            return []
+        ours = loop(example.source, times, example.source_language)
+        theirs = loop(example.target, times, example.target_language)
+        if bool(ours) == bool(theirs):  # both: "ha ha ha ha" may be translated
+            return []
+        return [Finding("repetition", f"{'source' if ours else 'target'} repeats '{(ours or theirs)[:60]}'")]
+
+
+class _Side:
+    """The sources or the targets of a batch, with what is counted for all of them at once."""
+
+    def __init__(self, texts: Sequence[str], languages: Sequence[str]) -> None:
+        self.texts, self.languages = texts, languages
+        self.profile = Profile(texts)
+        self.words = self.profile.words()
+        self.share: NDArray[np.float64] = np.ones(len(texts))  # of letters in the script of the label
+        for language in set(languages):
+            rows = np.array([label == language for label in languages])
+            self.share[rows] = self.profile.share(scripts_of(language))[rows]
+
+
+def _difference(
+    ours: Mapping[markup.Kind, Counter[str]], theirs: Mapping[markup.Kind, Counter[str]], kinds: Sequence[markup.Kind]
+) -> list[str]:
+    """Keys of spans of these kinds that do not stand equally often on both sides."""
+    left: Counter[str] = sum((ours.get(kind, Counter()) for kind in kinds), Counter())
+    right: Counter[str] = sum((theirs.get(kind, Counter()) for kind in kinds), Counter())
+    return [] if left == right else sorted(((left - right) + (right - left)).elements())
+
+
+# ---------------------------------------------------------------- loops
+
+
+def loop(text: str, times: int, language: str) -> str:
+    """What stands in the text more than `times` times in a row: words, or characters where words are not spaced."""
+    if scripts_of(language) & UNSPACED:
+        match = _character_loop(times).search(text)
+        return match[1] if match and len(match[0]) >= _LOOP_CHARACTERS else ""
+    words = text.split()
+    # a unit of p words that stands there more than n times makes at least n * p words double
+    if len(words) - len(set(words)) < times:
+        return ""
+    for period in range(1, len(words) // (times + 1) + 1):
+        run = 0
+        for here, later in zip(words, words[period:], strict=False):
+            run = run + 1 if here == later else 0
+            if run == period * times:
+                start = words.index(here)
+                unit = " ".join(words[start : start + period])
+                return unit if any(map(str.isalpha, unit)) else ""
+    return ""
+
+
+@lru_cache(maxsize=8)
+def _character_loop(times: int) -> re.Pattern[str]:
+    return re.compile(rf"((?=.?\w).{{1,40}}?)\1{{{times},}}")
+
+
+# ---------------------------------------------------------------- mojibake
+
+
+@lru_cache(maxsize=1)
+def _suspicion() -> re.Pattern[str]:
+    """Two characters in a row as UTF-8 shows them when it is read in a single-byte encoding; cheap to look for."""
+    pairs = []
+    for encoding in ("latin-1", "cp1250", "cp1251", "cp1252", "mac_roman"):
+        lead = bytes([0xD0, 0xD1] if encoding == "cp1251" else range(0xC2, 0xF5)).decode(encoding, "ignore")
+        trail = bytes(range(0x80, 0xC0)).decode(encoding, "ignore")
+        pairs.append(f"[{re.escape(lead)}][{re.escape(trail)}]")
+    return re.compile("|".join([*pairs, "[\ufffd\x80-\x9f\ud800-\udfff]"]))
+
+
+def mojibake(text: str) -> str:
+    """The first sign of a wrong encoding, or nothing. The verdict is ftfy's."""
+    if text.isascii() or not (suspect := _suspicion().search(text)):
+        return ""
+    around = text[max(0, suspect.start() - 10) : suspect.end() + 10]
+    if suspect[0] in "\ufffd" or "\ud800" <= suspect[0][0] <= "\udfff":
+        return f"a lost character: {around!r}"
+    from ftfy.badness import is_bad
+
+    return f"text in a wrong encoding: {around!r}" if is_bad(text) else ""

@@ -1,0 +1,113 @@
+"""Which language a text is in, by lingua: a fast guess first, a slow one only where the guess and the label differ.
+
+lingua answers inside the set of languages that it is given, so the set is the recipe's languages and those that stray
+into corpora most often. Languages that lingua does not know are left to the script check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from dragoman.core.languages import primary
+from dragoman.core.scripts import scripts_of
+
+# The most frequent languages of the web in each script that several languages share (Common Crawl, language statistics).
+_INTRUDERS = {
+    "Latn": ["en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sv", "ro", "hu", "fi", "tr", "id", "vi"],
+    "Cyrl": ["ru", "uk", "bg", "sr"],
+    "Arab": ["ar", "fa", "ur"],
+    "Deva": ["hi", "mr"],
+    "Hani": ["zh", "ja"],
+}
+# Languages so close that a sentence is often good in either: neither is an intruder for the other, unless the recipe
+# has both. (Common standards apart by less than lingua can tell on short text.)
+_SIBLINGS = [
+    {"nb", "nn", "no", "da"},
+    {"bs", "hr", "sr", "sl"},
+    {"id", "ms"},
+    {"cs", "sk"},
+    {"es", "ca", "gl", "pt"},
+    {"zu", "xh"},
+    {"bg", "mk"},
+    {"ru", "be", "uk"},
+    {"af", "nl"},
+    {"hi", "mr"},
+]
+_SAME = {"no": "nb", "tl": "tl", "fil": "tl", "cmn": "zh", "yue": "zh", "arb": "ar", "pes": "fa", "swh": "sw"}
+_FAST_WINDOW = 100  # characters that the fast guess reads
+_ENOUGH_WORDS, _ENOUGH_LETTERS = 4, 20  # below, no language is judged (libraries: 83 % right on one word, 97 on four)
+_NAME_OR_CODE = re.compile(r"\b[A-Z][\w'’-]*|\w*\d\w*|https?://\S+")
+
+
+@lru_cache(maxsize=256)
+def _known(language: str) -> Any:
+    """lingua's language for a tag, or None."""
+    from lingua import IsoCode639_1, Language
+
+    code = _SAME.get(primary(language), primary(language))
+    try:
+        return Language.from_iso_code_639_1(getattr(IsoCode639_1, code.upper()))
+    except (AttributeError, ValueError):
+        return None
+
+
+def _code(found: Any) -> str:
+    return str(found.iso_code_639_1.name.lower())
+
+
+class Identifier:
+    """Says when a text is not in the language that its label claims. Detectors load at first use; safe to pickle."""
+
+    def __init__(self, languages: Sequence[str]) -> None:
+        self._languages = list(dict.fromkeys(languages))
+        self._detectors: dict[tuple[str, bool], Any] = {}
+        self._sets: dict[str, list[str]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_languages": self._languages, "_detectors": {}, "_sets": {}}  # detectors are rebuilt where it arrives
+
+    def _candidates(self, language: str) -> list[str]:
+        """The languages that text with this label is held against: same script, siblings only if the recipe has them."""
+        if language not in self._sets:
+            own = [_SAME.get(primary(known), primary(known)) for known in self._languages]
+            scripts = scripts_of(language)
+            near = set().union(*(group for group in _SIBLINGS for mine in own if mine in group)) - set(own)
+            strays = [code for written in sorted(scripts) for code in _INTRUDERS.get(written, ()) if code not in near]
+            same_script = [known for known in own if scripts_of(known) & scripts]
+            mine = _SAME.get(primary(language), primary(language))
+            self._sets[language] = [code for code in dict.fromkeys([mine, *same_script, *strays]) if _known(code)]
+        return self._sets[language]
+
+    def _detector(self, candidates: list[str], *, fast: bool) -> Any:
+        key = (" ".join(sorted(candidates)), fast)
+        if key not in self._detectors:
+            from lingua import LanguageDetectorBuilder
+
+            builder = LanguageDetectorBuilder.from_languages(*(_known(code) for code in sorted(candidates)))
+            self._detectors[key] = (builder.with_low_accuracy_mode() if fast else builder).build()
+        return self._detectors[key]
+
+    def stranger(self, text: str, language: str, threshold: float) -> tuple[str, float] | None:
+        """(language, probability) of another language that the text is in at least that probably, else None.
+
+        None also where nothing can be said: short text, a language unknown to lingua, or alone in its script.
+        """
+        candidates = self._candidates(language)
+        mine = _known(_SAME.get(primary(language), primary(language)))
+        if mine is None or len(candidates) < 2:
+            return None
+        guess = self._detector(candidates, fast=True).detect_language_of(text[:_FAST_WINDOW])
+        if guess is None or guess == mine:
+            return None
+        # Names and codes are what the errors are made of: the slow look goes without them
+        words = _NAME_OR_CODE.sub(" ", text) if "Latn" in scripts_of(language) and primary(language) != "de" else text
+        if len(words.split()) < _ENOUGH_WORDS or sum(map(str.isalpha, words)) < _ENOUGH_LETTERS:
+            words = text
+        values = self._detector(candidates, fast=False).compute_language_confidence_values(words)
+        best = values[0]
+        if best.language == mine or best.value < threshold:
+            return None
+        return _code(best.language), float(best.value)

@@ -1,0 +1,110 @@
+"""What in a text is no language: tags, placeholders, roles, URLs.
+
+`spans` finds all protected spans with kind and position, for the checks and for protecting them in translation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["tag", "entity", "role", "code", "placeholder", "url", "email"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One protected piece: `text` is what stands at [start, end) of the string that it was found in.
+
+    `key` is what must come back in a translation, where the text itself may differ: a tag without its attributes, a
+    role's name without its title, an ICU argument without the words of its branches.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    text: str
+    key: str
+
+
+_NAME = r"[A-Za-z_][\w:.-]*"
+_ATTRIBUTE = r"""\s+[\w:.@-]+(?:\s*=\s*(?:"[^"<]*"|'[^'<]*'|[^\s"'<>=`]+))?"""
+# The order matters: the first alternative that matches at a place wins.
+_PATTERN = re.compile(
+    "|".join(
+        (
+            # reStructuredText: roles, then inline literals (Docutils reStructuredText Markup Specification)
+            r"(?P<role>:[A-Za-z][\w.+:-]*:`[^`]+`)",
+            r"(?P<code>``[^`]+``)",
+            r"(?P<url>(?:https?|ftp|file)://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%{}-]+"
+            r"|\bwww\.[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+)",
+            r"(?P<email>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)",
+            # XML 1.0 and HTML: comments, CDATA, instructions, tags; CAT tools number them: <0>...</0>, <1/>
+            r"(?P<tag><!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?[\w].*?\?>"
+            rf"|</(?:{_NAME}|\d+)\s*>|<(?:{_NAME}|\d+)(?:{_ATTRIBUTE})*\s*/?>)",
+            r"(?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,30}|\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6});)",
+            # ICU MessageFormat: the head of an argument with branches, whose words are translated
+            r"(?P<icu>\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,)",
+            # ${x}, #{x}, {{x}}, {x}, {0:.2f}, {count, number}; printf with %(name)s and %1$s; Qt's %1
+            r"(?P<placeholder>[$\#]\{[^{}\s][^{}]*\}|\{\{\s*[^{}]+?\s*\}\}"
+            r"|\{\s*[\w.\[\]]*\s*(?:,\s*(?:number|date|time|spellout|ordinal|duration)\b[^{}]*|[!:][^{}\s]*)?\}"
+            r"|%\([A-Za-z_]\w*\)[-+0\#]*\d*(?:\.\d+)?[diouxXeEfFgGcrs]"
+            r"|(?<![\d%])%(?:\d+\$)?[-+0\#]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]"
+            r"(?![A-Za-z]{2})|(?<![\d%])%L?\d{1,2}(?![\d%$])"
+            r"|\$\([A-Za-z_]\w*\))",
+        )
+    ),
+    re.DOTALL,
+)
+_MARKER = re.compile(r"[<{%$&`@/]|www\.|#\{")
+_URL_TAIL = ".,;:!?'*)]}"
+_TAG_NAME = re.compile(rf"<(/?)({_NAME}|\d+).*?(/?)>\Z", re.DOTALL)
+
+
+def spans(text: str) -> list[Span]:
+    """All protected spans, in the order of the text; they never overlap."""
+    if not _MARKER.search(text):
+        return []
+    found = []
+    for match in _PATTERN.finditer(text):
+        kind = match.lastgroup
+        piece = match[0]
+        if kind == "url":
+            piece = _without_tail(piece)
+        if kind == "icu":
+            kind = "placeholder"
+        found.append(Span(kind, match.start(), match.start() + len(piece), piece, _key(kind, piece)))  # type: ignore[arg-type]
+    return found
+
+
+def keys(text: str) -> dict[Kind, Counter[str]]:
+    """What must come back in a translation, by kind of span."""
+    found: dict[Kind, Counter[str]] = {}
+    for span in spans(text):
+        found.setdefault(span.kind, Counter())[span.key] += 1
+    return found
+
+
+def _without_tail(url: str) -> str:
+    """The URL without the sentence's punctuation; a closing bracket stays where the URL opens it."""
+    while url and url[-1] in _URL_TAIL:
+        opening = {")": "(", "]": "[", "}": "{"}.get(url[-1])
+        if opening and url.count(opening) >= url.count(url[-1]):
+            break
+        url = url[:-1]
+    return url
+
+
+def _key(kind: str | None, text: str) -> str:
+    if kind == "tag":
+        match = _TAG_NAME.match(text)
+        return f"<{match[1]}{match[2]}{match[3]}>" if match else text[:4]
+    if kind == "role":
+        return text[: text.index("`")]
+    if kind == "url":
+        host = re.sub(r"^\w+://", "", text).split("/", 1)[0].lower()
+        return host.removeprefix("www.")
+    if kind == "placeholder":
+        return re.sub(r"\s+", "", text)
+    return text

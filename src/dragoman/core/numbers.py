@@ -1,0 +1,127 @@
+"""The numbers of a text, so that 1,000.5, 1 000,5, १०००.५ and 1.0005 thousand are seen to agree."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from decimal import Decimal
+from functools import lru_cache
+
+_SCALES = {"十": 1, "百": 2, "千": 3, "万": 4, "萬": 4, "億": 8, "亿": 8, "兆": 12, "천": 3, "만": 4, "억": 8, "조": 12}
+_GROUP = "[.,'’٬٫،\u00a0\u202f\u2009 ]"
+_NUMBER = re.compile(
+    rf"\d{{1,3}}(?:{_GROUP}\d{{3}})+(?:[.,٫]\d+)?(?!\d)"  # grouped in thousands, whatever the separator
+    r"|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?(?!\d)"  # Indian grouping
+    r"|\d+(?:[.,٫·:]\d+)*"
+)
+_SCALED_PART = re.compile(rf"(\d[\d.,]*)\s?([{''.join(_SCALES)}]+)")
+_SCALED = re.compile(rf"(?:\d[\d.,]*\s?[{''.join(_SCALES)}]+\s?)+(\d[\d,]*)?")
+_HAN_DIGITS = {character: digit for digit, character in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2, "兩": 2}
+_HAN_NUMBER = re.compile(f"[{''.join(_HAN_DIGITS)}十百千万萬億亿]+")
+_ROMAN = re.compile(r"\b(?=[IVXLC])(?:X[LC]|L?X{0,4}|C{1,3}L?X{0,4})(?:I[XV]|V?I{0,4})\b")
+_NOT_DIGITS = re.compile(r"\D+")
+# Numbers that are often written as words (trailing zeros are gone, so 10 and 1000 are 1 as well).
+_AS_WORDS = frozenset("123456789") | {"0", "11", "12"}
+
+
+@lru_cache(maxsize=65536)
+def _significant(number: str) -> str:
+    """The digits without separators, leading and trailing zeros: 1,000.50 and 1 000,5 are both 10005, 3,000,000 is 3.
+
+    So a thousand, million, lakh or 万 that is written out on one side makes no difference.
+    """
+    return _NOT_DIGITS.sub("", number).strip("0") or "0"
+
+
+def _western(text: str) -> str:
+    """Decimal digits of any script as 0-9, and numbers with Han or Hangul scales multiplied out."""
+    if text.isascii():
+        return text
+    if any(character.isdecimal() and not character.isascii() for character in text):
+        text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    return _SCALED.sub(_multiplied, text)
+
+
+def _multiplied(match: re.Match[str]) -> str:
+    """3億5000万 -> 350000000; the separator of 1.2万 is a decimal point there."""
+    total = Decimal(int(match[1].replace(",", "")) if match[1] else 0)
+    for number, scales in _SCALED_PART.findall(match[0]):
+        whole, _, part = number.rstrip(".,").replace(",", "").partition(".")
+        total += Decimal(f"{whole}.{part.replace('.', '') or 0}").scaleb(sum(_SCALES[scale] for scale in scales))
+    return f" {total:f} "
+
+
+def numbers(text: str) -> Counter[str]:
+    """The numbers that are written with digits of whatever script, as significant digits, each with its count."""
+    return Counter(_significant(number) for number in _NUMBER.findall(_western(text)))
+
+
+def written_numbers(text: str) -> set[str]:
+    """Numbers that stand there without digits, as significant digits: Han numerals and Roman ones."""
+    found = {_significant(str(_roman(numeral))) for numeral in _ROMAN.findall(text) if numeral}
+    for numeral in _HAN_NUMBER.findall(text):
+        found.add(_significant(str(_han(numeral))))
+        found.add(_significant("".join(str(_HAN_DIGITS[c]) for c in numeral if c in _HAN_DIGITS)))
+    return found
+
+
+def unmatched(source: str, target: str) -> list[str]:
+    """Numbers that stand on one side only, as significant digits, those of the source first.
+
+    Forgiven: numbers that are often written as words (up to twelve, and powers of ten), Han and Roman numerals, hours
+    counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953.
+    """
+    ours, theirs = numbers(source), numbers(target)
+    if ours == theirs:
+        return []
+    found = _one_sided(ours, theirs, source, target)
+    if found and len(found) > 1:
+        ours, theirs = (Counter(map(_significant, re.findall(r"\d+", _western(text)))) for text in (source, target))
+        found = min(found, _one_sided(ours, theirs, source, target), key=len)
+    return found
+
+
+def _one_sided(ours: Counter[str], theirs: Counter[str], source: str, target: str) -> list[str]:
+    missing = [number for number in (ours - theirs).elements() if number not in _AS_WORDS]
+    added = [number for number in (theirs - ours).elements() if number not in _AS_WORDS]
+    if not missing and not added:
+        return []
+    left = []
+    for open_, others, text in ((missing, theirs, target), (added, ours, source)):
+        written = written_numbers(text) if open_ else set()
+        for number in open_:
+            hour = int(number) if len(number) == 2 else 0
+            clock = {str(hour - 12), str(hour + 12)} if 1 <= hour <= 23 else set()
+            year = any(_same_year(number, other) for other in others)
+            if number not in written and not clock & others.keys() and not year:
+                left.append(number)
+    return left
+
+
+def _same_year(left: str, right: str) -> bool:
+    """1953 and 53."""
+    short, long = sorted((left, right), key=len)
+    return len(short) == 2 and len(long) == 4 and long.endswith(short)
+
+
+def _roman(numeral: str) -> int:
+    values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}[letter] for letter in numeral]
+    return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
+
+
+def _han(numeral: str) -> int:
+    """三十二 -> 32, 一億二千万 -> 120000000."""
+    total = section = digit = 0
+    for character in numeral:
+        if character in _HAN_DIGITS:
+            digit = digit * 10 + _HAN_DIGITS[character]
+            continue
+        scale = 10 ** _SCALES[character]
+        if scale < 10**4:
+            section += max(digit, 1) * scale
+        else:
+            total += max(section + digit, 1) * scale
+            section = 0
+        digit = 0
+    return total + section + digit
