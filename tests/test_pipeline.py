@@ -117,7 +117,7 @@ def test_absent_sections_skip_their_stages(stages: Stages, project: Path) -> Non
         ("train.0.sft.epochs=3", ["plan", "train", "evaluate"]),
         ("plan.threads=1", ["plan", "train", "evaluate"]),
         ("model.new.hidden=64", ["model", "plan", "train", "evaluate"]),
-        ("prepare.checks.numbers=false", ALL),
+        ("prepare.deduplicate.near=null", ALL),
         ("seed=8", ALL),
         ("pairs=[fr-en]", ALL),
     ],
