@@ -1,0 +1,129 @@
+"""The one way in which XML from outside is opened: streaming and hardened.
+
+No entity may be declared, so none can be expanded; a DOCTYPE is tolerated (valid TMX has one) but its DTD is never
+loaded; there is no network; nesting and text nodes have libxml2's limits (256 levels, 10 MB), and units have one here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from dragoman.errors import DataError
+from dragoman.store.files import DamagedError
+
+LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+MAX_UNIT = 8 << 20  # bytes between two elements that the reader asked for: bounds the tree in memory
+_PIECE = 1 << 16
+
+
+class TruncatedError(Exception):
+    """The document ends too early; its beginning is good."""
+
+
+def events(blocks: Iterable[bytes], name: str, root: str, tags: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """("start" or "end", lxml element) of the elements with these local names, in order.
+
+    `name` stands in messages; `root` is the local name that the document must have. An element may be cleared at its end;
+    what stands before it in its parent is then forgotten too. Comments and processing instructions are left out;
+    references to undeclared entities stay as entity nodes.
+
+    Raises DataError for what is no such document or declares entities, TruncatedError where it breaks off.
+    """
+    from lxml import etree
+
+    parser = etree.XMLPullParser(
+        events=("start", "end"),
+        tag=[f"{{*}}{tag}" for tag in dict.fromkeys((root, *tags))],
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    seen = False
+    since = 0
+    try:
+        for piece in _pieces(blocks):
+            parser.feed(piece)
+            since += len(piece)
+            for event, element in parser.read_events():
+                if not seen:
+                    seen = True
+                    _check(element, name, root)
+                since = 0
+                yield str(event), element
+            if since > MAX_UNIT:
+                raise DataError(
+                    f"{name}: more than {MAX_UNIT >> 20} MiB without {_listed(tags)}. Is this a {root} file? Remove "
+                    "embedded files and the like."
+                )
+    except etree.XMLSyntaxError as error:
+        raise _malformed(error, name, root) from None
+    except DamagedError as error:
+        raise TruncatedError(f"the compressed data breaks off: {error}") from None
+    _close(parser, name, root, seen)
+
+
+def _close(parser: Any, name: str, root: str, seen: bool) -> None:
+    from lxml import etree
+
+    try:
+        top = parser.close()
+    except etree.XMLSyntaxError as error:
+        if seen:
+            raise TruncatedError(f"the document breaks off in line {error.lineno or 0}: {error.msg}") from None
+        raise _malformed(error, name, root) from None
+    if not seen:
+        _check(top, name, root)
+
+
+def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Small ones first, so that what a document declares is seen before much of it is read."""
+    size = 1024
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            yield block[start : start + size]
+            start += size
+            size = min(size * 4, _PIECE)
+
+
+def _check(element: Any, name: str, root: str) -> None:
+    tree = element.getroottree()
+    declared = tree.docinfo.internalDTD
+    if declared is not None and next(declared.iterentities(), None) is not None:
+        raise DataError(f"{name}: declares entities (<!ENTITY ...>), which dragoman does not read. Remove them.")
+    top = tree.getroot()
+    if local(top) != root:
+        raise DataError(f"{name}: is not a {root} file: its outermost element is <{local(top)}>, not <{root}>.")
+
+
+def _malformed(error: Any, name: str, root: str) -> DataError:
+    message = str(error.msg or "damaged").split(", line ")[0]
+    if "Entity" in message and "defined" in message:
+        message += "; entities cannot be looked up: write the character itself"
+    return DataError(
+        f"{name}:{error.lineno or 1}: is not well-formed XML ({message}). Mend or export the {root} again."
+    )
+
+
+def _listed(tags: Sequence[str]) -> str:
+    return " or ".join(f"<{tag}>" for tag in tags)
+
+
+def local(element: Any) -> str:
+    """The name without its namespace; empty for entities, comments and processing instructions."""
+    return str(element.tag).rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def forget(element: Any) -> None:
+    """Free an element that has been read, and its elder siblings."""
+    element.clear()
+    parent = element.getparent()
+    if parent is not None:
+        while element.getprevious() is not None:
+            del parent[0]
