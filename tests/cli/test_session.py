@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,13 @@ def test_without_a_run_folder_the_traceback_is_kept_elsewhere(
 def test_a_full_disk_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(OSError(28, "No space left on device")) == 5
     assert capsys.readouterr().err.startswith("error: the disk is full")
+
+
+def test_warnings_of_libraries_reach_the_listener(capsys: pytest.CaptureFixture[str]) -> None:
+    with session(as_json=True):
+        warnings.simplefilter("always")
+        warnings.warn("a tensor is\nodd", UserWarning, stacklevel=1)
+    assert json.loads(capsys.readouterr().err) == {"event": "warn", "text": "a tensor is\nodd"}
 
 
 def test_results_go_to_standard_output_and_events_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shlex
 import signal
 import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,9 +47,13 @@ def session(
 ) -> Iterator[Session]:
     """Run a verb's body; on failure say why and exit with the code of the failure."""
     here = Session(screen(sys.stderr, as_json=as_json, quiet=quiet), as_json=as_json, folder=folder)
+    if as_json or quiet or not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # bars of libraries would stand between our lines
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        yield here
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: here.listener.warn(str(message))
+            yield here
     except DragomanError as error:
         _end(here, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
@@ -56,13 +62,7 @@ def session(
     except (typer.Exit, BrokenPipeError):
         raise
     except Exception as error:  # the last line of defence: a person gets one line, the report gets the traceback
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _end(
-                here, f"the disk is full: {error}. Make room, then run the same again.", ResourceError.exit_code, debug
-            )
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        where = "the traceback below" if debug else _keep(here.folder)
-        _end(here, f"a fault in dragoman {__version__}: {what}. Please report it with {where}", FAULT, debug)
+        _fault(here, error, debug)
     finally:
         here.listener.close()
         signal.signal(signal.SIGTERM, before)
@@ -71,6 +71,15 @@ def session(
 def _terminate(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise KeyboardInterrupt
+
+
+def _fault(here: Session, error: Exception, debug: bool) -> NoReturn:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"the disk is full: {error}. Make room, then run the same again."
+        _end(here, text, ResourceError.exit_code, debug)
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    where = "the traceback below" if debug else _keep(here.folder)
+    _end(here, f"a fault in dragoman {__version__}: {what}. Please report it with {where}", FAULT, debug)
 
 
 def _end(here: Session, text: str, code: int, debug: bool) -> NoReturn:
