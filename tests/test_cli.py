@@ -185,3 +185,53 @@ def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeyp
     monkeypatch.setattr(sys, "stdin", terminal)
     done = dragoman("translate", tmp_path, "--to", "fr")
     assert (done.code, done.err) == (3, "error: nothing to translate: give text, --in FILE, or pipe segments in.\n")
+
+
+def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path) -> None:
+    """Text, a file, a TSV and JSON give the same translations, in order; an empty segment stays empty."""
+    from tests.tiny import tiny
+
+    model = tmp_path / "model"
+    tiny(model)
+    lines = ["the cat sees the dog.", "", "the dog sees a house and a tree."]
+    spoken = dragoman("translate", model, *lines, "--to", "de")
+    assert spoken.code == 0
+    found = spoken.out.split("\n")
+    assert len(found) == 4
+    assert found[1] == found[3] == ""
+    assert all(found[i] for i in (0, 2))
+
+    (tmp_path / "in.txt").write_text("\r\n".join(lines) + "\r\n")
+    assert dragoman("translate", model, "--in", tmp_path / "in.txt", "--to", "de", "--from", "en").out == spoken.out
+    done = dragoman("translate", model, "--in", tmp_path / "in.txt", "--to", "de", "--out", tmp_path / "out.txt")
+    assert done.out == ""
+    assert (tmp_path / "out.txt").read_text() == spoken.out
+
+    (tmp_path / "in.tsv").write_text("id\ttext\n" + "".join(f"{i}\t{line}\n" for i, line in enumerate(lines)))
+    rows = dragoman("translate", model, "--in", tmp_path / "in.tsv", "--column", "text", "--to", "de").out.splitlines()
+    assert rows == ["id\ttext\ttranslation", *(f"{i}\t{line}\t{found[i]}" for i, line in enumerate(lines))]
+
+    records = [
+        json.loads(line) for line in dragoman("translate", model, *lines, "--to", "de", "--json").out.splitlines()
+    ]
+    assert [record["source"] for record in records] == lines
+    assert [record["translation"] for record in records] == found[:3]
+    assert records[0]["score"] < 0 < records[0]["tokens"]
+
+    unsure = dragoman("translate", model, "hello")
+    assert (unsure.code, unsure.err) == (4, "error: say into which language, with --to: the model knows de, en.\n")
+    assert "was not made for" in dragoman("translate", model, "hello", "--to", "cs").err
+    assert dragoman("translate", model, lines[0], "--from", "en").out == found[0] + "\n"
+
+
+def test_translating_before_training_has_ended_is_said(dragoman: Command, tmp_path: Path) -> None:
+    from tests.tiny import tiny
+
+    tiny(tmp_path / "model" / "model")
+    Artifact.finish(tmp_path / "model", "model", "k", {"folder": "model"})
+    assert "training is not finished" not in dragoman("translate", tmp_path, "the cat", "--to", "de").err
+    (tmp_path / "train").mkdir()
+    assert (
+        "warning: " + str(tmp_path) + ": its training is not finished"
+        in dragoman("translate", tmp_path, "x", "--to", "de").err
+    )

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from dragoman.core.languages import Direction
+from dragoman.core.languages import Direction, same_language
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import Hypothesis
@@ -188,7 +188,8 @@ def _batches(source: Iterable[Segment]) -> Iterator[list[Segment]]:
 def _direction(translator: Translator, to: str | None, origin: str | None) -> Direction:
     if to is not None:
         return translator.direction(to, origin)
-    targets = {d.target for d in translator.directions}
+    targets = {d.target for d in translator.directions if origin is None or same_language(d.source, origin)}
     if len(targets) != 1:
-        raise ModelError(f"say into which language, with --to: the model knows {', '.join(sorted(targets))}.")
+        known = ", ".join(sorted({d.target for d in translator.directions}))
+        raise ModelError(f"say into which language, with --to: the model knows {known}.")
     return translator.direction(targets.pop(), origin)
