@@ -1,7 +1,8 @@
 """How alike two segments are: the match per cent of CAT tools, with numbers and placeholders recognised.
 
-A segment is cut into tokens: words, numbers, placeholders. Scripts without spaces give one token per character (a run
-of katakana is one word). Punctuation and case do not count. The match of two segments is
+A segment is cut into tokens: words, numbers, and what `core.markup` calls protected (tags, placeholders, roles, URLs),
+which counts as a placeholder here. Scripts without spaces give one token per character (a run of katakana is one word).
+Punctuation and case do not count. The match of two segments is
 
     1 - (3/4 * D(folded) + 1/4 * D(plain)) / max(length)
 
@@ -19,33 +20,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import Any
 
 import regex
 from rapidfuzz.distance import Levenshtein
 
+from dragoman.core import markup
+
 FOLDED_SHARE = 0.75  # weight of the distance that takes all numbers, and all placeholders, as equal
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_MARKS = r"\[X\d+X\]|@@PH\d+@@"  # placeholders as CAT tools send them
+# Numbers, dates and times are one token; digits before letters (`10mg`) are apart, behind them (`H1N1`) a part.
 _TOKEN = regex.compile(
-    rf"""
-      </?[\p{{L}}_][^<>]{{0,400}}>                               # XML, HTML
-    | \{{\{{[^{{}}\n]{{0,64}}\}}\}} | [$\#]?\{{[^{{}}\n]{{0,64}}\}} # {{{{x}}}}, {{name}}, ${{name}}
-    | %\([\w.]+\)[-+\#0]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa]            # Python %(name)s
-    | %(?:\d+\$)?[-+\#0]*\d*(?:\.\d+)?(?:hh?|ll?|[qjzt])?[diouxXeEfFgGcsp@](?![\p{{L}}\p{{N}}])  # C, Objective-C
-    | :[\w:.+-]+:`[^`\n]+`                                        # RST role
-    | \[X\d+X\] | @@PH\d+@@ | ｟[^｟｠]*｠                          # what CAT tools and toolkits send
-    | &(?:[A-Za-z][A-Za-z0-9]*|\#\d+|\#x[0-9A-Fa-f]+);            # entities
-    | (?:https?://|www\.)[^\s<>"]*[^\s<>".,;:!?)\]'’»] | [\w.+-]+@[\w-]+(?:\.[\w-]+)+  # addresses
-    | \p{{Nd}}+(?:[.,:]\p{{Nd}}+)*                                # numbers, dates and times
-    | (?:[{_UNSPACED}]\p{{M}}*) | [\p{{Katakana}}ー]+
-    | (?:(?![{_UNSPACED}\p{{Katakana}}])[\p{{L}}\p{{M}}\p{{N}}_])+
-    """,
-    regex.VERBOSE,
+    rf"{_MARKS}|｟[^｟｠]*｠|\p{{Nd}}+(?:[.,:]\p{{Nd}}+)*|[{_UNSPACED}]\p{{M}}*|[\p{{Katakana}}ー]+"
+    rf"|(?:(?![{_UNSPACED}\p{{Katakana}}])[\p{{L}}\p{{M}}\p{{N}}_])+"
 )
+_ASCII_TOKEN = re.compile(rf"{_MARKS}|[0-9]+(?:[.,:][0-9]+)*|[A-Za-z_][A-Za-z0-9_]*")  # the same for ASCII, faster
 _SYMBOL = regex.compile(r"\S")
-# Plain ASCII text is most text: without these marks the short pattern finds the same tokens, several times faster.
-_MARKS = re.compile(r"[^\x00-\x7f]|[<{%\[@&:]|www\.")
-_PLAIN = re.compile(r"[0-9]+(?:[.,][0-9]+)*|[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Kind(IntEnum):
@@ -73,25 +65,31 @@ class Token:
 
 @lru_cache(maxsize=1 << 18)
 def _form(surface: str) -> tuple[str, Kind]:
-    first = surface[0]
-    if first.isdecimal() and not any(c in surface for c in "@/"):
-        return unicodedata.normalize("NFKC", surface), Kind.NUMBER
-    if first in "<{$#%:[@｟&" or "@" in surface or "://" in surface or (first == "w" and "." in surface):
+    if surface[0] in "[@｟" and len(surface) > 1:
         return surface, Kind.PLACEHOLDER
-    return unicodedata.normalize("NFKC", surface).casefold(), Kind.WORD
+    plain = unicodedata.normalize("NFKC", surface)
+    return (plain, Kind.NUMBER) if surface[0].isdecimal() else (plain.casefold(), Kind.WORD)
 
 
 def words(text: str) -> list[tuple[str, Kind]]:
     """The tokens of a segment without their places, which is faster; symbols alone (`---`) count one token each."""
-    pattern = _TOKEN if _MARKS.search(text) else _PLAIN
-    found = pattern.findall(text) or _SYMBOL.findall(text)
-    return [_form(surface) for surface in found]
+    if markup.spans(text):
+        return [(token.plain, token.kind) for token in tokens(text)]
+    pattern = _ASCII_TOKEN if text.isascii() else _TOKEN
+    return [_form(surface) for surface in pattern.findall(text) or _SYMBOL.findall(text)]
 
 
 def tokens(text: str) -> list[Token]:
     """The tokens of a segment with their places: the same as `words` gives."""
-    found = list(_TOKEN.finditer(text)) or list(_SYMBOL.finditer(text))
-    return [Token(*_form(m.group()), m.start(), m.end()) for m in found]
+    pattern: Any = _ASCII_TOKEN if text.isascii() else _TOKEN
+    found: list[Token] = []
+    at = 0
+    for span in markup.spans(text):
+        found += [Token(*_form(m.group()), m.start(), m.end()) for m in pattern.finditer(text, at, span.start)]
+        found.append(Token(span.text, Kind.PLACEHOLDER, span.start, span.end))
+        at = span.end
+    found += [Token(*_form(m.group()), m.start(), m.end()) for m in pattern.finditer(text, at)]
+    return found or [Token(*_form(m.group()), m.start(), m.end()) for m in _SYMBOL.finditer(text)]
 
 
 def similarity(left: str, right: str) -> float:

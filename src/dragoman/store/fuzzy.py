@@ -136,7 +136,8 @@ class Part:
             manifest = json.loads((folder / "part.json").read_text(encoding="utf-8"))
             if manifest["version"] != VERSION:
                 raise ValueError(f"version {manifest['version']}, not {VERSION}")
-            part = cls(*(np.load(folder / f"{f.name}.npy", mmap_mode="r", allow_pickle=False) for f in fields(cls)))
+            arrays = (np.load(folder / f"{f.name}.npy", mmap_mode="r", allow_pickle=False) for f in fields(cls))
+            part = cls(*(np.asarray(array) for array in arrays))  # still mapped; plain arrays are read faster
             if len(part) != manifest["segments"]:
                 raise ValueError("the counts do not fit")
             return part
@@ -232,14 +233,16 @@ class Part:
         plain = self._codes(query, tokens)
         kinds = (self.vocabulary[tokens] & np.uint64(_KINDS)).astype(np.uint32)
         ends = np.cumsum(lengths).tolist()
-        total = np.zeros(len(rows))
-        for asked, codes, share in (
-            (query.plain, plain, 1.0 - FOLDED_SHARE),
-            (query.folded, np.where(kinds > 0, kinds, plain), FOLDED_SHARE),
-        ):
+
+        def distance(asked: str, codes: NDArray[np.uint32]) -> NDArray[np.int32]:
             text = _characters(codes)
             stored = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-            total += share * cdist([asked], stored, scorer=Levenshtein.distance, dtype=np.int32)[0]
+            return np.asarray(cdist([asked], stored, scorer=Levenshtein.distance, dtype=np.int32)[0])
+
+        total = distance(query.plain, plain) * 1.0
+        if query.plain != query.folded:  # without numbers and placeholders in the query both distances are the same
+            folded = distance(query.folded, np.where(kinds > 0, kinds, plain))
+            total = FOLDED_SHARE * folded + (1.0 - FOLDED_SHARE) * total
         return np.asarray(1.0 - total / np.maximum(np.maximum(lengths, len(query.hashes)), 1))
 
     def _codes(self, query: Query, tokens: NDArray[np.int32]) -> NDArray[np.uint32]:

@@ -16,6 +16,7 @@ from dragoman.core.terms import Finder, Occurrence, Term, obeyed
 from dragoman.errors import DataError
 from dragoman.store.artifact import write_atomic
 from dragoman.store.segments import fits
+from dragoman.store.xml import LANGUAGE, TruncatedError, events, forget, local
 
 FIELDS = ("source_language", "target_language", "source", "target", "part_of_speech", "note")
 # What other tools call the columns, without spaces, hyphens and underscores.
@@ -30,7 +31,12 @@ _NAMES = {
 _COLUMN = {alias: column for column, aliases in _NAMES.items() for alias in aliases.split()}
 _TABBED = {".tsv", ".tab", ".txt", ".utf8"}
 _COMMENTED = {".tab", ".txt", ".utf8"}  # OmegaT's: a line that starts with # is a comment
-_XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_HEAD = 1 << 16  # bytes in which a document's root element stands
+
+
+def glossary_file(run: Path) -> Path:
+    """Where the glossary of a run lies."""
+    return run / "memory" / "glossary.tsv"
 
 
 class Glossary:
@@ -261,42 +267,36 @@ def _read_tbx(path: Path, data: bytes, direction: Direction | None) -> Iterator[
     Every term of the source language with every term of the target language of one concept; without a direction, the
     language of the first section with each of the others.
     """
-    from lxml import etree
-
-    settings: dict[str, Any] = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
-    context = etree.iterparse(io.BytesIO(data), events=("end",), **settings)
+    # UTF-16 has a zero beside every one of these letters
+    root = "tbx" if b"<tbx" in data[:_HEAD].replace(b"\0", b"") else "martif"
     count = 0
     try:
-        for _, element in context:
-            if _local(element) in ("termEntry", "conceptEntry"):
+        for event, element in events([data], str(path), root, ("termEntry", "conceptEntry")):
+            if event == "end" and local(element) in ("termEntry", "conceptEntry"):
                 count += 1
                 yield from _concept(path, element, direction)
-                element.clear()
-    except etree.XMLSyntaxError as error:
-        raise DataError(f"{path}:{error.lineno or 0}: is not well-formed XML ({error.msg}).") from None
+                forget(element)
+    except TruncatedError:
+        raise DataError(f"{path}: breaks off after {count} entries. Get the whole file.") from None
     if not count:
         raise DataError(f"{path}: has no TBX entries (termEntry or conceptEntry).")
 
 
-def _local(element: Any) -> str:
-    return str(element.tag).rpartition("}")[2] if isinstance(element.tag, str) else ""
-
-
 def _concept(path: Path, concept: Any, direction: Direction | None) -> Iterator[Term | Rejected]:
     line = concept.sourceline or 0
-    about = [e for e in concept if _local(e) in ("descrip", "descripGrp")]
-    if any(callable(e.tag) and e.tag.__name__ == "Entity" for e in concept.iter()):
+    about = [e for e in concept if local(e) in ("descrip", "descripGrp")]
+    if any(not isinstance(e.tag, str) for e in concept.iter()):  # comments were left out on reading
         yield Rejected("entity", "refers to an entity, which is not looked up", str(path), line)
         return
     note = " ".join(_text(e) for e in about)
     sections: list[tuple[str, list[tuple[str, str]]]] = []
-    for section in (e for e in concept if _local(e) in ("langSet", "langSec")):
-        language = _tag(section.get(_XML_LANGUAGE) or section.get("lang") or "")
+    for section in (e for e in concept if local(e) in ("langSet", "langSec")):
+        language = _tag(section.get(LANGUAGE) or section.get("lang") or "")
         if language is None:
-            told = section.get(_XML_LANGUAGE) or section.get("lang") or ""
+            told = section.get(LANGUAGE) or section.get("lang") or ""
             yield Rejected("language", f"'{told}' is not a language tag", str(path), section.sourceline or line)
             continue
-        sections.append((language, [_tbx_term(e) for e in section.iter() if _local(e) == "term"]))
+        sections.append((language, [_tbx_term(e) for e in section.iter() if local(e) == "term"]))
     if len(sections) < 2:
         yield Rejected("one language", "the concept has terms in one language only", str(path), line)
     pairs = [(s, t) for s in (sections if direction else sections[:1]) for t in sections if s is not t]
@@ -315,5 +315,5 @@ def _text(element: Any) -> str:
 def _tbx_term(element: Any) -> tuple[str, str]:
     """A term's text and its part of speech, which stands beside it."""
     notes = element.getparent().iter() if element.getparent() is not None else ()
-    kinds = [e.text or "" for e in notes if _local(e) == "termNote" and e.get("type") == "partOfSpeech"]
+    kinds = [e.text or "" for e in notes if local(e) == "termNote" and e.get("type") == "partOfSpeech"]
     return _text(element), (kinds[0].strip() if kinds else "")

@@ -66,6 +66,11 @@ class Holding:
     last: str
 
 
+def memory_file(run: Path) -> Path:
+    """Where the memory of a run lies; a path to a .sqlite file is one itself."""
+    return run if run.suffix == ".sqlite" else run / "memory" / "memory.sqlite"
+
+
 def twin_keys(example: Example) -> frozenset[str]:
     """For `exclude`: keeps an example, and whatever differs from it in digits, case or punctuation, from being found.
 

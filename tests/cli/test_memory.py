@@ -1,0 +1,127 @@
+"""`dragoman memory` and `dragoman glossary`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from dragoman.cli import main
+from dragoman.core.records import Example
+from dragoman.store import records
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.split("\n") if line]
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def dragoman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    def command(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["dragoman", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "a.tsv").write_text(
+        "source\ttarget\nTake 2 tablets\tPrenez 2 comprimés\nGo home\tRentrez\nGo home\tRentrez\n \tvide\n"
+    )
+    (tmp_path / "b.tsv").write_text("source\ttarget\nStay there\tRestez là\n")
+    return tmp_path
+
+
+def test_build_search_and_the_rest(dragoman: Command, run: Path) -> None:
+    # as a shell expands `--from *.tsv`
+    built = dragoman("memory", "build", run, "--from", run / "a.tsv", run / "b.tsv", "--pair", "en-fr", "--json")
+    assert built.code == 0, built.err
+    (told,) = built.records
+    assert (told["added"], told["duplicates"], sum(told["rejected"].values())) == (3, 1, 1)
+    again = dragoman("memory", "build", run, run / "a.tsv", "--pair", "en-fr", "--rejected", run / "rejected.tsv")
+    assert "0 segments added, 3 were there already" in again.out
+    assert len((run / "rejected.tsv").read_text().split("\n")) == 3
+
+    found = dragoman("memory", "search", run, "Take 3 tablets daily", "nothing alike")
+    assert found.code == 0, found.err
+    assert found.out.split("\n")[:4] == [
+        " 68 %  Take [2] tablets",
+        "       Prenez 2 comprimés",
+        "       with your numbers: Prenez 3 comprimés",
+        "       asked: Take [3] tablets [daily]",
+    ]
+    assert "a.tsv:2" in found.out and "no match of 30% or more" in found.out
+    (match,) = dragoman("memory", "search", run, "Take 3 tablets", "--json", "--k", 1).records[0]["matches"]
+    assert (match["percent"], match["differences"][0]["kind"]) == (91, "number")
+
+    assert dragoman("memory", "add", run, "--source", "Sit down", "--target", "Assis").code == 0
+    assert "100 %  Sit down" in dragoman("memory", "search", run, "Sit down").out
+    assert dragoman("memory", "stats", run, "--json").records[0]["segments"] == 4
+    assert "4 segments" in dragoman("memory", "export", run, run / "out.tmx").out
+    assert (run / "out.tmx").read_text().count("<tu ") == 4
+    assert "1 segments removed" in dragoman("memory", "remove", run, "--source", "Sit down").out
+    assert dragoman("memory", "remove", run, "--all", "--json").records == [
+        {"memory": str(run / "memory" / "memory.sqlite"), "removed": 3}
+    ]
+    assert "empty" in dragoman("memory", "stats", run).out
+
+
+def test_a_memory_of_the_prepared_training_set(dragoman: Command, run: Path) -> None:
+    records.write(
+        run / "prepare" / "train", [Example("one", "un", "en", "fr"), Example("two", "deux", "en", "fr")], Example
+    )
+    assert dragoman("memory", "build", run, "--json").records[0]["added"] == 2
+    assert "100 %  deux" in dragoman("memory", "search", run, "deux", "--pair", "fr-en").out
+
+
+def test_what_a_user_may_do_wrong(dragoman: Command, run: Path) -> None:
+    def fails(message: str, *arguments: object) -> None:
+        done = dragoman(*arguments)
+        assert done.code == 3, done
+        assert message in " ".join(done.err.split())
+
+    fails("no recipe.yaml that tells the languages", "memory", "build", run, run / "a.tsv")
+    fails("missing.tsv", "memory", "build", run, run / "missing.tsv", "--pair", "en-fr")
+    fails("no translation memory", "memory", "search", run, "text")
+    assert not (run / "memory" / "memory.sqlite").exists()
+    dragoman("memory", "build", run, run / "a.tsv", "--pair", "en-fr")
+    fails("Name the direction with --pair", "memory", "search", run, "text", "--tenant", "other")
+    fails("add: give files, or one segment", "memory", "add", run, "--source", "alone")
+    fails("says nothing of what to remove", "memory", "remove", run)
+    fails("no glossary yet", "glossary", "list", run)
+    (run / "memory" / "glossary.tsv").write_text("source_language\ttarget_language\tsource\ttarget\nen\tfr\tflu\n")
+    fails("glossary.tsv:2: columns", "glossary", "add", run, "a", "b", "--pair", "en-fr")
+    assert "flu" in (run / "memory" / "glossary.tsv").read_text()
+
+
+def test_glossary(dragoman: Command, run: Path) -> None:
+    (run / "terms.csv").write_text("flu,grippe\ncase,cas\ncase,cas\nalone\n")
+    imported = dragoman("glossary", "import", run, run / "terms.csv", "--pair", "en-fr", "--json")
+    assert imported.code == 0, imported.err
+    assert [(r["added"], r["duplicates"], r["rejected"]) for r in imported.records] == [(2, 1, 1)]
+    assert "terms.csv:4: columns" in imported.err
+    assert dragoman("glossary", "add", run, "cold", "rhume", "--pair", "en-fr", "--note", "common").code == 0
+    assert dragoman("glossary", "list", run).out == "en-fr\tflu\tgrippe\nen-fr\tcase\tcas\nen-fr\tcold\trhume\tcommon\n"
+    found = dragoman("glossary", "find", run, "two flu cases", "--pair", "en-fr", "--translation", "deux cas")
+    assert found.out == "NOT obeyed: flu -> grippe\nobeyed: case -> cas\n"
+    assert dragoman("glossary", "remove", run, "cold").out == "1 removed\n"
+    assert dragoman("glossary", "export", run, run / "d.tsv", "--pair", "en-fr").code == 0
+    assert (run / "d.tsv").read_text() == "flu\tgrippe\ncase\tcas\n"
+    assert dragoman("glossary", "add", run, "!", "?", "--pair", "en-fr").code == 3
