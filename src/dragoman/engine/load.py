@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,10 +95,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
     """Load a folder that dragoman made. Raises ModelError with what is missing."""
     card = Card.read(folder)
     if base := (card.facts or {}).get("adapter_of"):
-        from peft import PeftModel
-
-        whole = load_model(folder / str(base), dtype=dtype, device=device)
-        model = PeftModel.from_pretrained(whole, str(folder)).merge_and_unload()
+        model = _merged(load_model(folder / str(base), dtype=dtype, device=device), folder)
         return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
     return Loaded(load_model(folder, dtype=dtype, device=device), load_tokenizer(folder, card.tokenizer), card)
 
@@ -173,11 +172,22 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
 
 def merge(adapter: Path, base: Path, folder: Path, loaded: Loaded) -> None:
     """Merge a LoRA adapter into its base in fp32 and write the whole model."""
+    save(folder, replace(loaded, model=_merged(load_model(base, dtype=torch.float32), adapter)))
+
+
+def _merged(model: PreTrainedModel, adapter: Path) -> Any:
     from peft import PeftModel
 
-    whole = load_model(base, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(whole, str(adapter)).merge_and_unload()
-    save(folder, replace(loaded, model=merged))
+    with _peft_at_peace():
+        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+
+
+@contextmanager
+def _peft_at_peace() -> Iterator[None]:
+    """peft still asks transformers by names that are on their way out; nobody here can change that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def _say_precision(folder: Path, dtype: torch.dtype) -> None:
@@ -213,7 +223,8 @@ def adapt(model: PreTrainedModel, rank: int, alpha: float | None, dropout: float
         task_type="CAUSAL_LM", r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules=targets
     )
     try:
-        return get_peft_model(model, config)
+        with _peft_at_peace():
+            return get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(f"train.adapt.targets: {_first(error)}") from None
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Lora, Phase, Recipe
@@ -111,10 +108,10 @@ def _measure(recipe: Recipe, phase: Phase, data: Data, chosen: Settings, loaded:
     longest = stream.longest().to(loaded.device)
     speed_up(loaded.model, longest, loss, compiled=False)
     model.train()
-    with _Peak(loaded.device) as peak:
-        loss(model, longest).backward()
+    with _Saved() as saved:
+        total = loss(model, longest)
+    total.backward()
     optimiser.absorb()
-    states = 2 * sum(m.numel() * 4 for m in optimiser.masters)
     seconds = tokens = targets = padded = 0.0
     for _ in range(_TIMED_BATCHES):
         batch = stream.next()
@@ -139,10 +136,18 @@ def _measure(recipe: Recipe, phase: Phase, data: Data, chosen: Settings, loaded:
         "padding": round(1 - tokens / padded, 4),
         "parameters": load.parameters(model),
         "trainable": load.parameters(model, trainable=True),
-        "memory": int(peak.bytes + states + sum(m.numel() * 4 for m in optimiser.masters)),
+        "memory": saved.bytes + _fixed(model, optimiser.masters),
         "tokens_per_s": round(tokens / seconds, 1),
         "seconds": round(seconds / _TIMED_BATCHES * passes, 1),
     }
+
+
+def _fixed(model: Any, masters: list[Any]) -> int:
+    """Bytes that stay for the whole run: weights, and per trained parameter its fp32 master (where it is a copy),
+    gradient and two optimiser moments."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    copied = any(p.element_size() < 4 for p in model.parameters() if p.requires_grad)
+    return int(weights + sum(m.numel() for m in masters) * 4 * (4 if copied else 3))
 
 
 def _tell(name: str, found: Mapping[str, Any], chosen: Settings, listener: Listener) -> None:
@@ -183,38 +188,27 @@ def _clock(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-class _Peak:
-    """Peak memory taken inside the block, in bytes: exact on CUDA, sampled every 5 ms from the process elsewhere."""
+class _Saved:
+    """Bytes that the forward pass keeps for the backward pass: every storage once, whatever the device."""
 
-    def __init__(self, device: Any) -> None:
-        self.cuda = device.type == "cuda"
+    def __init__(self) -> None:
         self.bytes = 0
 
-    def __enter__(self) -> _Peak:
+    def __enter__(self) -> _Saved:
         import torch
 
-        if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
-            self.start = torch.cuda.memory_allocated()
-            return self
-        self.process = psutil.Process()
-        self.start = self.process.memory_info().rss
-        self.top = self.start
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
+        seen: set[int] = set()
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                self.bytes += storage.nbytes()
+            return tensor
+
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        self.hooks.__enter__()
         return self
 
-    def _watch(self) -> None:
-        while not self.over.wait(0.005):
-            self.top = max(self.top, self.process.memory_info().rss)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        if self.cuda:
-            self.bytes = torch.cuda.max_memory_allocated() - self.start
-            return
-        self.over.set()
-        self.thread.join()
-        self.bytes = max(self.top, self.process.memory_info().rss) - self.start
+    def __exit__(self, *error: object) -> None:
+        self.hooks.__exit__(*error)

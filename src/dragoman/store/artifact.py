@@ -121,6 +121,6 @@ def model_folder(folder: Path) -> Path:
         if (folder / stage / MANIFEST).is_file():
             artifact = Artifact.load(folder / stage)
             return artifact.folder / str(artifact.facts["folder"])
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
         return folder
     raise CheckpointError(f"{folder}: is neither a finished run (train/ or model/) nor a model folder (config.json).")
