@@ -13,7 +13,7 @@ import bisect
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -32,12 +32,16 @@ _PATTERNS = {
     "percent": r"%%",
     "date": r"(?<![\w%])%[-_0^#]?[A-Za-z](?!\w)",
 }
+_TRIGGER = re.compile(r"[`|{%$\[]")  # nothing of these is found without one
+_EVERY_TRIGGER = re.compile(r"[`|{%$\[<&@*#/:]|www\.")
 _EMPHASIS = re.compile(
     r"(?<![\w*\\])(?:(?P<two>\*\*)(?=[^\s*])(?:[^*]|\*(?!\*)){1,1000}?(?<=[^\s*\\])\*\*"
     r"|(?P<one>\*)(?=[^\s*])[^*]{1,1000}?(?<=[^\s*\\])\*)(?![\w*])",
     re.DOTALL,
 )
-_NAMED_TARGET = re.compile(r"(?P<open>(?::[A-Za-z][\w.+:-]*:)?`)(?P<text>[^<`]*[^\s<`])(?P<close>\s*<[^<>`]+>`(?:__?)?)")
+_NAMED_TARGET = re.compile(
+    r"(?P<open>(?::[A-Za-z][\w.+:-]*:)?`)(?P<text>[^<`]*[^\s<`])(?P<close>\s*<[^<>`]+>`(?:__?)?)"
+)
 _TAG_NAME = re.compile(r"<(/?)([A-Za-z_][\w:.-]*)")
 _ARGUMENT = re.compile(r"\{\s*[\w.-]{1,60}\s*,\s*(plural|select|selectordinal)\s*,")
 _OFFSET = re.compile(r"\s*offset:\s*\d+")
@@ -89,7 +93,8 @@ class _Finder:
         part = text[start:end]
         found = [(span.start, span.end, str(span.kind)) for span in markup.spans(part) if span.kind in self.kinds]
         pattern = _pattern(self.kinds, self.plural)
-        found += [(*match.span(), match.lastgroup or "") for match in pattern.finditer(part)]
+        if self.plural or _TRIGGER.search(part):
+            found += [(*match.span(), match.lastgroup or "") for match in pattern.finditer(part)]
         kept = []
         position = 0
         for first, last, kind in sorted(found, key=lambda one: (one[0], -one[1])):
@@ -112,9 +117,12 @@ class _Finder:
             named = _NAMED_TARGET.fullmatch(text, start, end)
             if named:
                 self.pairs += 1
+                pair = self.pairs
+                inside = self._between(text, named.end("open"), named.start("close"))
                 return [
-                    _Found(start, named.end("open"), kind, "open", self.pairs),
-                    _Found(named.start("close"), end, kind, "close", self.pairs),
+                    _Found(start, named.end("open"), kind, "open", pair),
+                    *(found for place in inside for found in self._token(text, *place)),
+                    _Found(named.start("close"), end, kind, "close", pair),
                 ]
         ordered = kind == "placeholder" and _SEQUENTIAL.fullmatch(text, start, end) is not None
         return [_Found(start, end, kind, ordered=ordered)]
@@ -196,12 +204,16 @@ def _branch_end(text: str, position: int) -> int | None:
     return None
 
 
-def protect_placeholders(text: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False, depth: int = 0) -> Inline:
+def protect_placeholders(
+    text: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False, depth: int = 0
+) -> Inline:
     """The text with a span for every stretch of the given kinds, beside the spans that it has already.
 
     Pairs are numbered above those that exist. Nothing is found that would cut through an element of the format.
     """
     masked = "".join(piece.replace(ELEMENT, " ") if isinstance(piece, str) else ELEMENT for piece in text.pieces)
+    if not _EVERY_TRIGGER.search(masked):
+        return text
     finder = _Finder(kinds, plural, max((span.pair for span in text.spans), default=0))
     found = finder.find(masked)
     return _split(_Masked(text), found, kinds, depth) if found else text
@@ -268,8 +280,3 @@ def flatten(text: Inline) -> Inline:
             for part in piece.parts:
                 pieces += [part] if isinstance(part, str) else flatten(part).pieces
     return Inline.of(pieces)
-
-
-def element(raw: str, kind: str, role: Role = "alone", pair: int = 0, **facts: bool) -> Span:
-    """A span for one element of a document's own format."""
-    return replace(Span((raw,), kind, role, pair, element=True), **facts)

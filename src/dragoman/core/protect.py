@@ -19,7 +19,7 @@ from dragoman.core.placeholders import KINDS, flatten, protect_placeholders
 _NEEDS_SPACE = frozenset({"role", "link", "code", "emphasis", "footnote", "substitution"})
 
 
-class BrokenMarkup(Exception):
+class BrokenMarkupError(Exception):
     """A translation does not hold the spans of its source. `reason` is a short name that is counted."""
 
     def __init__(self, reason: str) -> None:
@@ -95,7 +95,7 @@ def mark(pieces: Sequence[Piece], style: MarkerStyle = TAGS) -> Marked:
 def unmark(marked: Marked, output: str) -> tuple[list[Piece], bool]:
     """The translation with its spans back, and whether markers had to be read loosely.
 
-    Raises BrokenMarkup when a span is missing, doubled or unknown, when pairs do not nest or ordered ones moved.
+    Raises BrokenMarkupError when a span is missing, doubled or unknown, when pairs do not nest or ordered ones moved.
     """
     spans = marked.spans
     by_number: dict[int, list[int]] = {}
@@ -109,7 +109,7 @@ def unmark(marked: Marked, output: str) -> tuple[list[Piece], bool]:
         if number not in by_number:
             if number in marked.literal:
                 continue
-            raise BrokenMarkup("unknown marker")
+            raise BrokenMarkupError("unknown marker")
         places = by_number[number]
         closing = bool(token["close"]) or (token["alone"] is None and seen[number] > 0)
         place = places[-1] if closing else places[0]
@@ -120,7 +120,7 @@ def unmark(marked: Marked, output: str) -> tuple[list[Piece], bool]:
     if [place for _, _, place in found if spans[place].ordered] != [
         place for place, span in enumerate(spans) if span.ordered
     ]:
-        raise BrokenMarkup("order")
+        raise BrokenMarkupError("order")
     return _restored(marked, output, found), loose
 
 
@@ -184,23 +184,23 @@ def _crossing(spans: Sequence[Span]) -> frozenset[int]:
 
 
 def _verify(spans: Sequence[Span], source: Sequence[Span]) -> None:
-    """Raises BrokenMarkup unless `spans` are those of the source, in an order that keeps the pairs well formed."""
+    """Raises BrokenMarkupError unless `spans` are those of the source, in an order that keeps the pairs well formed."""
     wanted, given = Counter(span.frame for span in source), Counter(span.frame for span in spans)
     if wanted - given:
-        raise BrokenMarkup("missing")
+        raise BrokenMarkupError("missing")
     if given - wanted:
-        raise BrokenMarkup("doubled")
+        raise BrokenMarkupError("doubled")
     both = _whole_pairs(source)
     waiting: Counter[int] = Counter()
     for span in spans:
         if span.pair in both:
             waiting[span.pair] += 1 if span.role == "open" else -1
             if waiting[span.pair] < 0:
-                raise BrokenMarkup("nesting")
+                raise BrokenMarkupError("nesting")
     free = _crossing([span for span in source if span.pair in both])
     nested = [span for span in spans if span.pair in both and span.nested and span.pair not in free]
     if _crossing(nested):
-        raise BrokenMarkup("nesting")
+        raise BrokenMarkupError("nesting")
 
 
 def every_span(text: Inline) -> Iterator[Span]:
@@ -212,12 +212,12 @@ def every_span(text: Inline) -> Iterator[Span]:
 
 
 def verify_elements(source: Inline, target: Inline) -> None:
-    """Raises BrokenMarkup unless the target holds the spans that the source has already, well formed."""
+    """Raises BrokenMarkupError unless the target holds the spans that the source has already, well formed."""
     _verify(target.spans, source.spans)
 
 
 def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False) -> None:
-    """Raises BrokenMarkup unless the target holds the markup of the source: elements, and what the text itself writes.
+    """Raises BrokenMarkupError unless the target holds the markup of the source: elements, and what the text itself writes.
 
     The target's text is searched anew, so that markup which a translation invented, or which is no longer recognised
     beside its new neighbours, is seen.
@@ -227,11 +227,25 @@ def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plu
     given = protect_placeholders(flatten(target), kinds, plural=plural)
     frames, found = (Counter((span.kind, span.frame) for span in every_span(text)) for text in (wanted, given))
     if frames - found:
-        raise BrokenMarkup("not recognised")
+        raise BrokenMarkupError("not recognised")
     if found - frames:
-        raise BrokenMarkup("invented")
+        raise BrokenMarkupError("invented")
     if _order(wanted) != _order(given):
-        raise BrokenMarkup("order")
+        raise BrokenMarkupError("order")
+
+
+def without_invented(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False) -> Inline:
+    """The target without what its text writes like markup and the source has not."""
+    wanted = protect_placeholders(flatten(source), kinds, plural=plural)
+    left = Counter(span.frame for span in wanted.spans)
+    pieces: list[Piece] = []
+    for piece in protect_placeholders(flatten(target), kinds, plural=plural).pieces:
+        if isinstance(piece, Span) and not piece.element:
+            if not left[piece.frame]:
+                continue
+            left[piece.frame] -= 1
+        pieces.append(piece)
+    return Inline.of(re.sub(r" {2,}", " ", piece) if isinstance(piece, str) else piece for piece in pieces)
 
 
 def _order(text: Inline) -> list[tuple[str, ...]]:

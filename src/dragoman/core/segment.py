@@ -34,9 +34,9 @@ _ABBREVIATIONS = {
     "sv": "dr prof hr fr st nr t.ex bl.a d.v.s m.m ca kl s fig kap jan feb tel",
 }
 # Of these, the ones that are also words or that end sentences otherwise: they need a number behind them
-_BEFORE_NUMBER = frozenset("no nos nr n fig figs eq vol p pp art sec ch pag str núm č k t tel max min on mar".split())
+_BEFORE_NUMBER = "no nos nr n fig figs eq vol p pp art sec ch pag str núm č k t tel max min on mar".split()  # noqa: SIM905
 # Languages that write ordinal numbers with a full stop: "am 3. Oktober"
-_ORDINAL_STOP = frozenset("de cs sk da nb nn no fi hu pl sl hr sr bs et lv is".split())
+_ORDINAL_STOP = "de cs sk da nb nn no fi hu pl sl hr sr bs et lv is".split()  # noqa: SIM905
 
 _TAG = r"<[^<>\n]{1,80}>"
 _CLOSERS = rf"(?:[\"'”’»›)\]}}*_`]|{_TAG})*+"
@@ -152,5 +152,5 @@ def _is_no_end(before: str, follower: str, words: frozenset[str], ordinal_stop: 
     if len(last) == 1 and last.isalpha():
         return word != "i" or "." in word  # initials: "J. Smith", "U. S."; the English pronoun ends sentences
     if word.isdigit():
-        return ordinal_stop and follower.isalpha() and len(word) <= 2 or before.strip() == word
+        return (ordinal_stop and follower.isalpha() and len(word) <= 2) or before.strip() == word
     return False

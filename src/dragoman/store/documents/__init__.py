@@ -12,9 +12,19 @@ from pathlib import Path, PurePath
 
 from dragoman.core.inline import Inline
 from dragoman.core.languages import Direction
-from dragoman.core.protect import BrokenMarkup, verify_elements
+from dragoman.core.protect import BrokenMarkupError, verify_elements
 from dragoman.errors import DataError
-from dragoman.store.documents.model import MAX_BYTES, Content, Decoded, Marking, Problem, Translated, Unit, apply
+from dragoman.store.documents.model import (
+    DEFAULT,
+    MAX_BYTES,
+    Content,
+    Decoded,
+    Marking,
+    Problem,
+    Translated,
+    Unit,
+    apply,
+)
 
 __all__ = ["Document", "Marking", "Problem", "Translated", "Unit"]  # `translate_document`: store.documents.translate
 
@@ -139,7 +149,7 @@ class Document:
         """Why a target cannot be written for this unit, or None: elements lost, letters that the encoding has not."""
         try:
             verify_elements(self.unit(name).source, target)
-        except BrokenMarkup as error:
+        except BrokenMarkupError as error:
             return f"markup: {error.reason}"
         try:
             target.text.encode(self._decoded.encoding, self._decoded.errors)
@@ -147,7 +157,7 @@ class Document:
             return f"{error.object[error.start]!r} cannot be written in {self._decoded.encoding}"
         return None
 
-    def with_targets(self, targets: Mapping[str, Translated], marking: Marking = Marking()) -> bytes:  # noqa: B008
+    def with_targets(self, targets: Mapping[str, Translated], marking: Marking = DEFAULT) -> bytes:
         """The file's bytes with these targets, by unit id. Every other byte is as it was.
 
         Raises DataError when a unit does not exist or a target does not hold its elements.

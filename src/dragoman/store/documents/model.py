@@ -53,6 +53,9 @@ class Marking:
     fuzzy: Literal["keep", "flagged", "add", "clear"] = "flagged"  # flagged: added where a translation has doubts
 
 
+DEFAULT = Marking()
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A part of the file that could not be read or written; the rest goes on."""
@@ -106,7 +109,9 @@ def decode(data: bytes, encoding: str, name: str, errors: str = "strict") -> Dec
         text = data.decode(encoding, errors)
         same = text.encode(encoding, errors) == data
     except (UnicodeError, LookupError) as error:
-        raise DataError(f"{name}: is not valid {encoding} text ({error}). Say its true encoding, or convert it.") from None
+        raise DataError(
+            f"{name}: is not valid {encoding} text ({error}). Say its true encoding, or convert it."
+        ) from None
     if not same:
         raise DataError(f"{name}: cannot be written back byte by byte in {encoding}. Convert it to UTF-8 first.")
     return Decoded(text, encoding, errors, name, tuple(found.start() for found in re.finditer("\n", text)))

@@ -254,7 +254,9 @@ def _decoded(data: bytes, name: str) -> Decoded:
             codec = codecs.lookup(found[1].decode("ascii"))
         except LookupError:
             raise DataError(f"{name}: its header names the unknown charset {found[1].decode()}") from None
-        if not codec._is_text_encoding or codec.name.startswith(("utf-16", "utf-32", "utf-7", "idna", "puny", "unicode", "raw")):
+        if not codec._is_text_encoding or codec.name.startswith(
+            ("utf-16", "utf-32", "utf-7", "idna", "puny", "unicode", "raw")
+        ):
             raise DataError(f"{name}: cannot be a PO file in {codec.name}. Convert it to UTF-8.")
         encoding = codec.name
     return decode(data, encoding, name, "surrogateescape")
@@ -303,7 +305,7 @@ def _plural_forms(header: str) -> tuple[int, Callable[[int], int]] | None:
     if not found or not 1 <= int(found[1]) <= 10:
         return None
     try:
-        rule: Callable[[int], int] = gettext.c2py(found[2].strip())  # type: ignore[attr-defined]
+        rule: Callable[[int], int] = gettext.c2py(found[2].strip())
         if not all(0 <= rule(number) < int(found[1]) for number in range(_SAMPLE)):
             return None
     except (ValueError, ArithmeticError, RecursionError):

@@ -34,9 +34,7 @@ class Tmx:
     """
 
     def __init__(self, data: bytes, name: str, source: str = "", target: str = "") -> None:
-        self.decoded, self.root = read_xml(data, name)
-        if self.root.local != "tmx":
-            raise self.decoded.error(self.root.start, f"the root is <{self.root.name}>, not <tmx>")
+        self.decoded, self.root = read_xml(data, name, "tmx", ("tu",))
         self.text = self.decoded.text
         self.newline = "\r\n" if "\r\n" in self.text[:5000] else "\n"
         self.problems: tuple[Problem, ...] = ()
@@ -117,7 +115,9 @@ class Tmx:
                 yield from self._replaced(slot, slot.target, slot.ours, content, properties)
 
     def _added(self, slot: _Slot, content: str, properties: Mapping[str, str]) -> Edit:
-        attribute = "lang" if "lang" in slot.source.attributes and "xml:lang" not in slot.source.attributes else "xml:lang"
+        attribute = (
+            "lang" if "lang" in slot.source.attributes and "xml:lang" not in slot.source.attributes else "xml:lang"
+        )
         prefix = slot.source.prefix
         seg = slot.source.child("seg")
         inner = indent(self.text, seg.start) if seg is not None else ""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dragoman.core.flows import Outcome, Settings
 from dragoman.core.languages import Direction
 from dragoman.core.placeholders import KINDS
-from dragoman.core.rendering import Outcome, Settings, Translate, translate_inlines
+from dragoman.core.rendering import Translate, translate_inlines
 from dragoman.store.documents import Document
-from dragoman.store.documents.model import Marking, Problem, Translated, Unit
+from dragoman.store.documents.model import DEFAULT, Marking, Problem, Translated, Unit
 
 Fill = Literal["untranslated", "unfinished", "all"]
 Confidence = Callable[[Sequence[tuple[str, str]]], Sequence[float | None]]
@@ -71,7 +72,7 @@ def translate_document(
     direction: Direction,
     retry: Translate | None = None,
     fill: Fill = "untranslated",
-    marking: Marking = Marking(),  # noqa: B008 - frozen
+    marking: Marking = DEFAULT,
     confidence: Confidence | None = None,
     kinds: frozenset[str] = KINDS,
     sentences: bool = True,
@@ -98,7 +99,11 @@ def translate_document(
     outcomes: dict[str, str] = {}
     for unit, rendering in zip(wanted, renderings, strict=True):
         report.reasons.update(rendering.reasons)
-        doubt = "no attempt kept its markup" if rendering.outcome is Outcome.SOURCE else document.doubt(unit.id, rendering.text)
+        doubt = (
+            "no attempt kept its markup"
+            if rendering.outcome is Outcome.SOURCE
+            else document.doubt(unit.id, rendering.text)
+        )
         if doubt:
             report.problems.append(Problem(unit.id, unit.line, doubt))
             outcomes[unit.id] = "source" if rendering.outcome is Outcome.SOURCE else "problem"
@@ -124,6 +129,5 @@ def _scored(document: Document, done: dict[str, Translated], confidence: Confide
     ]
     scores = confidence(pairs)
     return {
-        name: Translated(one.text, score, one.flags)
-        for (name, one), score in zip(done.items(), scores, strict=True)
+        name: Translated(one.text, score, one.flags) for (name, one), score in zip(done.items(), scores, strict=True)
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from dragoman.core.inline import Inline
 from dragoman.core.languages import same_language
 from dragoman.errors import DataError
-from dragoman.store.documents.model import Decoded, Edit, Marking, Problem, State, Translated, Unit, unique
+from dragoman.store.documents.model import Edit, Marking, Problem, State, Translated, Unit, unique
 from dragoman.store.documents.xml_text import Codes, Element, Style, indent, quote, read_xml, with_attributes
 
 CODES_1 = Codes(
@@ -28,7 +28,9 @@ CODES_2 = Codes(
     end={"ec": ("startRef", "id"), "em": ("startRef",)},
 )
 _NOT_YET = frozenset({"new", "needs-translation", "initial"})  # states in which a target is no translation
-_DOUBTFUL = frozenset({"needs-l10n", "needs-adaptation", "needs-review-translation", "needs-review-l10n", "needs-review-adaptation"})
+_DOUBTFUL = frozenset(
+    {"needs-l10n", "needs-adaptation", "needs-review-translation", "needs-review-l10n", "needs-review-adaptation"}
+)
 _DECLARED = 'xmlns:mtc="urn:oasis:names:tc:xliff:matches:2.0"'
 _TOOL = "dragoman"
 
@@ -51,11 +53,11 @@ class Xliff:
     """One XLIFF file. Raises DataError when it is not one."""
 
     def __init__(self, data: bytes, name: str) -> None:
-        self.decoded, self.root = read_xml(data, name)
-        if self.root.local != "xliff":
-            raise self.decoded.error(self.root.start, f"the root is <{self.root.name}>, not <xliff>")
+        self.decoded, self.root = read_xml(data, name, "xliff", ("trans-unit", "unit"))
         self.text = self.decoded.text
-        self.second = self.root.attributes.get("version", "").startswith("2") or ":xliff:document:2." in self.text[:5000]
+        self.second = (
+            self.root.attributes.get("version", "").startswith("2") or ":xliff:document:2." in self.text[:5000]
+        )
         self.codes = CODES_2 if self.second else CODES_1
         self.newline = "\r\n" if "\r\n" in self.text[:5000] else "\n"
         self.problems: tuple[Problem, ...] = ()
@@ -189,8 +191,8 @@ class Xliff:
             unit = parts[0][0].parent
             if new := matches.pop(id(unit), None):
                 lead = indent(self.text, unit.children[0].start)
-                text = f"{lead}<mtc:matches {_DECLARED}>{''.join(new).replace(f' {_DECLARED}', '')}</mtc:matches>"
-                yield Edit(unit.inner, unit.inner, text)
+                added = f"{lead}<mtc:matches {_DECLARED}>{''.join(new).replace(f' {_DECLARED}', '')}</mtc:matches>"
+                yield Edit(unit.inner, unit.inner, added)
         if changed:
             yield from self._language({id(slot.file): slot.file for parts in changed.values() for slot, _, _ in parts})
 
@@ -218,10 +220,14 @@ class Xliff:
             yield from self._filled(target, states, content)
         if self.second:
             return
+        if states and slot.parent.attributes.get("approved") == "yes":
+            yield from self._attributes(slot.parent, {"approved": "no"})
         source = slot.holder.child("source") or slot.source
         prefix = source.prefix
         if score is not None:
-            start = with_attributes(f"<{prefix}alt-trans>", {"match-quality": f"{round(100 * score)}%", "origin": _TOOL})
+            start = with_attributes(
+                f"<{prefix}alt-trans>", {"match-quality": f"{round(100 * score)}%", "origin": _TOOL}
+            )
             new = f"{start}<{prefix}target>{content}</{prefix}target></{prefix}alt-trans>"
             yield self._own(slot.parent, "alt-trans", "origin", after, indent(self.text, source.start) + new)
         flags = sorted({flag for _, one, _ in parts for flag in one.flags})
@@ -269,15 +275,15 @@ class Xliff:
         if frame is None:
             raise DataError(f"{self.decoded.name}: unit '{slot.unit.id}' has lost its <seg-source>")
         contents = {one.part: content for one, _, content in parts}
-        text = []
+        pieces = []
         position = frame.inner
         for part in _segments(frame):
             mid = part.attributes.get("mid", "")
             known = self._by_id.get(f"{slot.unit.id.rsplit('/', 1)[0]}/{mid}")
             old = self.text[known.slot.inner : known.slot.inner_end] if known and known.slot else ""
-            text += [self.text[position : part.inner], contents.get(mid, old)]
+            pieces += [self.text[position : part.inner], contents.get(mid, old)]
             position = part.inner_end
-        return "".join(text) + self.text[position : frame.inner_end]
+        return "".join(pieces) + self.text[position : frame.inner_end]
 
     def _segment_edits(self, slot: _Slot, translated: Translated, marking: Marking) -> Iterator[Edit]:
         """2.x: state and subState on `<segment>`, and an identifier where the match needs one."""
@@ -332,7 +338,9 @@ class Xliff:
         for slot in self.slots:
             found = [slot.file.attributes.get(name, "") for name in names]
             if not all(_fits(known, wanted) for known, wanted in zip(found, (source, target), strict=True)):
-                others[id(slot.file)] = f"its languages are {found[0] or '?'} and {found[1] or '?'}, not {source} and {target}"
+                others[id(slot.file)] = (
+                    f"its languages are {found[0] or '?'} and {found[1] or '?'}, not {source} and {target}"
+                )
         if self.slots and all(id(slot.file) in others for slot in self.slots):
             raise DataError(f"{self.decoded.name}: {next(iter(others.values()))}")
         for number, slot in enumerate(self.slots):

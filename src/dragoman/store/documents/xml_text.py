@@ -9,19 +9,20 @@ from __future__ import annotations
 import codecs
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dragoman.core.inline import Inline, Piece, Role, Span
 from dragoman.errors import DataError
+from dragoman.store import xml
 from dragoman.store.documents.model import Decoded, decode
 
 MAX_DEPTH = 200
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z][\w.-]{0,40})["']""")
-_UNSAFE_CODECS = frozenset({"utf-7", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
-_ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
-_ROOT = re.compile(r"<[A-Za-z_]")
+_UNSAFE_CODECS = frozenset(
+    {"utf-7", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
+)
 _TOKEN = re.compile(
     r"""(?P<text>[^<]++)
     |</(?P<end>[^\s<>/]++)\s*+>
@@ -34,6 +35,7 @@ _TOKEN = re.compile(
 )
 _ATTRIBUTE = re.compile(r"""([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _REFERENCE = re.compile(r"&(?:#(\d+)|#x([0-9a-fA-F]+)|(lt|gt|amp|quot|apos));")
+_UNKNOWN = re.compile(r"(&(?!(?:lt|gt|amp|quot|apos);)[^\s#;&<>]+;)")
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -67,10 +69,13 @@ class Element:
         return [child for child in self.children if child.local == local]
 
 
-def read_xml(data: bytes, name: str) -> tuple[Decoded, Element]:
-    """The decoded text and its root element. Raises DataError for what is no well-formed, harmless XML."""
+def read_xml(data: bytes, name: str, root: str, units: Sequence[str]) -> tuple[Decoded, Element]:
+    """The decoded text and its root element, which must have this name; `units` are names that its parts have.
+
+    Raises DataError for what is no such document, not well formed, or harmful.
+    """
     decoded = decode(data, _encoding(data, name), name)
-    _check(decoded)
+    _check(data, name, root, units)
     # letters of a translation that the encoding has not are written as character references
     return replace(decoded, errors="xmlcharrefreplace"), _tree(decoded)
 
@@ -94,24 +99,14 @@ def _encoding(data: bytes, name: str) -> str:
     return codec.name
 
 
-def _check(decoded: Decoded) -> None:
-    """Refuse what is not well formed, what declares entities and what nests too deep."""
-    from lxml import etree
-
-    text = decoded.text.removeprefix("\ufeff")
-    root_start = _ROOT.search(text)
-    if _ENTITY.search(text, 0, root_start.start() if root_start else len(text)):
-        raise DataError(f"{decoded.name}: declares entities, which is refused. Write their text instead.")
-    parser = etree.XMLParser(
-        encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False
-    )
+def _check(data: bytes, name: str, root: str, units: Sequence[str]) -> None:
+    """Refuse what is not well formed, is no such document, declares entities or nests too deep."""
     try:
-        root = etree.fromstring(text.encode("utf-8", "surrogatepass"), parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise DataError(f"{decoded.name}: is not well-formed XML: {error}") from None
-    document = root.getroottree().docinfo.internalDTD
-    if document is not None and any(True for _ in document.iterentities()):
-        raise DataError(f"{decoded.name}: declares entities, which is refused. Write their text instead.")
+        for event, element in xml.events([data], name, root, units):
+            if event == "end":
+                xml.forget(element)
+    except xml.TruncatedError as error:
+        raise DataError(f"{name}: is not whole: {error}") from None
 
 
 def _tree(decoded: Decoded) -> Element:
@@ -124,7 +119,9 @@ def _tree(decoded: Decoded) -> Element:
         if token is None:
             raise decoded.error(position, "this markup cannot be read. Write it as plain XML 1.0.")
         if (name := token["start"]) is not None:
-            element = Element(name, attributes(token["attributes"]), token.start(), token.end(), empty=bool(token["empty"]))
+            element = Element(
+                name, attributes(token["attributes"]), token.start(), token.end(), empty=bool(token["empty"])
+            )
             stack[-1].children.append(element)
             if element.empty:
                 element.inner = element.inner_end = element.end = token.end()
@@ -266,7 +263,10 @@ class Codes:
 
 
 def _locked(element: Element) -> bool:
-    return element.attributes.get("translate") == "no" or element.attributes.get("mtype") in ("protected", "x-protected")
+    return element.attributes.get("translate") == "no" or element.attributes.get("mtype") in (
+        "protected",
+        "x-protected",
+    )
 
 
 def _inside(element: Element, local: str) -> Iterator[Element]:
@@ -282,7 +282,9 @@ def _plain(text: str, start: int, end: int) -> Iterator[Piece]:
     """Text between elements: character data, CDATA sections; comments and instructions stay as spans."""
     for token in _TOKEN.finditer(text, start, end):
         if token["text"] is not None:
-            yield unescape(_line_feeds(token["text"]))
+            for number, part in enumerate(_UNKNOWN.split(_line_feeds(token["text"]))):
+                # an entity that an external DTD may declare: nobody here knows its text
+                yield Span((part,), "entity", element=True) if number % 2 else unescape(part)
         elif token["cdata"] is not None:
             yield _line_feeds(token["cdata"])
         else:
