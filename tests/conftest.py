@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
+
 # a busy machine is slow, and a check that fails must fail again
 settings.register_profile("dragoman", deadline=None, derandomize=True)
 settings.load_profile("dragoman")

@@ -158,6 +158,7 @@ def test_errors_say_what_to_do(tmp_path: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
     for override, said in (
         ("model={base: nowhere/at-all}", "cannot be loaded"),
+        ("model={base: ./nowhere}", "there is no folder"),
         ("model.prompt=almaa", "no known prompt"),
         ("model.prompt=chat", "no chat template"),
         ("model.new.vocabulary=100", "too small"),

@@ -154,6 +154,8 @@ def _base(recipe: Recipe, section: ModelSection) -> Loaded:
             where: Path | str = model_folder(local)
         except CheckpointError as error:
             raise ModelError(f"model.base: {error}") from None
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"model.base: there is no folder {local}. A hub id has the form owner/name.")
     else:
         where = name
     card = load.Card.read(Path(where)) if (Path(where) / load.CARD).is_file() else None
