@@ -326,6 +326,20 @@ def test_readers_do_not_wait_and_threads_share(memory: Memory) -> None:
     assert sources(memory, "text 259 one", k=1) == ["text 259 one"]
 
 
+def test_a_fork_uses_connections_of_its_own(memory: Memory) -> None:
+    memory.add([pair("before the fork")])
+    child = os.fork()
+    if child == 0:  # no assertion in here: it must end without pytest
+        good = memory.add([pair("in the child")]).count == 1 and sources(memory, "in the child", k=1) == [
+            "in the child"
+        ]
+        os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    memory.add([pair("in the parent")])
+    assert sources(memory, "in the child", k=1) == ["in the child"]
+    assert memory._table.rows("PRAGMA integrity_check") == [("ok",)]
+
+
 def test_a_second_writer_waits_and_then_is_told(memory: Memory) -> None:
     memory.add([pair("a")])
     with Memory.open(memory.path) as other:
@@ -409,7 +423,7 @@ def test_medical_memory_finds_the_nearest(shared_data: Path, memory: Memory) -> 
 
     stored = [pair(*row) for row in rows("emea_en-fr_tm.tsv.gz")]
     assert memory.add(stored).count == len({(e.source, e.target) for e in stored})
-    queries = [row[0] for row in rows("emea_en-fr_train.tsv.gz")][::900]
+    queries = [row[0] for row in rows("emea_en-fr_train.tsv.gz")][::2500]
     texts = [(words(e.source), e.source) for e in stored]
     for query, found in zip(queries, memory.search_many(queries, EN_FR, k=1), strict=True):
         size = len(words(query))

@@ -6,6 +6,7 @@ so what was committed survives the end of the process at any moment, and a power
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import uuid
@@ -74,6 +75,8 @@ class Table:
         self.path = path
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
+        self._inherited: list[sqlite3.Connection] = []  # kept, since to forget one is to close it
+        self._process = os.getpid()
         self._lock = threading.Lock()
         if not path.exists():
             if not create:
@@ -112,6 +115,9 @@ class Table:
     @property
     def connection(self) -> sqlite3.Connection:
         """This thread's connection, in autocommit mode."""
+        if self._process != os.getpid():  # a fork must not use, nor close, the connections of its parent
+            self._inherited, self._open, self._local = self._open, [], threading.local()
+            self._process = os.getpid()
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
             found = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
