@@ -143,7 +143,9 @@ def main() -> None:
                 stream.write(f"{source}\t{target}\n")
                 lengths.update(source=len(source.split()), target=len(target.split()))
         size = (folder / "pairs.en-fr.tsv").stat().st_size
-        recipe = Recipe.parse("pairs: en-fr\nprepare:\n  parallel: pairs.en-fr.tsv\n", folder=folder)
+        recipe = Recipe.parse(
+            "pairs: en-fr\nprepare:\n  parallel: [{path: pairs.en-fr.tsv, quoting: none}]\n", folder=folder
+        )
         memory, phases = Memory(), Phases()
         memory.start()
         start = time.perf_counter()

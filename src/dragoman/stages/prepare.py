@@ -8,7 +8,7 @@ decided on the keys alone. The second pass writes each row where it belongs.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from dragoman.core import balance
 from dragoman.core.balance import Cell
 from dragoman.core.census import Census
+from dragoman.core.languages import Direction, same_language
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Prepare, Recipe
 from dragoman.core.splits import DEV, SPLITS, TEST
@@ -199,15 +200,22 @@ def _tell(report: Mapping[str, Any], recipe: Recipe, settings: Prepare, out: Pat
     if report["flagged"]:
         found = ", ".join(f"{name} {count:,}" for name, count in report["flagged"].items())
         listener.warn(f"given dev and test files are kept whole; the checks would have taken out: {found}")
-    known = {pair for direction in recipe.pairs for pair in (str(direction), str(direction.reversed))}
     for pair in report["splits"].get("train", {}).get("pairs", {}):
-        if pair not in known:
+        if not _is_wanted(Direction.parse(pair), recipe.pairs):
             listener.warn(f"the recipe does not translate {pair}, so its training rows will not be used")
     if any(cell["factor"] != 1 for cell in report["sampling"]):
         listener.say("rows per epoch after balancing:")
         for cell in report["sampling"]:
             name = " ".join(part for part in (cell["pair"], cell["source"], cell["domain"]) if part)
             listener.say(f"  {name}: {cell['rows']:,} x {cell['factor']:.3g} = {cell['rows_per_epoch']:,.0f}")
+
+
+def _is_wanted(pair: Direction, wanted: Sequence[Direction]) -> bool:
+    return any(
+        same_language(one.source, other.source) and same_language(one.target, other.target)
+        for one in (pair, pair.reversed)
+        for other in wanted
+    )
 
 
 def _warn_of_holdout(report: Mapping[str, Any], listener: Listener) -> None:
