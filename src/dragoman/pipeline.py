@@ -74,6 +74,7 @@ def run(
         done: dict[str, Artifact] = {}
         for stage in wanted:
             done[stage.name] = _one(stage, recipe, done, out, workspace, stage.name in anew, listener)
+        workspace.save()  # also when all was skipped: digests of files that were only touched
     return done
 
 
