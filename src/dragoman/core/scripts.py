@@ -107,12 +107,7 @@ class Profile:
         flat = np.bincount(rows + _table()[codes], minlength=len(texts) * _CLASSES)
         self._counts: Counts = flat.reshape(len(texts), _CLASSES)
         self.characters = lengths
-
-    @property
-    def letters(self) -> Counts:
-        """Letters and their marks [texts]."""
-        counts: Counts = self._counts[:, 1 : _LETTER + 1].sum(1)
-        return counts
+        self.letters: Counts = self._counts[:, 1 : _LETTER + 1].sum(1)  # and their marks [texts]
 
     @property
     def digits(self) -> Counts:
