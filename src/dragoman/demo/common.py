@@ -44,7 +44,7 @@ MEN = "Paul Felipe David Peter Oliver Leo Simon Daniel Adam Victor Robert Antoin
 
 SURNAMES = """
 Martin Weber Keller Taylor Wilson Brown Bernard Moreau Laurent Schneider Fischer Wagner Becker Garcia Rossi Novak Meyer
-Evans Walker Morel Fontaine Lambert Schulz Richter Clark Cooper Petit Roussel Braun Klein Baker Wood Lefort Mercier
+Morgan Walker Morel Fontaine Lambert Schulz Richter Clark Cooper Petit Roussel Braun Klein Baker Wood Lefort Mercier
 """
 
 PAST_TIMES = """

@@ -28,7 +28,7 @@ from dragoman.demo.meaning import (
 from dragoman.demo.morphology import ASPIRATE, FrenchVerb, capitals, begins_with_vowel, french_verb
 from dragoman.demo.numbers import french_number, french_word
 
-NARROW, NO_BREAK = "\u202f", "\u00a0"
+NARROW = "\u202f"  # before ? and !
 _OWNERS = (
     ("mon", "ma", "mes"), ("ton", "ta", "tes"), ("son", "sa", "ses"),
     ("notre", "notre", "nos"), ("votre", "votre", "vos"), ("leur", "leur", "leurs"),
@@ -44,8 +44,7 @@ _ELISION = re.compile(
     re.IGNORECASE,
 )
 _IF = re.compile(r"\b([Ss])i (?=ils?\b)")
-_MARKS = re.compile(r" ?([?!;])")
-_COLON = re.compile(r" ?:(?=\s|$)")
+_MARKS = re.compile(r" ?([?!])")
 
 
 def agreement(phrase: NP) -> tuple[int, str]:
@@ -292,6 +291,8 @@ def infinitive(clause: Clause) -> str:
 def finish(text: str) -> str:
     """Elision, no-break spaces before high punctuation, capitals at the starts of sentences."""
     text = _ELISION.sub(lambda found: found[1][:-1] + "'", text)
-    text = _IF.sub(r"\1'", text)
-    text = _COLON.sub(NO_BREAK + ":", _MARKS.sub(NARROW + r"\1", text))
+    if "i il" in text:
+        text = _IF.sub(r"\1'", text)
+    if text[-1] != "." or "?" in text:
+        text = _MARKS.sub(NARROW + r"\1", text)
     return capitals(text)

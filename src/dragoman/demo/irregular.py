@@ -125,6 +125,7 @@ FRENCH: dict[str, tuple[str, str, str, bool]] = {
     "rire": ("ris ris rit rions riez rient", "ri", "rir", False),
     "sourire": ("souris souris sourit sourions souriez sourient", "souri", "sourir", False),
     "suivre": ("suis suis suit suivons suivez suivent", "suivi", "suivr", False),
+    "dissoudre": ("dissous dissous dissout dissolvons dissolvez dissolvent", "dissous", "dissoudr", False),
     "descendre": ("descends descends descend descendons descendez descendent", "descendu", "descendr", True),
 }
 
@@ -193,6 +194,7 @@ GERMAN: dict[str, tuple[str, str, bool]] = {
     "vergessen": ("vergisst", "vergessen", False),
     "verlieren": ("verliert", "verloren", False),
     "verlassen": ("verlässt", "verlassen", False),
+    "übergeben": ("übergibt", "übergeben", False),
     "waschen": ("wäscht", "gewaschen", False),
     "werfen": ("wirft", "geworfen", False),
     "wiegen": ("wiegt", "gewogen", False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dragoman.demo import common, numbers
 from dragoman.demo.dice import Dice, Weighted
@@ -51,6 +51,9 @@ FUTURE_TIMES = phrases(common.FUTURE_TIMES)
 REGULAR_TIMES = phrases(common.REGULAR_TIMES)
 NOW = phrases(common.NOW)
 OFTEN = phrases(common.OFTEN)
+
+# What nobody can, must or wants to do.
+UNWILLED = frozenset("lose forget miss break hear find vomit sneeze cough".split())
 
 _UNITS = (
     Phrase("days", "jours", "Tagen"),
@@ -109,6 +112,7 @@ class World:
     choices: dict[Verb, list[Noun]]
     relatives: list[Noun]
     persons: list[Noun]
+    named: dict[str, Verb] = field(default_factory=dict)
 
     @classmethod
     def of(cls, lexicon: Lexicon, twofold: int) -> World:
@@ -125,12 +129,13 @@ class World:
             repeat(lexicon.by_class["person"], twofold),
         )
 
-    def verb(self, base: str, french: str = "") -> Verb:
-        """The entry of an English verb (and a French one where two share it)."""
-        for entry in self.lexicon.verbs:
-            if entry.en.verb.base == base and french in {"", entry.fr.verb.infinitive} and not entry.en.tail:
-                return entry
-        raise KeyError(base)
+    def verb(self, base: str) -> Verb:
+        """The first entry of an English verb without fixed complement."""
+        if not self.named:
+            for entry in reversed(self.lexicon.verbs):
+                if not entry.en.tail:
+                    self.named[entry.en.verb.base] = entry
+        return self.named[base]
 
 
 def repeat(nouns: list[Noun], times: int) -> list[Noun]:
@@ -228,7 +233,7 @@ def set_tense(dice: Dice, clause: Clause) -> None:
     draw = dice.random()
     if clause.verb.stative:
         return
-    if clause.tense == FUTURE and draw < 0.45:
+    if clause.tense == FUTURE and draw < 0.45 and clause.verb.en.verb.base not in UNWILLED:
         clause.tense, clause.modal = PRESENT, ("can", "must", "want")[int(dice.random() * 3)]
         clause.time = when(dice, FUTURE) if dice.chance(0.4) else None
     elif clause.tense != PRESENT:

@@ -133,7 +133,8 @@ def starts(dice: Dice) -> Sentence:
     fits = w.lexicon.fitting[noun]
     what = NP(noun, DEFINITE, False, dice.pick(fits) if fits and dice.chance(0.2) else None)
     tense = PAST if dice.chance(0.3) else PRESENT
-    clause = Clause(what, w.verb(dice.pick(("start", "end"))), tense=tense, habitual=True)
+    verb = w.verb("start" if tense == PAST or dice.chance(0.5) else "end")
+    clause = Clause(what, verb, tense=tense, habitual=True)
     day, time = dice.pick(numbers.DAYS), clock(dice)
     on = numbers.prefixed(day, "on ", "", "am ") if dice.chance(0.6) else numbers.prefixed(calendar(dice), "on ", "le ", "am ")
     clause.time = Phrase(f"{on.en} at {time.en}", f"{on.fr} à {time.fr}", f"{on.de} um {time.de}")
