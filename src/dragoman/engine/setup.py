@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dragoman.core.balance import direction_factor
 from dragoman.core.languages import Direction, same_language
 from dragoman.core.prompts import Rendered, render
-from dragoman.core.recipe import Lora, Phase, Recipe, Sft
+from dragoman.core.recipe import Balance, Lora, Phase, Recipe, Sft
 from dragoman.core.records import Example
 from dragoman.engine.batch import Batch, Corpus, Encoder, Stream, collate, plan_epoch
 from dragoman.engine.device import Hardware
@@ -51,14 +52,17 @@ class Settings:
 
 
 def directed(example: Example, directions: Sequence[Direction]) -> list[Example]:
-    """The example in every wanted direction that its languages serve; tags become the recipe's."""
+    """The example in every wanted direction that its languages serve; the tags become the recipe's.
+
+    A row tagged en-US serves a recipe for en; where the recipe has the very tags of the row, only those count.
+    """
+    both = (example, example.reversed)
+    exact = [wanted for wanted in directions if wanted in (both[0].direction, both[1].direction)]
     found = []
-    for wanted in directions:
-        for candidate in (example, example.reversed):
-            if same_language(candidate.source_language, wanted.source) and same_language(
-                candidate.target_language, wanted.target
-            ):
-                found.append(candidate)
+    for wanted in exact or directions:
+        for row in both:
+            if same_language(row.source_language, wanted.source) and same_language(row.target_language, wanted.target):
+                found.append(replace(row, source_language=wanted.source, target_language=wanted.target))
                 break
     return found
 
@@ -91,6 +95,8 @@ def training_data(recipe: Recipe, sft: Sft, loaded: Loaded, texts: Path) -> Data
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
     wanted = sft.directions or recipe.pairs
     encoder.require(sorted({code for d in wanted for code in (d.source, d.target)}))
+    balance = recipe.prepare.balance if recipe.prepare else Balance()
+    factors = {str(direction): direction_factor(balance, direction) for direction in wanted}
     names: list[str] = []
     shown: list[Rendered] = []
 
@@ -101,7 +107,7 @@ def training_data(recipe: Recipe, sft: Sft, loaded: Loaded, texts: Path) -> Data
                 names.append(str(pair.direction))
                 if len(shown) < 3:
                     shown.append(rendered)
-                yield rendered, example.weight
+                yield rendered, example.weight * factors[str(pair.direction)]
 
     corpus, too_long = Corpus.build(encoder, rows(), limit)
     if not len(corpus):

@@ -1,0 +1,103 @@
+"""What `auto` stands for, and which rows serve which direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dragoman.core.languages import Direction
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example
+from dragoman.engine.device import Hardware, detect
+from dragoman.engine.setup import Settings, dev_sample, directed, settings, training_data
+from dragoman.store import records
+from tests.tiny import tiny
+
+
+def row(source: str, target: str) -> Example:
+    return Example("a", "b", source, target)
+
+
+def test_rows_serve_both_directions_and_regions() -> None:
+    wanted = [Direction("en", "de"), Direction("de", "en")]
+    found = directed(row("en-US", "de"), wanted)
+    assert [(e.source, e.target, str(e.direction)) for e in found] == [("a", "b", "en-de"), ("b", "a", "de-en")]
+    assert directed(row("en", "fr"), wanted) == []
+
+
+def test_exact_tags_win() -> None:
+    wanted = [Direction("en", "pt-BR"), Direction("en", "pt-PT")]
+    assert [e.target_language for e in directed(row("en", "pt-PT"), wanted)] == ["pt-PT"]
+
+
+def prepared(folder: Path, rows: int = 30) -> Path:
+    for split in ("train", "dev"):
+        examples = [Example(f"the cat {n}", f"die Katze {n}", "en", "de") for n in range(rows)]
+        records.write(folder / split, examples, Example)
+    return folder
+
+
+def test_direction_weights_reach_the_corpus(tmp_path: Path) -> None:
+    recipe = Recipe.parse(
+        "pairs: [en-de, de-en]\nprepare: {parallel: [x.tsv], balance: {weights: {de-en: 0.25}}}\n"
+        "model: {new: {}}\ntrain: [{sft: {}}]\n"
+    )
+    sft = recipe.train[0].sft
+    assert sft is not None
+    data = training_data(recipe, sft, tiny(), prepared(tmp_path))
+    assert data.directions == {"en-de": 30, "de-en": 30}
+    assert sorted(set(data.corpus.weight.tolist())) == [0.25, 1.0]
+    assert data.corpus.weight.sum() == 30 * 1.25
+
+
+def test_max_tokens_leaves_long_pairs_out(tmp_path: Path) -> None:
+    recipe = Recipe.parse(
+        "pairs: [en-de]\nprepare: {parallel: [x.tsv], checks: {max_tokens: 5}}\nmodel: {new: {}}\ntrain: [{sft: {}}]\n"
+    )
+    sft = recipe.train[0].sft
+    assert sft is not None
+    folder = prepared(tmp_path)
+    short = [Example("a", "b", "en", "de")]
+    records.write(folder / "train", [*short, *records.read(folder / "dev", Example)], Example)
+    data = training_data(recipe, sft, tiny(), folder)
+    assert data.too_long == {"en-de": 30}
+    assert data.directions == {"en-de": 1}
+
+
+def test_auto_settings(tmp_path: Path) -> None:
+    recipe = Recipe.parse("pairs: [en-de]\nmodel: {new: {}}\ntrain: [{sft: {epochs: 2}}, {sft: {tokens: 40M}}]\n")
+    loaded, folder = tiny(), prepared(tmp_path)
+    processor = Hardware("cpu", "test", 2, 2**30, True)
+    small, large = (
+        settings(
+            recipe,
+            phase,
+            training_data(recipe, phase.sft, loaded, folder),
+            processor,
+            loaded,
+            fresh=fresh,  # type: ignore[arg-type]
+        )
+        for phase, fresh in zip(recipe.train, (False, True), strict=True)
+    )
+    assert small.optimiser == "adamw"
+    assert large.optimiser == "muon"
+    assert small.batch_tokens < large.batch_tokens == 4096
+    assert small.compile is False
+    assert large.precision == "bf16"
+    assert large.learning_rate > small.learning_rate
+    assert Settings.from_json(large.to_json()) == large
+
+
+def test_dev_sample_is_shared_by_the_directions(tmp_path: Path) -> None:
+    recipe = Recipe.parse("pairs: [en-de, de-en]\nmodel: {new: {}}\ntrain: [{sft: {}}]\n")
+    sft = recipe.train[0].sft
+    assert sft is not None
+    sample = dev_sample(recipe, sft, prepared(tmp_path), 10)
+    assert [str(e.direction) for e in sample] == ["en-de"] * 5 + ["de-en"] * 5
+    assert len({e.source for e in sample}) == 10
+
+
+def test_this_machine_is_described() -> None:
+    found = detect(1)
+    assert found.threads == 1
+    assert found.memory > 0
+    assert found.name
