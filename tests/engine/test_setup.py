@@ -51,7 +51,7 @@ def test_direction_weights_reach_the_corpus(tmp_path: Path) -> None:
 
 def test_max_tokens_leaves_long_pairs_out(tmp_path: Path) -> None:
     recipe = Recipe.parse(
-        "pairs: [en-de]\nprepare: {parallel: [x.tsv], checks: {max_tokens: 5}}\nmodel: {new: {}}\ntrain: [{sft: {}}]\n"
+        "pairs: [en-de]\nprepare: {parallel: [x.tsv], checks: {max_tokens: 6}}\nmodel: {new: {}}\ntrain: [{sft: {}}]\n"
     )
     sft = recipe.train[0].sft
     assert sft is not None
