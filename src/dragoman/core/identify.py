@@ -37,7 +37,7 @@ _SIBLINGS = [
     {"hi", "mr"},
 ]
 _SAME = {"no": "nb", "tl": "tl", "fil": "tl", "cmn": "zh", "yue": "zh", "arb": "ar", "pes": "fa", "swh": "sw"}
-_FAST_WINDOW = 100  # characters that the fast guess reads
+_FAST_WINDOW = 60  # characters that the fast guess reads, at the end: names and borrowed words stand in front
 _ENOUGH_WORDS, _ENOUGH_LETTERS = 4, 20  # below, no language is judged (libraries: 83 % right on one word, 97 on four)
 _NAME_OR_CODE = re.compile(r"\b[A-Z][\w'’-]*|\w*\d\w*|https?://\S+")
 
@@ -99,7 +99,7 @@ class Identifier:
         mine = _known(_SAME.get(primary(language), primary(language)))
         if mine is None or len(candidates) < 2:
             return None
-        guess = self._detector(candidates, fast=True).detect_language_of(text[:_FAST_WINDOW])
+        guess = self._detector(candidates, fast=True).detect_language_of(text[-_FAST_WINDOW:])
         if guess is None or guess == mine:
             return None
         # Names and codes are what the errors are made of: the slow look goes without them
