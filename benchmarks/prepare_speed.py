@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import random
+import resource
 import tempfile
 import threading
 import time
@@ -148,9 +149,12 @@ def main() -> None:
         )
         memory, phases = Memory(), Phases()
         memory.start()
+        before = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         start = time.perf_counter()
         artifact = prepare.run(recipe, {}, folder / "prepare", "benchmark", phases)
         seconds = time.perf_counter() - start
+        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        processor = sum(one.ru_utime + one.ru_stime for one in usage) - before
         memory.stop.set()
         memory.join()
 
@@ -163,6 +167,7 @@ def main() -> None:
             **{f"{k}_words_mean": round(v / arguments.rows, 1) for k, v in lengths.items()},
         },
         "seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
         "rows_per_second": round(arguments.rows / seconds),
         "phases": {task: round(times[-1] - times[0], 1) for task, times in phases.seen.items()},
         "peak_memory_mb": {"pss": round(memory.pss / 1e6), "rss": round(memory.rss / 1e6)},
