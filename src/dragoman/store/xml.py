@@ -6,6 +6,7 @@ loaded; there is no network; nesting and text nodes have libxml2's limits (256 l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from dragoman.store.files import DamagedError
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 MAX_UNIT = 8 << 20  # bytes between two elements that the reader asked for: bounds the tree in memory
 _PIECE = 1 << 16
+_CUT = re.compile(rb"[<&][^<>&;\s]{0,30}\Z")  # the document ends inside a tag or a reference
 
 
 class TruncatedError(Exception):
@@ -46,39 +48,54 @@ def events(blocks: Iterable[bytes], name: str, root: str, tags: Sequence[str]) -
     )
     seen = False
     since = 0
+    tail = b""
     try:
         for piece in _pieces(blocks):
             parser.feed(piece)
             since += len(piece)
+            tail = (tail + piece)[-64:]
+            fatal = next((entry for entry in parser.feed_error_log if entry.level_name == "FATAL"), None)
             for event, element in parser.read_events():
                 if not seen:
                     seen = True
                     _check(element, name, root)
                 since = 0
                 yield str(event), element
+            if fatal is not None:  # lxml keeps silent about some, and would then begin anew
+                raise _malformed(fatal.message, fatal.line, name, root)
             if since > MAX_UNIT:
                 raise DataError(
                     f"{name}: more than {MAX_UNIT >> 20} MiB without {_listed(tags)}. Is this a {root} file? Remove "
                     "embedded files and the like."
                 )
     except etree.XMLSyntaxError as error:
-        raise _malformed(error, name, root) from None
+        raise _malformed(error.msg, error.lineno, name, root) from None
     except DamagedError as error:
         raise TruncatedError(f"the compressed data breaks off: {error}") from None
-    _close(parser, name, root, seen)
+    _close(parser, name, root, seen, tail.replace(b"\0", b""))
 
 
-def _close(parser: Any, name: str, root: str, seen: bool) -> None:
+def _close(parser: Any, name: str, root: str, seen: bool, tail: bytes) -> None:
+    """End the document. Errors that show only now mean that it breaks off, but for an `&` that waits for its `;`."""
     from lxml import etree
 
     try:
         top = parser.close()
-    except etree.XMLSyntaxError as error:
-        if seen:
-            raise TruncatedError(f"the document breaks off in line {error.lineno or 0}: {error.msg}") from None
-        raise _malformed(error, name, root) from None
+    except etree.XMLSyntaxError as problem:
+        error: Any = problem
+        if seen and error.code == etree.ErrorTypes.NS_ERR_UNDEFINED_NAMESPACE:
+            return  # well-formed all the same, and prefixes are not looked at here
+        if seen and (error.code not in _waiting() or _CUT.search(tail)):
+            raise TruncatedError(f"the document breaks off in line {error.lineno or 1}") from None
+        raise _malformed(error.msg, error.lineno, name, root) from None
     if not seen:
         _check(top, name, root)
+
+
+def _waiting() -> tuple[int, int]:
+    from lxml import etree
+
+    return etree.ErrorTypes.ERR_NAME_REQUIRED, etree.ErrorTypes.ERR_ENTITYREF_SEMICOL_MISSING
 
 
 def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -102,13 +119,11 @@ def _check(element: Any, name: str, root: str) -> None:
         raise DataError(f"{name}: is not a {root} file: its outermost element is <{local(top)}>, not <{root}>.")
 
 
-def _malformed(error: Any, name: str, root: str) -> DataError:
-    message = str(error.msg or "damaged").split(", line ")[0]
-    if "Entity" in message and "defined" in message:
-        message += "; entities cannot be looked up: write the character itself"
-    return DataError(
-        f"{name}:{error.lineno or 1}: is not well-formed XML ({message}). Mend or export the {root} again."
-    )
+def _malformed(message: str | None, line: int | None, name: str, root: str) -> DataError:
+    what = (message or "damaged").partition(", line ")[0].strip()
+    if "Entity" in what and "not defined" in what:
+        what += "; entities cannot be looked up: write the character itself"
+    return DataError(f"{name}:{line or 1}: is not well-formed XML ({what}). Mend or export the {root} again.")
 
 
 def _listed(tags: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks, shown
 
 MAX_LINE = 4 << 20  # bytes; a longer line is no segment, and would have to be held in memory
+_NOT_OF_FILES = frozenset({"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs"})
 _CHUNK = 1 << 20
 _EXCERPT = 200
 _MARKS = (
@@ -100,13 +101,8 @@ def _utf8(blocks: Iterable[bytes], encoding: str, location: str) -> Iterator[byt
     told = next(((mark, name) for mark, name in _MARKS if first.startswith(mark)), (b"", ""))
     codec = told[1] or (_guess(first) if encoding == "auto" else encoding)
     first = first[len(told[0]) :]
-    try:
-        known = codecs.lookup(codec).name
-        decoder = codecs.getincrementaldecoder(codec)("dragoman.mark")
-    except LookupError:
-        raise DataError(
-            f"{shown(location)}: encoding '{codec}' is unknown. Use a name such as utf-8 or cp1252."
-        ) from None
+    known = _known(codec, location)
+    decoder = codecs.getincrementaldecoder(known)("dragoman.mark")
     if known in ("utf-8", "ascii"):
         yield first
         yield from iterator
@@ -115,6 +111,20 @@ def _utf8(blocks: Iterable[bytes], encoding: str, location: str) -> Iterator[byt
     for block in iterator:
         yield decoder.decode(block).encode("utf-8", "surrogateescape")
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+
+
+def _known(encoding: str, location: str) -> str:
+    """The canonical name of a text encoding. Raises DataError."""
+    try:
+        found = codecs.lookup(encoding)
+        if getattr(found, "_is_text_encoding", True) and found.name not in _NOT_OF_FILES:
+            return found.name
+    except LookupError:
+        pass
+    raise DataError(
+        f"{shown(location)}: '{encoding}' is no text encoding. Set the source's `encoding:` to a name such as utf-8 or "
+        "cp1252."
+    )
 
 
 def _guess(first: bytes) -> str:

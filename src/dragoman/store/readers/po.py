@@ -6,7 +6,7 @@ Source: the GNU gettext manual, "The Format of PO Files" and "Additional functio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dragoman.core.recipe import ParallelSource, Recipe
@@ -32,7 +32,7 @@ _MAX_ENTRY = 1 << 20  # characters
 @dataclass(slots=True)
 class _Entry:
     line: int = 0  # of its msgid
-    fields: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)  # of each field, its strings
     last: str = ""  # the field that a string in the next line continues
     fuzzy: bool = False
     obsolete: bool = False
@@ -41,7 +41,11 @@ class _Entry:
 
     @property
     def begun(self) -> bool:
-        return bool(self.fields) or self.fault is not None
+        return bool(self.parts) or self.fault is not None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return {name: "".join(parts) for name, parts in self.parts.items()}
 
 
 def read(place: Place, source: ParallelSource, recipe: Recipe) -> Iterator[Example | Rejected]:
@@ -76,31 +80,34 @@ def _rows(entries: Iterable[_Entry], source: ParallelSource, choice: Choice) -> 
     language = ""
     known, strange = False, 0
     for entry in entries:
-        known = known or "msgid" in entry.fields
-        if "msgctxt" not in entry.fields and entry.fields.get("msgid") == "" and not entry.obsolete:
-            found = _LANGUAGE.search(entry.fields.get("msgstr", ""))
+        fields = entry.fields
+        known = known or "msgid" in fields
+        if fields.get("msgid") == "" and "msgctxt" not in fields and not entry.obsolete:  # the header
+            found = _LANGUAGE.search(fields.get("msgstr", ""))
             language = found[1] if found else language
         elif entry.fault:
             strange += 1
             if not known and strange >= PATIENCE:
                 break
-            yield place.reject(*entry.fault, entry.line, *_texts(entry))
+            yield place.reject(*entry.fault, entry.line, *_texts(fields))
         else:
-            yield from _messages(entry, language, source, choice)
+            yield from _messages(entry, fields, language, source, choice)
     if not known:
         raise DataError(f"{place.name}: holds no PO message (msgid ...). Is it a PO file?")
 
 
-def _texts(entry: _Entry) -> list[str]:
-    return [one_line(entry.fields.get(name, "")).strip() for name in ("msgid", "msgstr")]
+def _texts(fields: Mapping[str, str]) -> list[str]:
+    return [one_line(fields.get(name, "")).strip() for name in ("msgid", "msgstr")]
 
 
-def _messages(entry: _Entry, language: str, source: ParallelSource, choice: Choice) -> Iterator[Example | Rejected]:
-    place, fields = choice.place, entry.fields
+def _messages(
+    entry: _Entry, fields: Mapping[str, str], language: str, source: ParallelSource, choice: Choice
+) -> Iterator[Example | Rejected]:
+    place = choice.place
     targets = [name for name in fields if name.startswith("msgstr")]
     plural = "msgid_plural" in fields
     if "msgid" not in fields or not targets or plural == ("msgstr" in fields):
-        yield place.reject("syntax", "its msgstr does not fit its msgid", entry.line, *_texts(entry))
+        yield place.reject("syntax", "its msgstr does not fit its msgid", entry.line, *_texts(fields))
         return
     found = choice.direction("", language)
     if found is None:
@@ -164,7 +171,7 @@ def _line(entry: _Entry, text: str, number: int, obsolete: bool) -> None:
     else:
         entry.fault = entry.fault or ("syntax", f"line {number} is neither a keyword nor a quoted string")
         return
-    if found and name in entry.fields:
+    if found and name in entry.parts:
         entry.fault = entry.fault or ("syntax", f"line {number} repeats {name}")
         return
     entry.last = name
@@ -172,7 +179,7 @@ def _line(entry: _Entry, text: str, number: int, obsolete: bool) -> None:
     if entry.length > _MAX_ENTRY:
         entry.fault = entry.fault or ("too_long", f"the entry has more than {_MAX_ENTRY >> 20} MiB")
     else:
-        entry.fields[name] = entry.fields.get(name, "") + _unescaped(value)
+        entry.parts.setdefault(name, []).append(_unescaped(value))
 
 
 def _unescaped(raw: str) -> str:
