@@ -5,7 +5,8 @@ DragomanError
 ├── DataError        a file, a row, or a split of the user's texts
 ├── ModelError       a model folder, a hub id, a tokenizer, a prompt
 ├── ResourceError    memory, disk or time that is not there
-└── CheckpointError  a checkpoint or an artifact that is incomplete or does not fit
+├── CheckpointError  a checkpoint or an artifact that is incomplete or does not fit
+└── QualityError     a model that is not as good as the recipe demands
 """
 
 from __future__ import annotations
@@ -45,3 +46,9 @@ class CheckpointError(DragomanError):
     """A checkpoint or artifact is incomplete, damaged, or belongs to something else."""
 
     exit_code = 6
+
+
+class QualityError(DragomanError):
+    """The model is not as good as the recipe demands."""
+
+    exit_code = 7

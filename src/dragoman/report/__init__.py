@@ -1,1 +1,12 @@
-"""One self-contained HTML page, and the model card."""
+"""One self-contained HTML page, the model card, and comparisons between runs. All read folders only."""
+
+from __future__ import annotations
+
+from dragoman.core.metrics import TITLES
+from dragoman.report.card import write_card
+from dragoman.report.comparison import Comparison, compare
+from dragoman.report.folders import read_outputs
+from dragoman.report.page import render
+from dragoman.report.tables import set_table
+
+__all__ = ["TITLES", "Comparison", "compare", "read_outputs", "render", "set_table", "write_card"]

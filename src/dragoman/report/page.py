@@ -1,0 +1,184 @@
+"""report.html: one page that holds everything about a run and asks nothing of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.core.languages import Direction, name, script
+from dragoman.core.metrics import TITLES
+from dragoman.core.outputs import KINDS
+from dragoman.report import plots
+from dragoman.report.differences import marked
+from dragoman.report.folders import RunFolder
+from dragoman.report.tables import overlap_text, p_text
+from dragoman.store.artifact import write_atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_RIGHT_TO_LEFT = frozenset({"Arab", "Hebr", "Syrc", "Thaa", "Nkoo", "Adlm"})
+_LONG = 600  # characters of a segment that the page shows
+_SAMPLES = {
+    "gained": "Gained most over the baseline",
+    "lost": "Lost most against the baseline",
+    "best": "Best",
+    "worst": "Worst",
+    "random": "Drawn at random",
+}
+
+
+def render(folder: Path) -> Path:
+    """Write evaluate/report.html of a run from whatever its stages have left; returns its path.
+
+    Raises CheckpointError when the folder holds no run, DataError naming a damaged file.
+    """
+    path = folder / "evaluate" / "report.html"
+    write_atomic(path, page(RunFolder.read(folder)).encode())
+    return path
+
+
+def page(run: RunFolder) -> str:
+    """The HTML text."""
+    jinja = environment(html=True)
+    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    return jinja.get_template("page.html.jinja").render(style=style, **_context(run))
+
+
+def environment(*, html: bool) -> Environment:
+    """The templates of this package; everything that is printed into HTML is escaped, and a missing name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+
+    jinja = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=html,
+        undefined=StrictUndefined if html else Undefined,
+        trim_blocks=html,
+        lstrip_blocks=html,
+    )
+    jinja.filters["number"] = _number
+    jinja.filters["words"] = lambda text: str(text).replace("_", " ")
+    return jinja
+
+
+def _number(value: float, digits: int = 0) -> str:
+    return f"{value:,.{digits}f}".replace(",", "\u202f")
+
+
+def _context(run: RunFolder) -> dict[str, Any]:
+    scores = run.scores
+    reasons = (run.prepare or {}).get("reasons", {})
+    return {
+        "run": run,
+        "prepare": run.prepare,
+        "rejected_plot": plots.rejected(reasons) if reasons else "",
+        "curves": plots.curves(run.phases),
+        "phases": run.facts("train").get("phases", []),
+        "model": run.facts("model"),
+        "plan": run.facts("plan"),
+        "scores": scores,
+        "score_plots": {m: plots.scores(scores["sets"], m, TITLES[m]) for m in scores["metrics"]} if scores else {},
+        "headlines": _headlines(scores) if scores else [],
+        "samples": [_samples(run, entry) for entry in scores["sets"]] if scores else [],
+        "flows": _flow(run.prepare) if run.prepare else [],
+        "kinds": KINDS,
+        "titles": TITLES,
+        "sample_titles": _SAMPLES,
+        "language_name": name,
+        "overlap_text": overlap_text,
+        "p_text": p_text,
+        "versions": (scores or {}).get("versions") or _versions(run),
+        "missing": [stage for stage in ("prepare", "model", "train", "evaluate") if not _present(run, stage)],
+    }
+
+
+def _present(run: RunFolder, stage: str) -> bool:
+    found: Mapping[str, object] = {"prepare": run.prepare, "train": run.phases, "evaluate": run.scores}
+    return bool(found.get(stage) or run.manifests.get(stage))
+
+
+def _versions(run: RunFolder) -> dict[str, str]:
+    return next((dict(manifest["versions"]) for manifest in reversed(list(run.manifests.values()))), {})
+
+
+def _flow(prepare: Mapping[str, Any]) -> list[tuple[str, int, float]]:
+    """(where rows went, how many, share of all) for the bar under the heading."""
+    rows = prepare["rows"]
+    total = max(1, int(rows["in"]))
+    parts = [(name, int(rows[name])) for name in ("train", "dev", "test", "text", "rejected") if rows.get(name)]
+    return [(name, count, 100 * count / total) for name, count in parts]
+
+
+def _headlines(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One tile for each set and direction: the last system against the baseline by chrF, else the first metric."""
+    metric = "chrf" if "chrf" in scores["metrics"] else scores["metrics"][0]
+    tiles = []
+    for entry in scores["sets"]:
+        last = entry["results"][-1]["system"]
+        line = next(line for line in entry["results"] if line["system"] == last)
+        part = line.get("clean") or line
+        base = next((other for other in entry["results"] if other["system"] == "baseline"), line)
+        tiles.append(
+            {
+                "title": f"{entry['set']} {entry['direction']}",
+                "metric": TITLES[metric],
+                "value": part["scores"][metric]["value"],
+                "before": (base.get("clean") or base)["scores"][metric]["value"],
+                "gain": part["gains"].get(metric),
+                "copy": base["kind"] == "copy",
+            }
+        )
+    return tiles
+
+
+def _samples(run: RunFolder, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The segments that scores.json names, with their texts in pieces to mark."""
+    direction = Direction.parse(entry["direction"])
+    chosen = entry["samples"]
+    system = run.outputs(chosen["file"])
+    baseline = run.outputs(chosen["baseline"]) if chosen["baseline"] else []
+    copied = bool(chosen["baseline"]) and entry["results"][0]["kind"] == "copy"
+    groups = []
+    for kind, numbers in chosen["segments"].items():
+        shown = [
+            _sample(number, system[number], baseline[number] if baseline and not copied else None, direction)
+            for number in numbers
+            if number < len(system)
+        ]
+        if shown:
+            groups.append((kind, shown))
+    return {
+        "title": f"{entry['set']} {entry['direction']}",
+        "source": _side(direction.source),
+        "target": _side(direction.target),
+        "groups": groups,
+    }
+
+
+def _side(language: str) -> dict[str, str]:
+    return {"tag": language, "name": name(language), "dir": "rtl" if script(language) in _RIGHT_TO_LEFT else "ltr"}
+
+
+def _sample(
+    number: int, line: Mapping[str, Any], base: Mapping[str, Any] | None, direction: Direction
+) -> dict[str, Any]:
+    def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+        text = _cut(row["hypothesis"])
+        return {
+            "runs": marked(text, _cut(row["reference"]), direction.target),
+            "chrf": row["chrf"],
+            "flags": [flag.replace("_", "-") for flag in row["flags"]],
+        }
+
+    return {
+        "number": number + 1,
+        "source": _cut(line["source"]),
+        "reference": _cut(line["reference"]),
+        "system": shown(line),
+        "baseline": shown(base) if base is not None else None,
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else text[:_LONG].rstrip() + " …"
