@@ -53,7 +53,9 @@ def generate(
     """
     unknown = set(languages) - set(LANGUAGES)
     if unknown or not languages:
-        raise DataError(f"the demo grammar speaks {', '.join(LANGUAGES)}, not {', '.join(sorted(unknown)) or 'nothing'}.")
+        raise DataError(
+            f"the demo grammar speaks {', '.join(LANGUAGES)}, not {', '.join(sorted(unknown)) or 'nothing'}."
+        )
     seen: set[int] = set()
     made = failed = 0
     if count <= 0:

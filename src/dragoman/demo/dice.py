@@ -17,7 +17,7 @@ class Dice:
     __slots__ = ("random",)
 
     def __init__(self, seed: int | str) -> None:
-        self.random = Random(seed).random  # noqa: S311 - no secrets here
+        self.random = Random(seed).random
 
     def pick(self, things: Sequence[T]) -> T:
         return things[int(self.random() * len(things))]

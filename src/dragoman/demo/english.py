@@ -13,11 +13,11 @@ from dragoman.demo.meaning import (
     FUTURE,
     GENERIC,
     INDEFINITE,
+    NP,
     OWNED,
     PAST,
     PRESENT,
     THIS,
-    NP,
     Both,
     Clause,
     Place,
@@ -39,7 +39,7 @@ def person(phrase: NP) -> int:
     head = phrase.head
     if isinstance(head, Pronoun):
         return head.en
-    return 3 if isinstance(head, Both) or phrase.plural or (phrase.determiner == COUNTED and phrase.count > 1) else 2
+    return 3 if isinstance(head, Both) or phrase.plural or (phrase.determiner == COUNTED and phrase.number > 1) else 2
 
 
 @lru_cache(maxsize=1 << 16)
@@ -57,7 +57,7 @@ def noun_phrase(phrase: NP, form: str = "subject", some: str = "some") -> str:
 
 def _common(phrase: NP, head: Noun, some: str) -> str:
     kind = phrase.determiner
-    many = (phrase.plural or (kind == COUNTED and phrase.count != 1)) and not head.mass
+    many = (phrase.plural or (kind == COUNTED and phrase.number != 1)) and not head.mass
     words = [phrase.adjective.en.forms[0]] if phrase.adjective else []
     words.append(head.en.plural if many else head.en.singular)
     if kind == DEFINITE:
@@ -70,7 +70,7 @@ def _common(phrase: NP, head: Noun, some: str) -> str:
     elif kind == EACH:
         words.insert(0, "every")
     elif kind == COUNTED:
-        words.insert(0, english_word(phrase.count) if phrase.spelled else f"{phrase.count:,}")
+        words.insert(0, english_word(phrase.number) if phrase.spelled else f"{phrase.number:,}")
     elif kind == OWNED:
         owner = phrase.owner
         words.insert(0, owner.english[2] if isinstance(owner, Pronoun) else f"{owner.en}'s" if owner else "")

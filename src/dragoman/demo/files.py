@@ -101,9 +101,7 @@ _TMX_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 
 def _unit(row: tuple[str, str]) -> str:
     english, french = (escape(text) for text in row)
-    return (
-        f'    <tu><tuv xml:lang="en"><seg>{english}</seg></tuv><tuv xml:lang="fr"><seg>{french}</seg></tuv></tu>\n'
-    )
+    return f'    <tu><tuv xml:lang="en"><seg>{english}</seg></tuv><tuv xml:lang="fr"><seg>{french}</seg></tuv></tu>\n'
 
 
 def _take(stream: Iterator[tuple[str, ...]], count: int, *columns: int) -> list[tuple[str, str]]:
@@ -111,7 +109,7 @@ def _take(stream: Iterator[tuple[str, ...]], count: int, *columns: int) -> list[
     return [(row[first], row[second]) for row in islice(stream, count)]
 
 
-def write(folder: Path, seed: int = 7, sizes: Sizes = Sizes()) -> DemoFiles:  # noqa: B008 - frozen
+def write(folder: Path, seed: int = 7, sizes: Sizes = Sizes()) -> DemoFiles:
     """Write corpora under `folder`/data and a recipe each in `folder`/general and `folder`/clinic.
 
     The same seed and sizes give the same bytes. No sentence stands in two files, on no side, digits aside; only the

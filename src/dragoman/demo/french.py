@@ -11,21 +11,20 @@ from dragoman.demo.meaning import (
     COUNTED,
     DEFINITE,
     EACH,
-    FUTURE,
     GENERIC,
     INDEFINITE,
     NO,
+    NP,
     OWNED,
     PAST,
     PRESENT,
     THIS,
-    NP,
     Both,
     Clause,
     Place,
     Predicate,
 )
-from dragoman.demo.morphology import ASPIRATE, FrenchVerb, capitals, begins_with_vowel, french_verb
+from dragoman.demo.morphology import ASPIRATE, FrenchVerb, begins_with_vowel, capitals, french_verb
 from dragoman.demo.numbers import french_number, french_word
 
 NARROW = "\u202f"  # before ? and !
@@ -56,7 +55,7 @@ def agreement(phrase: NP) -> tuple[int, str]:
         return 2, head.sex
     if isinstance(head, Both):
         return 5, FEMININE if head.first.sex == head.second.sex == FEMININE else MASCULINE
-    many = phrase.plural or (phrase.determiner == COUNTED and phrase.count > 1)
+    many = phrase.plural or (phrase.determiner == COUNTED and phrase.number > 1)
     return 5 if many else 2, head.fr.gender
 
 
@@ -98,7 +97,7 @@ def _linked(preposition: str, text: str, head: Noun | Name) -> str:
 
 def _common(phrase: NP, head: Noun) -> str:
     kind = phrase.determiner
-    many = (phrase.plural or (kind == COUNTED and phrase.count > 1)) and not head.mass
+    many = (phrase.plural or (kind == COUNTED and phrase.number > 1)) and not head.mass
     feminine = head.fr.gender == FEMININE
     noun = head.fr.plural if many else head.fr.singular
     before = False
@@ -123,7 +122,7 @@ def _article(phrase: NP, many: bool, feminine: bool, noun: str, before: bool) ->
     if kind in {DEFINITE, GENERIC, OWNED}:
         return definite
     if kind == COUNTED:
-        return (french_word(phrase.count, feminine) if phrase.spelled else french_number(phrase.count)) + " "
+        return (french_word(phrase.number, feminine) if phrase.spelled else french_number(phrase.number)) + " "
     if kind == INDEFINITE:
         return _indefinite(phrase, many, feminine, vowel, before)
     if kind == THIS:
@@ -179,7 +178,7 @@ def _participle(clause: Clause, clitic: Pronoun | None) -> str:
         feminine, many = clitic.fr_gender == FEMININE, clitic.fr in {3, 5}
     else:
         return word
-    return word + "e" * feminine + ("s" if many and word[-1] != "s" or many and feminine else "")
+    return word + "e" * feminine + ("s" if (many and word[-1] != "s") or (many and feminine) else "")
 
 
 def _clitics(clause: Clause) -> tuple[str, Pronoun | None]:

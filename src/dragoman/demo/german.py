@@ -14,11 +14,11 @@ from dragoman.demo.meaning import (
     GENERIC,
     INDEFINITE,
     NO,
+    NP,
     OWNED,
     PAST,
     PRESENT,
     THIS,
-    NP,
     Both,
     Clause,
     Place,
@@ -27,12 +27,17 @@ from dragoman.demo.meaning import (
 from dragoman.demo.morphology import GermanVerb, capitals, german_verb
 from dragoman.demo.numbers import german_number, german_word
 
-# Rows m, f, n, plural of each case.
-_DER = {"nom": ("der", "die", "das", "die"), "acc": ("den", "die", "das", "die"), "dat": ("dem", "der", "dem", "den")}
-_EIN = {"nom": ("", "e", "", "e"), "acc": ("en", "e", "", "e"), "dat": ("em", "er", "em", "en")}
-_DIESER = {"nom": ("er", "e", "es", "e"), "acc": ("en", "e", "es", "e"), "dat": ("em", "er", "em", "en")}
-_WEAK = {"nom": ("e", "e", "e", "en"), "acc": ("en", "e", "e", "en"), "dat": ("en",) * 4}
-_MIXED = {"nom": ("er", "e", "es", "en"), "acc": ("en", "e", "es", "en"), "dat": ("en",) * 4}
+_Table = dict[str, tuple[str, ...]]
+# Columns m, f, n, plural of each case.
+_DER: _Table = {
+    "nom": ("der", "die", "das", "die"),
+    "acc": ("den", "die", "das", "die"),
+    "dat": ("dem", "der", "dem", "den"),
+}
+_EIN: _Table = {"nom": ("", "e", "", "e"), "acc": ("en", "e", "", "e"), "dat": ("em", "er", "em", "en")}
+_DIESER: _Table = {"nom": ("er", "e", "es", "e"), "acc": ("en", "e", "es", "e"), "dat": ("em", "er", "em", "en")}
+_WEAK: _Table = {"nom": ("e", "e", "e", "en"), "acc": ("en", "e", "e", "en"), "dat": ("en",) * 4}
+_MIXED: _Table = {"nom": ("er", "e", "es", "en"), "acc": ("en", "e", "es", "en"), "dat": ("en",) * 4}
 _CASE_OF_PRONOUN = {"nom": 0, "acc": 1, "dat": 2}
 _CONTRACTED = {
     "in dem": "im", "an dem": "am", "zu dem": "zum", "zu der": "zur", "von dem": "vom", "bei dem": "beim",
@@ -48,7 +53,7 @@ def person(phrase: NP) -> int:
     head = phrase.head
     if isinstance(head, Pronoun):
         return head.de
-    many = isinstance(head, Both) or phrase.plural or (phrase.determiner == COUNTED and phrase.count > 1)
+    many = isinstance(head, Both) or phrase.plural or (phrase.determiner == COUNTED and phrase.number > 1)
     return 5 if many else 2
 
 
@@ -66,7 +71,7 @@ def noun_phrase(phrase: NP, case: str = "nom") -> str:
 
 def _common(phrase: NP, head: Noun, case: str) -> str:
     kind = phrase.determiner
-    many = (phrase.plural or (kind == COUNTED and phrase.count > 1)) and not head.mass
+    many = (phrase.plural or (kind == COUNTED and phrase.number > 1)) and not head.mass
     column = 3 if many else "mfn".index(head.de.gender)
     article, endings = _article(phrase, case, column, head)
     words = [article] if article else []
@@ -86,7 +91,7 @@ def _noun(head: Noun, many: bool, case: str) -> str:
     return head.de.singular
 
 
-def _article(phrase: NP, case: str, column: int, head: Noun) -> tuple[str, dict[str, tuple[str, ...]]]:
+def _article(phrase: NP, case: str, column: int, head: Noun) -> tuple[str, _Table]:
     """The determiner, and the table of the adjective endings after it."""
     kind, owner = phrase.determiner, phrase.owner
     if kind == DEFINITE:
@@ -99,11 +104,11 @@ def _article(phrase: NP, case: str, column: int, head: Noun) -> tuple[str, dict[
         return owner.german[4] + _EIN[case][column], _MIXED
     if kind == OWNED and isinstance(owner, Name):
         return owner.de + "s", _DIESER
-    single = kind == COUNTED and phrase.count == 1 and phrase.spelled
+    single = kind == COUNTED and phrase.number == 1 and phrase.spelled
     if single or (kind == INDEFINITE and column < 3 and not head.mass):
         return "ein" + _EIN[case][column], _MIXED
     if kind == COUNTED:
-        return german_word(phrase.count) if phrase.spelled else german_number(phrase.count), _DIESER
+        return german_word(phrase.number) if phrase.spelled else german_number(phrase.number), _DIESER
     if kind in {INDEFINITE, GENERIC, BARE}:
         return "", _DIESER
     raise ValueError(f"no such determiner: {kind}")

@@ -64,7 +64,9 @@ def _value(language: str, name: str, role: str) -> Piece:
     """A slot whose kind is seen only when it is filled."""
     module = _MODULES[language]
     index = LANGUAGES.index(language)
-    as_clause = _clause(language, name, role) if role.partition("=")[0] in {"", "ask", "who", "sub", "imp", "inf"} else None
+    as_clause = (
+        _clause(language, name, role) if role.partition("=")[0] in {"", "ask", "who", "sub", "imp", "inf"} else None
+    )
     as_phrase = _noun_phrase(language, role)
 
     def render(slots: Slots) -> str:

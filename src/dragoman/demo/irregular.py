@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+
+def words(text: str) -> list[str]:
+    """A list of words, written as a line of text."""
+    return text.split()
+
+
 # base: (past, participle, -ing, third person); "" = as the rule says, participle "" = as the past
 ENGLISH: dict[str, tuple[str, str, str, str]] = {
     "be": ("was", "been", "being", "is"),
@@ -119,7 +125,12 @@ FRENCH: dict[str, tuple[str, str, str, bool]] = {
     "vouloir": ("veux veux veut voulons voulez veulent", "voulu", "voudr", False),
     "devoir": ("dois dois doit devons devez doivent", "dû", "devr", False),
     "recevoir": ("reçois reçois reçoit recevons recevez reçoivent", "reçu", "recevr", False),
-    "construire": ("construis construis construit construisons construisez construisent", "construit", "construir", False),
+    "construire": (
+        "construis construis construit construisons construisez construisent",
+        "construit",
+        "construir",
+        False,
+    ),
     "conduire": ("conduis conduis conduit conduisons conduisez conduisent", "conduit", "conduir", False),
     "peindre": ("peins peins peint peignons peignez peignent", "peint", "peindr", False),
     "rire": ("ris ris rit rions riez rient", "ri", "rir", False),

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from dragoman.demo import morphology
+from dragoman.demo.irregular import words
 from dragoman.demo.morphology import EnglishVerb, FrenchVerb, GermanVerb
 
 MASCULINE, FEMININE, NEUTER = "m", "f", "n"
 # What else the table says of a verb. past: said of the past or the future only; second: takes a receiver as well;
 # generic: its object is a whole kind; twofold: another translation in the other domain; none: no object.
-TRAITS = frozenset("stative lasting past second generic twofold none sport early state".split())
+TRAITS = frozenset(words("stative lasting past second generic twofold none sport early state"))
+# A short word for several classes.
+GROUPS = {"goods": frozenset({"print", "device", "vehicle", "furniture", "instrument", "clothing"})}
 # Classes of adjectives alone. trait, mood: said of people, as a predicate; absolute: there is no very or too.
 PREDICATES = frozenset({"trait", "mood", "absolute"})
 Conjugation = TypeVar("Conjugation", EnglishVerb, FrenchVerb, GermanVerb)
@@ -142,6 +145,10 @@ def phrases(table: str) -> list[Phrase]:
     return [Phrase(*_split(line, 3)) for line in lines(table)]
 
 
+def _classes(text: str) -> frozenset[str]:
+    return frozenset(kind for word in text.split() for kind in GROUPS.get(word, {word}))
+
+
 def _french(cell: str) -> Forms:
     gender, _, rest = cell.partition(" ")
     singular, _, plural = rest.partition("/")
@@ -197,7 +204,7 @@ def adjective(line: str) -> Adjective:
         Graded((positive,), (comparative or f"more {positive}",)),
         Graded(morphology.french_adjective(french.lstrip("^")), (), before=french.startswith("^"), predicate=predicate),
         Graded(*morphology.german_adjective(base, higher)),
-        frozenset(classes.split()),
+        _classes(classes),
     )
 
 
@@ -215,7 +222,7 @@ def verb(line: str) -> Verb:
     Words of TRAITS among the classes describe the verb itself.
     """
     english, french, german, classes = _split(line, 4)
-    kinds = set(classes.split())
+    kinds = _classes(classes)
     en_verb, en_tail, en_no, en_link = _frame(english)
     fr_verb, fr_tail, fr_no, fr_link = _frame(french)
     de_verb, de_tail, de_no, de_link = _frame(german)

@@ -30,7 +30,7 @@ class NP(NamedTuple):
     plural: bool = False
     adjective: Adjective | None = None
     owner: Pronoun | Name | None = None
-    count: int = 0
+    number: int = 0  # of a COUNTED one
     spelled: bool = True  # a COUNTED number as a word
 
 

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from dragoman.demo.irregular import ENGLISH, FRENCH, GERMAN
+from dragoman.demo.irregular import ENGLISH, FRENCH, GERMAN, words
 
 _VOWELS = "aeiou"
 _START = re.compile(r"(?<=[.?!] )[a-zà-ÿœ]")
@@ -226,7 +226,7 @@ def german_verb(written: str) -> GermanVerb:
         third, second = stem + inserted + "t", stem + inserted + _second(stem, "")
         participle = f"{'' if _INSEPARABLE.match(base) or base.endswith('ieren') else 'ge'}{stem}{inserted}t"
     plural = (base, stem + inserted + "t", base)
-    present = (first, second, third, *plural)
+    present: tuple[str, ...] = (first, second, third, *plural)
     past: tuple[str, ...] = ()
     imperative = _german_imperative(stem, third, inserted, light)
     if written in _FULL:
@@ -250,42 +250,42 @@ def _german_imperative(stem: str, third: str, inserted: str, light: bool) -> str
 
 # Verbs whose simple past German prefers to the perfect, and other wholly irregular ones.
 _FULL: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
-    "sein": (tuple("bin bist ist sind seid sind".split()), tuple("war warst war waren wart waren".split()), "sei"),
+    "sein": (tuple(words("bin bist ist sind seid sind")), tuple(words("war warst war waren wart waren")), "sei"),
     "haben": (
-        tuple("habe hast hat haben habt haben".split()),
-        tuple("hatte hattest hatte hatten hattet hatten".split()),
+        tuple(words("habe hast hat haben habt haben")),
+        tuple(words("hatte hattest hatte hatten hattet hatten")),
         "hab",
     ),
     "werden": (
-        tuple("werde wirst wird werden werdet werden".split()),
-        tuple("wurde wurdest wurde wurden wurdet wurden".split()),
+        tuple(words("werde wirst wird werden werdet werden")),
+        tuple(words("wurde wurdest wurde wurden wurdet wurden")),
         "werde",
     ),
     "können": (
-        tuple("kann kannst kann können könnt können".split()),
-        tuple("konnte konntest konnte konnten konntet konnten".split()),
+        tuple(words("kann kannst kann können könnt können")),
+        tuple(words("konnte konntest konnte konnten konntet konnten")),
         "",
     ),
     "müssen": (
-        tuple("muss musst muss müssen müsst müssen".split()),
-        tuple("musste musstest musste mussten musstet mussten".split()),
+        tuple(words("muss musst muss müssen müsst müssen")),
+        tuple(words("musste musstest musste mussten musstet mussten")),
         "",
     ),
     "wollen": (
-        tuple("will willst will wollen wollt wollen".split()),
-        tuple("wollte wolltest wollte wollten wolltet wollten".split()),
+        tuple(words("will willst will wollen wollt wollen")),
+        tuple(words("wollte wolltest wollte wollten wolltet wollten")),
         "",
     ),
     "dürfen": (
-        tuple("darf darfst darf dürfen dürft dürfen".split()),
-        tuple("durfte durftest durfte durften durftet durften".split()),
+        tuple(words("darf darfst darf dürfen dürft dürfen")),
+        tuple(words("durfte durftest durfte durften durftet durften")),
         "",
     ),
     "mögen": (
-        tuple("mag magst mag mögen mögt mögen".split()),
-        tuple("mochte mochtest mochte mochten mochtet mochten".split()),
+        tuple(words("mag magst mag mögen mögt mögen")),
+        tuple(words("mochte mochtest mochte mochten mochtet mochten")),
         "",
     ),
-    "wissen": (tuple("weiß weißt weiß wissen wisst wissen".split()), (), "wisse"),
+    "wissen": (tuple(words("weiß weißt weiß wissen wisst wissen")), (), "wisse"),
 }
 _SEIN_WITH = {"auf": ("stehen", "wachen"), "ein": ("schlafen",), "um": ("ziehen",), "ab": ("reisen",)}

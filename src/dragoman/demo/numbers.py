@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from functools import cache
 
+from dragoman.demo.irregular import words
 from dragoman.demo.lexicon import Phrase
 
 NARROW, NO_BREAK = "\u202f", "\u00a0"
 
-_ENGLISH = (
+_ENGLISH = words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
-).split()
-_ENGLISH_TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
-_FRENCH = (
+)
+_ENGLISH_TENS = words("_ _ twenty thirty forty fifty sixty seventy eighty ninety")
+_FRENCH = words(
     "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept "
     "dix-huit dix-neuf"
-).split()
-_FRENCH_TENS = "_ _ vingt trente quarante cinquante soixante".split()
-_GERMAN = (
+)
+_FRENCH_TENS = words("_ _ vingt trente quarante cinquante soixante")
+_GERMAN = words(
     "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn "
     "siebzehn achtzehn neunzehn"
-).split()
-_GERMAN_TENS = "_ _ zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+)
+_GERMAN_TENS = words("_ _ zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig")
 
 MONTHS = [
     Phrase("January", "janvier", "Januar"),
@@ -113,7 +114,9 @@ def decimal(tenths: int) -> Phrase:
 def price(cents: int) -> Phrase:
     """€12.50, 12,50 €, 12,50 €."""
     whole, part = divmod(cents, 100)
-    return Phrase(f"€{whole:,}.{part:02}", f"{french_number(whole)},{part:02}{NO_BREAK}€", f"{german_number(whole)},{part:02} €")
+    return Phrase(
+        f"€{whole:,}.{part:02}", f"{french_number(whole)},{part:02}{NO_BREAK}€", f"{german_number(whole)},{part:02} €"
+    )
 
 
 def measure(number: Phrase, unit: str) -> Phrase:

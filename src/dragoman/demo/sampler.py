@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dragoman.demo import common, numbers
 from dragoman.demo.dice import Dice, Weighted
+from dragoman.demo.irregular import words
 from dragoman.demo.lexicon import Lexicon, Name, Noun, Phrase, Pronoun, Verb, phrases
 from dragoman.demo.meaning import (
     COUNTED,
@@ -53,7 +54,7 @@ NOW = phrases(common.NOW)
 OFTEN = phrases(common.OFTEN)
 
 # What nobody can, must or wants to do.
-UNWILLED = frozenset("lose forget miss break hear find vomit sneeze cough".split())
+UNWILLED = frozenset(words("lose forget miss break hear find vomit sneeze cough"))
 
 _UNITS = (
     Phrase("days", "jours", "Tagen"),
@@ -179,7 +180,9 @@ _DETERMINERS = Weighted([(INDEFINITE, 34), (DEFINITE, 24), (OWNED, 16), (COUNTED
 _OF_PEOPLE = Weighted([(DEFINITE, 70), (INDEFINITE, 15), (THIS, 15)])
 
 
-def thing(dice: Dice, world: World, noun: Noun, subject: NP | None, negative: bool = False, adjectives: float = 0.3) -> NP:
+def thing(
+    dice: Dice, world: World, noun: Noun, subject: NP | None, negative: bool = False, adjectives: float = 0.3
+) -> NP:
     """A noun phrase for an object; a possessive refers to the subject."""
     adjective = None
     if dice.random() < adjectives and (fits := world.lexicon.fitting[noun]):
@@ -245,7 +248,5 @@ def set_tense(dice: Dice, clause: Clause) -> None:
     elif draw < 0.75 and not (clause.object and clause.object.determiner == COUNTED):
         clause.negative = clause.never = True
     else:
-        clause.habitual, clause.time = True, dice.pick(REGULAR_TIMES)
+        clause.habitual, clause.time, clause.negative = True, dice.pick(REGULAR_TIMES), False
     clause.front = clause.time is not None and dice.chance(0.2)
-
-

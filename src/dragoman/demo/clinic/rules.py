@@ -9,7 +9,6 @@ RULES = rules(
         "say": ("{c}.", "{c}.", "{c}."),
         "ask": ("{c:ask}?", "{c:ask}?", "{c:ask}?"),
         "when": ("{c:ask=when}?", "{c:ask=quand}?", "{c:ask=wann}?"),
-        "why": ("{c:ask=why}?", "{c:ask=pourquoi}?", "{c:ask=warum}?"),
         "do": ("{c:imp}.", "{c:imp}.", "{c:imp}."),
         "take": (
             "take {dose} {often}.", "prenez {dose} {often}.", "nehmen Sie {often} {dose:acc} ein.",
@@ -60,8 +59,10 @@ RULES = rules(
         "if": ("if {w}, {c:imp}.", "si {w}, {c:imp}.", "wenn {w}, {c:imp}."),
         "because": ("{a} because {b:sub}.", "{a} parce que {b:sub}.", "{a}, weil {b:sub}."),
         "says": ("{who} {say@who} that {b:sub}.", "{who} {dire@who} que {b:sub}.", "{who} {sagen@who}, dass {b:sub}."),
-        "shows": ("the X-ray shows that {b:sub}.", "la radiographie montre que {b:sub}.", "die Röntgenaufnahme zeigt, dass {b:sub}."),
-        "then": ("{a}. {b}.", "{a}. {b}.", "{a}. {b}."),
+        "shows": (
+            "the X-ray shows that {b:sub}.", "la radiographie montre que {b:sub}.",
+            "die Röntgenaufnahme zeigt, dass {b:sub}.",
+        ),
         "your appointment": (
             "your appointment with {dr} is {d} at {t}.", "votre rendez-vous avec {dr} est {d} à {t}.",
             "Ihr Termin bei {dr:dat} ist {d} um {t}.",
@@ -101,6 +102,5 @@ RULES = rules(
             "the results of the blood test of {d} are normal.", "les résultats de la prise de sang du {d} sont normaux.",
             "die Ergebnisse der Blutuntersuchung vom {d} sind normal.",
         ),
-        "ago": ("when did {who}'s pain start?", "quand les douleurs {who:de} ont-elles commencé?", "wann haben die Schmerzen von {who:dat} begonnen?"),
     }
 )  # fmt: skip

@@ -133,22 +133,22 @@ be | être | sein | none stative lasting
 be ~in pain | avoir ~mal | haben ~Schmerzen/keine Schmerzen | none state stative lasting
 """
 
-# Complaints: all with have, avoir, haben
+# Complaints, all with have, avoir and haben; / what they become when denied
 SYMPTOMS = """
-have ~a fever | avoir ~de la fièvre/de fièvre | haben ~Fieber/kein Fieber | none stative lasting
-have ~a headache | avoir ~mal à la tête | haben ~Kopfschmerzen/keine Kopfschmerzen | none stative lasting
-have ~a sore throat | avoir ~mal à la gorge | haben ~Halsschmerzen/keine Halsschmerzen | none stative lasting
-have ~a stomach ache | avoir ~mal au ventre | haben ~Bauchschmerzen/keine Bauchschmerzen | none stative lasting
-have ~back pain | avoir ~mal au dos | haben ~Rückenschmerzen/keine Rückenschmerzen | none stative lasting
-have ~toothache | avoir ~mal aux dents | haben ~Zahnschmerzen/keine Zahnschmerzen | none stative lasting
-have ~earache | avoir ~mal aux oreilles | haben ~Ohrenschmerzen/keine Ohrenschmerzen | none stative lasting
-have ~chest pain | avoir ~des douleurs à la poitrine/de douleurs à la poitrine | haben ~Brustschmerzen/keine Brustschmerzen | none stative lasting
-have ~a cold | avoir ~un rhume/de rhume | haben ~eine Erkältung/keine Erkältung | none stative lasting
-have ~a rash | avoir ~une éruption cutanée/d'éruption cutanée | haben ~einen Hautausschlag/keinen Hautausschlag | none stative lasting
-have ~diarrhoea | avoir ~de la diarrhée/de diarrhée | haben ~Durchfall/keinen Durchfall | none stative lasting
-have ~high blood pressure | avoir ~de l'hypertension/d'hypertension | haben ~Bluthochdruck/keinen Bluthochdruck | none stative lasting
-have ~diabetes | avoir ~du diabète/de diabète | haben ~Diabetes/keinen Diabetes | none stative lasting
-have ~asthma | avoir ~de l'asthme/d'asthme | haben ~Asthma/kein Asthma | none stative lasting
+a fever | de la fièvre/de fièvre | Fieber/kein Fieber
+a headache | mal à la tête | Kopfschmerzen/keine Kopfschmerzen
+a sore throat | mal à la gorge | Halsschmerzen/keine Halsschmerzen
+a stomach ache | mal au ventre | Bauchschmerzen/keine Bauchschmerzen
+back pain | mal au dos | Rückenschmerzen/keine Rückenschmerzen
+toothache | mal aux dents | Zahnschmerzen/keine Zahnschmerzen
+earache | mal aux oreilles | Ohrenschmerzen/keine Ohrenschmerzen
+chest pain | des douleurs à la poitrine/de douleurs à la poitrine | Brustschmerzen/keine Brustschmerzen
+a cold | un rhume/de rhume | eine Erkältung/keine Erkältung
+a rash | une éruption cutanée/d'éruption cutanée | einen Hautausschlag/keinen Hautausschlag
+diarrhoea | de la diarrhée/de diarrhée | Durchfall/keinen Durchfall
+high blood pressure | de l'hypertension/d'hypertension | Bluthochdruck/keinen Bluthochdruck
+diabetes | du diabète/de diabète | Diabetes/keinen Diabetes
+asthma | de l'asthme/d'asthme | Asthma/kein Asthma
 """
 
 DRUGS = """

@@ -7,7 +7,8 @@ from functools import cache
 from dragoman.demo import common
 from dragoman.demo.dice import Dice
 from dragoman.demo.general import words
-from dragoman.demo.lexicon import Adjective, Lexicon, Noun, Phrase, Verb, adjective, phrases
+from dragoman.demo.irregular import words as listed
+from dragoman.demo.lexicon import Adjective, Lexicon, Phrase, Verb, adjective, phrases
 from dragoman.demo.meaning import NP, Both, Clause, Place, Predicate, Preposition, owner_of
 from dragoman.demo.sampler import (
     NAMES,
@@ -33,9 +34,7 @@ WITH = Preposition("with", "avec", "mit", "dat")
 
 CITIES, DESTINATIONS = phrases(words.CITIES), phrases(words.DESTINATIONS)
 ERRANDS, SPOTS, DEGREES = phrases(words.ERRANDS), phrases(words.SPOTS), phrases(words.DEGREES)
-TRAINS = [
-    Phrase(p.en, f"pour {p.fr.removeprefix('à ')}", p.de) for p in DESTINATIONS if p.fr.startswith("à ")
-]
+TRAINS = [Phrase(p.en, f"pour {p.fr.removeprefix('à ')}", p.de) for p in DESTINATIONS if p.fr.startswith("à ")]
 WEATHER = [
     Phrase("rains tomorrow", "s'il pleut demain", "morgen regnet"),
     Phrase("snows tomorrow", "s'il neige demain", "morgen schneit"),
@@ -49,7 +48,7 @@ FELT = [
 ]
 BORN, OPEN = adjective("born | né | geboren | none"), adjective("open | ouvert | geöffnet | none")
 # Verbs whose deed may be placed: read in the garden, but not know in the garden.
-PLACED = frozenset("read eat drink meet find lose forget draw photograph".split())
+PLACED = frozenset(listed("read eat drink meet find lose forget draw photograph"))
 SPOTS_OF = {  # German verb -> where it is done, if not anywhere
     "schwimmen": [SPOTS[10]],
     "einkaufen": [SPOTS[6], SPOTS[8]],
@@ -57,15 +56,13 @@ SPOTS_OF = {  # German verb -> where it is done, if not anywhere
     "kochen": [SPOTS[0], SPOTS[3]],
 }
 COMPARED = frozenset(
-    "big small old expensive heavy fast beautiful modern interesting boring difficult easy important".split()
+    listed("big small old expensive heavy fast beautiful modern interesting boring difficult easy important")
 )
 
 
 @cache
 def world() -> World:
     return World.of(Lexicon.read(common.PEOPLE + words.NOUNS, words.ADJECTIVES, words.VERBS), 3)
-
-
 
 
 def action(dice: Dice, subject: NP | None = None) -> Clause:
@@ -146,5 +143,3 @@ def mood(dice: Dice, subject: NP, comparing: bool = False) -> Predicate:
 def moods() -> tuple[list[Adjective], list[Adjective]]:
     found = world().lexicon.adjectives
     return [a for a in found if "mood" in a.classes], [a for a in found if "trait" in a.classes]
-
-

@@ -9,6 +9,7 @@ from dragoman.demo.dice import Dice
 from dragoman.demo.general.clauses import BORN, CITIES, FELT, OPEN, TRAINS, action, world
 from dragoman.demo.general.rules import RULES
 from dragoman.demo.grammar import Sentence
+from dragoman.demo.irregular import words as listed
 from dragoman.demo.lexicon import Noun, Phrase
 from dragoman.demo.meaning import BARE, DEFINITE, INDEFINITE, NP, PAST, PRESENT, THIS, Clause, Predicate
 from dragoman.demo.sampler import (
@@ -69,7 +70,7 @@ def opened(dice: Dice) -> Sentence:
     return Sentence(RULES["open"], slots)
 
 
-_OPENED = frozenset("museum library castle restaurant church temple theatre park".split())
+_OPENED = frozenset(listed("museum library castle restaurant church temple theatre park"))
 
 
 def tall(dice: Dice) -> Sentence:
@@ -136,7 +137,11 @@ def starts(dice: Dice) -> Sentence:
     verb = w.verb("start" if tense == PAST or dice.chance(0.5) else "end")
     clause = Clause(what, verb, tense=tense, habitual=True)
     day, time = dice.pick(numbers.DAYS), clock(dice)
-    on = numbers.prefixed(day, "on ", "", "am ") if dice.chance(0.6) else numbers.prefixed(calendar(dice), "on ", "le ", "am ")
+    on = (
+        numbers.prefixed(day, "on ", "", "am ")
+        if dice.chance(0.6)
+        else numbers.prefixed(calendar(dice), "on ", "le ", "am ")
+    )
     clause.time = Phrase(f"{on.en} at {time.en}", f"{on.fr} à {time.fr}", f"{on.de} um {time.de}")
     return Sentence(RULES["say"], {"c": clause})
 

@@ -9,6 +9,7 @@ from dragoman.demo.general.clauses import CITIES, SPOTS, WEATHER, action, mood, 
 from dragoman.demo.general.rules import RULES
 from dragoman.demo.general.sentences import addressee, described_as, is_
 from dragoman.demo.grammar import Sentence
+from dragoman.demo.irregular import words as listed
 from dragoman.demo.lexicon import Noun, Phrase, Pronoun
 from dragoman.demo.meaning import (
     DEFINITE,
@@ -30,7 +31,7 @@ from dragoman.demo.meaning import (
     owner_of,
     pronoun_for,
 )
-from dragoman.demo.sampler import NAMES, PAST_TIMES, number, relative, repeat, someone, the_person, thing, when
+from dragoman.demo.sampler import NAMES, PAST_TIMES, number, relative, repeat, someone, the_person, when
 
 
 @cache
@@ -95,7 +96,7 @@ def broken(dice: Dice) -> Sentence:
     return Sentence(RULES["then"], {"a": first, "b": second})
 
 
-_DONE_TO = frozenset("buy sell repair find lose forget steal wash clean read recover wear charge order paint".split())
+_DONE_TO = frozenset(listed("buy sell repair find lose forget steal wash clean read recover wear charge order paint"))
 
 
 def seen(dice: Dice) -> Sentence:
@@ -221,7 +222,15 @@ def _who(gender: str, sex: str, plural: bool) -> Pronoun:
     german = "die" if plural else {"m": "der", "f": "die", "n": "das"}[gender]
     row = 5 if plural else 2
     return Pronoun(
-        "who", ("who", "whom", "whose"), ("qui", "", "", ""), (german, "", "", "sich", ""), 3 if plural else 2, row, row, sex, row
+        "who",
+        ("who", "whom", "whose"),
+        ("qui", "", "", ""),
+        (german, "", "", "sich", ""),
+        3 if plural else 2,
+        row,
+        row,
+        sex,
+        row,
     )
 
 
@@ -251,4 +260,3 @@ def relative_clause(dice: Dice) -> Sentence:
         return Sentence(RULES["relative"], {"a": outer, "b": inner})
     slots = {"who": person._replace(determiner=DEFINITE), "b": inner, "p": mood(dice, person)}
     return Sentence(RULES["relative is"], slots)
-

@@ -21,6 +21,7 @@ from dragoman.demo.general.clauses import (
 )
 from dragoman.demo.general.rules import RULES
 from dragoman.demo.grammar import Sentence
+from dragoman.demo.irregular import words as listed
 from dragoman.demo.lexicon import Adjective, Noun, Phrase, Verb
 from dragoman.demo.meaning import (
     COUNTED,
@@ -110,10 +111,12 @@ def open_question(dice: Dice) -> Sentence:
     return Sentence(RULES[kind], {"c": clause})
 
 
-_ASKED = frozenset("buy sell read write eat drink order find lose forget repair draw study prepare".split())
+_ASKED = frozenset(listed("buy sell read write eat drink order find lose forget repair draw study prepare"))
 _ORDERED = frozenset(
-    "read write eat drink call invite wait help look open close clean wash carry feed water charge repair give send show "
-    "bring prepare paint examine".split()
+    listed(
+        "read write eat drink call invite wait help look open close clean wash carry feed water charge repair give send show "
+        "bring prepare paint examine"
+    )
 )
 
 

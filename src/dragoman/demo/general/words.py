@@ -205,8 +205,8 @@ biology | f biologie | f Biologie | subject mass
 
 # English[/comparative] | [^ before the noun] French m[/f/m pl/f pl/m before a vowel] | German[/comparative] | classes
 ADJECTIVES = """
-new/newer | ^nouveau/nouvelle/nouveaux/nouvelles/nouvel; neuf/neuve/neufs/neuves | neu | print device vehicle furniture instrument clothing building small load absolute
-old/older | ^vieux/vieille/vieux/vieilles/vieil | alt/älter | person animal print device vehicle transport furniture instrument clothing building small load nature trait
+new/newer | ^nouveau/nouvelle/nouveaux/nouvelles/nouvel; neuf/neuve/neufs/neuves | neu | goods building small load absolute
+old/older | ^vieux/vieille/vieux/vieilles/vieil | alt/älter | person animal goods transport building small load nature trait
 expensive | cher/chère | teuer | device vehicle furniture instrument clothing print
 heavy/heavier | lourd | schwer/schwerer | furniture load instrument
 big/bigger | ^grand | groß/größer | building room furniture animal nature vehicle opening load
@@ -262,8 +262,8 @@ strange/stranger | étrange | seltsam | sound audio letter
 
 # English | French | German | classes of the object; ~ fixed complement (/ its negative), + preposition (:case)
 VERBS = """
-buy | acheter | kaufen | food drink fruit print device vehicle furniture instrument clothing plant
-sell | vendre | verkaufen | print device vehicle furniture instrument clothing
+buy | acheter | kaufen | food drink fruit goods plant
+sell | vendre | verkaufen | goods
 read | lire | lesen | print letter
 write | écrire | schreiben | letter
 eat | manger | essen | food fruit
