@@ -1,17 +1,9 @@
-"""The first pass over the rows: normalise, check, remember keys and signatures, and lay the texts aside on disk.
-
-Chunks of rows go to worker processes and come back in order, so the result does not depend on how many there are.
-"""
+"""The first pass over the rows: normalise, check, remember keys and signatures, and lay the texts aside on disk."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +13,6 @@ from dragoman.core.checks import Checker
 from dragoman.core.normalise import leak_key, normalise
 from dragoman.core.recipe import Checks, Normalise
 from dragoman.core.records import Example, Finding, Rejected, Text
-from dragoman.errors import ResourceError
 from dragoman.store.duplicates import Signatures, hash_texts, signatures
 from dragoman.store.selection import Rows
 
@@ -29,7 +20,6 @@ INTERIM_COLUMNS = (
     *("source", "target", "source_language", "target_language", "origin", "line", "domain", "document"),
     *("reason", "detail", "flag"),
 )
-_IN_FLIGHT = 3  # chunks per worker that are read ahead
 _NEVER_ON_GIVEN = "empty"  # the one finding that takes a row out of a given held-out file
 
 Row = Example | Text | Rejected
@@ -211,47 +201,3 @@ def read_interim(path: Path) -> dict[str, list[Any]]:
 
     columns: dict[str, list[Any]] = feather.read_table(path, memory_map=False).to_pydict()
     return columns
-
-
-# ---------------------------------------------------------------- worker processes
-
-_clean: Callable[[Chunk], Cleaned] | None = None
-
-
-def _start_worker(cleaner: Cleaner) -> None:
-    global _clean  # noqa: PLW0603 - a process pool offers no other place for what a worker keeps
-    os.environ["RAYON_NUM_THREADS"] = "1"  # one process a core already
-    _clean = cleaner.start()
-
-
-def _work(chunk: Chunk) -> Cleaned:
-    if _clean is None:
-        raise RuntimeError("the worker was not started")
-    return _clean(chunk)
-
-
-def clean_all(chunks: Iterable[Chunk], cleaner: Cleaner, processes: int) -> Iterator[Cleaned]:
-    """Clean chunks in order, here (`processes` 1) or in a pool. Raises ResourceError when a worker is killed."""
-    if processes == 1:
-        yield from map(cleaner.start(), chunks)
-        return
-    waiting: deque[Future[Cleaned]] = deque()
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(cleaner,)
-    ) as pool:
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_work, chunk))
-                if len(waiting) >= processes * _IN_FLIGHT:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool:
-            raise ResourceError(
-                "a process that prepares data was killed, most likely for want of memory: close other programs or run "
-                "`prepare` on a machine with more of it. In a script of your own, the call of dragoman must stand "
-                "under `if __name__ == '__main__':`."
-            ) from None
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from dragoman.core.listen import Listener
 from dragoman.core.recipe import ParallelSource, Prepare, Recipe, TextSource
 from dragoman.core.records import Text
 from dragoman.core.splits import SPLITS, TRAIN
-from dragoman.store.cleaning import Chunk, Cleaner, Row, clean_all
+from dragoman.store.cleaning import Chunk, Cleaner, Row
 from dragoman.store.duplicates import SLOTS, Signatures
 from dragoman.store.readers import files_of, read_parallel, read_text
 from dragoman.store.selection import Rows
+from dragoman.store.workers import cores, in_order
 
 CHUNK = 4000  # rows
 _CHUNK_CHARACTERS = 2_000_000
@@ -78,9 +78,9 @@ def take_in(recipe: Recipe, settings: Prepare, folder: Path, listener: Listener)
             kinds[chunk.number] = (intake.pairs if pair else intake.texts, name)
             yield chunk
 
-    processes = 1 if progress.total is not None and progress.total < _SMALL else _cores()
+    processes = 1 if progress.total is not None and progress.total < _SMALL else cores()
     with intake._signature_file.open("wb") as stream:
-        for cleaned in clean_all(chunks(), cleaner, processes):
+        for cleaned in in_order(chunks(), cleaner, processes):
             part, name = kinds.pop(cleaned.chunk)
             part.parts.append(cleaned.rows)
             part.chunks.append((cleaned.chunk, name))
@@ -89,10 +89,6 @@ def take_in(recipe: Recipe, settings: Prepare, folder: Path, listener: Listener)
                 stream.write(cleaned.signatures.tobytes())
     progress.finish()
     return intake
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _languages(recipe: Recipe, settings: Prepare) -> tuple[str, ...]:
