@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -172,26 +173,20 @@ def _parts(source: Inline, settings: Settings, wrapped: bool | None) -> Iterator
 
 def _trimmed(pieces: list[Piece], plural: bool, message: bool) -> Sentence:
     """Take from both ends what the translator need not see: space, halves of pairs, a pair around everything."""
-    lead: list[Piece] = []
-    tail: list[Piece] = []
-    while True:
-        while pieces and isinstance(pieces[0], str) and not pieces[0].strip():
-            lead.append(pieces.pop(0))
-        while pieces and isinstance(pieces[-1], str) and not pieces[-1].strip():
-            tail.insert(0, pieces.pop())
-        if not pieces:
-            break
-        pairs = [piece.pair for piece in pieces if isinstance(piece, Span) and piece.pair]
-        first, last = pieces[0], pieces[-1]
-        if isinstance(first, Span) and first.pair and (pairs.count(first.pair) == 1):
-            lead.append(pieces.pop(0))
-        elif isinstance(last, Span) and last.pair and pairs.count(last.pair) == 1:
-            tail.insert(0, pieces.pop())
-        elif isinstance(first, Span) and isinstance(last, Span) and first.pair and first.pair == last.pair:
-            lead.append(pieces.pop(0))
-            tail.insert(0, pieces.pop())
+    count = Counter(piece.pair for piece in pieces if isinstance(piece, Span))
+    low, high = 0, len(pieces)
+    while low < high:
+        first, last = pieces[low], pieces[high - 1]
+        if _is_edge(first, count):
+            low += 1
+        elif _is_edge(last, count):
+            high -= 1
+        elif isinstance(first, Span) and isinstance(last, Span) and 0 != first.pair == last.pair:
+            low, high = low + 1, high - 1
         else:
             break
+    lead, tail = pieces[:low], pieces[high:]
+    pieces = pieces[low:high]
     if pieces and isinstance(pieces[0], str):
         text = pieces[0].lstrip()
         lead.append(pieces[0][: len(pieces[0]) - len(text)])
@@ -201,3 +196,8 @@ def _trimmed(pieces: list[Piece], plural: bool, message: bool) -> Sentence:
         tail.insert(0, pieces[-1][len(text) :])
         pieces[-1] = text
     return Sentence(tuple(pieces), tuple(lead), tuple(tail), plural, message)
+
+
+def _is_edge(piece: Piece, count: Counter[int]) -> bool:
+    """White space, or one half of a pair whose other half stands in another sentence."""
+    return not piece.strip() if isinstance(piece, str) else piece.pair > 0 and count[piece.pair] == 1

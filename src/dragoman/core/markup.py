@@ -41,7 +41,7 @@ _PATTERN = re.compile(
             r"|\bwww\.[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+)",
             r"(?P<email>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)",
             # XML 1.0 and HTML: comments, CDATA, instructions, tags; CAT tools number them: <0>...</0>, <1/>
-            r"(?P<tag><!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?[\w].*?\?>"
+            r"(?P<tag><!--.{0,1000}?-->|<!\[CDATA\[.{0,1000}?\]\]>|<\?[\w].{0,1000}?\?>"
             rf"|</(?:{_NAME}|\d+)\s*>|<(?:{_NAME}|\d+)(?:{_ATTRIBUTE})*\s*/?>)",
             r"(?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,30}|\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6});)",
             # ICU MessageFormat: the head of an argument with branches, whose words are translated

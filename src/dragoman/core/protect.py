@@ -45,13 +45,13 @@ TAGS = MarkerStyle(
     "<{}>",
     "</{}>",
     "<{}/>",
-    re.compile(r"(?:<|＜|&lt;)\s?(?P<close>[/／])?\s?(?P<number>\d{1,4})\s?(?P<alone>[/／])?\s?(?:>|＞|&gt;)"),
+    re.compile(r"(?:<|＜|&lt;)\s?(?P<close>[/／])?\s?(?P<number>\d{1,6})\s?(?P<alone>[/／])?\s?(?:>|＞|&gt;)"),
 )
 BRACKETS = MarkerStyle(
     "[{}]",
     "[/{}]",
     "[{}/]",
-    re.compile(r"(?:\[|［)\s?(?P<close>[/／])?\s?(?P<number>\d{1,4})\s?(?P<alone>[/／])?\s?(?:\]|］)"),
+    re.compile(r"(?:\[|［)\s?(?P<close>[/／])?\s?(?P<number>\d{1,6})\s?(?P<alone>[/／])?\s?(?:\]|］)"),
 )
 
 
@@ -103,7 +103,7 @@ def unmark(marked: Marked, output: str) -> tuple[list[Piece], bool]:
         by_number.setdefault(number, []).append(place)
     found: list[tuple[int, int, int]] = []  # start, end, place of the span in the source
     loose = False
-    seen: Counter[int] = Counter()
+    opened: set[int] = set()
     for token in marked.style.pattern.finditer(output):
         number = int(token["number"])
         if number not in by_number:
@@ -111,9 +111,9 @@ def unmark(marked: Marked, output: str) -> tuple[list[Piece], bool]:
                 continue
             raise BrokenMarkupError("unknown marker")
         places = by_number[number]
-        closing = bool(token["close"]) or (token["alone"] is None and seen[number] > 0)
+        closing = bool(token["close"]) or (token["alone"] is None and number in opened)
         place = places[-1] if closing else places[0]
-        seen[number] += 1
+        opened ^= {number} if closing == (number in opened) else set()
         found.append((token.start(), token.end(), place))
         loose |= token[0] != marked.style.write(number, spans[place], len(places) == 2)
     _verify([spans[place] for _, _, place in found], spans)
@@ -169,17 +169,22 @@ def _whole_pairs(spans: Iterable[Span]) -> frozenset[int]:
     return frozenset(pair for pair, times in count.items() if times == 2)
 
 
-def _crossing(spans: Sequence[Span]) -> frozenset[int]:
-    """The pairs that do not nest with each other."""
+def _crossing(spans: Iterable[Span]) -> frozenset[int]:
+    """Pairs without which all others nest."""
     crossing: set[int] = set()
     stack: list[int] = []
+    waiting: set[int] = set()
     for span in spans:
         if span.role == "open":
             stack.append(span.pair)
-        elif span.role == "close" and span.pair in stack:
-            at = len(stack) - 1 - stack[::-1].index(span.pair)
-            crossing.update(stack[at + 1 :], [span.pair] if stack[at + 1 :] else [])
-            del stack[at]
+            waiting.add(span.pair)
+        elif span.role == "close" and span.pair in waiting:
+            closed = []
+            while not closed or closed[-1] != span.pair:
+                closed.append(stack.pop())
+            waiting.difference_update(closed)
+            if len(closed) > 1:
+                crossing.update(closed)
     return frozenset(crossing)
 
 

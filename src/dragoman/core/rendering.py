@@ -8,6 +8,7 @@ Every result is verified; each outcome is counted.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ def _attempt(
         answer = _flat(answers[sent].strip())
         try:
             pieces, loose = (list(sentence.pieces), False) if answer == sent else unmark(one, answer)
-            sentence.result = pieces if answer == sent else _checked(sentence, pieces, settings)
+            cleaned = outcome is Outcome.RETRY
+            sentence.result = pieces if answer == sent else _checked(sentence, pieces, settings, cleaned)
         except BrokenMarkupError as error:
             sentence.reasons.append(error.reason)
             failed.append(sentence)
@@ -116,21 +118,21 @@ def _attempt(
     return failed
 
 
-def _checked(sentence: Sentence, pieces: list[Piece], settings: Settings) -> list[Piece]:
-    """The pieces when they hold the sentence's markup, else BrokenMarkupError."""
+def _checked(sentence: Sentence, pieces: list[Piece], settings: Settings, cleaned: bool = False) -> list[Piece]:
+    """The pieces when they hold the sentence's markup, else BrokenMarkupError.
+
+    `cleaned`: markup that was invented is taken out; the words around it are a translation all the same.
+    """
     if sentence.message:
         pieces = _quoted(pieces, sentence)
     source, target = Inline(sentence.pieces), Inline.of(pieces)
-    if not target.text.strip():
+    if not _has_words(target.pieces):
         raise BrokenMarkupError("empty")
     try:
         verify(source, target, settings.kinds, plural=sentence.plural)
     except BrokenMarkupError as error:
-        if error.reason != "invented" or not sentence.reasons:
-            raise
-        # the second time, what was invented is taken out: the words around it are a translation all the same
         target = without_invented(source, target, settings.kinds, plural=sentence.plural)
-        if not target.text.strip():
+        if error.reason != "invented" or not cleaned or not _has_words(target.pieces):
             raise
         verify(source, target, settings.kinds, plural=sentence.plural)
     return list(target.pieces)
@@ -171,7 +173,7 @@ def _fall_back(sentences: Sequence[Sentence], translate: Translate, settings: Se
 
 def _settled(sentence: Sentence, pieces: list[Piece], outcome: Outcome, settings: Settings) -> bool:
     try:
-        sentence.result = _checked(sentence, pieces, settings)
+        sentence.result = _checked(sentence, pieces, settings, cleaned=outcome is Outcome.REATTACHED)
     except BrokenMarkupError as error:
         sentence.reasons.append(error.reason)
         return False
@@ -208,13 +210,18 @@ def _reattached(pieces: Sequence[Piece], answer: str) -> list[Piece]:
     words = answer.split()
     total = max(sum(len(piece) for piece in pieces if isinstance(piece, str)), 1)
     result: list[Piece] = []
-    done = position = 0
+    done = position = opened = 0
     glued = True  # no space before the next word
     for piece in pieces:
         if isinstance(piece, str):
             position += len(piece)
             continue
         here = round(len(words) * position / total)
+        if piece.role == "open":
+            here = math.floor(len(words) * position / total)
+            opened = position
+        elif piece.role == "close" and position > opened:
+            here = min(max(here, done + 1), len(words))  # what stood inside a pair still has a word there
         if here > done:
             result.append(("" if glued else " ") + " ".join(words[done:here]))
             done, glued = here, False

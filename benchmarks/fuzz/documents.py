@@ -1,0 +1,169 @@
+"""Fuzzing of the document readers and the tag protector.
+
+    python benchmarks/fuzz/documents.py [--seconds 60] [xliff tmx po text protect]
+
+With atheris installed it is guided by coverage (atheris' own options follow `--`); without, inputs are mutated at random.
+A finding is any exception but DataError, a result that breaks a promise, or an input that takes longer than 5 seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from dragoman.core.inline import Inline
+from dragoman.core.languages import Direction
+from dragoman.core.placeholders import protect_placeholders
+from dragoman.core.protect import every_span
+from dragoman.core.rendering import translate_inlines
+from dragoman.core.segment import segment
+from dragoman.errors import DataError
+from dragoman.store.documents import Document, Translated
+from dragoman.store.documents.translate import translate_document
+
+EN_FR = Direction("en", "fr")
+SEEDS = {
+    "xliff": [
+        b'<?xml version="1.0"?>\n<xliff version="1.2"><file source-language="en"><body><trans-unit id="1" approved="yes">'
+        b'<source xml:lang="en">a <g id="1">b %s</g> <bpt id="2"/>c<ept id="2"/> <![CDATA[d]]></source><seg-source><mrk '
+        b'mtype="seg" mid="1">a</mrk></seg-source><target state="new">e</target><alt-trans origin="dragoman"/></trans-unit>'
+        b'<trans-unit id="2"><source>f</source></trans-unit></body></file></xliff>',
+        b'<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en"><file id="f"><unit id="u">'
+        b'<segment><source>a <pc id="1">b</pc><sc id="2"/> {n, plural, one {x} other {y}}<ec startRef="2"/> <mrk id="m" '
+        b'translate="no">k</mrk></source></segment><segment id="t"><source/><target/></segment></unit></file></xliff>',
+    ],
+    "tmx": [
+        b'<!DOCTYPE tmx SYSTEM "tmx14.dtd"><tmx version="1.4"><header srclang="en"/><body><tu tuid="1"><tuv xml:lang="en">'
+        b'<seg>a <ph>b<sub>c</sub></ph> <bpt i="1"/>d<ept i="1"/> <hi>e</hi></seg></tuv><tuv lang="fr"><prop type="x"/>'
+        b"<seg/></tuv></tu></body></tmx>"
+    ],
+    "po": [
+        b'msgid ""\nmsgstr "Plural-Forms: nplurals=2; plural=n>1;\\nContent-Type: text/plain; charset=UTF-8\\n"\n\n#, fuzzy, '
+        b'c-format\n#| msgid "o"\nmsgctxt "c"\nmsgid "a %d"\nmsgid_plural ""\n"b %d"\nmsgstr[0] "x"\nmsgstr[1] ""\n\n'
+        b'msgid "z\\n"\nmsgstr ""\n#~ msgid "q"\n'
+    ],
+    "text": [b"One. Two {x}. Dr. Who <b>c</b>\r\n\r\n- three\nfour *five* `six`_ ``seven`` :func:`eight`\n"],
+    "protect": [
+        b"See :func:`a` and :ref:`b <c>`, `d <http://e.f/g>`_, *h* **i** ``j`` %s %(k)s %1$d {l} {n, plural, one {# m} other "
+        b"{<b>o</b> {p, select, q {r} other {s}}}} &amp; |t| [1]_ a@b.org 100%"
+    ],
+}
+NAMES = {"xliff": "x.xlf", "tmx": "x.tmx", "po": "x.po", "text": "x.txt"}
+PARTS = b'< > & " \\ \n \r\n msgid msgstr <source> </g> <g> \xff { } <target/> ]]> <!-- \0 %s #, [9] &lt; &#0; &#x41; \' ` * : _ \xef\xbb\xbf \xe2\x80\xa8 plural, translate="no" <mrk>'.split(
+    b" "
+)
+
+
+def spoil(texts: list[str]) -> list[str]:
+    """What a bad model may do, told by the text itself."""
+    ways: list[Callable[[str], str]] = [
+        str.upper,
+        lambda text: text[::-1],
+        lambda text: " ".join(reversed(text.split(" "))),
+        lambda text: text + " <9> %s",
+        lambda text: text.replace("<1", ""),
+        lambda text: "",
+    ]
+    return [ways[len(text) % len(ways)](text) for text in texts]
+
+
+def try_document(kind: str, data: bytes) -> None:
+    name = NAMES[kind]
+    try:
+        document = Document.open(data, name, EN_FR)
+    except DataError:
+        return
+    assert document.with_targets({}) == data, "not the same bytes"
+    known = {unit.id: Translated(unit.target) for unit in document.units if unit.target is not None}
+    assert document.with_targets(known) == data, "not the same bytes after writing the same targets"
+    output, report = translate_document(
+        document, spoil, direction=EN_FR, fill="all", confidence=lambda pairs: [0.5] * len(pairs)
+    )
+    assert sum(report.counts.values()) == len(document.units), "units lost"
+    again = Document.open(output, name, EN_FR)
+    assert kind == "text" or len(again.units) == len(document.units), "units changed"
+
+
+def try_protect(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    assert "".join(segment(text)) == text, "segments do not rejoin"
+    source = protect_placeholders(Inline.of([text]))
+    assert source.text == text, "protection changed the text"
+    result = translate_inlines([Inline.of([text])], spoil)[0].text.text
+    wanted, given = (
+        Counter(span.frame for span in every_span(protect_placeholders(Inline.of([one])))) for one in (text, result)
+    )
+    assert wanted == given, "markup changed"
+
+
+def try_one(kind: str, data: bytes) -> None:
+    if kind == "protect":
+        try_protect(data)
+    else:
+        try_document(kind, data)
+
+
+def mutated(data: bytes, luck: random.Random) -> bytes:
+    for _ in range(luck.randint(1, 6)):
+        start = luck.randint(0, len(data))
+        end = min(len(data), start + luck.choice([0, 0, 1, 4, 20, 100]))
+        new = luck.choice([b"", luck.choice(PARTS), data[start:end] * luck.choice([2, 50]), luck.randbytes(2)])
+        data = data[:start] + new + data[end:]
+    return data[:20_000]
+
+
+def at_random(kind: str, seconds: float, seed: int) -> dict[str, object]:
+    luck = random.Random(seed)
+    end = time.monotonic() + seconds
+    tried, slowest, findings = 0, 0.0, []
+    while time.monotonic() < end:
+        data = mutated(luck.choice(SEEDS[kind]), luck)
+        start = time.process_time()
+        try:
+            try_one(kind, data)
+        except Exception as error:
+            findings.append({"error": f"{type(error).__name__}: {error}"[:200], "input": repr(data)[:2000]})
+        spent = time.process_time() - start
+        slowest = max(slowest, spent)
+        if spent > 5:
+            findings.append({"error": f"took {spent:.1f} s", "input": repr(data)[:2000]})
+        tried += 1
+    return {"target": kind, "inputs": tried, "slowest_seconds": round(slowest, 2), "findings": findings}
+
+
+def main() -> None:
+    mine, _, theirs = (
+        (sys.argv[1:], "", [])
+        if "--" not in sys.argv
+        else (sys.argv[1 : sys.argv.index("--")], "", sys.argv[sys.argv.index("--") + 1 :])
+    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("targets", nargs="*", default=list(SEEDS))
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(mine)
+    try:
+        import atheris
+    except ImportError:
+        for kind in options.targets:
+            result = at_random(kind, options.seconds, options.seed)
+            print(json.dumps(result, indent=1))
+            if result["findings"]:
+                sys.exit(1)
+        return
+    atheris.instrument_all()
+    kind = options.targets[0]  # libFuzzer runs one target a process
+    atheris.Setup(
+        [sys.argv[0], f"-max_total_time={int(options.seconds)}", "-timeout=5", *theirs],
+        lambda data: try_one(kind, data),
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

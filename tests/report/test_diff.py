@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from lxml import html
+
+from dragoman.core.languages import Direction
+from dragoman.report.diff import as_html
+from dragoman.store.documents import Document
+from dragoman.store.documents.translate import translate_document
+
+PO = b"""msgid "Press <b>OK</b> now"
+msgstr ""
+
+msgid "Two words"
+msgstr "Deux  mots"
+
+msgid "<script>alert(1)</script>"
+msgstr "x"
+
+msgid "a
+msgstr "b"
+"""
+
+
+def page(**options) -> str:
+    document = Document.open(PO, "a<b>.po")
+    words = {"Two words": "Deux paroles"}
+    report = translate_document(
+        document, lambda texts: [words.get(text, text) for text in texts], direction=Direction("en", "fr"), fill="all",
+        confidence=lambda pairs: [0.5] * len(pairs),
+    )[1]  # fmt: skip
+    return as_html(report, **options)
+
+
+def test_source_and_target_stand_side_by_side() -> None:
+    rows = html.fromstring(page()).xpath("//tbody/tr")
+    assert len(rows) == 3
+    cells = [cell.text_content() for cell in rows[0].xpath("td")]
+    assert cells[1:] == ["Press <b>OK</b> now", "Press <b>OK</b> now", "translated, markup held; confidence 0.50"]
+    assert [code.text for code in rows[0].xpath("td[2]/code")] == ["<b>", "</b>"]
+
+
+def test_replaced_words_are_marked() -> None:
+    cell = html.fromstring(page()).xpath("//tbody/tr[2]/td[3]")[0]
+    assert [(mark.tag, mark.text) for mark in cell] == [("del", "  mots"), ("ins", " paroles")]
+
+
+def test_nothing_of_the_file_is_read_as_markup_and_nothing_is_loaded() -> None:
+    text = page()
+    tree = html.fromstring(text)
+    assert not tree.xpath("//script|//b|//*[@src]|//*[@href]")
+    assert "a<b>.po: English to French" in tree.xpath("string(//title)")
+    assert "neither a keyword nor a quoted string" in text
+
+
+def test_only_what_changed() -> None:
+    document = Document.open(PO, "a.po")
+    report = translate_document(document, list, direction=Direction("en", "fr"))[1]
+    assert len(html.fromstring(as_html(report, only_changed=True)).xpath("//tbody/tr")) == 1
