@@ -25,6 +25,10 @@ class Done(NamedTuple):
 
 
 Command = Callable[..., Done]
+SCORES = [
+    {"set": "test", "direction": "en-fr", "system": "baseline", "decoding": "greedy", "bleu": 9.876, "chrf": 30.0},
+    {"set": "test", "direction": "en-fr", "system": "trained", "decoding": "greedy", "bleu": 20.5, "chrf": 50.25},
+]
 
 
 @pytest.fixture
@@ -47,7 +51,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
             listener.say(f"{name}: at work with seed {recipe.seed}")
             (out / "report.html").touch()
-            return Artifact.finish(out, name, key, {"folder": name, "after": list(inputs)})
+            facts = {"scores": SCORES} if name == "evaluate" else {"folder": name, "after": list(inputs)}
+            return Artifact.finish(out, name, key, facts)
 
         return run
 
@@ -136,9 +141,12 @@ def test_run_tells_what_is_there_and_what_to_do_next(dragoman: Command, project:
     done = dragoman("run", project / "recipe.yaml", "seed=11")
     assert done.code == 0
     assert done.out.splitlines() == [
-        f"small: prepare, model, plan, train, evaluate done, in {project}",
+        "set          system             BLEU  chrF2++",
+        "test  en-fr  baseline, greedy   9.88    30.00",
+        "test  en-fr  trained, greedy   20.50    50.25",
         f"report: {project / 'evaluate' / 'report.html'}",
         f'translate: dragoman translate {project} "..." --to fr',
+        f"small: prepare, model, plan, train, evaluate done, in {project}",
     ]
     assert "prepare: at work with seed 11\n" in done.err
     assert "train: finished before; skipped\n" in dragoman("run", project / "recipe.yaml", "seed=11").err

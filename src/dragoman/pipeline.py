@@ -42,7 +42,7 @@ STAGES = (
     Stage("model", "model", ("pairs", "seed", "model")),
     Stage("plan", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model")),
     Stage("train", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model"), resumes=True),
-    Stage("evaluate", "evaluate", ("name", "pairs", "seed", "evaluate"), needs=("model",)),
+    Stage("evaluate", "evaluate", ("name", "pairs", "seed", "evaluate"), needs=("model",), resumes=True),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 

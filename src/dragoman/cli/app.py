@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from dragoman import __version__
 from dragoman.cli import glossary, memory
-from dragoman.cli.session import Session, session
-
-if TYPE_CHECKING:
-    from dragoman.core.recipe import Recipe
-    from dragoman.store.artifact import Artifact
+from dragoman.cli.session import session
 
 app = typer.Typer(
     name="dragoman",
     help="Turns an open language model and your own texts into a translator that is measurably better on your domain.",
-    epilog="Exit codes: 0 done, 1 a wanted result was not reached, 2 recipe or arguments, 3 data, 4 model, "
-    "5 memory, disk or time, 6 checkpoint or run folder, 70 a fault in dragoman, 130 stopped (resumable).",
+    epilog="Exit codes: 0 done, 2 recipe or arguments, 3 data, 4 model, 5 memory, disk or time, 6 checkpoint or run "
+    "folder, 7 not as good as the recipe demands, 70 a fault in dragoman, 130 stopped (resumable).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -63,7 +59,7 @@ def demo(
 ) -> None:
     """Everything, offline, on generated text: train a small translator, adapt it to a clinic, measure both. Minutes."""
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
-        from dragoman.cli.demonstration import run_demo
+        from dragoman.cli.summary import run_demo
 
         run_demo(folder, here)
 
@@ -143,23 +139,12 @@ def _stages(
     folder = out or recipe.parent
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
         from dragoman import pipeline
+        from dragoman.cli.summary import tell_run
         from dragoman.core.recipe import Recipe
 
         checked = Recipe.load(recipe, overrides or [])
         done = pipeline.run(checked, folder, stages=stages, force=force or (), listener=here.listener)
-        _tell(here, checked, folder, done)
-
-
-def _tell(here: Session, recipe: Recipe, folder: Path, done: dict[str, Artifact]) -> None:
-    """What is there now, and what to do next."""
-    lines = [f"{recipe.name}: {', '.join(done)} done, in {folder}"]
-    report = folder / "evaluate" / "report.html"
-    if "evaluate" in done and report.is_file():
-        lines.append(f"report: {report}")
-    if "train" in done or "evaluate" in done:
-        lines.append(f'translate: dragoman translate {folder} "..." --to {recipe.pairs[0].target}')
-    stages = {name: {"folder": stage.folder, "key": stage.key, "facts": stage.facts} for name, stage in done.items()}
-    here.result("\n".join(lines), event="done", run=folder, stages=stages)
+        tell_run(here, checked, folder, done)
 
 
 @app.command()
@@ -204,7 +189,7 @@ def compare(
     with session(as_json=json, debug=debug) as here:
         from dragoman import report
 
-        found: Any = report.compare(runs)
+        found = report.compare(runs)
         here.result(str(found), event="compare", **found.to_json())
 
 

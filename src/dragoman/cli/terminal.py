@@ -47,9 +47,13 @@ def duration(seconds: float) -> str:
 
 
 def _shown(facts: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in facts.items()
-    )
+    return ", ".join(f"{name} {_figure(value)}" for name, value in facts.items())
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 class JsonLines:

@@ -1,0 +1,127 @@
+"""What a run or the demo has come to, in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.cli.session import Session
+
+if TYPE_CHECKING:
+    from dragoman.core.recipe import Recipe
+    from dragoman.store.artifact import Artifact
+
+_SHOWN = 3  # translations of the demo, per direction
+
+
+def tell_run(here: Session, recipe: Recipe, folder: Path, done: Mapping[str, Artifact]) -> None:
+    """What is there now, and what to do next."""
+    lines = []
+    if "evaluate" in done:
+        lines += [_scores(done["evaluate"].facts["scores"]), f"report: {folder / 'evaluate' / 'report.html'}"]
+    if "train" in done:
+        lines.append(f'translate: dragoman translate {folder} "..." --to {recipe.pairs[0].target}')
+    lines.append(f"{recipe.name}: {', '.join(done)} done, in {folder}")
+    stages = {name: {"folder": stage.folder, "key": stage.key, "facts": stage.facts} for name, stage in done.items()}
+    here.result("\n".join(lines), event="done", run=folder, stages=stages)
+
+
+def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The facts of `evaluate` as a table."""
+    from dragoman.report import TITLES
+    from dragoman.report.tables import grid
+
+    metrics = [metric for metric in TITLES if metric in rows[0]] if rows else []
+    table = [["set", "", "system", *(TITLES[metric] for metric in metrics)]]
+    for row in rows:
+        system = row["system"] if row["decoding"] == row["system"] else f"{row['system']}, {row['decoding']}"
+        table.append([row["set"], row["direction"], system, *(f"{row[metric]:.2f}" for metric in metrics)])
+    return grid(table, left=3)
+
+
+# ---------------------------------------------------------------- the demo
+
+
+def run_demo(folder: Path, here: Session) -> None:
+    """Write the generated corpus and its recipes, run them, and tell what was gained where."""
+    from dragoman import demo, pipeline
+    from dragoman.core.recipe import Recipe
+
+    here.listener.say(demo.NOTICE)
+    files = demo.write(folder)
+    runs = []
+    for path in files.recipes:
+        recipe = Recipe.load(path)
+        here.listener.say(f"{recipe.name}: {path}")
+        runs.append((recipe, path.parent, pipeline.run(recipe, path.parent, listener=here.listener)))
+    (_, general, first), (tuned, clinic, _) = runs
+    changes = _changes(clinic)
+    shown = _translations(folder, general, clinic, tuned)
+    lines = [
+        "",
+        demo.NOTICE,
+        "",
+        "1. A translator from scratch, on general text:",
+        _scores(first["evaluate"].facts["scores"]),
+        "",
+        "2. The same, tuned on a translation memory of a clinic:",
+        *(_change(change) for change in changes),
+        "",
+        "3. Clinic sentences that neither of them has seen:",
+        *(line for entry in shown for line in (*(f"{name:>10}  {text}" for name, text in entry.items()), "")),
+        f"reports: {general / 'evaluate' / 'report.html'}",
+        f"         {clinic / 'evaluate' / 'report.html'}",
+        f'try:     dragoman translate {clinic} "The nurse has the letter." --to fr',
+    ]
+    scores = {path.name: done["evaluate"].facts["scores"] for _, path, done in runs}
+    here.result("\n".join(lines), event="demo", scores=scores, changes=changes, translations=shown)
+
+
+def _changes(run: Path) -> list[dict[str, Any]]:
+    """Before and after the tuning, by set and direction, in BLEU and chrF, with interval and paired test."""
+    from dragoman.report.folders import RunFolder
+
+    found = []
+    for entry in (RunFolder.read(run).scores or {})["sets"]:
+        before, after = entry["results"][0], entry["results"][-1]
+        for metric, gain in after["gains"].items():
+            found.append(
+                {
+                    "set": entry["set"],
+                    "direction": entry["direction"],
+                    "metric": metric,
+                    "before": before["scores"][metric]["value"],
+                    "after": after["scores"][metric]["value"],
+                    "low": gain["interval"]["low"],
+                    "high": gain["interval"]["high"],
+                    "p": gain["p_randomisation"],
+                }
+            )
+    return found
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    from dragoman.report import TITLES
+    from dragoman.report.tables import p_text
+
+    return (
+        f"{change['set']} {change['direction']} {TITLES[change['metric']]}: {change['before']:.1f} -> {change['after']:.1f}, "
+        f"gain {change['low']:+.1f} to {change['high']:+.1f} ({p_text(change['p'])})"
+    )
+
+
+def _translations(folder: Path, general: Path, clinic: Path, recipe: Recipe) -> list[dict[str, str]]:
+    from dragoman import demo
+    from dragoman.translator import Translator
+
+    sentences = demo.show_sentences(folder, recipe.pairs, _SHOWN, "clinic")
+    entries = [{"direction": str(s.direction), "source": s.source, "reference": s.reference} for s in sentences]
+    for name, run in (("before", general), ("after", clinic)):
+        translator = Translator.load(run)
+        for direction in recipe.pairs:
+            places = [i for i, sentence in enumerate(sentences) if sentence.direction == direction]
+            found = translator.translate([sentences[i].source for i in places], direction)
+            for place, hypothesis in zip(places, found, strict=True):
+                entries[place][name] = hypothesis.text
+    return entries
