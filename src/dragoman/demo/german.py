@@ -168,7 +168,7 @@ def _bracket(clause: Clause) -> tuple[str, str]:
 def _kein(clause: Clause) -> bool:
     """Whether the negation goes into the object's article."""
     direct = clause.object and not clause.verb.de.link
-    return bool(clause.negative and not clause.never and direct and clause.object.determiner == INDEFINITE)  # type: ignore[union-attr]
+    return bool(clause.negative and not clause.never and direct and clause.object.determiner in {INDEFINITE, GENERIC})  # type: ignore[union-attr]
 
 
 def _middle(clause: Clause, *, reflexive: bool = True) -> list[str]:

@@ -13,6 +13,7 @@ _KINDS = Weighted(
         (doses.drug, 5),
         (doses.at_most, 0.7),
         (doses.apply, 4),
+        (doses.wash, 0.3),
         (complaints.hurts, 6),
         (complaints.injured, 5),
         (complaints.symptom, 6),

@@ -60,3 +60,10 @@ def apply(dice: Dice) -> Sentence:
     which = dice.pick(sides()) if "side" in where.classes else None
     slots = {"x": NP(cream, DEFINITE), "y": NP(where, DEFINITE, False, which), "often": dice.pick(FREQUENCIES)}
     return Sentence(RULES["apply"], slots)
+
+
+def wash(dice: Dice) -> Sentence:
+    """Wash your hands twice a day."""
+    noun = world().lexicon.by_name[dice.pick(("hand", "foot", "ear", "eye"))]
+    slots = {"x": NP(noun, BARE, True), "y": NP(noun, DEFINITE, True), "often": dice.pick(FREQUENCIES)}
+    return Sentence(RULES["wash"], slots)

@@ -29,7 +29,6 @@ RULES = rules(
         "relative is": (
             "{who} {b:sub} {be@who} {p}.", "{who} {b:sub} {être@who} {p}.", "{who}, {b:sub}, {sein@who} {p}.",
         ),
-        "where is": ("where {be@x} {x}?", "où {être@x} {x}?", "wo {sein@x} {x}?"),
         "where is it": (
             "where {be@x} {x}? {it} {be@x} {place}.", "où {être@x} {x}? {it} {être@x} {place}.",
             "wo {sein@x} {x}? {it} {sein@x} {place}.",
