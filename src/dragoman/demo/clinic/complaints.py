@@ -19,25 +19,8 @@ from dragoman.demo.clinic.rules import RULES
 from dragoman.demo.dice import Dice
 from dragoman.demo.grammar import Sentence
 from dragoman.demo.lexicon import Noun, Phrase
-from dragoman.demo.meaning import (
-    BARE,
-    DEFINITE,
-    HE,
-    NP,
-    OWNED,
-    PAST,
-    PRESENT,
-    SHE,
-    YOU,
-    Clause,
-    I,
-    Predicate,
-    owner_of,
-)
-from dragoman.demo.sampler import (
-    number,
-    when,
-)
+from dragoman.demo.meaning import BARE, DEFINITE, HE, NP, OWNED, PAST, PRESENT, SHE, YOU, Clause, I, Predicate, owner_of
+from dragoman.demo.sampler import number, when
 
 
 def _body(dice: Dice) -> NP:

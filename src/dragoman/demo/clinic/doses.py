@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dragoman.demo import numbers
-from dragoman.demo.clinic.people import CONDITIONS, DRUGS, FREQUENCIES, nouns, patient, sides, someone_ill
+from dragoman.demo.clinic.people import CONDITIONS, DRUGS, FREQUENCIES, nouns, patient, sides, someone_ill, world
 from dragoman.demo.clinic.rules import RULES
 from dragoman.demo.dice import Dice
 from dragoman.demo.grammar import Sentence
-from dragoman.demo.meaning import (
-    COUNTED,
-    DEFINITE,
-    NP,
-)
-from dragoman.demo.sampler import (
-    number,
-)
+from dragoman.demo.meaning import BARE, COUNTED, DEFINITE, NP
+from dragoman.demo.sampler import number
 
 
 def _dose(dice: Dice) -> NP:

@@ -9,21 +9,8 @@ from dragoman.demo.clinic import words
 from dragoman.demo.dice import Dice
 from dragoman.demo.irregular import words as listed
 from dragoman.demo.lexicon import Adjective, Lexicon, Name, Noun, Phrase, Verb, adjective, lines, phrases, verb
-from dragoman.demo.meaning import (
-    DEFINITE,
-    HE,
-    NP,
-    SHE,
-    I,
-    Preposition,
-)
-from dragoman.demo.sampler import (
-    NAMES,
-    TITLED,
-    World,
-    relative,
-    repeat,
-)
+from dragoman.demo.meaning import DEFINITE, HE, NP, SHE, I, Preposition
+from dragoman.demo.sampler import NAMES, TITLED, World, relative, repeat
 
 
 def _symptom(line: str) -> Verb:

@@ -38,13 +38,7 @@ from dragoman.demo.meaning import (
     I,
     owner_of,
 )
-from dragoman.demo.sampler import (
-    NAMES,
-    TITLED,
-    set_tense,
-    thing,
-    when,
-)
+from dragoman.demo.sampler import NAMES, TITLED, set_tense, thing, when
 
 
 def care(dice: Dice) -> Clause:

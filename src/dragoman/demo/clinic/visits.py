@@ -8,16 +8,8 @@ from dragoman.demo.clinic.rules import RULES
 from dragoman.demo.dice import Dice
 from dragoman.demo.grammar import Sentence
 from dragoman.demo.lexicon import Phrase
-from dragoman.demo.meaning import (
-    DEFINITE,
-    NP,
-    Place,
-    Predicate,
-)
-from dragoman.demo.sampler import (
-    calendar,
-    clock,
-)
+from dragoman.demo.meaning import DEFINITE, NP, Place, Predicate
+from dragoman.demo.sampler import calendar, clock
 
 
 def _day(dice: Dice) -> Phrase:
