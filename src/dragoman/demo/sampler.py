@@ -234,6 +234,8 @@ def set_tense(dice: Dice, clause: Clause) -> None:
         clause.tense = PAST if draw < 0.35 else FUTURE if draw < 0.5 else PRESENT
     clause.negative = dice.chance(0.18) and not (clause.object and clause.object.determiner == COUNTED)
     draw = dice.random()
+    if clause.verb.en.verb.base == "hate":  # kein and nicht are both odd with hassen
+        clause.negative = False
     if clause.verb.stative:
         return
     if clause.tense == FUTURE and draw < 0.45 and clause.verb.en.verb.base not in UNWILLED:

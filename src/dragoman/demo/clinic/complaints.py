@@ -58,8 +58,8 @@ def symptom(dice: Dice) -> Sentence:
     return Sentence(RULES["say"], {"c": clause})
 
 
-def complaint(dice: Dice, who: NP) -> Clause:
-    return Clause(who, dice.pick(SYMPTOMS), formal=True)
+def complaint(dice: Dice, who: NP, *, acute: bool = False) -> Clause:
+    return Clause(who, dice.pick(SYMPTOMS[:ACUTE] if acute else SYMPTOMS), formal=True)
 
 
 def lasting(dice: Dice) -> Sentence:

@@ -36,8 +36,8 @@ def takes(dice: Dice) -> Sentence:
 
 
 def drug(dice: Dice) -> Sentence:
-    amount = numbers.measure(numbers.amount(25 * dice.between(2, 24)), "mg")
-    slots = {"m": amount, "drug": dice.pick(DRUGS), "often": dice.pick(FREQUENCIES)}
+    amount = numbers.measure(numbers.amount(25 * dice.between(2, 20)), "mg")
+    slots = {"m": amount, "drug": dice.pick(DRUGS), "often": dice.pick(FREQUENCIES[:3])}
     if dice.chance(0.6):
         return Sentence(RULES["take drug"], slots)
     return Sentence(RULES["give drug"], {**slots, "who": patient(dice)})

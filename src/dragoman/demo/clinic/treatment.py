@@ -152,7 +152,8 @@ def _order(dice: Dice) -> Clause:
         noun = dice.pick(w.choices[action])
         kind = OWNED if noun.classes & {"paper", "called"} else dice.pick((DEFINITE, THIS, DEFINITE))
         what = NP(noun, kind, "pill" in noun.classes, None, YOU if kind == OWNED else None)
-    clause = Clause(NP(YOU), action, what, formal=True, negative=dice.chance(0.25))
+    clause = Clause(NP(YOU), action, what, formal=True)
+    clause.negative = dice.chance(0.25) and action.en.verb.base != "swallow"
     if not clause.negative and dice.chance(0.5):
         if noun_of(what) & {"cover", "wound", "cream", "taken", "pill"}:
             clause.time = dice.pick(FREQUENCIES)
@@ -183,7 +184,7 @@ def because(dice: Dice) -> Sentence:
     noun = dice.pick(world().choices[action])
     first = Clause(who, action, NP(noun, INDEFINITE if "called" not in noun.classes else DEFINITE), formal=True)
     first.tense = PAST if "past" in action.traits or dice.chance(0.4) else PRESENT
-    second = complaint(dice, again)
+    second = complaint(dice, again, acute=True)
     second.tense = first.tense
     return Sentence(RULES["because"], {"a": first, "b": second})
 

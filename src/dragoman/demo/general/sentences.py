@@ -131,12 +131,12 @@ def order(dice: Dice) -> Sentence:
     subject, you = addressee(dice)
     verb = dice.pick(_orders())
     what = thing(dice, w, dice.pick(w.choices[verb]), NP(I))
-    if what.determiner == INDEFINITE and not what.head.mass:  # type: ignore[union-attr]
+    if what.determiner == COUNTED or (what.determiner == INDEFINITE and not what.head.mass):  # type: ignore[union-attr]
         what = what._replace(determiner=DEFINITE)
     clause = Clause(subject, verb, what, negative=dice.chance(0.2))
     if "second" in verb.traits:
         clause.receiver = relative(dice, w, subject.head) if dice.chance(0.6) else NP(dice.pick(NAMES))  # type: ignore[arg-type]
-    if clause.negative and what.determiner in {COUNTED, INDEFINITE}:
+    if clause.negative and what.determiner == INDEFINITE:
         clause.object = what._replace(determiner=DEFINITE)
     clause.polite = True
     return Sentence(RULES["please thou" if subject.head is THOU else "please you"], {"you": you, "c": clause})
