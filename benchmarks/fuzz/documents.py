@@ -54,9 +54,36 @@ SEEDS = {
     ],
 }
 NAMES = {"xliff": "x.xlf", "tmx": "x.tmx", "po": "x.po", "text": "x.txt"}
-PARTS = b'< > & " \\ \n \r\n msgid msgstr <source> </g> <g> \xff { } <target/> ]]> <!-- \0 %s #, [9] &lt; &#0; &#x41; \' ` * : _ \xef\xbb\xbf \xe2\x80\xa8 plural, translate="no" <mrk>'.split(
-    b" "
-)
+PARTS = [
+    *(
+        b'< > & " \\ \n \r\n msgid msgstr <source> </g> <g> \xff { } <target/> ]]> <!-- \0 %s #, [9] &lt; &#0; &#x41;'.split(
+            b" "
+        )
+    ),
+    *(b"' ` * : _ \xef\xbb\xbf \xe2\x80\xa8 plural, <mrk> {{ }} ``".split(b" ")),
+]
+BALANCED = [
+    *(
+        b"<x/> <pc/> <note/> <target>w</target> <source>v</source> <seg>s</seg> <hi>h</hi> <!--c--> &#13; &quot; &lt;b&gt;".split()
+    ),
+    *(b"<ph>a<sub>u</sub>b</ph> <mrk>n</mrk> <?p?> Two.".split()),
+    *(
+        b'<g id="9">q</g>',
+        b'<mrk mtype="protected">n</mrk>',
+        b'<bpt id="5" i="5"/>',
+        b'<ept id="5" i="5"/>',
+        b'<sc id="7"/>',
+    ),
+    *(b"<![CDATA[ <b> ]]>", b"\r\n", b"  ", b"Two. Three"),
+]
+ATTRIBUTES = [
+    b' translate="no"',
+    b' state="final"',
+    b' id="1"',
+    b' approved="yes"',
+    b" xml:space='preserve'",
+    b' mid="1"',
+]
 
 
 def spoil(texts: list[str]) -> list[str]:
@@ -72,12 +99,12 @@ def spoil(texts: list[str]) -> list[str]:
     return [ways[len(text) % len(ways)](text) for text in texts]
 
 
-def try_document(kind: str, data: bytes) -> None:
+def try_document(kind: str, data: bytes) -> bool:
     name = NAMES[kind]
     try:
         document = Document.open(data, name, EN_FR)
     except DataError:
-        return
+        return False
     assert document.with_targets({}) == data, "not the same bytes"
     known = {unit.id: Translated(unit.target) for unit in document.units if unit.target is not None}
     assert document.with_targets(known) == data, "not the same bytes after writing the same targets"
@@ -87,6 +114,12 @@ def try_document(kind: str, data: bytes) -> None:
     assert sum(report.counts.values()) == len(document.units), "units lost"
     again = Document.open(output, name, EN_FR)
     assert kind == "text" or len(again.units) == len(document.units), "units changed"
+    for unit, line in zip(again.units, report.lines, strict=False):
+        written = "" if unit.target is None else unit.target.text
+        assert kind == "text" or written == (line.target or ""), (
+            f"{line.unit.id}: wrote {line.target!r}, reads {written!r}"
+        )
+    return True
 
 
 def try_protect(data: bytes) -> None:
@@ -101,14 +134,27 @@ def try_protect(data: bytes) -> None:
     assert wanted == given, "markup changed"
 
 
-def try_one(kind: str, data: bytes) -> None:
-    if kind == "protect":
-        try_protect(data)
-    else:
-        try_document(kind, data)
+def try_one(kind: str, data: bytes) -> bool:
+    """True when the input was accepted."""
+    if kind != "protect":
+        return try_document(kind, data)
+    try_protect(data)
+    return True
 
 
 def mutated(data: bytes, luck: random.Random) -> bytes:
+    """Some bytes changed; of XML mostly so that it stays well formed."""
+    if data.startswith(b"<") and luck.random() < 0.7:
+        for _ in range(luck.randint(1, 8)):
+            tags = [place for place, letter in enumerate(data) if letter == ord(">")]
+            place = luck.choice(tags)
+            if luck.random() < 0.3 and data[place - 1 : place] not in (b"/", b"]", b"?", b"-"):
+                opening = data.rfind(b"<", 0, place)
+                if data[opening + 1 : opening + 2].isalpha():
+                    data = data[:place] + luck.choice(ATTRIBUTES) + data[place:]
+                continue
+            data = data[: place + 1] + luck.choice(BALANCED) + data[place + 1 :]
+        return data
     for _ in range(luck.randint(1, 6)):
         start = luck.randint(0, len(data))
         end = min(len(data), start + luck.choice([0, 0, 1, 4, 20, 100]))
@@ -120,12 +166,13 @@ def mutated(data: bytes, luck: random.Random) -> bytes:
 def at_random(kind: str, seconds: float, seed: int) -> dict[str, object]:
     luck = random.Random(seed)
     end = time.monotonic() + seconds
-    tried, slowest, findings = 0, 0.0, []
+    tried, opened, slowest = 0, 0, 0.0
+    findings: list[dict[str, str]] = []
     while time.monotonic() < end:
         data = mutated(luck.choice(SEEDS[kind]), luck)
         start = time.process_time()
         try:
-            try_one(kind, data)
+            opened += try_one(kind, data)
         except Exception as error:
             findings.append({"error": f"{type(error).__name__}: {error}"[:200], "input": repr(data)[:2000]})
         spent = time.process_time() - start
@@ -133,15 +180,18 @@ def at_random(kind: str, seconds: float, seed: int) -> dict[str, object]:
         if spent > 5:
             findings.append({"error": f"took {spent:.1f} s", "input": repr(data)[:2000]})
         tried += 1
-    return {"target": kind, "inputs": tried, "slowest_seconds": round(slowest, 2), "findings": findings}
+    return {
+        "target": kind,
+        "inputs": tried,
+        "opened": opened,
+        "slowest_seconds": round(slowest, 2),
+        "findings": findings,
+    }
 
 
 def main() -> None:
-    mine, _, theirs = (
-        (sys.argv[1:], "", [])
-        if "--" not in sys.argv
-        else (sys.argv[1 : sys.argv.index("--")], "", sys.argv[sys.argv.index("--") + 1 :])
-    )
+    cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    mine, theirs = sys.argv[1:cut], sys.argv[cut + 1 :]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*", default=list(SEEDS))
     parser.add_argument("--seconds", type=float, default=60)
