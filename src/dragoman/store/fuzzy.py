@@ -90,6 +90,7 @@ class Part:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_local", threading.local())
+        object.__setattr__(self, "_lengths", np.diff(self.starts).astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -149,8 +150,12 @@ class Part:
     def search(self, query: Query, count: int, min_match: float = 0.0) -> tuple[Ids, NDArray[np.float64]]:
         """The `count` best segments by match, best first: their ids and matches (at least `min_match`)."""
         low, high = self._window(len(query.hashes), min_match)
-        rows = self._candidates(query, low, high)
-        matches = self._matches(query, rows)
+        try:
+            rows = self._candidates(query, low, high)
+            matches = self._matches(query, rows)
+        except BaseException:  # an interrupt may leave marks in the work arrays: the next search takes new ones
+            object.__setattr__(self, "_local", threading.local())
+            raise
         good = np.flatnonzero(matches >= min_match)
         best = good[np.lexsort((-self.ids[rows[good]], -matches[good]))][:count]  # newest first among equals
         return self.ids[rows[best]], matches[best]
@@ -197,17 +202,16 @@ class Part:
         for each in self._lists(query, low, high):
             if left <= 0:
                 break
-            found = self._nearest(each, length, left)
+            found = self._nearest(each, length, left).astype(np.int64)  # NumPy would convert at every use
             left -= len(found)
-            current = scores[found]
+            current = scores.take(found)
             seen.append(found[current == 0.0])
             scores[found] = current + np.float32(np.log1p(len(self) / len(found)))
         if not seen:
             return np.zeros(0, dtype=np.int64)
-        rows = np.concatenate(seen).astype(np.int64)
+        rows = np.concatenate(seen)
         if len(rows) > CANDIDATES:
-            lengths = self.starts[rows + 1] - self.starts[rows]
-            value = scores[rows] / np.maximum(lengths, length)
+            value = scores.take(rows) / np.maximum(self._lengths.take(rows), length)  # type: ignore[attr-defined]
             scores[rows] = 0.0
             return rows[np.argpartition(value, -CANDIDATES)[-CANDIDATES:]]
         scores[rows] = 0.0
@@ -229,9 +233,8 @@ class Part:
         if not len(rows):
             return np.zeros(0)
         lengths = self.starts[rows + 1] - self.starts[rows]
-        tokens = self.tokens[_ragged(self.starts[rows], lengths)]
+        tokens = self.tokens[_ragged(self.starts[rows], lengths)].astype(np.int64)
         plain = self._codes(query, tokens)
-        kinds = (self.vocabulary[tokens] & np.uint64(_KINDS)).astype(np.uint32)
         ends = np.cumsum(lengths).tolist()
 
         def distance(asked: str, codes: NDArray[np.uint32]) -> NDArray[np.int32]:
@@ -241,11 +244,12 @@ class Part:
 
         total = distance(query.plain, plain) * 1.0
         if query.plain != query.folded:  # without numbers and placeholders in the query both distances are the same
+            kinds = (self.vocabulary[tokens] & np.uint64(_KINDS)).astype(np.uint32)
             folded = distance(query.folded, np.where(kinds > 0, kinds, plain))
             total = FOLDED_SHARE * folded + (1.0 - FOLDED_SHARE) * total
         return np.asarray(1.0 - total / np.maximum(np.maximum(lengths, len(query.hashes)), 1))
 
-    def _codes(self, query: Query, tokens: NDArray[np.int32]) -> NDArray[np.uint32]:
+    def _codes(self, query: Query, tokens: Ids) -> NDArray[np.uint32]:
         """Tokens as the query's codes, 0 where the query lacks them."""
         _, codes = self._scratch()
         places = np.minimum(np.searchsorted(self.vocabulary, query.distinct), len(self.vocabulary) - 1)
