@@ -84,12 +84,13 @@ def telling(system: Floats, baseline: Floats | None, seed: int) -> dict[str, lis
     """
     count = len(system)
     order = np.argsort(-system, kind="stable")
-    chosen: dict[str, list[int]] = {"best": _few(order), "worst": _few(order[::-1])}
+    chosen: dict[str, list[int]] = {}
     if baseline is not None:
         gain = system - baseline
-        order = np.argsort(-gain, kind="stable")
-        chosen["gained"] = [i for i in _few(order) if gain[i] > 0]
-        chosen["lost"] = [i for i in _few(order[::-1]) if gain[i] < 0]
+        by_gain = np.argsort(-gain, kind="stable")
+        chosen["gained"] = [i for i in _few(by_gain) if gain[i] > 0]
+        chosen["lost"] = [i for i in _few(by_gain[::-1]) if gain[i] < 0]
+    chosen |= {"worst": _few(order[::-1]), "best": _few(order)}
     rng = np.random.default_rng(seed)
     chosen["random"] = sorted(_few(rng.permutation(count)))
     return chosen

@@ -41,6 +41,7 @@ def card(run: RunFolder) -> str:
         "language_name": name,
         "overlap_text": overlap_text,
         "p_text": p_text,
+        "parts": _parts,
     }
     body = environment(html=False).get_template("card.md.jinja").render(context)
     return f"---\n{header(run)}---\n\n{body}"
@@ -96,6 +97,13 @@ def _results(run: RunFolder) -> list[Any]:
                 )
             )
     return found
+
+
+def _parts(line: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rows of a system in a table: all segments, and those that were not seen in training."""
+    label = "baseline (copy of the source)" if line["kind"] == "copy" else str(line["system"])
+    clean = [(f"{line['system']}, without the overlap", line["clean"])] if line.get("clean") else []
+    return [(label, line), *clean]
 
 
 def _directions(run: RunFolder) -> list[Direction]:

@@ -54,10 +54,11 @@ def environment(*, html: bool) -> Environment:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=html,
         undefined=StrictUndefined if html else Undefined,
-        trim_blocks=html,
-        lstrip_blocks=html,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     jinja.filters["number"] = _number
+    jinja.filters["signed"] = lambda value, digits: f"{value:+.{digits}f}".replace("-", "\u2212")
     jinja.filters["words"] = lambda text: str(text).replace("_", " ")
     return jinja
 

@@ -95,11 +95,11 @@ def _thin(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [values[0], *means[1:-1], values[-1]]
 
 
-def _numbers(axes: Axes, axis: str) -> None:
+def _numbers(axes: Axes, axis: str, *, whole: bool = False) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     chosen = axes.xaxis if axis == "x" else axes.yaxis
-    chosen.set_major_locator(MaxNLocator(nbins=5, integer=False))
+    chosen.set_major_locator(MaxNLocator(nbins=5, integer=whole))
     chosen.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
 
 
@@ -132,7 +132,7 @@ def rejected(reasons: Mapping[str, int]) -> str:
         for place, (_, count) in zip(places, shown, strict=True):
             axes.text(count + most * 0.012, place, f"{count:,}", va="center", color=_MUTED, fontsize=8.5)
         axes.set_xlim(0, most * 1.12)
-        _numbers(axes, "x")
+        _numbers(axes, "x", whole=True)
         axes.set_xlabel("rows")
     return svg[0]
 
@@ -198,12 +198,12 @@ def scores(sets: Sequence[Mapping[str, Any]], metric: str, title: str) -> str:
         rows.append((f"{entry['set']} {entry['direction']}", lines))
     total = sum(len(lines) for _, lines in rows)
     series = list(dict.fromkeys(name for _, lines in rows for name, _ in lines))
-    with _figure(3.7, 0.95 + 0.3 * total + 0.22 * len(rows), f"scores-{metric}") as (figure, svg):
+    with _figure(3.7, 0.95 + 0.3 * total + 0.3 * len(rows), f"scores-{metric}") as (figure, svg):
         axes = figure.subplots()
         place, ticks, labels = 0.0, [], []
         for label, lines in rows:
             axes.text(0, place, label, transform=axes.get_yaxis_transform(), fontsize=8.5, color=_MUTED, va="center")
-            place += 0.8
+            place += 1.0
             for name, score in lines:
                 colour = SERIES[series.index(name) % len(SERIES)]
                 value = score["value"]

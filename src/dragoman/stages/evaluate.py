@@ -303,7 +303,7 @@ class _Evaluation:
         import numpy as np
 
         last = next(output for output in made if output.system == made[-1].system)
-        base = next((output for output in made if output.name == baselines.get(last.name)), None)
+        base = next((o for o in made if o.name == baselines.get(last.name) and o.system.kind == "model"), None)
         chrf = np.array([row["chrf"] for row in rows[last.name]])
         before = np.array([row["chrf"] for row in rows[base.name]]) if base is not None else None
         chosen = scoring.telling(chrf, before, self.recipe.seed)

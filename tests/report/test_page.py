@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from dragoman import report
+from dragoman.core.listen import SILENT
+from dragoman.errors import CheckpointError, DataError
+from dragoman.report.folders import RunFolder
+from dragoman.report.page import page
+from dragoman.report.plots import _thin, curves
+from dragoman.stages import evaluate
+from tests.runs import make_run, recipe
+from tests.stages.test_evaluate import Loader
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Strict(HTMLParser):
+    """Every tag is closed by its own; ids are there once; what is loaded is written down."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.seen: set[str] = set()
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in ("src", "href", "xlink:href", "action", "data", "srcset"):
+                self.links.append(str(value))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    inputs = make_run(folder, new=False)
+    evaluate.run(recipe(), inputs, folder / "evaluate", "e", SILENT, Loader())
+    (folder / "recipe.yaml").write_text("name: <small>\n", encoding="utf-8")
+    return folder
+
+
+def test_the_page_is_whole_small_and_asks_nothing_of_the_network(run: Path) -> None:
+    path = report.render(run)
+    assert path == run / "evaluate" / "report.html"
+    text = path.read_text(encoding="utf-8")
+    found = Strict(text)
+    assert len(text.encode()) < 2_000_000
+    assert "script" not in found.seen and "iframe" not in found.seen
+    assert all(link.startswith("#") or link == "data:," for link in found.links)
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert len(set(found.ids)) == len(found.ids)
+    targets = {link[1:] for link in found.links if link.startswith("#")}
+    assert targets <= set(found.ids)
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+    assert not re.search(r"#0[0-9a-f]{5}\b|#131415", text)  # no placeholder colour is left
+
+
+def test_the_page_tells_what_happened(run: Path) -> None:
+    text = page(RunFolder.read(run))
+    assert "&lt;b&gt;Yes&lt;/b&gt;" in text and "<b>Yes" not in text  # the user's text is never markup
+    assert "name: &lt;small&gt;" in text
+    for wanted in ("duplicate", "length ratio", "189\u202frows", "dev en-de", "test en-de", "nrefs:1|bs:50|seed:12345"):
+        assert wanted.replace("\u202frows", "") in text
+    for section in ("scores", "segments", "texts", "training", "environment", "recipe"):
+        assert f'<section id="{section}">' in text
+    assert text.count("<svg") == 1 + 3 + 3  # rejected rows, curves, one for each metric
+    assert "<mark>" in text and "untouched" in text
+    assert "Not in this run" not in text
+
+
+def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
+    assert page(RunFolder.read(run)) == page(RunFolder.read(run))
+
+
+@pytest.mark.parametrize("missing", ["prepare", "model", "train", "evaluate"])
+def test_any_stage_may_be_missing(tmp_path: Path, missing: str) -> None:
+    make_run(tmp_path)
+    if missing != "evaluate":
+        inputs = {stage: evaluate.Artifact.load(tmp_path / stage) for stage in ("prepare", "model", "train")}
+        evaluate.run(recipe(), inputs, tmp_path / "evaluate", "e", SILENT, Loader())
+        (tmp_path / missing).rename(tmp_path.parent / f"{tmp_path.name}-{missing}")
+    text = page(RunFolder.read(tmp_path))
+    Strict(text)
+    assert f"Not in this run: {missing}." in text
+    assert "training texts" in report.write_card(tmp_path).read_text(encoding="utf-8").casefold()
+
+
+def test_outputs_that_were_deleted_are_left_out(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    for file in (tmp_path / "run" / "evaluate").glob("*.jsonl"):
+        file.unlink()
+    assert "<article" not in page(RunFolder.read(tmp_path / "run"))
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no run"):
+        report.render(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("evaluate/scores.json", "{"),
+        ("prepare/report.json", "[1]"),
+        ("train/0-sft/metrics.jsonl", '{"event"\n{"event": "step"}\n'),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, file: str, text: str) -> None:
+    make_run(tmp_path)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=Path(file).name):
+        report.render(tmp_path)
+
+
+def test_phases_follow_one_another(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    phases = RunFolder.read(tmp_path).phases
+    assert [len(phases[0].steps), len(phases[0].evaluations)] == [899, 2]  # the half line at the end is no event
+    assert set(curves([*phases, *phases])) == {"loss", "quality", "rate"}
+    assert curves([]) == {}
+
+
+def test_long_curves_are_thinned_to_their_shape() -> None:
+    points = [(float(i), 1000.0 / (i + 1)) for i in range(5000)]
+    thin = _thin(points)
+    assert len(thin) == 400 and thin[0] == points[0] and thin[-1] == points[-1]
+    assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(thin))

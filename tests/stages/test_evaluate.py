@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.core.listen import SILENT
+from dragoman.core.metrics import command
+from dragoman.core.records import Example
+from dragoman.errors import QualityError, RecipeError
+from dragoman.stages import evaluate
+from dragoman.store import records
+from dragoman.store.artifact import MANIFEST, Artifact
+from tests.runs import Memory, make_run, pairs, recipe
+
+
+class Loader:
+    """Loads the memory of a folder: the trained model forgets less than the base."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, Memory] = {}
+
+    def __call__(self, folder: Path, *, threads: int | None = None) -> Memory:
+        del threads
+        name = folder.parts[-3] if folder.parts[-2] == "0-sft" else folder.parts[-2]
+        self.loaded[name] = Memory({"train": 4, "model": 3}[name])
+        return self.loaded[name]
+
+
+class Said:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+    def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None: ...
+
+
+def scores(run: Path) -> dict[str, Any]:
+    return json.loads((run / "evaluate" / "scores.json").read_text(encoding="utf-8"))
+
+
+def lines(run: Path, file: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "evaluate" / file).read_text(encoding="utf-8").split("\n") if line]
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that adapted a given model, evaluated with two decodings in two directions."""
+    run = tmp_path_factory.mktemp("adapted")
+    inputs = make_run(run, new=False)
+    wanted = recipe("pairs=[en-de, de-en]\nevaluate.decode=[{beam: 1}, {beam: 4}]")
+    evaluate.run(wanted, inputs, run / "evaluate", "e", SILENT, Loader())
+    return run
+
+
+def test_every_system_on_every_set_with_every_decoding(adapted: Path) -> None:
+    found = scores(adapted)
+    assert [(e["set"], e["direction"], e["segments"]) for e in found["sets"]] == [
+        ("dev", "en-de", 60),
+        ("dev", "de-en", 60),
+        ("test", "en-de", 60),
+        ("test", "de-en", 60),
+    ]
+    for entry in found["sets"]:
+        rows = [(line["system"], line["decoding"], line["against"]) for line in entry["results"]]
+        assert rows == [
+            ("baseline", "greedy", None),
+            ("baseline", "beam4", None),
+            ("trained", "greedy", "baseline.greedy"),
+            ("trained", "beam4", "baseline.beam4"),
+        ]
+        assert entry["overlap"] == {"source": 0, "target": 0, "segments": 0}
+        for line in entry["results"]:
+            assert line["clean"] is None
+            assert set(line["scores"]) == {"bleu", "chrf", "ter"}
+    assert Artifact.load(adapted / "evaluate").facts["scores"][2]["gain"]["chrf"] > 0
+
+
+def test_scores_equal_the_sacrebleu_command_on_the_written_outputs(adapted: Path, tmp_path: Path) -> None:
+    entry = scores(adapted)["sets"][2]
+    result = entry["results"][2]
+    rows = lines(adapted, result["file"])
+    for name in ("reference", "hypothesis"):
+        (tmp_path / name).write_text("".join(row[name] + "\n" for row in rows), encoding="utf-8")
+    for metric, score in result["scores"].items():
+        call = [sys.executable, "-m", "sacrebleu", "reference", "-i", "hypothesis", "-w", "15", *command(metric, "de")]
+        done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True)
+        printed = json.loads(done.stdout)
+        assert f"{score['value']:.15f}" == f"{printed['score']:.15f}"
+        assert score["signature"] == printed["signature"]
+
+
+def test_outputs_hold_everything_about_a_segment(adapted: Path) -> None:
+    row = lines(adapted, "test.de-en.trained.greedy.jsonl")[3]
+    example = pairs("test")[3]
+    assert (row["source"], row["reference"], row["line"]) == (example.target, example.source, 4)
+    assert row["finished"] is True and row["flags"] == [] and row["origin"] == "test.tsv"
+    assert 0 < row["chrf"] < 100
+
+
+def test_a_new_model_is_held_against_the_copy_of_the_source(tmp_path: Path) -> None:
+    loader = Loader()
+    evaluate.run(recipe(), make_run(tmp_path), tmp_path / "evaluate", "e", SILENT, loader)
+    assert list(loader.loaded) == ["train"]
+    entry = scores(tmp_path)["sets"][1]
+    assert [(line["system"], line["kind"]) for line in entry["results"]] == [("baseline", "copy"), ("trained", "model")]
+    assert entry["results"][0]["outputs"]["copied"] == 60
+    assert entry["results"][1]["gains"]["chrf"]["p_randomisation"] == 1 / 51
+    assert {row["hypothesis"] for row in lines(tmp_path, "test.en-de.baseline.copy.jsonl")} == {
+        example.source for example in pairs("test")
+    }
+
+
+@pytest.mark.parametrize(("new", "systems"), [(False, ["baseline"]), (True, ["baseline", "untrained"])])
+def test_without_training_the_model_is_evaluated_alone(tmp_path: Path, new: bool, systems: list[str]) -> None:
+    inputs = make_run(tmp_path, new=new, trained=False)
+    evaluate.run(recipe("train=[]"), inputs, tmp_path / "evaluate", "e", SILENT, Loader())
+    assert [system["name"] for system in scores(tmp_path)["systems"]] == systems
+    with pytest.raises(RecipeError, match="nothing that could gain") if not new else pytest.raises(QualityError):
+        wanted = recipe("train=[]\nevaluate.must_gain={chrf: 100}")
+        evaluate.run(wanted, inputs, tmp_path / "evaluate", "e", SILENT, Loader())
+
+
+def test_finished_translations_are_used_again_and_damaged_ones_are_not(adapted: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(adapted, run)
+    before = {f.name: f.read_bytes() for f in (run / "evaluate").glob("*.jsonl")}
+    inputs = {stage: Artifact.load(run / stage) for stage in ("prepare", "model", "train")}
+    wanted = recipe("pairs=[en-de, de-en]\nevaluate.decode=[{beam: 1}, {beam: 4}]")
+    loader, said = Loader(), Said()
+    evaluate.run(wanted, inputs, run / "evaluate", "e", said, loader)
+    assert loader.loaded == {}
+    assert sum("used again" in line for line in said.said) == len(before) == 16
+    assert scores(run)["sets"][0]["results"][2]["scores"] == scores(adapted)["sets"][0]["results"][2]["scores"]
+    assert scores(run)["systems"] == scores(adapted)["systems"]
+
+    damaged = run / "evaluate" / "test.en-de.trained.greedy.jsonl"
+    damaged.write_text("{}\n", encoding="utf-8")
+    inputs["model"] = Artifact(inputs["model"].folder, "model", "another key", inputs["model"].facts)
+    loader = Loader()
+    evaluate.run(wanted, inputs, run / "evaluate", "e", SILENT, loader)
+    assert loader.loaded["model"].calls == 8  # another base: all of its translations
+    assert loader.loaded["train"].calls == 1
+    assert {f.name: f.read_bytes() for f in (run / "evaluate").glob("*.jsonl")} == before
+
+
+def test_a_gain_that_is_too_small_ends_in_an_error_after_everything_is_written(tmp_path: Path) -> None:
+    inputs = make_run(tmp_path, new=False)
+    wanted = recipe("evaluate.metrics=[bleu]\nevaluate.must_gain={chrf: 90, ter: 0.5}")
+    with pytest.raises(
+        QualityError, match=r"test en-de: chrF2\+\+ gained \+\d+\.\d\d .* of the \+90\.00 wanted"
+    ) as error:
+        evaluate.run(wanted, inputs, tmp_path / "evaluate", "e", SILENT, Loader())
+    assert "TER" not in str(error.value) and "dev" not in str(error.value)
+    for name in ("scores.json", "report.html", "README.md"):
+        assert (tmp_path / "evaluate" / name).is_file()
+    assert not (tmp_path / "evaluate" / MANIFEST).exists()
+    assert scores(tmp_path)["metrics"] == ["bleu", "chrf", "ter"]
+    assert "was not reached" in (tmp_path / "evaluate" / "report.html").read_text(encoding="utf-8")
+    met = recipe("evaluate.must_gain={chrf: 0.5}")
+    assert evaluate.run(met, inputs, tmp_path / "evaluate", "e", SILENT, Loader()).stage == "evaluate"
+
+
+def test_a_test_file_that_stands_in_the_training_texts(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    inputs = make_run(run, new=False)
+    seen = pairs("train")[:20] + pairs("extra")[:40]
+    rows = "\n".join(f"{e.source}\t{e.target}" for e in seen)
+    (tmp_path / "extra.en-de.tsv").write_text("source\ttarget\n" + rows + "\n", encoding="utf-8")
+    wanted = recipe("evaluate.files=[extra.en-de.tsv]\nevaluate.sets=[test]", tmp_path)
+    said = Said()
+    evaluate.run(wanted, inputs, run / "evaluate", "e", said, Loader())
+    entry = scores(run)["sets"][1]
+    assert (entry["set"], entry["segments"]) == ("extra.en-de", 60)
+    assert entry["overlap"] == {"source": 20, "target": 20, "segments": 20}
+    trained = entry["results"][1]
+    assert trained["clean"]["scores"]["chrf"]["value"] != trained["scores"]["chrf"]["value"]
+    assert trained["clean"]["gains"]["chrf"]["gain"] > 0
+    table = next(line for line in said.said if line.startswith("extra.en-de"))
+    assert "20 of them in the training texts" in table and "without the overlap" in table
+
+
+def test_the_training_texts_of_the_base_run_count_too(tmp_path: Path) -> None:
+    """A model that comes from an earlier run has seen that run's texts."""
+    inputs = make_run(tmp_path / "run", new=False)
+    records.write(tmp_path / "first" / "prepare" / "train", pairs("test")[:15], Example)
+    base = (
+        "name: x\npairs: [en-de]\nmodel: {base: first}\ntrain: [{sft: {}}]\nevaluate: {bootstrap: 9, randomisation: 9}"
+    )
+    evaluate.run(recipe("", tmp_path, base), inputs, tmp_path / "run" / "evaluate", "e", SILENT, Loader())
+    found = scores(tmp_path / "run")
+    assert [entry["overlap"]["segments"] for entry in found["sets"]] == [0, 15]
+    assert found["overlap_checked"] == 2
