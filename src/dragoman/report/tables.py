@@ -80,8 +80,8 @@ def _gains(line: Mapping[str, Any], confidence: float) -> list[str]:
     for metric, gain in part["gains"].items():
         around = gain["interval"]
         found.append(
-            f"{line['system']} {line['decoding']} {TITLES[metric]} {gain['gain']:+.2f} better, {confidence:.0%} interval "
-            f"[{around['low']:+.2f}, {around['high']:+.2f}], bootstrap {p_text(gain['p_bootstrap'])}, randomisation "
+            f"{line['system']} {line['decoding']} against the baseline: {TITLES[metric]} {abs(gain['gain']):.2f} "
+            f"{'better' if gain['gain'] >= 0 else 'worse'}, {confidence:.0%} interval of the gain [{around['low']:+.2f}, {around['high']:+.2f}], bootstrap {p_text(gain['p_bootstrap'])}, randomisation "
             f"{p_text(gain['p_randomisation'])}" + (", without the overlap" if line.get("clean") else "")
         )
     return found
