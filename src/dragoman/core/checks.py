@@ -1,20 +1,23 @@
 """What speaks against a pair: findings, each by one named check with its threshold in the recipe.
 
 The checks look at lengths, scripts and languages, and at what must come through a translation unchanged: numbers, URLs,
-markup, placeholders. Counting is done on whole batches; what costs more runs only on rows that need it.
+markup, placeholders. A checker that has learned from the corpus also sees whether the sides belong together. Counting is
+done on whole batches; what costs more runs only on rows that need it.
 """
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.core import markup
+from dragoman.core.alignment import FEWEST, MOST, AlignmentModel
 from dragoman.core.identify import Identifier
 from dragoman.core.languages import same_language, script
 from dragoman.core.normalise import leak_key
@@ -37,8 +40,12 @@ NAMES = (
     "placeholders",
     "repetition",
     "mojibake",
+    "alignment",
+    "coverage",
 )
+LEARNED = ("alignment", "coverage")  # the checks that need a checker that has learned
 _BATCH = 4096
+_USEFUL = 0.5  # share of trial pairs that a learned check must find, or the user is told
 _RATIO_SLACK = 2.0  # words added to both lengths before they are compared: "OK" may well be "D'accord"
 _SCRIPT_LETTERS = 4  # fewer letters say nothing about a script
 _LANGUAGE_WORDS, _LANGUAGE_LETTERS = 4.0, 20
@@ -51,12 +58,72 @@ _KINDS: dict[str, tuple[markup.Kind, ...]] = {
 }
 
 
+def _pair(example: Example) -> tuple[str, str]:
+    left, right = sorted((example.source_language, example.target_language))
+    return left, right
+
+
+def _sides(example: Example) -> tuple[str, str]:
+    """The texts in the alphabetical order of their languages: a pair and its reverse are judged alike."""
+    if example.source_language <= example.target_language:
+        return example.source, example.target
+    return example.target, example.source
+
+
+def _by_pair(sample: Sequence[Example], seed: int) -> dict[tuple[str, str], list[Example]]:
+    """The examples of each language pair, in an order of their own and as many as can be used."""
+    found: dict[tuple[str, str], list[Example]] = {}
+    for example in sample:
+        found.setdefault(_pair(example), []).append(example)
+    for pair, examples in found.items():
+        examples.sort(key=_sides)
+        if len(examples) > MOST:
+            chosen = np.random.default_rng(seed).permutation(len(examples))[:MOST]
+            found[pair] = [examples[place] for place in chosen]
+    return found
+
+
 class Checker:
     """The checks of one recipe over its languages. Cheap to make, safe to send to another process."""
 
     def __init__(self, settings: Checks, languages: Sequence[str]) -> None:
         self.settings = settings
+        self.models: dict[tuple[str, str], AlignmentModel] = {}  # by the two languages in alphabetical order
+        self.notes: list[str] = []  # what `learned` has to say to the user
         self._identifier = Identifier(languages)
+
+    def learned(self, sample: Sequence[Example], seed: int = 0) -> Checker:
+        """A checker that also has the checks `alignment` and `coverage`, learned from rows of the corpus itself.
+
+        The sample should be drawn at random; of each language pair 40,000 rows are used and 1,000 are needed. Its noise
+        does not matter much. Its order does not matter at all.
+        """
+        after = copy.copy(self)
+        after.models, after.notes = {}, []
+        if all(getattr(self.settings, name) is None for name in LEARNED):
+            return after
+        plain = copy.copy(after)
+        for pair, examples in sorted(_by_pair(sample, seed).items()):
+            clean = [e for e, findings in zip(examples, plain.check_many(examples), strict=True) if not findings]
+            model = AlignmentModel.fit([_sides(example) for example in clean], seed=seed)
+            if model is None:
+                after.notes.append(
+                    f"{pair[0]}-{pair[1]}: {len(clean):,} sound pairs are too few to learn from (at least {FEWEST:,}), "
+                    "so the checks `alignment` and `coverage` are off"
+                )
+                continue
+            after.models = {**after.models, pair: model}
+            after.notes += [f"{pair[0]}-{pair[1]}: {doubt}" for doubt in self._doubts(model)]
+        return after
+
+    def _doubts(self, model: AlignmentModel) -> Iterator[str]:
+        for name in LEARNED:
+            threshold = getattr(self.settings, name)
+            if threshold is not None and (caught := getattr(model, name).caught(threshold)) < _USEFUL:
+                yield (
+                    f"the check `{name}` finds only {caught:.0%} of pairs spoilt for a trial; the texts are too few, "
+                    "too short or too much alike"
+                )
 
     def check(self, example: Example) -> list[Finding]:
         """Everything that speaks against one pair; nothing when it may go on."""
@@ -95,7 +162,27 @@ class Checker:
                 found += self._loops(example)
                 found += self._languages(source, target, row, found)
             findings.append(sorted(found, key=lambda finding: NAMES.index(finding.name)))
+        for row, finding in self._judged(examples, findings):
+            findings[row].append(finding)
         return findings
+
+    def _judged(self, examples: Sequence[Example], findings: Sequence[list[Finding]]) -> Iterator[tuple[int, Finding]]:
+        """What the learned models say of the rows that nothing else speaks against."""
+        for pair, model in self.models.items():
+            rows = [row for row, e in enumerate(examples) if not findings[row] and _pair(e) == pair]
+            if not rows:
+                continue
+            odds = dict(zip(LEARNED, model.judge([_sides(examples[row]) for row in rows]), strict=True))
+            for name, meaning in (
+                ("alignment", "no translations of each other"),
+                ("coverage", "one side lacks a part"),
+            ):
+                threshold = getattr(self.settings, name)
+                if threshold is None:
+                    continue
+                for place in np.flatnonzero(odds[name] < getattr(model, name).bound(threshold)).tolist():
+                    probability = 1 / (1 + np.exp(min(30.0, odds[name][place])))
+                    yield rows[place], Finding(name, f"{meaning} ({probability:.2f})")
 
     # ---------------------------------------------------------------- one side
 

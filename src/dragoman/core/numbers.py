@@ -20,6 +20,8 @@ _SCALED = re.compile(rf"(?:\d[\d.,]*\s?[{''.join(_SCALES)}]+\s?)+(\d[\d,]*)?")
 _HAN_DIGITS = {character: digit for digit, character in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2, "兩": 2}
 _HAN_NUMBER = re.compile(f"[{''.join(_HAN_DIGITS)}十百千万萬億亿]+")
 _ROMAN = re.compile(r"\b(?=[IVXLC])(?:X[LC]|L?X{0,4}|C{1,3}L?X{0,4})(?:I[XV]|V?I{0,4})\b")
+_DATE = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?!\d)")
+_TIME = re.compile(r"(?<![\d.,:])([01]?\d|2[0-4])\s?(?:[.:]|h|時|点|點|시)\s?([0-5]\d)(?![.,:]?\d)")
 _NOT_DIGITS = re.compile(r"\D+")
 # Numbers that are often written as words (trailing zeros are gone, so 10 and 1000 are 1 as well).
 _AS_WORDS = frozenset("123456789") | {"0", "11", "12"}
@@ -35,7 +37,8 @@ def _significant(number: str) -> str:
 
 
 def _western(text: str) -> str:
-    """Decimal digits of any script as 0-9, and numbers with Han or Hangul scales multiplied out."""
+    """Digits of any script as 0-9, dates as three numbers, numbers with Han or Hangul scales multiplied out."""
+    text = _DATE.sub(r"\1 \2 \3", text)
     if text.isascii():
         return text
     if any(character.isdecimal() and not character.isascii() for character in text):
@@ -72,31 +75,42 @@ def unmatched(source: str, target: str) -> list[str]:
     Forgiven: numbers that are often written as words (up to twelve, and powers of ten), Han and Roman numerals, hours
     counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953.
     """
-    ours, theirs = numbers(source), numbers(target)
-    if ours == theirs:
+    if numbers(source) == numbers(target):
         return []
-    found = _one_sided(ours, theirs, source, target)
-    if found and len(found) > 1:
-        ours, theirs = (Counter(map(_significant, re.findall(r"\d+", _western(text)))) for text in (source, target))
-        found = min(found, _one_sided(ours, theirs, source, target), key=len)
-    return found
-
-
-def _one_sided(ours: Counter[str], theirs: Counter[str], source: str, target: str) -> list[str]:
+    source, target = _without_shared_times(source, target)
+    ours, theirs = numbers(source), numbers(target)
     missing = [number for number in (ours - theirs).elements() if number not in _AS_WORDS]
     added = [number for number in (theirs - ours).elements() if number not in _AS_WORDS]
-    if not missing and not added:
-        return []
-    left = []
-    for open_, others, text in ((missing, theirs, target), (added, ours, source)):
-        written = written_numbers(text) if open_ else set()
-        for number in open_:
-            hour = int(number) if len(number) == 2 else 0
-            clock = {str(hour - 12), str(hour + 12)} if 1 <= hour <= 23 else set()
-            year = any(_same_year(number, other) for other in others)
-            if number not in written and not clock & others.keys() and not year:
-                left.append(number)
-    return left
+    return [
+        number
+        for open_, others, counts, text in ((missing, added, theirs, target), (added, missing, ours, source))
+        for number in open_
+        if not _forgiven(number, others, counts, text)
+    ]
+
+
+def _forgiven(number: str, others: list[str], counts: Counter[str], text: str) -> bool:
+    """True when the other side has this number in another form; `others` are the numbers that it has open."""
+    hour = int(number) if len(number) == 2 else 0
+    clock = {str(hour - 12), str(hour + 12)} if 1 <= hour <= 23 else set()
+    return (
+        bool(clock & counts.keys())
+        or any(_same_year(number, other) for other in others)
+        or number in written_numbers(text)
+    )
+
+
+def _without_shared_times(source: str, target: str) -> tuple[str, str]:
+    """Both texts without the times of day that stand in both, whatever the separator and the count of hours."""
+    texts = [_western(text) for text in (source, target)]
+    times = [{_time(match) for match in _TIME.finditer(text)} for text in texts]
+    shared = times[0] & times[1]
+    ours, theirs = (_TIME.sub(lambda m: " " if _time(m) in shared else m[0], text) for text in texts)
+    return ours, theirs
+
+
+def _time(match: re.Match[str]) -> tuple[int, int]:
+    return int(match[1]) % 12, int(match[2])
 
 
 def _same_year(left: str, right: str) -> bool:
