@@ -79,10 +79,12 @@ def _gains(line: Mapping[str, Any], confidence: float) -> list[str]:
     part = line.get("clean") or line
     for metric, gain in part["gains"].items():
         around = gain["interval"]
+        way = "better" if gain["gain"] >= 0 else "worse"
+        overlap = ", without the overlap" if line.get("clean") else ""
         found.append(
-            f"{line['system']} {line['decoding']} against the baseline: {TITLES[metric]} {abs(gain['gain']):.2f} "
-            f"{'better' if gain['gain'] >= 0 else 'worse'}, {confidence:.0%} interval of the gain [{around['low']:+.2f}, {around['high']:+.2f}], bootstrap {p_text(gain['p_bootstrap'])}, randomisation "
-            f"{p_text(gain['p_randomisation'])}" + (", without the overlap" if line.get("clean") else "")
+            f"{line['system']} {line['decoding']} against the baseline: {TITLES[metric]} {abs(gain['gain']):.2f} {way}, "
+            f"{confidence:.0%} interval of the gain [{around['low']:+.2f}, {around['high']:+.2f}], "
+            f"bootstrap {p_text(gain['p_bootstrap'])}, randomisation {p_text(gain['p_randomisation'])}{overlap}"
         )
     return found
 
