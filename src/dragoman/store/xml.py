@@ -16,7 +16,7 @@ from dragoman.store.files import DamagedError
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 MAX_UNIT = 8 << 20  # bytes between two elements that the reader asked for: bounds the tree in memory
 _PIECE = 1 << 16
-_CUT = re.compile(rb"[<&][^<>&;\s]{0,30}\Z")  # the document ends inside a tag or a reference
+_CUT = re.compile(rb"[<&][^<>&;\s]{0,30};?\Z")  # the document ends inside a tag or a reference
 
 
 class TruncatedError(Exception):

@@ -140,7 +140,7 @@ def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
     old_mac = None
     for block in blocks:
         if old_mac is None and block:
-            old_mac = b"\r" in block and b"\n" not in block and not block.endswith(b"\r")
+            old_mac = b"\n" not in block and b"\r" in block[:-1]  # a CR at the end may be half of a CRLF
         text = block.replace(b"\r", b"\n") if old_mac else block
         yield from (text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK))
 

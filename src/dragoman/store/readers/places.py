@@ -111,8 +111,10 @@ def matches(wanted: str, found: str) -> int:
         return matches(wanted, found[:-3])
     if given == wanted:
         return 2
-    short, long = sorted((given, wanted), key=len)
-    return int(primary(given) == primary(wanted) and long.startswith(short) and script(given) == script(wanted))
+    regions = {
+        region[1] for code in (given, wanted) if (region := re.search("-([A-Z]{2}|[0-9]{3})(?![A-Za-z0-9])", code))
+    }
+    return int(primary(given) == primary(wanted) and script(given) == script(wanted) and len(regions) < 2)
 
 
 def unordered(recipe: Recipe) -> list[Direction]:

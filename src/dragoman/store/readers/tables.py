@@ -26,6 +26,8 @@ _DELIMITERS = (",", ";", "\t", "|")
 _OPEN_LINES = 1000  # physical lines after which a quotation is taken to be never closed
 _OPEN_SIZE = 1 << 20  # characters, likewise
 
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
 Row = tuple[int, list[str] | Fault]
 
 
@@ -261,16 +263,22 @@ def _delimiter(sample: Sequence[str], wanted: Wanted) -> str:
 
 
 def _is_quoted(sample: Sequence[str], delimiter: str, kind: str) -> bool:
-    """A `"` is text in TSV, and quotes in CSV, unless the rows show otherwise."""
+    """A `"` is text in TSV, and quotes in CSV, unless the rows show otherwise.
+
+    A TSV is quoted when only so its rows have one width, or when quotes are never but around whole cells and doubled
+    inside, as programs write them.
+    """
     marked = [line for line in sample if '"' in line]
+    rows = [cells for _, cells in _quoted_rows(enumerate(sample, 1), delimiter)]
+    faults = sum(isinstance(cells, Fault) for cells in rows)
     if kind == "csv":
-        faults = sum(isinstance(cells, Fault) for _, cells in _quoted_rows(enumerate(sample, 1), delimiter))
-        return faults <= len(marked) / 2
-    evidence = False
-    for line in marked:
-        for cell in line.split(delimiter):
-            if cell.startswith('"'):
-                if len(cell) < 2 or not cell.endswith('"') or '"' in cell[1:-1].replace('""', ""):
-                    return False
-                evidence = evidence or '""' in cell[1:-1]
-    return evidence or (len(marked) > 1 and all(map(re.compile(r'"[^"]*"(\t"[^"]*")+').fullmatch, sample)))
+        return faults <= max(2, len(marked) / 2)
+    if not marked or faults:
+        return False
+    plain = [line.split(delimiter) for line in sample if line.strip()]
+    if len(set(map(len, plain))) > 1:
+        return len({len(cells) for cells in rows if isinstance(cells, list) and any(cells)}) == 1
+    with_marks = [cell for cells in plain for cell in cells if '"' in cell]
+    if not all(map(_QUOTED.fullmatch, with_marks)):
+        return False
+    return any('""' in cell[1:-1] for cell in with_marks) or len(with_marks) == sum(map(len, plain))

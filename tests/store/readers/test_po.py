@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import polib
+import pytest
+
+from dragoman.core.records import Example, Rejected
+from dragoman.errors import DataError
+
+from .rows import directions, examples, read, reasons, rejected, texts
+
+HEADER = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=UTF-8\\n"\n"Language: fr\\n"\n\n'
+
+
+def test_entries(tmp_path: Path) -> None:
+    data = HEADER + (
+        '# note\n#: a.c:1\n#, c-format\nmsgctxt "menu"\nmsgid "Open %s"\nmsgstr "Ouvrir %s"\n\n'
+        '#, fuzzy, c-format\n#| msgid "Old"\nmsgid "New"\nmsgstr "Vieux"\n\n'
+        'msgid "Empty"\nmsgstr ""\n\n'
+        'msgid ""\n"Two \\"lines\\"\\n"\n"and\\ttab é"\nmsgstr ""\n"Deux\\n"\n"lignes"\n\n'
+        '#~ msgid "Gone"\n#~ msgstr "Parti"\n'
+    )
+    rows = read(tmp_path, "a.po", data)
+    assert rows[0] == Example("Open %s", "Ouvrir %s", "en", "fr", "a.po", 10, "", "a.po")
+    assert texts(rows) == [("Open %s", "Ouvrir %s"), ('Two "lines" and\ttab é', "Deux lignes")]
+    assert [(row.reason, row.line, row.source) for row in rejected(rows)] == [
+        ("fuzzy", 15, "New"),
+        ("untranslated", 18, "Empty"),
+        ("obsolete", 28, "Gone"),
+    ]
+
+
+def test_plural_forms(tmp_path: Path) -> None:
+    entry = 'msgid "One day"\nmsgid_plural "%d days"\n'
+    data = HEADER + entry + 'msgstr[0] "Un jour"\nmsgstr[1] "%d jours"\nmsgstr[2] ""\n'
+    rows = read(tmp_path, "a.po", data)
+    assert texts(rows) == [("One day", "Un jour"), ("%d days", "%d jours")]
+    assert reasons(rows) == {"untranslated": 1}
+    assert texts(read(tmp_path, "a.po", HEADER + entry + 'msgstr[0] "%d jours"\n')) == [("%d days", "%d jours")]
+
+
+def test_a_broken_entry_is_rejected_and_the_next_one_read(tmp_path: Path) -> None:
+    broken = {
+        'msgid "a\nmsgstr "b"\n': "syntax",
+        'msgid "a"\n': "syntax",
+        'msgstr "b"\n': "syntax",
+        'msgid "a"\nmsgid_plural "b"\nmsgstr "c"\n': "syntax",
+        'msgid "a"\nmsgstr "b"\nmsgstr "c"\n': "syntax",
+        'msgid "a"\nhello\nmsgstr "b"\n': "syntax",
+        'msgid "a\\000"\nmsgstr "b"\n': "nul",
+        'msgid "a"\nmsgstr "\udcff"\n': "encoding",
+        'msgid "a"\nmsgstr "b"\n' + '"x"\n' * 10 + '"' + "y" * (1 << 20) + '"\n': "too_long",
+    }
+    for text, reason in broken.items():
+        data = HEADER + text + '\nmsgid "good"\nmsgstr "bon"\n'
+        rows = read(tmp_path, "a.po", data.encode(errors="surrogateescape"))
+        assert texts(rows) == [("good", "bon")], text[:50]
+        assert reasons(rows) == {reason: 1}, text[:50]
+    rows = read(tmp_path, "a.po", 'msgid "a"\nmsgstr "b"\nmsgid "c"\nmsgstr "d"\n')  # no empty line between them
+    assert texts(rows) == [("a", "b"), ("c", "d")]
+
+
+def test_charset(tmp_path: Path) -> None:
+    header = HEADER.replace("UTF-8", "ISO-8859-1")
+    data = header + 'msgid "egg"\nmsgstr "œuf é"\n'
+    assert texts(read(tmp_path, "a.po", data.replace("œ", "oe").encode("latin-1"))) == [("egg", "oeuf é")]
+    assert texts(read(tmp_path, "a.po", data)) == [("egg", "œuf é")]  # UTF-8 all the same, as the bytes show
+    assert texts(read(tmp_path, "a.po", data.encode("cp1252"), encoding="cp1252")) == [("egg", "œuf é")]
+    with pytest.raises(DataError, match="'nonsense' is no text encoding"):
+        read(tmp_path, "a.po", HEADER.replace("UTF-8", "nonsense"))
+
+
+def test_language(tmp_path: Path) -> None:
+    data = HEADER + 'msgid "a"\nmsgstr "b"\n'
+    assert directions(read(tmp_path, "a.po", data, "de-en, fr-en")) == ["en-fr"]
+    assert texts(read(tmp_path, "a.po", data, "fr-en", pair="fr-en")) == [("b", "a")]
+    assert directions(read(tmp_path, "a.po", data.replace("Language: fr", "Language: "))) == ["en-fr"]
+    assert directions(read(tmp_path, "a.po", data.replace("Language: fr", "Language: fr_CA"))) == ["en-fr"]
+    with pytest.raises(DataError, match="a.po: holds fr, but the recipe's pairs are en-de"):
+        read(tmp_path, "a.po", data, "en-de")
+    for text in ("hello\n", "a: b\n\n" * 3000, "# only\n"):
+        with pytest.raises(DataError, match="holds no PO message"):
+            read(tmp_path, "a.po", text)
+    assert read(tmp_path, "a.po", HEADER) == [Rejected("empty_file", "the file holds no rows", "a.po")]
+
+
+def test_the_same_as_polib_on_real_files(tmp_path: Path, shared_data: Path) -> None:
+    def flat(text: str) -> str:
+        return " ".join(text.split())
+
+    files = sorted((shared_data / "formats" / "po").rglob("*.po"))
+    assert files
+    for file in files:
+        rows = read(tmp_path, "x.po", file.read_bytes())
+        known = polib.pofile(file.read_bytes().decode())
+        expected = [(flat(e.msgid), flat(e.msgstr)) for e in known if e.translated() and not e.obsolete]
+        assert [(flat(left), flat(right)) for left, right in texts(rows)] == expected
+        assert reasons(rows).get("fuzzy", 0) == len(known.fuzzy_entries())
+        assert reasons(rows).get("untranslated", 0) == len(known.untranslated_entries())
+        assert reasons(rows).get("obsolete", 0) == len(known.obsolete_entries())
+        assert len(rows) == len(known)
+        assert [row.line for row in examples(rows)] == sorted(row.line for row in examples(rows))
