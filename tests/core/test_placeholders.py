@@ -45,6 +45,10 @@ def test_all_that_the_checks_look_for_is_protected(text: str) -> None:
         ("*em* and **strong**, 2 * 3 * 4", [("*", "open"), ("*", "close"), ("**", "open"), ("**", "close")]),
         ("(see http://x.org/y).", [("http://x.org/y", "alone")]),
         ("100%% on %Y-%m-%d, |today| [1]_", [(one, "alone") for one in ("%%", "%Y", "%m", "%d", "|today|", "[1]_")]),
+        (
+            ":ref:`a <b>`, the |c| :ref:`d`",
+            [(":ref:`", "open"), (" <b>`", "close"), ("|c|", "alone"), (":ref:`d`", "alone")],
+        ),
         ("plain text, no markup: 5 < 6 & 7", []),
     ],
 )

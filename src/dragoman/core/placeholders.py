@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from dragoman.core import markup
 from dragoman.core.inline import Inline, Piece, Role, Span
@@ -91,16 +91,20 @@ class _Finder:
     def _between(self, text: str, start: int, end: int) -> list[tuple[int, int, str]]:
         """Stretches that do not overlap; of those that do, the one that begins first, then the longest."""
         part = text[start:end]
-        found = [(span.start, span.end, str(span.kind)) for span in markup.spans(part) if span.kind in self.kinds]
+        spans = iter([(one.start, one.end, str(one.kind)) for one in markup.spans(part) if one.kind in self.kinds])
         pattern = _pattern(self.kinds, self.plural)
-        if self.plural or _TRIGGER.search(part):
-            found += [(*match.span(), match.lastgroup or "") for match in pattern.finditer(part)]
+        span, other = next(spans, None), _next(pattern, part, 0) if self.plural or _TRIGGER.search(part) else None
         kept = []
-        position = 0
-        for first, last, kind in sorted(found, key=lambda one: (one[0], -one[1])):
-            if first >= position:
-                kept.append((start + first, start + last, kind))
-                position = last
+        while span or other:
+            if other is None or (span and (span[0], -span[1]) <= (other[0], -other[1])):
+                first, last, kind = cast(tuple[int, int, str], span)
+            else:
+                first, last, kind = other
+            kept.append((start + first, start + last, kind))
+            while span and span[0] < last:
+                span = next(spans, None)
+            if other and other[0] < last:  # what it holds may begin anew behind the stretch that cut it
+                other = _next(pattern, part, last)
         return kept
 
     def _messages(self, text: str) -> Iterator[_Found]:
@@ -157,6 +161,11 @@ class _Finder:
                     del waiting[place:]
                     break
         return found
+
+
+def _next(pattern: re.Pattern[str], text: str, position: int) -> tuple[int, int, str] | None:
+    match = pattern.search(text, position)
+    return (*match.span(), match.lastgroup or "") if match else None
 
 
 @lru_cache(maxsize=64)

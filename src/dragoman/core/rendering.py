@@ -153,6 +153,10 @@ def _fall_back(sentences: Sequence[Sentence], translate: Translate, settings: Se
     answers = _ask(translate, (_flat(core) for parts in cores for _, core, _ in parts if core))
     failed = []
     for sentence, parts in zip(sentences, cores, strict=True):
+        if any(core and not answers[_flat(core)].strip() for _, core, _ in parts):
+            sentence.reasons.append("empty")
+            failed.append(sentence)
+            continue
         left = iter(parts)
         pieces: list[Piece] = []
         for piece in sentence.pieces:
@@ -202,7 +206,7 @@ def _fitted(core: str, answer: str) -> str:
         answer = answer.rstrip(".。")
     if core[0].islower() and answer[:1].isupper() and not answer[1:2].isupper():
         answer = answer[0].lower() + answer[1:]
-    return answer or core
+    return answer
 
 
 def _reattached(pieces: Sequence[Piece], answer: str) -> list[Piece]:
