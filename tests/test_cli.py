@@ -25,6 +25,16 @@ class Done(NamedTuple):
 
 
 Command = Callable[..., Done]
+PHASE = {
+    "name": "0-sft",
+    "rows": {"en-fr": 1234},
+    "too_long": {"en-fr": 1},
+    "tokens_per_epoch": 56789,
+    "settings": {"steps": 100},
+    "memory": 2**29,
+    "seconds": 125.0,
+}
+PLAN = {"memory": 2**33, "phases": [PHASE]}
 SCORES = [
     {"set": "test", "direction": "en-fr", "system": "baseline", "decoding": "greedy", "bleu": 9.876, "chrf": 30.0},
     {"set": "test", "direction": "en-fr", "system": "trained", "decoding": "greedy", "bleu": 20.5, "chrf": 50.25},
@@ -51,7 +61,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
             listener.say(f"{name}: at work with seed {recipe.seed}")
             (out / "report.html").touch()
-            facts = {"scores": SCORES} if name == "evaluate" else {"folder": name, "after": list(inputs)}
+            facts = {"evaluate": {"scores": SCORES}, "plan": PLAN}.get(name, {"folder": name, "after": list(inputs)})
             return Artifact.finish(out, name, key, facts)
 
         return run
@@ -158,7 +168,10 @@ def test_run_tells_what_is_there_and_what_to_do_next(dragoman: Command, project:
 def test_one_stage_runs_with_those_before_it(dragoman: Command, project: Path) -> None:
     done = dragoman("plan", project / "recipe.yaml", "--quiet", "--out", project / "elsewhere")
     assert (done.code, done.err) == (0, "")
-    assert done.out == f"small: prepare, model, plan done, in {project / 'elsewhere'}\n"
+    assert done.out.splitlines() == [
+        "0-sft: en-fr 1,234 pairs (1 too long), 56,789 tokens an epoch, 100 steps; 0.50 of 8.0 GiB; about 2 min",
+        f"small: prepare, model, plan done, in {project / 'elsewhere'}",
+    ]
     assert (project / "elsewhere" / "plan").is_dir()
     assert not (project / "plan").exists()
 

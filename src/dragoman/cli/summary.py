@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.cli.session import Session
+from dragoman.cli.terminal import duration
 
 if TYPE_CHECKING:
     from dragoman.core.recipe import Recipe
@@ -18,6 +19,8 @@ _SHOWN = 3  # translations of the demo, per direction
 def tell_run(here: Session, recipe: Recipe, folder: Path, done: Mapping[str, Artifact]) -> None:
     """What is there now, and what to do next."""
     lines = []
+    if list(done)[-1] == "plan":
+        lines += _plan(done["plan"].facts)
     if "evaluate" in done:
         lines += [_scores(done["evaluate"].facts["scores"]), f"report: {folder / 'evaluate' / 'report.html'}"]
     if "train" in done:
@@ -25,6 +28,20 @@ def tell_run(here: Session, recipe: Recipe, folder: Path, done: Mapping[str, Art
     lines.append(f"{recipe.name}: {', '.join(done)} done, in {folder}")
     stages = {name: {"folder": stage.folder, "key": stage.key, "facts": stage.facts} for name, stage in done.items()}
     here.result("\n".join(lines), event="done", run=folder, stages=stages)
+
+
+def _plan(facts: Mapping[str, Any]) -> list[str]:
+    """The facts of `plan`: a line for each phase of training."""
+    lines = []
+    for phase in facts["phases"]:
+        rows = ", ".join(f"{direction} {count:,}" for direction, count in phase["rows"].items())
+        lost = sum(phase["too_long"].values())
+        lines.append(
+            f"{phase['name']}: {rows} pairs{f' ({lost:,} too long)' if lost else ''}, "
+            f"{phase['tokens_per_epoch']:,} tokens an epoch, {phase['settings']['steps']:,} steps; "
+            f"{phase['memory'] / 2**30:.2f} of {facts['memory'] / 2**30:.1f} GiB; about {duration(phase['seconds'])}"
+        )
+    return lines
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
