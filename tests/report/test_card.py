@@ -3,24 +3,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import ModelCardData
 
 from dragoman import report
-from dragoman.core.listen import SILENT
 from dragoman.report.card import header
 from dragoman.report.folders import RunFolder
-from dragoman.stages import evaluate
-from tests.runs import make_run, recipe
-from tests.stages.test_evaluate import Loader, scores
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("card")
-    evaluate.run(recipe(), make_run(folder, new=False), folder / "evaluate", "e", SILENT, Loader())
-    return folder
+from tests.runs import make_run
+from tests.stages.test_evaluate import scores
 
 
 def test_the_hub_can_read_the_header(run: Path) -> None:

@@ -13,24 +13,10 @@ from dragoman.core.scoring import Protocol
 from dragoman.core.statistics import holm
 from dragoman.errors import DataError
 from dragoman.stages import evaluate
-from tests.runs import Memory, make_run, recipe
+from tests.runs import make_run, recipe
 from tests.stages.test_evaluate import Loader, lines
 
 FAST = Protocol(samples=40, trials=40)
-
-
-class Better(Loader):
-    def __call__(self, folder: Path, *, threads: int | None = None) -> Memory:
-        return Memory(7) if "train" in folder.parts else super().__call__(folder, threads=threads)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    root = tmp_path_factory.mktemp("runs")
-    for name, loader in (("a", Loader()), ("b", Better())):
-        wanted = recipe("evaluate.sets=[test]" if name == "b" else "")
-        evaluate.run(wanted, make_run(root / name, new=False), root / name / "evaluate", "e", SILENT, loader)
-    return [root / "a", root / "b"]
 
 
 def test_systems_of_two_runs(runs: list[Path]) -> None:

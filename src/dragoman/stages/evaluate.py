@@ -188,8 +188,9 @@ class _Evaluation:
                     self._store(file, key, entry, hypotheses, seconds, self.descriptions.get(system.name, {}))
                 here.append(_Output(system, name, file, hypotheses, seconds))
             found.append(here)
-        del translator
-        gc.collect()  # two models need not be in memory at once
+        if translator is not None:
+            del translator
+            gc.collect()  # two models need not be in memory at once
         return found
 
     def _inputs(self, entry: EvaluationSet) -> list[str]:
