@@ -203,7 +203,7 @@ def _zip_member(stream: io.BufferedReader, location: str) -> Iterator[bytes]:
                 )
             with archive.open(members[0]) as member:
                 size = max(members[0].compress_size, 1)
-                yield from _bounded(iter(lambda: member.read1(_BLOCK), b""), lambda: size, location)
+                yield from _bounded(iter(lambda: member.read(_BLOCK), b""), lambda: size, location)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise DataError(f"{shown(location)}: the ZIP archive cannot be read ({error}). Unpack it yourself.") from None
 

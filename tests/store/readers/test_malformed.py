@@ -224,6 +224,26 @@ def test_noise(tmp_path: Path, suffix: str, data: bytes) -> None:
     outcome(tmp_path, f"noise{suffix}")
 
 
+@pytest.mark.parametrize(
+    "name, line, reason",
+    [
+        ("a.tsv", b"\xff\tb\n", "encoding"),
+        ("a.jsonl", b"hello\n", "json"),
+        ("a.jsonl", b'{"question": "a"}\n', "columns: has no 'source' and 'target', but question"),
+        ("a.csv", b'"a"b,c\n', "quoting"),
+    ],
+)
+def test_a_file_of_which_no_row_can_be_read_is_an_error(tmp_path: Path, name: str, line: bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(line * 3)
+    recipe = parsed(tmp_path, "en-fr")
+    source = ParallelSource(path=name, quoting="minimal", columns={"source": 0, "target": 1})
+    source = source if name == "a.csv" else ParallelSource(path=name)
+    assert len(list(read_parallel(source, recipe))) == 3
+    (tmp_path / name).write_bytes(line * 5000)
+    with pytest.raises(DataError, match=f"{name}:1: none of the first 1,000 rows can be read \\({reason}.*Check the"):
+        list(read_parallel(source, recipe))
+
+
 def test_the_seeds_are_good(tmp_path: Path) -> None:
     assert set(SUFFIXES) == set(seeds())
     for suffix, data in seeds().items():

@@ -17,6 +17,7 @@ from dragoman.core.records import Example, Rejected, Text
 from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks
 from dragoman.store.readers import hub, jsonl, parquet, po, tables, text, tmx, xliff
+from dragoman.store.readers.languages import PATIENCE
 from dragoman.store.readers.places import FORMATS, Place, format_of, is_data_set, is_database, places, resolve
 
 Source = ParallelSource | TextSource
@@ -38,6 +39,7 @@ _READERS: dict[str, Callable[[Place, Any, Recipe, str], Rows]] = {
 }
 _BILINGUAL = ("moses", "tmx", "xliff", "po")
 _NO_FILE = ("hf", "sql")
+_UNREADABLE = frozenset({"columns", "encoding", "json", "nul", "quoting", "surrogate", "syntax", "too_long", "type"})
 
 
 def read_parallel(source: ParallelSource, recipe: Recipe) -> Iterator[Example | Rejected]:
@@ -132,10 +134,24 @@ def _rows(place: Place, kind: str, source: Source, recipe: Recipe, language: str
     elif kind not in (*_NO_FILE, "moses") and _is_empty(place):
         yield place.reject("empty_file", "the file has no bytes")
     else:
-        rows = _READERS[kind](place, source, recipe, language)
-        first = next(rows, None)
-        yield first or place.reject("empty_file", "the file holds no rows")
-        yield from rows
+        yield from _readable(_READERS[kind](place, source, recipe, language), place)
+
+
+def _readable(rows: Rows, place: Place) -> Rows:
+    """The rows; a DataError instead when none of the first PATIENCE can be read, for then the rest cannot either."""
+    waiting: list[Example | Text | Rejected] = []
+    for row in rows:
+        waiting.append(row)
+        if not isinstance(row, Rejected) or row.reason not in _UNREADABLE:
+            break
+        if len(waiting) >= PATIENCE:
+            first = cast(Rejected, waiting[0])
+            raise DataError(
+                f"{place.name}:{first.line}: none of the first {PATIENCE:,} rows can be read ({first.reason}: "
+                f"{first.detail}). Check the source's `format:`, `encoding:`, `columns:`, `delimiter:` and `quoting:`."
+            )
+    yield from waiting or [place.reject("empty_file", "the file holds no rows")]
+    yield from rows
 
 
 def _is_empty(place: Place) -> bool:
