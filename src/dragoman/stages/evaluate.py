@@ -314,7 +314,7 @@ class _Evaluation:
 
     def _gate(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Hold the last system's first decoding against `must_gain`: on the test set, or on all sets without one."""
-        wanted: dict[str, float] = {**self.settings.must_gain}
+        wanted: dict[str, float] = {str(metric): gain for metric, gain in self.settings.must_gain.items()}
         decisive = [entry for entry in entries if entry["set"] == "test"] or entries
         for entry in decisive if wanted else []:
             last = next(line for line in entry["results"] if line["system"] != "baseline")
