@@ -179,7 +179,7 @@ def _crossing(spans: Iterable[Span]) -> frozenset[int]:
             stack.append(span.pair)
             waiting.add(span.pair)
         elif span.role == "close" and span.pair in waiting:
-            closed: list[str | None] = []
+            closed: list[int] = []
             while not closed or closed[-1] != span.pair:
                 closed.append(stack.pop())
             waiting.difference_update(closed)
