@@ -208,3 +208,33 @@ def test_the_training_texts_of_the_base_run_count_too(tmp_path: Path) -> None:
     found = scores(tmp_path / "run")
     assert [entry["overlap"]["segments"] for entry in found["sets"]] == [0, 15]
     assert found["overlap_checked"] == 2
+
+
+def test_with_a_real_model(tmp_path: Path) -> None:
+    """The translator that the stage loads by itself, on a model of random weights."""
+    import torch
+
+    from dragoman.translator import Translator
+    from tests.tiny import tiny
+
+    threads = torch.get_num_threads()
+    inputs = make_run(tmp_path, new=False, trained=False)
+    tiny(tmp_path / "model" / "model")
+    wanted = recipe(
+        "train=[]\nplan.threads=1\nevaluate.max_segments=4\nevaluate.sets=[test]\nevaluate.decode=[{max_extra: 4}, {beam: 2}]"
+    )
+    try:
+        evaluate.run(wanted, inputs, tmp_path / "evaluate", "e", SILENT)
+        found = Translator.load(tmp_path / "model" / "model", threads=1)
+    finally:
+        torch.set_num_threads(threads)
+    record = scores(tmp_path)
+    (entry,) = record["sets"]
+    assert [line["decoding"] for line in entry["results"]] == ["greedy", "beam2"]
+    assert record["systems"][0]["description"] == found.description
+    assert record["hardware"]["threads"] == 1
+    rows = lines(tmp_path, "test.en-de.baseline.greedy.jsonl")
+    made = found.translate([row["source"] for row in rows], pairs("test")[0].direction, wanted.evaluate.decode[0])
+    assert [row["hypothesis"] for row in rows] == [hypothesis.text for hypothesis in made]
+    unfinished = sum(not hypothesis.finished for hypothesis in made)
+    assert entry["results"][0]["outputs"]["unfinished"] == unfinished

@@ -251,7 +251,10 @@ class _Evaluation:
 
     def _score(self, entry: EvaluationSet, made: Sequence[_Output]) -> dict[str, Any]:
         """The record of one set in scores.json (docs/evaluate.md)."""
-        statistics = {output.name: self._statistics(entry, output) for output in made}
+        statistics = {}
+        for number, output in enumerate(made, start=1):
+            statistics[output.name] = self._statistics(entry, output)
+            self.listener.progress(f"evaluate: score {entry.title}", number, len(made))
         baselines = _baselines(made)
         contaminated = entry.contaminated
         found = scoring.results(statistics, baselines, self.protocol)
