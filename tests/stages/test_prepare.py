@@ -23,7 +23,7 @@ from dragoman.store.artifact import Artifact, file_digest
 
 OFF = (
     "checks: {identical: false, max_length: null, length_ratio: null, script: null, language: null, numbers: false, "
-    "urls: false, markup: false, placeholders: false, repetition: null, mojibake: false}"
+    "urls: false, markup: false, placeholders: false, repetition: null, mojibake: false, alignment: null, coverage: null}"
 )
 SPLITS = ("train", "dev", "test")
 Pair = tuple[str, ...]
@@ -399,14 +399,14 @@ def test_real_text(tmp_path: Path, shared_data: Path) -> None:
     tatoeba = shared_data / "tatoeba"
     artifact = run(
         tmp_path,
-        f"parallel:\n  - {{path: {medical}, quoting: none}}\n  - {{path: {tatoeba}/train.en-fr.tsv.gz, limit: 3000}}\n"
+        f"parallel:\n  - {{path: {medical}, quoting: none, limit: 3000}}\n  - {{path: {tatoeba}/train.en-fr.tsv.gz, limit: 1500}}\n"
         f"  - {{path: {tatoeba}/test.en-fr.tsv.gz, use: test}}\nholdout: {{dev: 500}}",
     )
     check_partition(artifact)
     rows = artifact.facts["rows"]
-    assert rows["in"] == 8817 + 3000 + 2000
+    assert rows["in"] == 3000 + 1500 + 2000
     assert rows["test"] == 2000 and rows["dev"] == 500
-    assert rows["train"] > 7000
+    assert rows["train"] > 3000
     english = artifact.facts["splits"]["train"]["languages"]["en"]
     assert english["segments"] == rows["train"] == sum(english["histogram"]["counts"])
     assert 10 < english["words"] / english["segments"] < 20

@@ -23,6 +23,7 @@ from dragoman.core.recipe import Prepare, Recipe
 from dragoman.core.splits import DEV, SPLITS, TEST
 from dragoman.errors import DataError, RecipeError
 from dragoman.store.artifact import Artifact, write_json
+from dragoman.store.doubts import doubt
 from dragoman.store.intake import Intake, take_in
 from dragoman.store.outcome import Outcome, RejectedFile, cells, write_pairs, write_texts
 from dragoman.store.selection import Rows, Selection, select, select_texts
@@ -72,22 +73,27 @@ def _prepare(recipe: Recipe, settings: Prepare, intake: Intake, out: Path, liste
             sources = [source.path for source in settings.parallel]
             domains = [intake.names[code] for code in np.unique(rows.domain).tolist() if code]
             balance.check_names(settings.balance, sources, domains, recipe.pairs)
+            doubts = doubt(settings.checks, rows, intake, recipe.seed, listener)
+            doubted = np.fromiter(doubts.findings, dtype=np.int64, count=len(doubts.findings))
+            listener.say(f"{len(rows) - len(doubted):,} pairs passed the checks; looking for duplicates and leaks")
             found = intake.signatures(len(rows))
-            listener.say(f"{len(rows):,} of {total:,} rows passed the checks; looking for duplicates and leaks")
-            selection = select(rows, found, settings.deduplicate, settings.holdout, recipe.seed)
+            selection = select(
+                rows, found, doubted, deduplicate=settings.deduplicate, holdout=settings.holdout, seed=recipe.seed
+            )
             del found
             counts = cells(rows, selection.status, intake.names, sources)
             weights = {source.path: source.weight for source in settings.parallel if source.weight is not None}
             factors = balance.sampling_factors(counts, settings.balance, weights)
+            facts["learned"] = doubts.learned
             facts["holdout"] = _held_out(rows, selection, intake.names)
             facts["sampling"] = _sampling(counts, factors)
-            outcome = Outcome(rows, selection, intake.names)
-            steps = write_pairs(out, intake.folder, intake.pairs.chunks, outcome, factors, census, rejected)
+            outcome = Outcome(rows, selection, intake.names, findings=doubts.findings)
+            steps = write_pairs(out, intake.folder, intake.pairs.pieces, outcome, factors, census, rejected)
             done = _watch(steps, 0, total, listener)
         if (texts := intake.texts.join()) is not None:
             chosen = _select_texts(texts, rows, selection, settings.deduplicate.exact)
             outcome = Outcome(texts, chosen, intake.names, rows)
-            steps = write_texts(out / "text", intake.folder, intake.texts.chunks, outcome, census, rejected)
+            steps = write_texts(out / "text", intake.folder, intake.texts.pieces, outcome, census, rejected)
             done = _watch(steps, done, total, listener)
     report = _report(recipe, settings, intake, census, facts)
     _tell(report, recipe, settings, out, listener)
@@ -175,6 +181,7 @@ def _report(
             {"direction": str(pair), "factor": balance.direction_factor(settings.balance, pair)}
             for pair in recipe.pairs
         ],
+        "learned": list(facts.get("learned", [])),
         "flagged": dict(sorted(census.flagged.items())),
         "examples": {reason: census.examples[reason] for reason in rejected},
     }

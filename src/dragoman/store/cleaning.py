@@ -195,9 +195,9 @@ def _language(row: Row, name: str) -> str:
     return getattr(row, name) if isinstance(row, Example) else ""
 
 
-def read_interim(path: Path) -> dict[str, list[Any]]:
-    """The columns of an interim file, as lists."""
+def read_interim(path: Path, columns: Sequence[str] = INTERIM_COLUMNS) -> dict[str, list[Any]]:
+    """Columns of an interim file, as lists."""
     from pyarrow import feather
 
-    columns: dict[str, list[Any]] = feather.read_table(path, memory_map=False).to_pydict()
-    return columns
+    found: dict[str, list[Any]] = feather.read_table(path, columns=list(columns), memory_map=False).to_pydict()
+    return found

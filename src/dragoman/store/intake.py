@@ -28,12 +28,21 @@ _PACKED = {".gz": 3.0, ".bz2": 3.5, ".xz": 3.5, ".zst": 3.0, ".parquet": 2.0, ".
 _TASK = "prepare: read and check"
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One chunk: its number, the source's path or the language, how many of its rows passed the checks."""
+
+    number: int
+    name: str
+    passed: int
+
+
 @dataclass
 class Part:
     """All pairs, or all texts."""
 
     parts: list[Rows] = field(default_factory=list)
-    chunks: list[tuple[int, str]] = field(default_factory=list)  # number, and the source's path or the language
+    pieces: list[Piece] = field(default_factory=list)
 
     def join(self) -> Rows | None:
         """The rows that passed, as one; the parts are let go."""
@@ -47,6 +56,8 @@ class Intake:
     """What the first pass leaves behind. `read` counts rows by origin; `names` resolves the hashes in `Rows`."""
 
     folder: Path
+    languages: tuple[str, ...]
+    processes: int
     pairs: Part = field(default_factory=Part)
     texts: Part = field(default_factory=Part)
     read: Counter[str] = field(default_factory=Counter)
@@ -65,10 +76,11 @@ class Intake:
 
 def take_in(recipe: Recipe, settings: Prepare, folder: Path, listener: Listener) -> Intake:
     """Read and clean everything that the recipe names; interim files go to `folder`."""
-    intake = Intake(folder)
-    near = settings.deduplicate.near is not None or settings.holdout.near is not None
-    cleaner = Cleaner(settings.normalise, settings.checks, _languages(recipe, settings), near, folder)
     progress = _Progress(recipe, settings, listener)
+    processes = 1 if progress.total is not None and progress.total < _SMALL else cores()
+    intake = Intake(folder, _languages(recipe, settings), processes)
+    near = settings.deduplicate.near is not None or settings.holdout.near is not None
+    cleaner = Cleaner(settings.normalise, settings.checks, intake.languages, near, folder)
     kinds: dict[int, tuple[Part, str]] = {}
 
     def chunks() -> Iterator[Chunk]:
@@ -78,12 +90,11 @@ def take_in(recipe: Recipe, settings: Prepare, folder: Path, listener: Listener)
             kinds[chunk.number] = (intake.pairs if pair else intake.texts, name)
             yield chunk
 
-    processes = 1 if progress.total is not None and progress.total < _SMALL else cores()
     with intake._signature_file.open("wb") as stream:
         for cleaned in in_order(chunks(), cleaner, processes):
             part, name = kinds.pop(cleaned.chunk)
             part.parts.append(cleaned.rows)
-            part.chunks.append((cleaned.chunk, name))
+            part.pieces.append(Piece(cleaned.chunk, name, len(cleaned.rows)))
             intake.names.update(cleaned.names)
             if cleaned.signatures is not None:
                 stream.write(cleaned.signatures.tobytes())

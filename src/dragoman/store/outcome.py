@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +15,12 @@ import numpy as np
 from dragoman.core.balance import Cell
 from dragoman.core.census import Census, Split
 from dragoman.core.languages import Direction
-from dragoman.core.records import Example, Rejected, Text
+from dragoman.core.records import Example, Finding, Rejected, Text
 from dragoman.core.splits import SPLITS, TRAIN, joint
 from dragoman.store.cleaning import INTERIM_COLUMNS, interim_path, read_interim
+from dragoman.store.intake import Piece
 from dragoman.store.records import Writer
-from dragoman.store.selection import REASONS, Rows, Selection
+from dragoman.store.selection import DOUBTED, REASONS, Rows, Selection
 
 COLUMNS = ("reason", "detail", "origin", "line", "source", "target")
 _BREAKS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
@@ -58,9 +59,12 @@ class Outcome:
     selection: Selection
     names: Mapping[int, str]
     pairs: Rows | None = None  # for texts: the rows of the pairs, which `other` of a leaking text counts in
+    findings: Mapping[int, Finding] = field(default_factory=dict)  # of the second look; rows of given files stay
 
     def verdict(self, row: int) -> tuple[str, str]:
         """Reason and detail of a removed row."""
+        if int(self.selection.status[row]) == DOUBTED:
+            return self.findings[row].name, self.findings[row].detail
         reason = REASONS[int(self.selection.status[row])]
         other = int(self.selection.other[row])
         leaks = self.pairs is not None and reason.startswith("leaks")
@@ -86,28 +90,28 @@ def cells(rows: Rows, status: Any, names: Mapping[int, str], sources: Sequence[s
 def write_pairs(
     folder: Path,
     interim: Path,
-    chunks: Sequence[tuple[int, str]],
+    pieces: Sequence[Piece],
     outcome: Outcome,
     factors: Mapping[Cell, float],
     census: Census,
     rejected: RejectedFile,
 ) -> Iterator[int]:
-    """Write train, dev and test. `chunks` are (number, source's path). Yields the rows done after each chunk."""
+    """Write train, dev and test. Yields the rows done after each chunk."""
     for name in SPLITS:
         census.splits.setdefault(name, Split())
     train, dev, test = (Writer(folder / name, Example) for name in SPLITS)
     with train, dev, test:
         begin = 0
-        for number, source in chunks:
-            columns = read_interim(interim_path(interim, number))
+        for piece in pieces:
+            columns = read_interim(interim_path(interim, piece.number))
             kept: list[list[Example]] = [[], [], []]
             for status, values in _settle(columns, outcome, begin, census, rejected):
                 example = Example(*values)
                 if status == TRAIN:
-                    factor = factors[Cell(pair_name(example), source, example.domain)]
+                    factor = factors[Cell(pair_name(example), piece.name, example.domain)]
                     example = example if factor == 1.0 else replace(example, weight=factor)
                 kept[status].append(example)
-            begin += columns["reason"].count("")
+            begin += piece.passed
             for name, writer, examples in zip(SPLITS, (train, dev, test), kept, strict=True):
                 for example in examples:
                     writer.write(example)
@@ -118,22 +122,22 @@ def write_pairs(
 def write_texts(
     folder: Path,
     interim: Path,
-    chunks: Sequence[tuple[int, str]],
+    pieces: Sequence[Piece],
     outcome: Outcome,
     census: Census,
     rejected: RejectedFile,
 ) -> Iterator[int]:
-    """Write monolingual texts, a folder for each language. `chunks` are (number, language), languages together."""
+    """Write monolingual texts, a folder for each language; its pieces follow each other. Yields as `write_pairs`."""
     begin = 0
-    for language, group in itertools.groupby(chunks, key=lambda chunk: chunk[1]):
+    for language, group in itertools.groupby(pieces, key=lambda piece: piece.name):
         with Writer(folder / language, Text) as writer:
-            for number, _ in group:
-                columns = read_interim(interim_path(interim, number))
+            for piece in group:
+                columns = read_interim(interim_path(interim, piece.number))
                 kept = [
                     Text(text, language, *values)
                     for _, (text, _, _, _, *values) in _settle(columns, outcome, begin, census, rejected)
                 ]
-                begin += columns["reason"].count("")
+                begin += piece.passed
                 for text in kept:
                     writer.write(text)
                 split = census.splits.setdefault("text", Split())
@@ -157,8 +161,8 @@ def _settle(
             status = statuses[row - begin]
             row += 1
             if status not in REASONS:
-                if flag:
-                    census.flagged[flag] += 1
+                if flag or row - 1 in outcome.findings:
+                    census.flagged[flag or outcome.findings[row - 1].name] += 1
                 yield status, values
                 continue
             verdict = outcome.verdict(row - 1)

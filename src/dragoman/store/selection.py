@@ -16,7 +16,7 @@ from dragoman.core.splits import DEV, TEST, TRAIN, Keys, Numbers, Sizes
 from dragoman.errors import DataError
 from dragoman.store.duplicates import Signatures, first_of, near_duplicates, near_segments
 
-DUPLICATE, NEAR_DUPLICATE, LEAKS_INTO_DEV, LEAKS_INTO_TEST, NEAR_DEV, NEAR_TEST = range(3, 9)
+DUPLICATE, NEAR_DUPLICATE, LEAKS_INTO_DEV, LEAKS_INTO_TEST, NEAR_DEV, NEAR_TEST, DOUBTED = range(3, 10)
 REASONS = {
     DUPLICATE: "duplicate",
     NEAR_DUPLICATE: "near_duplicate",
@@ -24,6 +24,7 @@ REASONS = {
     LEAKS_INTO_TEST: "leaks_into_test",
     NEAR_DEV: "near_dev",
     NEAR_TEST: "near_test",
+    DOUBTED: "",  # the finding has the name
 }
 _BLOCK = 100_000  # rows whose signatures are in memory at once
 
@@ -87,14 +88,22 @@ class Selection:
 
 
 def select(
-    rows: Rows, signatures: Signatures | None, deduplicate: Deduplicate, holdout: Holdout, seed: int
+    rows: Rows,
+    signatures: Signatures | None,
+    doubted: Numbers,
+    *,
+    deduplicate: Deduplicate,
+    holdout: Holdout,
+    seed: int,
 ) -> Selection:
     """Decide on all pairs. `signatures` [rows, 2, slots]; None when no near duplicates are looked for.
 
+    Rows of train that are `doubted` go before anything else; those of given held-out files stay.
     Given held-out rows are never cut down by duplicates: a published test set stays what it is. Raises DataError when
     the recipe splits by document and no row has one, or when the shares held out leave nothing to train on.
     """
     found = Selection.start(rows)
+    found.status[doubted[rows.use[doubted] == TRAIN]] = DOUBTED
     keys = rows.whole_keys
     if deduplicate.exact:
         pool = found.with_status(TRAIN)
