@@ -163,6 +163,12 @@ def test_the_second_version(version: str) -> None:
     assert Document.open(output, "x.xlf").units[0].target is not None
 
 
+def test_a_stretch_between_two_marks_is_not_translated() -> None:
+    inner = 'see <sm id="1" translate="no"/>the <pc id="2">name</pc><em startRef="1"/> here'
+    output = rebuilt(second(f'<unit id="u"><segment><source>{inner}</source></segment></unit>'))
+    assert f"<target>{inner.replace('see', 'SEE').replace('here', 'HERE')}</target>" in output
+
+
 def test_matches_of_one_unit_stand_together_and_name_their_segments() -> None:
     body = '<unit id="u"><segment><source>A</source></segment><segment><source>B</source></segment></unit>'
     output = rebuilt(second(body), marking=Marking(), confidence=lambda pairs: [0.5] * len(pairs))

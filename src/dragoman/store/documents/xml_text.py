@@ -232,10 +232,15 @@ class Codes:
 
     def _content(self, text: str, element: Element) -> Iterator[Piece]:
         start = element.inner
-        for child in element.children:
+        for number, child in enumerate(element.children):
+            if child.start < start:  # inside a stretch that is not to be translated
+                continue
             yield from _plain(text, start, child.start)
             start = child.end
-            if child.local in self.content and not _locked(child) and not child.empty:
+            if child.local == "sm" and _locked(child) and (last := _end_of(child, element.children[number + 1 :])):
+                yield Span((text[child.start : last.end],), "sm", element=True)
+                start = last.end
+            elif child.local in self.content and not _locked(child) and not child.empty:
                 pair = child.start + 1  # any number above 0 that no other pair has; made small later
                 yield Span((text[child.start : child.inner],), child.local, "open", pair, element=True)
                 yield from self._content(text, child)
@@ -266,6 +271,14 @@ def _locked(element: Element) -> bool:
     return element.attributes.get("translate") == "no" or element.attributes.get("mtype") in (
         "protected",
         "x-protected",
+    )
+
+
+def _end_of(start: Element, others: Sequence[Element]) -> Element | None:
+    """The `em` that ends what an `sm` of XLIFF 2 begins."""
+    return next(
+        (one for one in others if one.local == "em" and one.attributes.get("startRef") == start.attributes.get("id")),
+        None,
     )
 
 
