@@ -409,4 +409,5 @@ def test_real_text(tmp_path: Path, shared_data: Path) -> None:
     assert rows["train"] > 3000
     english = artifact.facts["splits"]["train"]["languages"]["en"]
     assert english["segments"] == rows["train"] == sum(english["histogram"]["counts"])
+    assert {entry["check"] for entry in artifact.facts["learned"]} == {"alignment", "coverage"}
     assert 10 < english["words"] / english["segments"] < 20
