@@ -95,11 +95,9 @@ def _one(
         listener.say(f"{stage.name}: finished before; skipped")
         return found
     if (folder / MANIFEST).is_file():
-        why = (
-            "as asked"
-            if anew
-            else f"changed: {', '.join(workspace.changed(stage.name, parts)) or 'what it is made of'}"
-        )
+        changed = workspace.changed(stage.name, parts) or ["what it is made of"]
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        why = "as asked" if anew else f"changed: {', '.join(changed[:3])}{more}"
         listener.say(f"{stage.name}: made anew ({why})")
         (folder / MANIFEST).unlink()  # first of all: half of the old and half of the new is not finished work
     if anew or not stage.resumes:
