@@ -14,7 +14,9 @@ TEXT = st.text("ab ,.é漢字か", max_size=30)
 def test_pieces_are_the_text_and_alternate(text: str, reference: str, language: str) -> None:
     runs = marked(text, reference, language)
     assert "".join(run.text for run in runs) == text
-    assert all(a.different is not b.different for a, b in pairwise(runs))
+    for a, b in pairwise(runs):  # neighbours differ in kind, or a gap is between them
+        assert a.different is not b.different or a.missing or b.missing
+    assert all(bool(run.text) is not bool(run.missing) for run in runs)
 
 
 @given(TEXT, st.sampled_from(["de", "zh"]))
@@ -33,3 +35,9 @@ def test_words_are_marked_as_a_whole() -> None:
 
 def test_characters_where_words_are_not_spaced() -> None:
     assert [run.text for run in marked("一只黑狗", "一只黑猫", "zh") if run.different] == ["狗"]
+
+
+def test_gaps_tell_what_is_missing() -> None:
+    runs = marked("Er kaufte Milch.", "Er kaufte Brot und Milch.", "de")
+    assert [(run.text, run.missing) for run in runs if run.different] == [("", "Brot und")]
+    assert marked("", "Ja.", "de")[0].missing == "Ja."

@@ -120,7 +120,11 @@ def differences(
     confidence: float = 0.95,
     seed: int = SEED,
 ) -> list[Difference]:
-    """Both tests, and the interval of the gain, for each (baseline, system) pair over the same segments."""
+    """Both tests, and the interval of the gain, for each (baseline, system) pair over the same segments.
+
+    The p-values are sacreBLEU's, but where there is no difference at all they are 1: sacreBLEU counts only trials that
+    are strictly larger, and so calls a system significantly different from itself.
+    """
     if not pairs:
         return []
     unique = list({id(side): side for pair in pairs for side in pair}.values())
@@ -132,7 +136,10 @@ def differences(
         before, after = rows[id(baseline)], rows[id(system)]
         gain = sign * (system.score.value - baseline.score.value)
         around = interval(sign * (after - before), confidence)
-        found.append(Difference(system.metric, gain, around, bootstrap_p(before, after, gain), p))
+        if abs(gain) <= _TOLERANCE:
+            found.append(Difference(system.metric, 0.0, around, 1.0, 1.0))
+        else:
+            found.append(Difference(system.metric, gain, around, bootstrap_p(before, after, gain), p))
     return found
 
 

@@ -14,9 +14,7 @@ from dragoman.core.scoring import Protocol
 from dragoman.core.statistics import differences, holm, interval, resampled
 from dragoman.errors import DataError
 from dragoman.report.folders import RunFolder
-from dragoman.report.tables import grid
-
-_LEVEL = 0.05
+from dragoman.report.tables import LEVEL, grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class Pair:
 
     @property
     def significant(self) -> bool:
-        return self.corrected_randomisation < _LEVEL
+        return self.corrected_randomisation < LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class Comparison:
         note = (
             f"[low, high]: {self.protocol.confidence:.0%} interval ({self.protocol.samples} bootstrap resamples). "
             f"p: approximate randomisation ({self.protocol.trials} trials, seed {self.protocol.seed}), corrected for the "
-            f"number of pairs (Holm); * below {_LEVEL}."
+            f"number of pairs (Holm); * below {LEVEL}."
         )
         return "\n\n".join([*parts, note, *(["\n".join(self.left_out)] if self.left_out else [])])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -15,33 +14,37 @@ _CHARACTER = re.compile(r"\s+|[^\W\d_]|\d+|[^\w\s]|_")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A piece of a translation; `different` when the reference has it not there."""
+    """A piece of a translation; `different` when the reference has it not there.
+
+    Where the translation has nothing and the reference something, a piece without text tells what is `missing`.
+    """
 
     text: str
     different: bool
+    missing: str = ""
 
 
 def marked(text: str, reference: str, language: str) -> list[Run]:
     """The text in pieces, together exactly the text: words (characters where words are not spaced) by longest match."""
     pattern = _CHARACTER if script(language) in UNSPACED_SCRIPTS else _TOKEN
     mine, theirs = pattern.findall(text), pattern.findall(reference)
-    same = [False] * len(mine)
-    for block in SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks():
-        same[block.a : block.a + block.size] = [True] * block.size
-    return _join(mine, same)
-
-
-def _join(tokens: Sequence[str], same: Sequence[bool]) -> list[Run]:
-    """Neighbours of a kind become one piece; a space takes the kind of what stands before it, if both sides agree."""
-    kinds = list(same)
-    for i, token in enumerate(tokens):
-        if token.isspace():
-            around = [kinds[j] for j in (i - 1, i + 1) if 0 <= j < len(tokens)]
-            kinds[i] = any(around) if around else True
     runs: list[Run] = []
-    for token, kind in zip(tokens, kinds, strict=True):
-        if runs and runs[-1].different is not kind:
-            runs[-1] = Run(runs[-1].text + token, not kind)
-        else:
-            runs.append(Run(token, not kind))
+    for operation, a, b, c, d in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        if operation == "insert":
+            missing = "".join(theirs[c:d]).strip()
+            if missing:
+                runs.append(Run("", True, missing))
+        elif a < b:
+            _append(runs, "".join(mine[a:b]), operation != "equal")
     return runs
+
+
+def _append(runs: list[Run], text: str, different: bool) -> None:
+    """Add a piece. A lone space between two marked pieces is marked with them, so that a phrase is one mark."""
+    if different and len(runs) > 1 and runs[-1].text.isspace() and runs[-2].different and runs[-2].text:
+        space = runs.pop().text
+        runs[-1] = Run(runs[-1].text + space + text, True)
+    elif runs and runs[-1].text and runs[-1].different is different:
+        runs[-1] = Run(runs[-1].text + text, different)
+    else:
+        runs.append(Run(text, different))

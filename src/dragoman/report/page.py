@@ -12,7 +12,7 @@ from dragoman.core.outputs import KINDS
 from dragoman.report import plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import RunFolder
-from dragoman.report.tables import overlap_text, p_text
+from dragoman.report.tables import LEVEL, overlap_text, p_text
 from dragoman.store.artifact import write_atomic
 
 if TYPE_CHECKING:
@@ -58,13 +58,26 @@ def environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters["number"] = _number
-    jinja.filters["signed"] = lambda value, digits: f"{value:+.{digits}f}".replace("-", "\u2212")
+    jinja.filters["signed"] = _signed
+    jinja.filters["trend"] = _trend
     jinja.filters["words"] = lambda text: str(text).replace("_", " ")
     return jinja
 
 
 def _number(value: float, digits: int = 0) -> str:
     return f"{value:,.{digits}f}".replace(",", "\u202f")
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign, and no minus before what is rounded to zero."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "\u2212")
+
+
+def _trend(gain: Mapping[str, Any]) -> str:
+    """The colour of a gain: none where the difference may be chance."""
+    if gain["p_randomisation"] >= LEVEL:
+        return "muted"
+    return "up" if gain["gain"] > 0 else "down"
 
 
 def _context(run: RunFolder) -> dict[str, Any]:
@@ -127,7 +140,7 @@ def _headlines(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "value": part["scores"][metric]["value"],
                 "before": (base.get("clean") or base)["scores"][metric]["value"],
                 "gain": part["gains"].get(metric),
-                "copy": base["kind"] == "copy",
+                "copied": base["kind"] == "copy",
             }
         )
     return tiles

@@ -8,6 +8,8 @@ from typing import Any
 
 from dragoman.core.metrics import TITLES
 
+LEVEL = 0.05  # a p-value below it is called significant
+
 
 def grid(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Columns aligned: the first `left` to the left, the others to the right."""

@@ -328,7 +328,7 @@ class _Evaluation:
                 self.missed.append(
                     f"{entry['set']} {entry['direction']}: {report.TITLES[metric]} gained {gain:+.2f} "
                     f"[{around['low']:+.2f}, {around['high']:+.2f}] of the {wanted[metric]:+.2f} wanted "
-                    f"(p = {detail['p_randomisation']:.4g})"
+                    f"({report.p_text(detail['p_randomisation'])})"
                 )
 
     def _write(self, systems: Sequence[System], entries: Sequence[Mapping[str, Any]], training: Sequence[Path]) -> None:
