@@ -43,7 +43,7 @@ prepare:
   # Each check rejects a row for a reason that stands in prepare/rejected.tsv; `null` or `false` switches it off.
   checks:
     length_ratio: 3.0      # longer side to shorter side, in a unit that suits the script
-    language: 0.6          # reject when another language is at least this probable
+    language: 0.8          # reject when another language is at least this probable
     numbers: 2             # reject when so many numbers stand on one side only
 #    max_length: 250
 #    identical: true

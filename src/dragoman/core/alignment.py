@@ -26,6 +26,7 @@ from dragoman.core.scripts import Profile
 FEWEST = 1000  # pairs below which nothing can be learned
 MOST = 40_000  # pairs that are used
 _ROUNDS = 4  # of setting the bound and learning again without what lies below
+_ENOUGH = 0.98  # share of the spoilt pairs that is found: beyond, a bound would only cost sound ones
 _LOSE = 0.03  # estimated share of the sound pairs below which every bound stays
 _PUNCTUATION = [re.compile(f"[{signs}]") for signs in ("?？؟;", "!！", '"“”„«»「」『』‟', "(（[［", ":：")]
 _FINALS = {
@@ -116,7 +117,7 @@ class Judge:
     """Log-odds that a pair is sound, when sound and spoilt ones were equally many."""
 
     weights: Floats  # the last one stands alone
-    guard: float  # bound that no threshold passes, so that few sound pairs are lost where the two are hard to tell
+    guard: float  # bound that no threshold passes: few sound pairs are lost where the two are hard to tell
     unsound: float  # estimated share of the corpus
     spoilt: Floats  # odds of the pairs that were spoilt on purpose, in order
 
@@ -176,7 +177,7 @@ def _judge(corpus: Floats, spoilt: Floats) -> Judge:
         unsound = float((_below(ordered, middle) / _below(theirs, middle))[0])
         grid = np.concatenate([ordered, theirs])
         lost = (_below(ordered, grid) - unsound * _below(theirs, grid)) / max(0.01, 1 - unsound)
-        guard = float(grid[lost <= _LOSE].max(initial=-np.inf))
+        guard = min(float(grid[lost <= _LOSE].max(initial=-np.inf)), float(np.quantile(theirs, _ENOUGH)))
         judge = Judge(weights, guard, unsound, theirs)
         sound = ours > min(guard, 0.0)
     return judge

@@ -48,7 +48,7 @@ _BATCH = 4096
 _USEFUL = 0.5  # share of trial pairs that a learned check must find, or the user is told
 _RATIO_SLACK = 2.0  # words added to both lengths before they are compared: "OK" may well be "D'accord"
 _SCRIPT_LETTERS = 4  # fewer letters say nothing about a script
-_LANGUAGE_WORDS, _LANGUAGE_LETTERS = 4.0, 20
+_LANGUAGE_WORDS, _LANGUAGE_LETTERS = 5.0, 24  # words of English; fewer are not judged
 _HAN_LEAN = 2  # so many more characters of the other Chinese script convict
 _LOOP_CHARACTERS = 12  # a shorter loop ("......", "hahaha") is style
 _KINDS: dict[str, tuple[markup.Kind, ...]] = {
@@ -140,6 +140,8 @@ class Checker:
         """What speaks against one monolingual segment."""
         side = _Side([text.text], [text.language])
         found = self._alone(side, 0, "text")
+        if self.settings.repetition and (unit := loop(text.text, self.settings.repetition, text.language)):
+            found.append(Finding("repetition", f"text repeats '{unit[:60]}'"))
         if not found and (stranger := self._stranger(side, 0)):
             found.append(Finding("language", f"text is {stranger}"))
         return found
@@ -188,7 +190,7 @@ class Checker:
 
     def _alone(self, side: _Side, row: int, name: str) -> list[Finding]:
         settings, profile = self.settings, side.profile
-        if profile.letters[row] + profile.digits[row] == 0:
+        if profile.letters[row] + profile.digits[row] == 0 and not markup.spans(side.texts[row]):
             return [Finding("empty", f"{name} has no letter and no digit")] if settings.empty else []
         found = []
         if settings.max_length is not None and side.words[row] > settings.max_length:
@@ -218,7 +220,10 @@ class Checker:
         settings, profile = self.settings, side.profile
         if settings.language is None or profile.letters[row] < _LANGUAGE_LETTERS or side.words[row] < _LANGUAGE_WORDS:
             return ""
-        found = self._identifier.stranger(side.texts[row], side.languages[row], settings.language)
+        text = side.texts[row]
+        if profile.signs[row]:
+            text = markup.prose(text)
+        found = self._identifier.stranger(text, side.languages[row], settings.language)
         return f"{found[0]} ({found[1]:.2f}), not {side.languages[row]}" if found else ""
 
     # ---------------------------------------------------------------- both sides
@@ -233,7 +238,9 @@ class Checker:
         if not self.settings.identical or same_language(example.source_language, example.target_language):
             return False
         key = leak_key(example.source)
-        return bool(key) and key == leak_key(example.target)
+        if not key or key != leak_key(example.target):
+            return False
+        return bool(leak_key(markup.prose(example.source)))  # a line of code is right when it stays
 
     def _ratio(self, ratio: float, source: _Side, target: _Side, row: int) -> list[Finding]:
         most = self.settings.length_ratio
@@ -249,7 +256,7 @@ class Checker:
             differing = unmatched(example.source, example.target)
             if len(differing) >= settings.numbers:
                 found.append(Finding("numbers", f"on one side only: {', '.join(differing[:8])}"))
-        if signs:
+        if signs or "www." in example.source or "www." in example.target:
             ours, theirs = markup.keys(example.source), markup.keys(example.target)
             for name, kinds in _KINDS.items():
                 if getattr(settings, name) and (lost := _difference(ours, theirs, kinds)):
@@ -303,10 +310,10 @@ def loop(text: str, times: int, language: str) -> str:
         return ""
     for period in range(1, len(words) // (times + 1) + 1):
         run = 0
-        for here, later in zip(words, words[period:], strict=False):
+        for place, (here, later) in enumerate(zip(words, words[period:], strict=False), 1):
             run = run + 1 if here == later else 0
             if run == period * times:
-                start = words.index(here)
+                start = place - run
                 unit = " ".join(words[start : start + period])
                 return unit if any(map(str.isalpha, unit)) else ""
     return ""

@@ -86,6 +86,13 @@ def keys(text: str) -> dict[Kind, Counter[str]]:
     return found
 
 
+def prose(text: str) -> str:
+    """The text with a space in place of every protected span."""
+    for span in reversed(spans(text)):
+        text = f"{text[: span.start]} {text[span.end :]}"
+    return text
+
+
 def _without_tail(url: str) -> str:
     """The URL without the sentence's punctuation; a closing bracket stays where the URL opens it."""
     while url and url[-1] in _URL_TAIL:
@@ -104,7 +111,7 @@ def _key(kind: str | None, text: str) -> str:
         return text[: text.index("`")]
     if kind == "url":
         host = re.sub(r"^\w+://", "", text).split("/", 1)[0].lower()
-        return host.removeprefix("www.")
+        return re.sub(r"^(?:www|[a-z]{2})\.(?=.*\.)", "", host)  # en.wikipedia.org and fr.wikipedia.org
     if kind == "placeholder":
         return re.sub(r"\s+", "", text)
     return text

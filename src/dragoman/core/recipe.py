@@ -155,7 +155,7 @@ class Checks(Section):
     max_length: Annotated[float, Field(gt=0)] | None = 250.0  # words of English, or what says as much elsewhere
     length_ratio: Annotated[float, Field(gt=1)] | None = 3.0
     script: Share | None = 0.5  # at least this share of the letters in the language's own script
-    language: Share | None = 0.6  # reject when another language is at least this probable
+    language: Share | None = 0.8  # reject when another language is at least this probable
     numbers: Annotated[PositiveCount | None, BeforeValidator(_off)] = 2  # reject when so many stand on one side only
     urls: bool = True
     markup: bool = True
