@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dragoman.core.recipe import Recipe
     from dragoman.store.artifact import Artifact
 
-_SHOWN = 3  # translations of the demo, per direction
+_SHOWN = 4  # translations of the demo
 
 
 def tell_run(here: Session, recipe: Recipe, folder: Path, done: Mapping[str, Artifact]) -> None:
@@ -82,10 +82,10 @@ def run_demo(folder: Path, here: Session) -> None:
         "1. A translator from scratch, on general text:",
         _scores(first["evaluate"].facts["scores"]),
         "",
-        "2. The same, tuned on a translation memory of a clinic:",
-        *(_change(change) for change in changes),
+        "2. The same, tuned on the translation memory of a clinic: what is gained there, and what it costs elsewhere:",
+        _table(changes),
         "",
-        "3. Clinic sentences that neither of them has seen:",
+        "3. Sentences of the clinic that neither of them has seen:",
         *(line for entry in shown for line in (*(f"{name:>10}  {text}" for name, text in entry.items()), "")),
         f"reports: {general / 'evaluate' / 'report.html'}",
         f"         {clinic / 'evaluate' / 'report.html'}",
@@ -96,7 +96,7 @@ def run_demo(folder: Path, here: Session) -> None:
 
 
 def _changes(run: Path) -> list[dict[str, Any]]:
-    """Before and after the tuning, by set and direction, in BLEU and chrF, with interval and paired test."""
+    """Before and after the tuning, by set, direction and metric, with the gain's interval and its paired test."""
     from dragoman.report.folders import RunFolder
 
     found = []
@@ -110,6 +110,7 @@ def _changes(run: Path) -> list[dict[str, Any]]:
                     "metric": metric,
                     "before": before["scores"][metric]["value"],
                     "after": after["scores"][metric]["value"],
+                    "gain": gain["gain"],
                     "low": gain["interval"]["low"],
                     "high": gain["interval"]["high"],
                     "p": gain["p_randomisation"],
@@ -118,27 +119,30 @@ def _changes(run: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _change(change: Mapping[str, Any]) -> str:
+def _table(changes: Sequence[Mapping[str, Any]]) -> str:
     from dragoman.report import TITLES
-    from dragoman.report.tables import p_text
+    from dragoman.report.tables import grid, p_text
 
-    return (
-        f"{change['set']} {change['direction']} {TITLES[change['metric']]}: {change['before']:.1f} -> {change['after']:.1f}, "
-        f"gain {change['low']:+.1f} to {change['high']:+.1f} ({p_text(change['p'])})"
-    )
+    rows = [["text", "", "metric", "before", "after", "gain", "interval", "paired test"]]
+    for change in changes:
+        if change["metric"] == "ter":
+            continue
+        values = [f"{change['before']:.1f}", f"{change['after']:.1f}", f"{change['gain']:+.1f}"]
+        interval = f"{change['low']:+.1f} to {change['high']:+.1f}"
+        text = "clinic" if change["set"] == "test" else "general"
+        rows.append([text, change["direction"], TITLES[change["metric"]], *values, interval, p_text(change["p"])])
+    return grid(rows, left=3)
 
 
 def _translations(folder: Path, general: Path, clinic: Path, recipe: Recipe) -> list[dict[str, str]]:
     from dragoman import demo
     from dragoman.translator import Translator
 
-    sentences = demo.show_sentences(folder, recipe.pairs, _SHOWN, "clinic")
-    entries = [{"direction": str(s.direction), "source": s.source, "reference": s.reference} for s in sentences]
+    direction = recipe.pairs[0]
+    sentences = demo.show_sentences(folder, [direction], _SHOWN, "clinic")
+    entries = [{"source": sentence.source, "reference": sentence.reference} for sentence in sentences]
     for name, run in (("before", general), ("after", clinic)):
-        translator = Translator.load(run)
-        for direction in recipe.pairs:
-            places = [i for i, sentence in enumerate(sentences) if sentence.direction == direction]
-            found = translator.translate([sentences[i].source for i in places], direction)
-            for place, hypothesis in zip(places, found, strict=True):
-                entries[place][name] = hypothesis.text
+        found = Translator.load(run).translate([sentence.source for sentence in sentences], direction)
+        for entry, hypothesis in zip(entries, found, strict=True):
+            entry[name] = hypothesis.text
     return entries
