@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -127,7 +128,11 @@ def test_a_change_runs_what_depends_on_it(stages: Stages, project: Path, overrid
     stages.since()
     go(project, override)
     assert stages.since() == ran
-    go(project, override)
+    said = Said()
+    go(project, listener=said)  # and back again
+    assert stages.since() == ran
+    assert f"{ran[0]}: made anew (changed: `{re.split('[.=]', override)[0]}` in the recipe)" in said.lines
+    go(project)
     assert stages.since() == []
 
 

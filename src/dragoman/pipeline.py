@@ -141,8 +141,8 @@ def _anew(wanted: Sequence[Stage], stages: Sequence[str] | None, force: bool | C
 def _parts(stage: Stage, recipe: Recipe, done: Mapping[str, Artifact], workspace: Workspace) -> dict[str, str]:
     """What the stage is made of, each with its digest."""
     sections = recipe.model_dump(mode="json", include=set(stage.sections))
-    parts = {f"`{name}`": digest(value) for name, value in sections.items()}
-    parts |= {name: artifact.key for name, artifact in done.items()}
+    parts = {f"`{name}` in the recipe": digest(value) for name, value in sections.items()}
+    parts |= {f"the result of {name}": artifact.key for name, artifact in done.items()}
     parts |= {name: workspace.digest(path) for name, path in _files(stage, recipe)}
     return parts
 
