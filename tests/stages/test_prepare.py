@@ -218,10 +218,14 @@ def test_given_dev_rows_that_stand_in_the_given_test_go(tmp_path: Path) -> None:
     write_tsv(tmp_path / "train.tsv", numbered(100, 150))
     write_tsv(tmp_path / "test.tsv", numbered(0, 10))
     write_tsv(tmp_path / "dev.tsv", numbered(9, 20))
+    log = Log()
     artifact = run(
-        tmp_path, f"parallel:\n  - train.tsv\n  - {{path: test.tsv, use: test}}\n  - {{path: dev.tsv, use: dev}}\n{OFF}"
+        tmp_path,
+        f"parallel:\n  - train.tsv\n  - {{path: test.tsv, use: test}}\n  - {{path: dev.tsv, use: dev}}\n{OFF}",
+        log,
     )
     check_partition(artifact)
+    assert not any("too many" in line for line in log.warned)
     assert artifact.facts["rows"] == {"in": 71, "train": 50, "dev": 10, "test": 10, "rejected": 1}
 
 
@@ -286,6 +290,12 @@ def test_nothing_left_is_an_error_with_the_table_of_reasons(tmp_path: Path) -> N
         run(tmp_path, "parallel: a.tsv\nchecks: {language: null, script: null}")
     assert len(rejected(tmp_path / "prepare")) == 3
     assert Artifact.done(tmp_path / "prepare", "key") is None
+
+
+def test_files_without_rows_are_an_error(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "a.tsv", [])
+    with pytest.raises(DataError, match=r"(?s)1  rows read.*1  empty_file"):
+        run(tmp_path, "parallel: a.tsv")
 
 
 def test_monolingual_texts_lose_duplicates_and_what_stands_in_dev_or_test(tmp_path: Path) -> None:

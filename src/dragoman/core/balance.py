@@ -51,20 +51,19 @@ def sampling_factors(
         if explicit:
             factors[cell] = explicit[0] * (explicit[1] if len(explicit) > 1 else 1.0)
     rest = {cell: n for cell, n in rows.items() if cell not in factors}
-    by_pair = _sums((cell.pair, n) for cell, n in rest.items())
-    pair_factors = dict(zip(by_pair, temperature_factors(list(by_pair.values()), settings.temperature), strict=True))
-    for pair, pair_factor in pair_factors.items():
-        by_source = _sums((cell.source, n) for cell, n in rest.items() if cell.pair == pair)
-        inside = temperature_factors(list(by_source.values()), settings.temperature)
-        for source, factor in zip(by_source, inside, strict=True):
-            for cell in rest:
-                if (cell.pair, cell.source) == (pair, source):
-                    factors[cell] = pair_factor * factor
+    by_pair = _sums(((cell.pair,), n) for cell, n in rest.items())
+    by_source = _sums(((cell.pair, cell.source), n) for cell, n in rest.items())
+    pairs = dict(zip(by_pair, temperature_factors(list(by_pair.values()), settings.temperature), strict=True))
+    sources: dict[tuple[str, ...], float] = {}
+    for (pair,) in by_pair:
+        inside = {key: n for key, n in by_source.items() if key[0] == pair}
+        sources |= zip(inside, temperature_factors(list(inside.values()), settings.temperature), strict=True)
+    factors |= {cell: pairs[(cell.pair,)] * sources[(cell.pair, cell.source)] for cell in rest}
     return {cell: factors[cell] for cell in rows}
 
 
-def _sums(items: Iterable[tuple[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
+def _sums(items: Iterable[tuple[tuple[str, ...], int]]) -> dict[tuple[str, ...], int]:
+    sums: dict[tuple[str, ...], int] = {}
     for name, number in items:
         sums[name] = sums.get(name, 0) + number
     return sums

@@ -230,6 +230,8 @@ def _warn_of_holdout(report: Mapping[str, Any], listener: Listener) -> None:
         for name in ("dev", "test"):
             got, wanted = entry[name]["rows"], entry[name]["wanted"]
             asked = report["holdout"][name]
+            if entry[name]["given"] or (name == "test" and report["holdout"]["folds"]):
+                continue
             if entry["shrunk"] and wanted < asked:
                 listener.warn(
                     f"{entry['pair']}: {asked} {name} segments are too many for so few rows, so {got} were held out. "

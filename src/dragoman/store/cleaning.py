@@ -149,7 +149,7 @@ def _remember(chunk: Chunk, passed: Sequence[Row], near: bool) -> Cleaned:
     rows = Rows(
         keys=np.stack([hash_texts(side) for side in sides], axis=1),
         pair=_hashes(pairs, names),
-        document=_hashes([row.document for row in records], names),
+        document=_hashes([row.document for row in records], {}),  # there may be as many as rows: not named
         domain=_hashes([row.domain for row in records], names),
         origin=_hashes([row.origin for row in records], names),
         line=np.fromiter((row.line for row in records), dtype=np.int64, count=count),
