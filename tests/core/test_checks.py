@@ -201,7 +201,10 @@ def test_every_loop_is_found(unit: list[str], times: int) -> None:
     assert loop(" ".join(["x", *unit * times, "y"]), 4, "en") != ""
 
 
-@pytest.mark.parametrize("text", [*CLEAN.values(), "Ñandú, Ångström, à « gogo », §12 – “quoted” … £5 ±3° µm"])
+@pytest.mark.parametrize(
+    "text",
+    [*CLEAN.values(), "Hän kysyi: ”Ääni tuomarille?”", "Ñandú, Ångström, à « gogo », §12 – “quoted” … £5 ±3° µm"],
+)
 def test_right_encodings_are_let_be(text: str) -> None:
     assert mojibake(text) == ""
 

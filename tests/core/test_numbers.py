@@ -22,6 +22,7 @@ AGREE = [
     ("at 7.55 pm", "um 19.55 Uhr"),
     ("at 7:55 am", "à 7 h 55"),
     ("1950-53", "1950–1953"),
+    ("the late 19th century", "1800-luvun lopulla"),
     ("5 apples", "cinq pommes"),
     ("12 apples", "douze pommes"),
 ]
@@ -39,6 +40,7 @@ def test_agree(source: str, target: str) -> None:
         ("Take 37 tablets.", "Prenez 73 comprimés.", ["37", "73"]),
         ("On 14 May 1998", "Le 14 mai 1989", ["1998", "1989"]),
         ("Page 137", "Page", ["137"]),
+        ("19 cats", "18 chats", ["19", "18"]),
         ("25 and 25", "25", ["25"]),
         ("1.5 mg", "15.5 mg", ["15", "155"]),
     ],

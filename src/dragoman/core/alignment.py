@@ -8,7 +8,7 @@ punctuation. Nothing else than the corpus is needed, so it works for any two lan
 - A pair is never judged by probabilities that were estimated on it: its source decides which of several folds it belongs
   to, and each fold has tables from all the others.
 - How much of the corpus is unsound is estimated from the mixture of scores, and no bound goes where it would cost more
-  than a few per cent of the sound pairs. Where the texts are too short to tell, little is rejected.
+  than a tenth of the sound pairs. Where the texts are too short to tell, nothing is rejected.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ from dragoman.core.scripts import Profile
 FEWEST = 1000  # pairs below which nothing can be learned
 MOST = 40_000  # pairs that are used
 _ROUNDS = 4  # of setting the bound and learning again without what lies below
+_RIDGE = 10.0  # strength of the prior that each kind of evidence says nothing, in rows
 _ENOUGH = 0.98  # share of the spoilt pairs that is found: beyond, a bound would only cost sound ones
-_LOSE = 0.03  # estimated share of the sound pairs below which every bound stays
+_LOSE = 0.1  # estimated share of the sound pairs below which every bound stays
+_USELESS = (
+    0.5  # a judge rejects nothing when it finds less of the spoilt pairs, or holds more of the corpus for unsound
+)
 _PUNCTUATION = [re.compile(f"[{signs}]") for signs in ("?？؟;", "!！", '"“”„«»「」『』‟', "(（[［", ":：")]
 _FINALS = {
     sign: number for number, signs in enumerate((".。।．۔", "?？؟", "!！", ":：…", "\"”»」’')）"), 1) for sign in signs
@@ -140,7 +144,7 @@ def _regress(sound: Floats, spoilt: Floats) -> Floats:
     values = np.concatenate([values, np.ones((len(values), 1))], axis=1)
     sign = np.concatenate([np.ones(len(sound)), -np.ones(len(spoilt))])
     mass = np.concatenate([np.full(len(sound), 0.5 / len(sound)), np.full(len(spoilt), 0.5 / len(spoilt))])
-    ridge = np.append(np.full(sound.shape[1], 1.0 / len(values)), 0.0)
+    ridge = np.append(np.full(sound.shape[1], _RIDGE / len(values)), 0.0)
 
     def loss(weights: Floats) -> float:
         return float(mass @ np.logaddexp(0, -sign * (values @ weights)) + 0.5 * ridge @ weights**2)
@@ -178,6 +182,8 @@ def _judge(corpus: Floats, spoilt: Floats) -> Judge:
         grid = np.concatenate([ordered, theirs])
         lost = (_below(ordered, grid) - unsound * _below(theirs, grid)) / max(0.01, 1 - unsound)
         guard = min(float(grid[lost <= _LOSE].max(initial=-np.inf)), float(np.quantile(theirs, _ENOUGH)))
+        if unsound > _USELESS or _below(theirs, np.array([min(guard, 0.0)]))[0] < _USELESS:
+            guard = -np.inf
         judge = Judge(weights, guard, unsound, theirs)
         sound = ours > min(guard, 0.0)
     return judge
@@ -249,7 +255,7 @@ class AlignmentModel:
         sound = self._evidence(batch, fold)
         self._center, self._spread = sound.mean(0), sound.std(0) + 1e-6
         sound = self._scaled(sound)
-        spoilt = [(pairs[i][0], pairs[j][1]) for i, j in _repaired(fold, random)]
+        spoilt = [(pairs[i][0], pairs[j][1]) for i, j in _repaired(batch, fold, random)]
         self.alignment = _judge(sound, self._scaled(self._evidence(_Batch(spoilt), fold)))
         rows = np.flatnonzero(self.alignment.score(sound) > min(self.alignment.guard, 0.0))
         spoilt = [_cut(pairs[row], random) for row in rows.tolist()]
@@ -302,12 +308,22 @@ class AlignmentModel:
         return self.alignment.score(evidence), self.coverage.score(evidence)
 
 
-def _repaired(fold: Ints, random: np.random.Generator) -> list[tuple[int, int]]:
-    """Each row with another one of its fold, at random."""
+def _repaired(batch: _Batch, fold: Ints, random: np.random.Generator) -> list[tuple[int, int]]:
+    """Each row with another one of its fold: half of them at random, half with one that shares a rare word.
+
+    The latter are like the neighbours of a segment in its document, which misalignment by one row brings.
+    """
     found = []
     for number in np.unique(fold):
-        rows = random.permutation(np.flatnonzero(fold == number))
-        found += list(zip(rows.tolist(), np.roll(rows, 1).tolist(), strict=True))
+        rows = random.permutation(np.flatnonzero(fold == number)).tolist()
+        having: dict[str, list[int]] = {}
+        for row in rows:
+            for token in batch.tokens[0][row]:
+                having.setdefault(token, []).append(row)
+        for place, row in enumerate(rows):
+            near = [having[token] for token in batch.tokens[0][row] if len(having[token]) > 1] if place % 2 else []
+            others = min(near, key=len) if near else rows
+            found.append((row, others[(others.index(row) + 1) % len(others)]))
     return sorted(found)
 
 

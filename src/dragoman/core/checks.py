@@ -45,7 +45,6 @@ NAMES = (
 )
 LEARNED = ("alignment", "coverage")  # the checks that need a checker that has learned
 _BATCH = 4096
-_USEFUL = 0.5  # share of trial pairs that a learned check must find, or the user is told
 _RATIO_SLACK = 2.0  # words added to both lengths before they are compared: "OK" may well be "D'accord"
 _SCRIPT_LETTERS = 4  # fewer letters say nothing about a script
 _LANGUAGE_WORDS, _LANGUAGE_LETTERS = 5.0, 24  # words of English; fewer are not judged
@@ -119,11 +118,8 @@ class Checker:
     def _doubts(self, model: AlignmentModel) -> Iterator[str]:
         for name in LEARNED:
             threshold = getattr(self.settings, name)
-            if threshold is not None and (caught := getattr(model, name).caught(threshold)) < _USEFUL:
-                yield (
-                    f"the check `{name}` finds only {caught:.0%} of pairs spoilt for a trial; the texts are too few, "
-                    "too short or too much alike"
-                )
+            if threshold is not None and getattr(model, name).caught(threshold) == 0:
+                yield f"the check `{name}` is off: pairs spoilt for a trial could not be told from the others"
 
     def check(self, example: Example) -> list[Finding]:
         """Everything that speaks against one pair; nothing when it may go on."""
@@ -345,6 +341,9 @@ def mojibake(text: str) -> str:
     around = text[max(0, suspect.start() - 10) : suspect.end() + 10]
     if suspect[0] in "\ufffd" or "\ud800" <= suspect[0][0] <= "\udfff":
         return f"a lost character: {around!r}"
-    from ftfy.badness import is_bad
+    from ftfy import fix_encoding
+    from ftfy.badness import badness
 
-    return f"text in a wrong encoding: {around!r}" if is_bad(text) else ""
+    # one odd neighbourhood is also a quotation mark before a Finnish word: then only what can be mended counts
+    found = badness(text)
+    return f"text in a wrong encoding: {around!r}" if found > 1 or (found and fix_encoding(text) != text) else ""

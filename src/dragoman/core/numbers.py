@@ -73,7 +73,7 @@ def unmatched(source: str, target: str) -> list[str]:
     """Numbers that stand on one side only, as significant digits, those of the source first.
 
     Forgiven: numbers that are often written as words (up to twelve, and powers of ten), Han and Roman numerals, hours
-    counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953.
+    counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953, centuries.
     """
     if numbers(source) == numbers(target):
         return []
@@ -83,9 +83,12 @@ def unmatched(source: str, target: str) -> list[str]:
     added = [number for number in (theirs - ours).elements() if number not in _AS_WORDS]
     return [
         number
-        for open_, others, counts, text in ((missing, added, theirs, target), (added, missing, ours, source))
+        for open_, others, counts, text, own in (
+            (missing, added, theirs, target, source),
+            (added, missing, ours, source, target),
+        )
         for number in open_
-        if not _forgiven(number, others, counts, text)
+        if not _forgiven(number, others, counts, text) and not _century(number, counts, text, own)
     ]
 
 
@@ -98,6 +101,14 @@ def _forgiven(number: str, others: list[str], counts: Counter[str], text: str) -
         or any(_same_year(number, other) for other in others)
         or number in written_numbers(text)
     )
+
+
+def _century(number: str, counts: Counter[str], text: str, own: str) -> bool:
+    """The 19th century is the 1800s in Finland and Scandinavia."""
+    if len(number) != 2:
+        return False
+    value = int(number)
+    return (f"{value}00" in own and str(value + 1) in counts) or (f"{value - 1}00" in text and f"{value - 1}" in counts)
 
 
 def _without_shared_times(source: str, target: str) -> tuple[str, str]:

@@ -163,8 +163,8 @@ class Checks(Section):
     repetition: Annotated[int, Field(gt=1)] | None = 4  # reject when words repeat more than so many times in a row
     mojibake: bool = True
     # Learned from the corpus itself, from 1,000 pairs of two languages on: reject when a model is at least so sure
-    alignment: Share | None = 0.5  # that the sides do not translate each other
-    coverage: Share | None = 0.9  # that one side lacks a part of the other
+    alignment: Share | None = 0.8  # that the sides do not translate each other
+    coverage: Share | None = 0.95  # that one side lacks a part of the other
     max_tokens: PositiveCount | None = None  # prompt and answer, counted when training starts; by default the context
 
 
