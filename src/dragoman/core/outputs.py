@@ -50,7 +50,8 @@ class Examiner:
 
     def _off(self, text: str) -> bool:
         """True when the text is in another script or, as lingua judges longer ones, in another language."""
-        return bool(self._checker.check_text(Text(text, self.direction.target)))
+        findings = self._checker.check_text(Text(text, self.direction.target))
+        return any(finding.name in ("script", "language") for finding in findings)
 
     @staticmethod
     def _loops(text: str, language: str) -> bool:
