@@ -321,9 +321,12 @@ def _repaired(batch: _Batch, fold: Ints, random: np.random.Generator) -> list[tu
             for token in batch.tokens[0][row]:
                 having.setdefault(token, []).append(row)
         for place, row in enumerate(rows):
+            other = rows[(place + 1) % len(rows)]
             near = [having[token] for token in batch.tokens[0][row] if len(having[token]) > 1] if place % 2 else []
-            others = min(near, key=len) if near else rows
-            found.append((row, others[(others.index(row) + 1) % len(others)]))
+            if near:
+                sharing = min(near, key=len)
+                other = sharing[(sharing.index(row) + 1) % len(sharing)]
+            found.append((row, other))
     return sorted(found)
 
 
