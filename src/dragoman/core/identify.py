@@ -1,4 +1,4 @@
-"""Which language a text is in, by lingua: the end first, the whole text only where that and the label differ.
+"""Which language a text is in: by its small words if they say so, else by lingua, the end first, then the whole text.
 
 lingua answers inside the set of languages that it is given, so the set is the recipe's languages and those that stray
 into corpora most often. Languages that lingua does not know are left to the script check.
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from dragoman.core.function_words import LANGUAGES, speaks
 from dragoman.core.languages import primary
 from dragoman.core.scripts import scripts_of
 
@@ -102,6 +103,8 @@ class Identifier:
         candidates = self._candidates(language)
         mine = _known(_SAME.get(primary(language), primary(language)))
         if mine is None or len(candidates) < 2:
+            return None
+        if LANGUAGES.issuperset(candidates) and speaks(text) == candidates[0]:
             return None
         detector = self._detector(candidates)
         guess = detector.detect_language_of(text[-_FAST_WINDOW:])
