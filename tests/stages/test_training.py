@@ -20,10 +20,10 @@ from dragoman.translator import Translator
 
 BASE = """
 pairs: [en-de, de-en]
-model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 340, context: 64}}
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 344, context: 64}}
 plan: {precision: fp32, threads: 1}
 train:
-  - sft: {epochs: 6, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 40, evaluate_sentences: 20}
+  - sft: {epochs: 8, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 40, evaluate_sentences: 20}
 """
 
 

@@ -83,6 +83,12 @@ FORMATS: dict[str, Format] = {
 }
 
 
+# Control tokens that every new model has besides its languages': a glossary entry and what it means, a gap that is to be
+# filled, text that a machine made.
+TERM, MEANS, GAP, SYNTHETIC = "<|term|>", "<|means|>", "<|gap|>", "<|synthetic|>"
+CONTROLS = (TERM, MEANS, GAP, SYNTHETIC)
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stretch of a prompt: plain text, a control token by its spelling, or the tokenizer's own begin or end token."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.core.languages import UNSPACED_SCRIPTS, script
 from dragoman.core.listen import Listener
-from dragoman.core.prompts import FORMATS, Format, language_token, named
+from dragoman.core.prompts import CONTROLS, FORMATS, Format, language_token, named
 from dragoman.core.recipe import ModelSection, NewModel, Recipe
 from dragoman.core.records import Example, Text
 from dragoman.errors import CheckpointError, ModelError
@@ -97,16 +97,14 @@ def _new(recipe: Recipe, section: ModelSection, new: NewModel, texts: Path, list
 
 
 def _train_tokenizer(size: int, languages: list[str], texts: Path, listener: Listener) -> Any:
-    """Byte-level BPE (Sennrich et al. 2016) over all languages together, with one control token per language."""
+    """Byte-level BPE (Sennrich et al. 2016) over all languages together, with the control tokens of languages and tasks."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    control = [language_token(code) for code in languages]
+    control = [*map(language_token, languages), *CONTROLS]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    if size < len(alphabet) + len(control) + 3:
-        raise ModelError(
-            f"model.new.vocabulary: {size} is too small; bytes and control tokens alone need more than 259."
-        )
+    if size < (least := len(alphabet) + len(control) + 3):
+        raise ModelError(f"model.new.vocabulary: {size} is too small; bytes and control tokens alone need {least}.")
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

@@ -1,0 +1,157 @@
+"""The recipe: one YAML file, one strict model per stage.
+
+Unknown keys, wrong types and impossible values are all reported at once, each with its file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
+
+from dragoman.core.languages import Direction
+from dragoman.core.recipe.evaluate import Decoding, Evaluate
+from dragoman.core.recipe.model import ModelSection, NewModel
+from dragoman.core.recipe.prepare import (
+    Balance,
+    Checks,
+    Columns,
+    Deduplicate,
+    Holdout,
+    Normalise,
+    ParallelSource,
+    ParallelSources,
+    Prepare,
+    TextSource,
+    TextSources,
+)
+from dragoman.core.recipe.train import Lora, Phase, Plan, Sft
+from dragoman.core.recipe.values import Count, Language, Pair, PositiveCount, Section, Share, listed
+from dragoman.core.recipe_text import RecipeText, dump
+from dragoman.errors import RecipeError
+
+__all__ = [
+    "Balance",
+    "Checks",
+    "Columns",
+    "Count",
+    "Decoding",
+    "Deduplicate",
+    "Evaluate",
+    "Holdout",
+    "Language",
+    "Lora",
+    "ModelSection",
+    "NewModel",
+    "Normalise",
+    "Pair",
+    "ParallelSource",
+    "ParallelSources",
+    "Phase",
+    "Plan",
+    "PositiveCount",
+    "Prepare",
+    "Recipe",
+    "Section",
+    "Sft",
+    "Share",
+    "TextSource",
+    "TextSources",
+]
+
+
+class Recipe(Section):
+    """A whole recipe. An absent section skips its stage."""
+
+    name: str = "run"
+    pairs: Annotated[list[Pair], BeforeValidator(listed), Field(min_length=1)]
+    seed: int = 7
+    prepare: Prepare | None = None
+    model: ModelSection | None = None
+    plan: Plan = Plan()
+    train: Annotated[list[Phase], BeforeValidator(listed)] = []
+    evaluate: Evaluate | None = None
+
+    _folder: Path = PrivateAttr(default=Path())
+    _file: str = PrivateAttr(default="")
+
+    @field_validator("pairs")
+    @classmethod
+    def _each_once(cls, pairs: list[Direction]) -> list[Direction]:
+        twice = [str(pair) for number, pair in enumerate(pairs) if pair in pairs[:number]]
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands there twice")
+        return pairs
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipe's relative paths start."""
+        return self._folder
+
+    @property
+    def file(self) -> str:
+        """The name of the file that it was read from; empty when there is none."""
+        return self._file
+
+    @property
+    def languages(self) -> list[str]:
+        """All languages of the pairs, in order of first appearance."""
+        return list(dict.fromkeys(code for pair in self.pairs for code in (pair.source, pair.target)))
+
+    def resolve(self, path: str) -> str:
+        """A path of the recipe as seen from here: relative ones start at the recipe's own folder; URLs stay."""
+        if re.match(r"[a-zA-Z][\w+.-]*:", path) or Path(path).is_absolute():
+            return path
+        return str(self._folder / path)
+
+    @classmethod
+    def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+        """Read and check a recipe; `overrides` are `section.key=value` strings. Raises RecipeError."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise RecipeError(f"{path}: no such recipe. `dragoman new NAME --pair en-fr` writes one.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+        recipe = cls.parse(text, str(path), overrides, path.parent)
+        recipe._file = path.name
+        return recipe
+
+    @classmethod
+    def parse(cls, text: str, name: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()) -> Recipe:
+        """Check a recipe's text. `name` stands in messages; relative paths start at `folder`."""
+        source = RecipeText.read(text, name, overrides)
+        try:
+            recipe = cls.model_validate(source.plain)
+        except ValidationError as error:
+            raise RecipeError("\n".join(source.explain(error.errors(), _known_keys))) from None
+        recipe._folder = folder
+        return recipe
+
+    def to_yaml(self) -> str:
+        """The whole recipe as YAML, every default written out. `parse` reads the same recipe back."""
+        return dump(self.model_dump(mode="json"))
+
+
+def _known_keys(path: Sequence[str | int]) -> list[str]:
+    """The keys that may stand at a place in a recipe (for suggestions)."""
+    kinds: list[type[Section]] = [Recipe]
+    for key in path:
+        following: list[type[Section]] = []
+        for kind in kinds:
+            if isinstance(key, int):
+                following.append(kind)
+            elif key in kind.model_fields:
+                following += _sections(kind.model_fields[key].annotation)
+        kinds = following or kinds
+    return [key for kind in kinds for key in kind.model_fields]
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _sections(part)]

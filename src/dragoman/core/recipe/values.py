@@ -1,0 +1,65 @@
+"""The kinds of value that a recipe has, and the base of its sections."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from dragoman.core.languages import Direction
+from dragoman.core.languages import tag as language_tag
+from dragoman.errors import DataError
+
+_SUFFIX = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
+def _count(value: object) -> object:
+    """`2M` -> 2000000, `1.5k` -> 1500; everything else is left to pydantic."""
+    if isinstance(value, str) and (m := re.fullmatch(r"([\d_.]+)\s*([kKMGB])", value.strip())):
+        return round(float(m[1].replace("_", "")) * _SUFFIX[m[2]])
+    if isinstance(value, str) and re.fullmatch(r"\d[\d_]*", value.strip()):
+        return int(value.replace("_", ""))
+    return value
+
+
+def _language(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a language tag is text, such as en or pt-BR")
+    try:
+        return language_tag(value)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
+def _direction(value: object) -> object:
+    if isinstance(value, Direction):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a language pair is text, such as en-fr")
+    try:
+        return Direction.parse(value)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
+def off(value: object) -> object:
+    """`false` switches a check off as `null` does."""
+    return None if value is False else value
+
+
+def listed(value: object) -> object:
+    return value if isinstance(value, list) or value is None else [value]
+
+
+Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
+PositiveCount = Annotated[int, BeforeValidator(_count), Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Language = Annotated[str, BeforeValidator(_language)]
+Pair = Annotated[Direction, BeforeValidator(_direction), PlainSerializer(str, when_used="json")]
+
+
+class Section(BaseModel):
+    """Base of every part of the recipe: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
