@@ -28,7 +28,7 @@ from dragoman.core.recipe.prepare import (
     TextSource,
     TextSources,
 )
-from dragoman.core.recipe.train import Lora, Phase, Plan, Sft
+from dragoman.core.recipe.train import Lora, Phase, Plan, Sft, Training
 from dragoman.core.recipe.values import Count, Language, Pair, PositiveCount, Section, Share, listed
 from dragoman.core.recipe_text import RecipeText, dump
 from dragoman.errors import RecipeError
@@ -60,6 +60,7 @@ __all__ = [
     "Share",
     "TextSource",
     "TextSources",
+    "Training",
 ]
 
 

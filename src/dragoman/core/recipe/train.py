@@ -24,12 +24,9 @@ class Lora(Section):
     targets: Literal["all-linear"] | list[str] = "all-linear"
 
 
-class Sft(Section):
-    """Supervised fine-tuning: loss on the target's tokens and the end token only."""
+class Training(Section):
+    """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints."""
 
-    epochs: Annotated[float, Field(gt=0)] = 3.0
-    tokens: PositiveCount | None = None  # stop after so many tokens (prompt and target); wins over epochs
-    directions: list[Pair] | None = None  # default: the recipe's pairs
     batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass
     accumulation: PositiveCount = 1  # forward passes per optimiser step
     packing: Literal["auto", "sorted", "packed"] = "auto"
@@ -47,6 +44,14 @@ class Sft(Section):
     checkpoint_every: PositiveCount | Literal["auto"] = "auto"
     keep: Annotated[int, Field(ge=2)] = 2  # checkpoints kept besides the best
     patience: PositiveCount | None = None  # stop after so many evaluations without a better dev chrF
+
+
+class Sft(Training):
+    """Supervised fine-tuning: loss on the target's tokens and the end token only."""
+
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    tokens: PositiveCount | None = None  # stop after so many tokens (prompt and target); wins over epochs
+    directions: list[Pair] | None = None  # default: the recipe's pairs
 
 
 class Phase(Section):
