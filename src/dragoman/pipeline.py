@@ -53,12 +53,14 @@ def run(
     *,
     stages: Sequence[str] | None = None,
     force: bool | Collection[str] = False,
+    given: Mapping[str, Artifact] | None = None,
     listener: Listener = SILENT,
 ) -> dict[str, Artifact]:
     """Run the recipe's stages in order into `out/<stage>` and return them by name.
 
     `stages` limits the run to these and to all that come before them. `force` names stages that are made anew, with
-    all that follow them (True: those of `stages`, or all). A stage that was interrupted starts again; `train` goes on.
+    all that follow them (True: those of `stages`, or all). `given` are finished stages of another run, taken over as
+    they are: studies share texts and base so. A stage that was interrupted starts again; `train` goes on.
     Raises RecipeError when a wanted stage has no section, CheckpointError when another run is at work in `out`.
     """
     wanted = _wanted(recipe, stages)
@@ -73,6 +75,9 @@ def run(
         write_atomic(out / EFFECTIVE, _header(recipe, out).encode() + recipe.to_yaml().encode())
         done: dict[str, Artifact] = {}
         for stage in wanted:
+            if given and stage.name in given:
+                done[stage.name] = given[stage.name].share(out / stage.name)
+                continue
             done[stage.name] = _one(stage, recipe, done, out, workspace, stage.name in anew, listener)
         workspace.save()  # also when all was skipped: digests of files that were only touched
     return done

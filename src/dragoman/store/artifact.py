@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,17 @@ class Artifact:
         write_json(folder / MANIFEST, {"stage": stage, "key": key, "facts": facts, "versions": versions()})
         return cls(folder, stage, key, facts)
 
+    def share(self, folder: Path) -> Artifact:
+        """The same stage in another folder, replacing what is there: hard links where the disk has them, else copies."""
+        if (found := Artifact.done(folder, self.key)) is not None:
+            return found
+        (folder / MANIFEST).unlink(missing_ok=True)  # first, and linked last: in between the folder is not finished
+        shutil.rmtree(folder, ignore_errors=True)
+        for file in sorted(self.folder.rglob("*"), key=lambda path: path == self.folder / MANIFEST):
+            if file.is_file():
+                link(file, folder / file.relative_to(self.folder))
+        return Artifact.load(folder)
+
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
@@ -105,6 +117,16 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def link(file: Path, place: Path) -> None:
+    """`file` once more at `place`: a hard link, or a copy where the disk has none. Neither may be changed in place."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    try:
+        place.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, place)
 
 
 def write_json(path: Path, value: object) -> None:

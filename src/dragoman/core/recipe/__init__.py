@@ -28,6 +28,7 @@ from dragoman.core.recipe.prepare import (
     TextSource,
     TextSources,
 )
+from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.train import Lora, Phase, Plan, Sft, Training
 from dragoman.core.recipe.values import Count, Language, Pair, PositiveCount, Section, Share, listed
 from dragoman.core.recipe_text import RecipeText, dump
@@ -58,6 +59,7 @@ __all__ = [
     "Section",
     "Sft",
     "Share",
+    "Study",
     "TextSource",
     "TextSources",
     "Training",
@@ -75,6 +77,7 @@ class Recipe(Section):
     plan: Plan = Plan()
     train: Annotated[list[Phase], BeforeValidator(listed)] = []
     evaluate: Evaluate | None = None
+    study: Study | None = None
 
     _folder: Path = PrivateAttr(default=Path())
     _file: str = PrivateAttr(default="")
