@@ -122,6 +122,31 @@ class Translator:
             found[index] = Hypothesis(text.strip(), score, result.tokens, result.finished)
         return found
 
+    def score(
+        self, sources: Sequence[str], targets: Sequence[str], direction: Direction, listener: Listener = SILENT
+    ) -> list[float | None]:
+        """Mean log-probability per token, end token included, that the model gives to translations that are there already.
+
+        It is the `score` that `translate` tells of its own. None for a pair that is longer than the model's context.
+        """
+        from dragoman.engine.score import score
+
+        self.encoder.require([direction.source, direction.target])
+        pairs = [(" ".join(s.split("\n")).strip(), t.strip()) for s, t in zip(sources, targets, strict=True)]
+        rows = self.encoder.encode([render(self.encoder.form, direction, s, t) for s, t in pairs])
+        fitting = [i for i, (ids, _) in enumerate(rows) if len(ids) <= self.context]
+        found: list[float | None] = [None] * len(rows)
+        results = score(
+            self.loaded.model,
+            [rows[i] for i in fitting],
+            pad=self._pad,
+            budget=self.budget,
+            progress=lambda done: listener.progress(f"score {direction}", done, len(fitting)),
+        )
+        for index, (total, tokens) in zip(fitting, results, strict=True):
+            found[index] = total / max(1, tokens)
+        return found
+
     @property
     def _pad(self) -> int:
         pad = self.loaded.tokenizer.pad_token_id

@@ -1,0 +1,136 @@
+"""Confidence: what chrF a translation may be expected to have, told from the model's own log-probability.
+
+The mean log-probability per token ranks translations well but means nothing to a person. Isotonic regression on held-out
+segments turns it into an expected chrF: the best fit that never falls when the log-probability rises (Barlow et al. 1972;
+as calibration Zadrozny and Elkan 2002). How far the promise is from what comes true, `assess` tells on other segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FEWEST = 50  # segments; fewer say too little
+_BLOCK = 10  # segments that a step of the fit rests on, at least ...
+_BLOCKS = 50  # ... and so many steps at most
+
+
+def isotonic(values: Floats, weights: Floats) -> Floats:
+    """The non-decreasing sequence [n] nearest to `values` by weighted squares: pool adjacent violators, O(n)."""
+    means: list[float] = []
+    totals: list[float] = []
+    sizes: list[int] = []
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        mean, total, size = value, weight, 1
+        while means and means[-1] >= mean:
+            before = totals.pop()
+            mean = (means.pop() * before + mean * total) / (before + total)
+            total, size = before + total, size + sizes.pop()
+        means.append(mean)
+        totals.append(total)
+        sizes.append(size)
+    return np.repeat(means, sizes).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Mean log-probability -> expected chrF: straight lines between the centres of the fit's steps, level outside."""
+
+    scores: tuple[float, ...]  # rising
+    expected: tuple[float, ...]  # never falling; chrF, 0 to 100
+
+    @classmethod
+    def fit(cls, scores: Sequence[float], quality: Sequence[float]) -> Self | None:
+        """From log-probabilities and the chrF of the same translations; None when they are fewer than FEWEST.
+
+        A step of few segments, as isotonic regression has them at both ends, is joined with its neighbour.
+        """
+        if len(scores) < FEWEST:
+            return None
+        x, where, count = np.unique(np.asarray(scores, np.float64), return_inverse=True, return_counts=True)
+        weights = count.astype(np.float64)
+        y = isotonic(np.bincount(where, weights=np.asarray(quality, np.float64)) / weights, weights)
+        least = max(_BLOCK, len(scores) // _BLOCKS)
+        steps: list[tuple[float, float, float]] = []  # weight, sum of scores, sum of expected
+        for value in np.unique(y):
+            own = y == value
+            steps.append((weights[own].sum(), (x * weights)[own].sum(), (y * weights)[own].sum()))
+            while len(steps) > 1 and min(steps[-1][0], steps[-2][0]) < least:
+                last, other = steps.pop(), steps.pop()
+                steps.append((last[0] + other[0], last[1] + other[1], last[2] + other[2]))
+        centres = [(score / weight, expected / weight) for weight, score, expected in steps]
+        return cls(*(tuple(float(round(value, 4)) for value in column) for column in zip(*centres, strict=True)))
+
+    def __call__(self, score: float) -> float:
+        """The expected chrF of a translation with this mean log-probability."""
+        return float(np.interp(score, self.scores, self.expected))
+
+    def many(self, scores: Sequence[float]) -> Floats:
+        """`__call__` for each."""
+        return np.interp(np.asarray(scores, np.float64), self.scores, self.expected)
+
+    def to_json(self) -> dict[str, list[float]]:
+        return {"scores": list(self.scores), "expected": list(self.expected)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(tuple(map(float, value["scores"])), tuple(map(float, value["expected"])))
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How far predictions can be trusted, on segments that they were not fitted on.
+
+    `error`: the expected calibration error in points of chrF, the mean distance between prediction and truth over
+    `bins` (mean predicted, mean true, segments) of equal size. Chance alone leaves about 0.8 x standard deviation of the
+    truth / sqrt(segments of a bin): `floor`.
+    """
+
+    segments: int
+    error: float
+    floor: float
+    pearson: float
+    spearman: float
+    bins: tuple[tuple[float, float, int], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def assess(predicted: Sequence[float] | Floats, truth: Sequence[float] | Floats, bins: int = 10) -> Reliability:
+    """Hold predictions against what came true (Naeini et al. 2015, with a scale instead of a class)."""
+    x, y = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    order = np.argsort(x, kind="stable")
+    parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
+    rows = [(float(x[part].mean()), float(y[part].mean()), len(part)) for part in parts]
+    error = sum(abs(ours - theirs) * count for ours, theirs, count in rows) / max(1, len(x))
+    spread = [float(y[part].std()) / np.sqrt(len(part)) * len(part) for part in parts]
+    floor = float(np.sqrt(2 / np.pi) * sum(spread) / max(1, len(x)))
+    return Reliability(len(x), error, floor, pearson(x, y), spearman(x, y), tuple(rows))
+
+
+def pearson(left: Sequence[float] | Floats, right: Sequence[float] | Floats) -> float:
+    """Linear correlation; 0 when one side never changes."""
+    x, y = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def spearman(left: Sequence[float] | Floats, right: Sequence[float] | Floats) -> float:
+    """Rank correlation; equal values share the mean of their ranks."""
+    return pearson(_ranks(left), _ranks(right))
+
+
+def _ranks(values: Sequence[float] | Floats) -> Floats:
+    _, where, count = np.unique(np.asarray(values, np.float64), return_inverse=True, return_counts=True)
+    ends = np.cumsum(count)
+    middle: Floats = ends - (count - 1) / 2.0
+    ranks: Floats = middle[where]
+    return ranks
