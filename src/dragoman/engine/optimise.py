@@ -84,7 +84,7 @@ class Optimiser:
             )
         ]
         if matrices:
-            self.optimisers.append(Muon(matrices, lr=learning_rate, weight_decay=weight_decay))
+            self.optimisers.append(Muon(matrices, lr=learning_rate, weight_decay=weight_decay, dtype=dtype))
 
     @torch.no_grad()
     def absorb(self) -> None:
