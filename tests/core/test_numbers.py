@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.numbers import numbers, unmatched, written_numbers
+from dragoman.core.numbers import exchanged, numbers, unmatched, written_numbers
 
 AGREE = [
     ("It costs 1,000.50 euros.", "Cela coûte 1 000,50 euros."),
@@ -66,3 +66,11 @@ def test_symmetric(source: str, target: str) -> None:
 def test_written_numbers() -> None:
     assert {"32", "8", "12"} <= written_numbers("三十二 Henry VIII 一億二千万")
     assert written_numbers("I like Civil") <= {"1"}
+
+
+def test_small_numbers_exchanged() -> None:
+    assert exchanged("Take 2 tablets", "Prenez 3 comprimés") == ["2", "3"]
+    assert exchanged("Take 2 tablets", "Prenez deux comprimés") == []
+    assert exchanged("Take two tablets", "Prenez 2 comprimés") == []
+    assert exchanged("at 2:30 pm", "à 14h30") == []
+    assert exchanged("1 and 2", "2 und 1") == []

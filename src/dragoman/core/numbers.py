@@ -92,6 +92,19 @@ def unmatched(source: str, target: str) -> list[str]:
     ]
 
 
+def exchanged(source: str, target: str) -> list[str]:
+    """Small numbers of which each side has one that the other has not: 2 tablets are not 3. As significant digits.
+
+    `unmatched` forgives them, since `two` may stand for 2; where both sides write digits that differ, no word can.
+    """
+    if numbers(source) == numbers(target):
+        return []
+    ours, theirs = (numbers(text) for text in _without_shared_times(source, target))
+    missing = [number for number in (ours - theirs).elements() if number in _AS_WORDS]
+    added = [number for number in (theirs - ours).elements() if number in _AS_WORDS]
+    return [*missing, *added] if missing and added else []
+
+
 def _forgiven(number: str, others: list[str], counts: Counter[str], text: str) -> bool:
     """True when the other side has this number in another form; `others` are the numbers that it has open."""
     hour = int(number) if len(number) == 2 else 0
