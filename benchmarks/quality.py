@@ -83,7 +83,7 @@ def main() -> None:
         "--tokens", default="11500k", help="prompt and target tokens; about ten minutes on two cores"
     )
     arguments.add_argument("overrides", nargs="*", help="section.key=value")
-    given = arguments.parse_args()
+    given = arguments.parse_intermixed_args()
     text = RECIPES[given.task].replace("MODEL", MODEL).replace("TRAIN", TRAIN.replace("TOKENS", given.tokens))
     given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "recipe.yaml"
