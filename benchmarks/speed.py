@@ -2,8 +2,8 @@
 
     pip install trl && python benchmarks/speed.py --data DIR
 
-Same model (Llama type, random but equal weights), same data (Multi30k en-de, 28,998 pairs), bf16 arithmetic with fp32 weights,
-AdamW, constant learning rate, cross-entropy on the target tokens, about the same number of real tokens per optimiser step.
+Same model (Llama type, random but equal weights), same data (Multi30k en-de, 28,998 pairs), the precision that the processor
+multiplies fastest (bf16 arithmetic with fp32 weights, or fp32), AdamW, constant learning rate, cross-entropy on the target tokens, about the same number of real tokens per optimiser step.
 Every contender runs in a process of its own, all in turn, and the whole round three times:
 
     dragoman            fit() on length-sorted batches, compiled blocks
@@ -127,6 +127,7 @@ def run_trainer(folder: Path, steps: int, warm: int, kind: str) -> dict[str, Any
     from dragoman.core.records import Example
     from dragoman.engine import load
     from dragoman.engine.batch import Encoder
+    from dragoman.engine.device import detect
     from dragoman.store import records
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -146,7 +147,7 @@ def run_trainer(folder: Path, steps: int, warm: int, kind: str) -> dict[str, Any
         "adam_beta2": 0.98,
         "adam_epsilon": 1e-9,
         "max_grad_norm": 1.0,
-        "bf16": True,
+        "bf16": detect().bf16,
         "use_cpu": True,
         "logging_steps": 1,
         "save_strategy": "no",
@@ -245,21 +246,20 @@ def report(
     }
 
 
-def gemm_peak() -> dict[str, float]:
+def gemm_peak(precision: str) -> float:
     """Billions of floating-point operations a second of a large matrix product, the best of several tries."""
     import torch
 
+    from dragoman.engine.device import DTYPES
+
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    found = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a, b = torch.randn(2048, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
-        best = 0.0
-        for _ in range(8):
-            begun = time.perf_counter()
-            a @ b
-            best = max(best, 2 * 2048**3 / (time.perf_counter() - begun))
-        found[name] = best / 1e9
-    return found
+    a, b = torch.randn(2048, 2048).to(DTYPES[precision]), torch.randn(2048, 2048).to(DTYPES[precision])
+    best = 0.0
+    for _ in range(8):
+        begun = time.perf_counter()
+        a @ b
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - begun))
+    return best / 1e9
 
 
 # ---------------------------------------------------------------- the round
@@ -308,13 +308,19 @@ def main() -> None:
                     found[name].append(json.loads(line.removeprefix("RESULT ")))
                     print(size, name, round(found[name][-1]["target_tokens_per_s"]), flush=True)
             results[size] = summary(found, SIZES[size])
+    hardware = detect()
+    peak = gemm_peak(hardware.precision)
     record = {
         "command": f"python benchmarks/speed.py --data DIR --sizes {' '.join(given.sizes)} --rounds {given.rounds}",
-        "machine": {"processor": detect().name, "threads": detect().threads, "gemm_gflops": gemm_peak()},
+        "machine": {
+            "processor": hardware.name,
+            "threads": hardware.threads,
+            "precision": hardware.precision,
+            "gemm_gflops": round(peak, 1),
+        },
         "versions": {**versions(), **peer_versions()},
         "results": results,
     }
-    peak = record["machine"]["gemm_gflops"]["bf16"]  # type: ignore[index]
     for size in results.values():
         for row in size["contenders"].values():
             row["share_of_gemm_peak"] = round(row["gflops"] / peak, 3)
