@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from dragoman.errors import CheckpointError, RecipeError
 
 Shares = dict[str, float]
-Needed = Literal["probes", "batches", "reference", "objective", "forgetting"]
+Needed = Literal["probes", "batches", "reference", "objective", "objective_loss", "forgetting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,51 @@ class Observation:
     batch_before: Mapping[str, float] = field(default_factory=dict)  # on a batch that this window trained on
     batch_after: Mapping[str, float] = field(default_factory=dict)
     reference: Mapping[str, float] = field(default_factory=dict)  # mean of max(loss - reference model's loss, 0)
-    objective: float | None = None  # score of the translated dev sentences, higher is better; when it was measured
-    objective_loss: tuple[float, float] | None = None  # of their references, before and after: measured every window
-    forgetting: float | None = None  # rise of the loss on general text over that of the start, 0.1 = 10 %
+    objective: float | None = None  # score of the translated dev sentences, higher is better; None: not measured now
+    objective_loss: tuple[float, float] | None = None  # of their references, before and after the window
+    forgetting: float | None = None  # rise of the loss on general text over that of the start, 0.1 = 10 %; or None
     epochs: Mapping[str, float] = field(default_factory=dict)  # passes through each task's data since the start
     progress: float = 0.0  # share of the phase that is done
+
+    @classmethod
+    def merged(cls, parts: Sequence[Observation]) -> Observation:
+        """One observation from those of all processes, so that all of them learn the same.
+
+        Tokens and seconds are added; losses of training are means over tokens, the others (measured on batches of
+        one size) plain means over the processes that have them.
+        """
+        first = parts[0]
+        tokens = {task: sum(part.tokens.get(task, 0) for part in parts) for task in _keys(p.tokens for p in parts)}
+        return cls(
+            step=first.step,
+            tokens=tokens,
+            seconds={k: sum(p.seconds.get(k, 0.0) for p in parts) for k in _keys(p.seconds for p in parts)},
+            train_loss=_mean([p.train_loss for p in parts], [p.tokens for p in parts]),
+            probe_before=_mean([p.probe_before for p in parts]),
+            probe_after=_mean([p.probe_after for p in parts]),
+            batch_before=_mean([p.batch_before for p in parts]),
+            batch_after=_mean([p.batch_after for p in parts]),
+            reference=_mean([p.reference for p in parts]),
+            objective=first.objective,
+            objective_loss=first.objective_loss,
+            forgetting=first.forgetting,
+            epochs=_mean([p.epochs for p in parts]),
+            progress=first.progress,
+        )
+
+
+def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def _mean(parts: Sequence[Mapping[str, float]], weights: Sequence[Mapping[str, float]] | None = None) -> Shares:
+    found = {}
+    for key in _keys(parts):
+        here = [number for number, part in enumerate(parts) if key in part]
+        weight = {n: float(weights[n].get(key, 0)) if weights else 1.0 for n in here}
+        total = sum(weight.values())
+        found[key] = sum(weight[n] * parts[n][key] for n in here) / total if total else parts[here[0]][key]
+    return found
 
 
 class Curriculum(Protocol):
@@ -147,7 +187,7 @@ class Base:
         self._windows = int(state["windows"])
         self._recall(state)
 
-    def _values(self, found: Mapping[str, float], what: str, tasks: Iterable[str] | None = None) -> list[float]:
+    def values(self, found: Mapping[str, float], what: str, tasks: Iterable[str] | None = None) -> list[float]:
         """The tasks' values of an observation, checked."""
         wanted = list(self.tasks if tasks is None else tasks)
         if missing := [task for task in wanted if task not in found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -16,9 +17,8 @@ class _Options(Section):
     floor: Share | None = None  # least share of a task; by default 0.02 where the method learns, else 0
     probe: Literal["dev", "train"] = "dev"  # where probe batches come from; never trained on either way
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The method's own options, for core.curriculum.make."""
+    def options(self, resolve: Callable[[str], str] = str) -> dict[str, Any]:
+        """The method's own options, for core.curriculum.make. `resolve` finds the files that they name."""
         return self.model_dump(exclude={"method", *_Options.model_fields})
 
 
