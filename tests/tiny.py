@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dragoman.core.prompts import FORMATS
+from dragoman.core.prompts import CONTROLS, FORMATS
 from dragoman.engine.load import Card, Loaded, save
 
 TEXT = [
@@ -23,8 +24,8 @@ CHAT = (
 )
 
 
-def tiny_tokenizer(*, chat: bool = False) -> PreTrainedTokenizerFast:
-    control = ["<|en|>", "<|de|>", "<|fr|>"] + (["<|im_start|>", "<|im_end|>"] if chat else [])
+def tiny_tokenizer(*, chat: bool = False, controls: Sequence[str] = CONTROLS) -> PreTrainedTokenizerFast:
+    control = ["<|en|>", "<|de|>", "<|fr|>", *controls] + (["<|im_start|>", "<|im_end|>"] if chat else [])
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

@@ -10,7 +10,7 @@ from dragoman.core.languages import Direction, same_language
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompts import render
 from dragoman.core.recipe import Decoding
-from dragoman.core.records import Hypothesis
+from dragoman.core.records import ALONE, Assist, Hypothesis
 from dragoman.errors import ModelError
 from dragoman.store.artifact import model_folder
 
@@ -83,21 +83,27 @@ class Translator:
         direction: Direction,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
+        assists: Sequence[Assist] | None = None,
     ) -> list[Hypothesis]:
         """Translate segments. An empty text stays empty; one too long for the model comes back empty and unfinished,
-        with a warning."""
+        with a warning.
+
+        `assists` holds for each text the examples and terms of its prompt. What does not fit beside the text and the
+        longest answer allowed is left out, the least similar example first; each hypothesis has what stood there.
+        """
+        from dragoman.engine.fit import Ask, fitted
         from dragoman.engine.generate import generate
 
         decoding = decoding or Decoding()
         self.encoder.require([direction.source, direction.target])
         cleaned = [" ".join(text.split("\n")).strip() for text in texts]
         found = [Hypothesis("", 0.0, 0, not text) for text in cleaned]
-        prompts = [ids for ids, _ in self.encoder.encode([render(self.encoder.form, direction, t) for t in cleaned])]
         sources = self.loaded.tokenizer(cleaned, add_special_tokens=False, verbose=False).input_ids if cleaned else []
-        limits = [
-            min(int(decoding.max_ratio * len(source)) + decoding.max_extra, self.context - len(prompt))
-            for source, prompt in zip(sources, prompts, strict=True)
-        ]
+        answers = [int(decoding.max_ratio * len(source)) + decoding.max_extra for source in sources]
+        wanted = assists if assists is not None else [ALONE] * len(cleaned)
+        asked = [Ask(direction, text, None, assist) for text, assist in zip(cleaned, wanted, strict=True)]
+        prompts = fitted(self.encoder, asked, [self.context - answer for answer in answers])
+        limits = [min(answer, self.context - len(prompt.ids)) for answer, prompt in zip(answers, prompts, strict=True)]
         todo = [i for i, text in enumerate(cleaned) if text and limits[i] > len(sources[i]) // 4]
         if left := sum(bool(text) for text in cleaned) - len(todo):
             listener.warn(
@@ -105,7 +111,7 @@ class Translator:
             )
         results = generate(
             self.loaded.model,
-            [prompts[i] for i in todo],
+            [prompts[i].ids for i in todo],
             [limits[i] for i in todo],
             ends=self._ends,
             pad=self._pad,
@@ -119,7 +125,7 @@ class Translator:
                 result.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
             score = result.log_probability / max(1, result.tokens)
-            found[index] = Hypothesis(text.strip(), score, result.tokens, result.finished)
+            found[index] = Hypothesis(text.strip(), score, result.tokens, result.finished, prompts[index].assist)
         return found
 
     def score(

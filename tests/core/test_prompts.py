@@ -45,6 +45,30 @@ def test_chat_shots_are_earlier_turns() -> None:
     assert found.turns[2].text == "Translate the following segment into German, without additional explanation.\n\nb"
 
 
+def test_terms_stand_right_before_the_sentence() -> None:
+    terms = [("a", "A"), ("b", "B")]
+    found = render(FORMATS["adaptive"], Direction("es", "en"), "Nuevo", shots=[("Viejo", "Old")], terms=terms)
+    assert plain(found) == "Spanish: Viejo\nEnglish: Old\nTerms: a = A - b = B\nSpanish: Nuevo\nEnglish:"
+    found = render(FORMATS["compact"], EN_DE, "q", "Q", [("s", "S")], terms)
+    assert [p.text for p in found.pieces[1:-1]] == [
+        *("<|en|>", "s", "<|de|>", "S"),
+        *("<|term|>", "a", "<|means|>", "A", "<|term|>", "b", "<|means|>", "B"),
+        *("<|en|>", "q", "<|de|>", "Q"),
+    ]
+    assert {p.kind for p in found.pieces if p.text.startswith("<|")} == {"control"}
+    assert [p.trained for p in found.pieces] == [False] * 16 + [True] * 2
+    found = render(FORMATS["hunyuan"], EN_DE, "q", shots=[("s", "S")], terms=terms)
+    assert found.turns[2].text.startswith(
+        "Refer to the following translations:\na is translated as A\nb is translated as"
+    )
+    assert "Refer" not in found.turns[0].text
+
+
+def test_a_prompt_saved_before_there_were_terms_is_read() -> None:
+    old = {"name": "x", "kind": "plain", "query": "{src}"}
+    assert plain(render(Format.from_json(old), EN_DE, "q", terms=[("a", "{src}")])) == "Terms: a = {src}\nq"
+
+
 @given(st.text(), st.sampled_from(sorted(FORMATS)))
 def test_braces_in_a_text_are_text(text: str, name: str) -> None:
     source = text + " {T} {src} {0}"

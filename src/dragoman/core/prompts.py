@@ -21,8 +21,9 @@ Kind = Literal["compact", "plain", "chat"]
 class Format:
     """The wording of a prompt. Fields in braces: {S} and {T} are language names, {src} and {tgt} the texts.
 
-    opening + shot * n + query is what the model reads; `answer` is what it writes. The blank before the target belongs
-    to the answer, so that the last token of the prompt never depends on the answer.
+    opening + shot * n + glossary + query is what the model reads; `answer` is what it writes. The blank before the
+    target belongs to the answer, so that the last token of the prompt never depends on the answer. The glossary holds
+    {terms}: `term` for each, with `between` among them (wording of 2301.13294).
     """
 
     name: str
@@ -31,6 +32,9 @@ class Format:
     shot: str = ""
     query: str = ""
     answer: str = "{tgt}"
+    glossary: str = "Terms: {terms}\n"
+    term: str = "{src} = {tgt}"
+    between: str = " - "
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)
@@ -79,6 +83,9 @@ FORMATS: dict[str, Format] = {
         "chat",
         shot="Translate the following segment into {T}, without additional explanation.\n\n{src}",
         query="Translate the following segment into {T}, without additional explanation.\n\n{src}",
+        glossary="Refer to the following translations:\n{terms}\n\n",
+        term="{src} is translated as {tgt}",
+        between="\n",
     ),
 }
 
@@ -134,34 +141,43 @@ def render(
     source: str,
     target: str | None = None,
     shots: Sequence[tuple[str, str]] = (),
+    terms: Sequence[tuple[str, str]] = (),
 ) -> Rendered:
     """The prompt of one sentence: with `target` for training, without for generation.
 
-    `shots` are (source, target) pairs in the same direction that stand before the sentence.
+    `shots` are (source, target) pairs in the same direction that stand before the sentence; `terms` are entries of a
+    glossary, (source, target), that stand right before it.
     """
     if form.kind == "compact":
-        return Rendered(pieces=tuple(_compact(direction, source, target, shots)))
+        return Rendered(pieces=tuple(_compact(direction, source, target, shots, terms)))
 
     def fill(template: str, src: str, tgt: str = "") -> str:
         # str.format would read braces inside the user's text of an earlier field; one pass over the template does not
-        fields = {"S": name(direction.source), "T": name(direction.target), "src": src, "tgt": tgt}
+        fields = {"S": name(direction.source), "T": name(direction.target), "src": src, "tgt": tgt, "terms": src}
         return "".join(fields.get(part, part) for part in template.replace("{", "\0").replace("}", "\0").split("\0"))
 
+    glossary = fill(form.glossary, form.between.join(fill(form.term, *term) for term in terms)) if terms else ""
     if form.kind == "chat":
         turns: list[Turn] = []
         for src, tgt in shots:
             turns += [Turn("user", fill(form.shot, src)), Turn("assistant", fill(form.answer, src, tgt))]
-        turns.append(Turn("user", fill(form.query, source)))
+        turns.append(Turn("user", glossary + fill(form.query, source)))
         return Rendered(turns=tuple(turns), answer=None if target is None else fill(form.answer, source, target))
 
-    text = fill(form.opening, "") + "".join(fill(form.shot, *shot) for shot in shots) + fill(form.query, source)
-    pieces = [Piece("begin"), Piece("text", text)]
+    before = fill(form.opening, "") + "".join(fill(form.shot, *shot) for shot in shots)
+    pieces = [Piece("begin"), Piece("text", before + glossary + fill(form.query, source))]
     if target is not None:
         pieces += [Piece("text", fill(form.answer, source, target), trained=True), Piece("end", trained=True)]
     return Rendered(pieces=tuple(pieces))
 
 
-def _compact(direction: Direction, source: str, target: str | None, shots: Sequence[tuple[str, str]]) -> list[Piece]:
+def _compact(
+    direction: Direction,
+    source: str,
+    target: str | None,
+    shots: Sequence[tuple[str, str]],
+    terms: Sequence[tuple[str, str]],
+) -> list[Piece]:
     pieces = [Piece("begin")]
     for src, tgt in shots:
         pieces += [
@@ -170,6 +186,8 @@ def _compact(direction: Direction, source: str, target: str | None, shots: Seque
             Piece("control", language_token(direction.target)),
             Piece("text", tgt),
         ]
+    for src, tgt in terms:
+        pieces += [Piece("control", TERM), Piece("text", src), Piece("control", MEANS), Piece("text", tgt)]
     pieces += [
         Piece("control", language_token(direction.source)),
         Piece("text", source),

@@ -37,6 +37,20 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Assist:
+    """What stands beside a sentence in its prompt, in the direction of the sentence."""
+
+    shots: tuple[tuple[str, str], ...] = ()  # (source, target) examples; the best one last, next to the sentence
+    terms: tuple[tuple[str, str], ...] = ()  # (source, target) of glossary terms, in the order of the sentence
+
+    def __bool__(self) -> bool:
+        return bool(self.shots or self.terms)
+
+
+ALONE = Assist()  # a sentence without help
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """One monolingual segment or document."""
 
@@ -76,3 +90,4 @@ class Hypothesis:
     score: float  # mean log-probability per generated token, end token included; natural logarithm
     tokens: int  # generated tokens, end token included
     finished: bool  # False when the length limit stopped it
+    assist: Assist = ALONE  # what stood beside the source in the prompt

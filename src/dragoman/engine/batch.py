@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dragoman.core.prompts import Format, Rendered, language_token
+from dragoman.core.prompts import MEANS, TERM, Format, Rendered, language_token
 from dragoman.errors import ModelError
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ class Encoder:
             raise ModelError(
                 f"the base model has no language token for {', '.join(missing)}; its prompt is 'compact'. "
                 "Train a new model for these languages, or start from a base that has seen them."
+            )
+
+    def require_terms(self) -> None:
+        """Raise ModelError if the compact format lacks the control tokens of a glossary."""
+        if self.form.kind == "compact" and not {TERM, MEANS} <= self.tokenizer.get_vocab().keys():
+            raise ModelError(
+                f"the base model has no tokens for the terms of a glossary ({TERM}, {MEANS}); its prompt is 'compact'. "
+                "Train a new model, or leave the glossary out."
             )
 
     def _begin_ids(self) -> list[int]:
