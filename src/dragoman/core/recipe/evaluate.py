@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dragoman.core.recipe.prepare import ParallelSources
 from dragoman.core.recipe.values import Count, PositiveCount, Section
 
 
+class Sampling(Section):
+    """Tokens drawn from the model, by a seed. What the options leave out can never be drawn (docs/decoding.md)."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_k: PositiveCount | None = None  # only the so many most probable tokens
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None  # only the most probable ones that have this probability
+    epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.02  # no token that is less probable
+    seed: Count = 0
+
+
+class Mbr(Sampling):
+    """Minimum Bayes risk: of so many samples, the one that is most like all others."""
+
+    candidates: Annotated[int, Field(ge=2)] = 64
+    utility: Literal["chrf"] = "chrf"  # chrF2++ of the sentence
+    aggregate: bool = True  # against the mean n-gram counts of all samples; false: against every sample
+
+
 class Decoding(Section):
+    """Greedy, or one of: a beam, one sample, minimum Bayes risk."""
+
     beam: PositiveCount = 1
     length_penalty: float = 1.0  # beam search: score / length ** penalty
+    sample: Sampling | None = None
+    mbr: Mbr | None = None
     max_ratio: Annotated[float, Field(gt=0)] = 2.0  # at most this many new tokens per source token ...
     max_extra: Count = 20  # ... plus so many
     batch_tokens: PositiveCount | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [f"beam: {self.beam}"] * (self.beam > 1) + [w for w in ("sample", "mbr") if getattr(self, w) is not None]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} exclude each other: a translation is made in one of these ways")
+        return self
 
 
 class Evaluate(Section):
