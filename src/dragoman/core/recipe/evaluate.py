@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from dragoman.core.recipe.assist import MemoryUse, ShotCount, UsedGlossary
 from dragoman.core.recipe.prepare import ParallelSources
-from dragoman.core.recipe.values import Count, PositiveCount, Section
+from dragoman.core.recipe.values import Count, PositiveCount, Section, listed
 
 
 class Sampling(Section):
@@ -52,8 +53,19 @@ class Evaluate(Section):
     sets: list[Literal["dev", "test"]] = ["dev", "test"]
     files: ParallelSources = []  # further test files; their segments must not stand in the training set
     decode: list[Decoding] = [Decoding()]
+    shots: Annotated[list[ShotCount], BeforeValidator(listed), Field(min_length=1)] = [0]  # each is a row of its own
+    memory: MemoryUse = MemoryUse()  # where the examples come from
+    glossary: UsedGlossary = None  # a further row with terms in the prompt: are they obeyed?
     bootstrap: PositiveCount = 1000
     randomisation: PositiveCount = 10000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     max_segments: PositiveCount | None = None
     must_gain: dict[Literal["bleu", "chrf", "ter"], float] = {}  # else the run ends with an error
+
+    @model_validator(mode="after")
+    def _memory_is_used(self) -> Self:
+        if self.memory != MemoryUse() and not max(self.shots):
+            raise ValueError("`memory` is given, but no prompt has an example: give `shots`, such as [0, 1]")
+        if len(set(self.shots)) != len(self.shots):
+            raise ValueError("`shots` names a number twice")
+        return self
