@@ -24,7 +24,7 @@ from dragoman.core.rendering import translate_inlines
 from dragoman.core.segment import segment
 from dragoman.errors import DataError
 from dragoman.store.documents import Document, Translated
-from dragoman.store.documents.translate import translate_document
+from dragoman.store.documents.translate import Verdict, translate_document
 
 EN_FR = Direction("en", "fr")
 SEEDS = {
@@ -109,7 +109,7 @@ def try_document(kind: str, data: bytes) -> bool:
     known = {unit.id: Translated(unit.target) for unit in document.units if unit.target is not None}
     assert document.with_targets(known) == data, "not the same bytes after writing the same targets"
     output, report = translate_document(
-        document, spoil, direction=EN_FR, fill="all", confidence=lambda pairs: [0.5] * len(pairs)
+        document, spoil, direction=EN_FR, fill="all", judge=lambda found: [Verdict(0.5)] * len(found)
     )
     assert sum(report.counts.values()) == len(document.units), "units lost"
     again = Document.open(output, name, EN_FR)

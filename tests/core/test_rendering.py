@@ -63,7 +63,7 @@ def test_whatever_a_translator_does_the_markup_holds(text: str, noise: list[str]
 def test_each_outcome() -> None:
     source = "Press <b>OK</b> to go on."
     assert one("%s 12", str.upper).outcome is Outcome.VERBATIM
-    assert one("Go on.", lambda texts: ["Weiter."]) == Rendering(Inline.of(["Weiter."]), Outcome.PLAIN)
+    assert one("Go on.", lambda texts: ["Weiter."]) == Rendering(Inline.of(["Weiter."]), Outcome.PLAIN, (), ("Go on.",))
     assert one(source, lambda texts: ["Mit <1>OK</1> weiter."]).outcome is Outcome.MARKERS
     assert one(source, lambda texts: ["Mit < 1 >OK</1> weiter."]).outcome is Outcome.REPAIRED
     again = one(source, lambda texts: ["Weiter."], retry=lambda texts: ["Mit [1]OK[/1] weiter."])
@@ -71,11 +71,13 @@ def test_each_outcome() -> None:
     apart = {"Press": "Drücke", "OK": "OK", "to go on": "Um fortzufahren."}
     split = one(source, lambda texts: [apart.get(text, "kaputt") for text in texts])
     assert (split.text.text, split.outcome) == ("Drücke <b>OK</b> um fortzufahren.", Outcome.SPLIT)
+    assert split.asked == ("Press", "OK", "to go on")
+    assert again.asked == ("Press [1]OK[/1] to go on.",)
     whole = {"Press OK to go on.": "Mit OK geht es weiter."}
     placed = one(source, lambda texts: [whole.get(text, "<i>") for text in texts])
     assert (placed.text.text, placed.outcome) == ("Mit <b>OK</b> geht es weiter.", Outcome.REATTACHED)
     nothing = one(source, lambda texts: [""] * len(texts))
-    assert (nothing.text.text, nothing.outcome) == (source, Outcome.SOURCE)
+    assert (nothing.text.text, nothing.outcome, nothing.asked) == (source, Outcome.SOURCE, ())
 
 
 def test_markup_invented_twice_is_taken_out() -> None:

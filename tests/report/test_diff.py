@@ -5,7 +5,7 @@ from lxml import html
 from dragoman.core.languages import Direction
 from dragoman.report.diff import as_html
 from dragoman.store.documents import Document
-from dragoman.store.documents.translate import translate_document
+from dragoman.store.documents.translate import Verdict, translate_document
 
 PO = b"""msgid "Press <b>OK</b> now"
 msgstr ""
@@ -26,7 +26,7 @@ def page(**options) -> str:
     words = {"Two words": "Deux paroles"}
     report = translate_document(
         document, lambda texts: [words.get(text, text) for text in texts], direction=Direction("en", "fr"), fill="all",
-        confidence=lambda pairs: [0.5] * len(pairs),
+        judge=lambda found: [Verdict(0.5)] * len(found),
     )[1]  # fmt: skip
     return as_html(report, **options)
 

@@ -46,6 +46,7 @@ class Sentence:
     result: list[Piece] | None = None
     outcome: Outcome = Outcome.VERBATIM
     reasons: list[str] = field(default_factory=list)
+    asked: tuple[str, ...] = ()  # the texts whose translations the result is made of
 
     @property
     def all(self) -> list[Piece]:

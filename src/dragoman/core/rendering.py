@@ -35,11 +35,13 @@ Translate = Callable[[list[str]], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """A translated text. `reasons`: why attempts failed, in order (short names)."""
+    """A translated text. `reasons`: why attempts failed, in order (short names); `asked`: the texts as they were sent
+    whose translations it is made of."""
 
     text: Inline
     outcome: Outcome
     reasons: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 def translate_inlines(
@@ -109,6 +111,7 @@ def _attempt(
             pieces, loose = (list(sentence.pieces), False) if answer == sent else unmark(one, answer)
             cleaned = outcome is Outcome.RETRY
             sentence.result = pieces if answer == sent else _checked(sentence, pieces, settings, cleaned)
+            sentence.asked = (sent,)
         except BrokenMarkupError as error:
             sentence.reasons.append(error.reason)
             failed.append(sentence)
@@ -166,13 +169,16 @@ def _fall_back(sentences: Sequence[Sentence], translate: Translate, settings: Se
                 before, core, after = next(left)
                 pieces.append(before + (_fitted(core, answers[_flat(core)]) if core else "") + after)
         if _settled(sentence, pieces, Outcome.SPLIT, settings):
+            sentence.asked = tuple(_flat(core) for _, core, _ in parts if core)
             continue
         failed.append(sentence)
     plain = [_flat(re.sub(r"\s+", " ", Inline(sentence.pieces).plain)).strip() for sentence in failed]
     answers = _ask(translate, plain)
     for sentence, text in zip(failed, plain, strict=True):
-        if not _settled(sentence, _reattached(sentence.pieces, answers[text]), Outcome.REATTACHED, settings):
-            sentence.result, sentence.outcome = list(sentence.pieces), Outcome.SOURCE
+        if _settled(sentence, _reattached(sentence.pieces, answers[text]), Outcome.REATTACHED, settings):
+            sentence.asked = (text,)
+        else:
+            sentence.result, sentence.outcome, sentence.asked = list(sentence.pieces), Outcome.SOURCE, ()
 
 
 def _settled(sentence: Sentence, pieces: list[Piece], outcome: Outcome, settings: Settings) -> bool:
@@ -256,7 +262,7 @@ def _holds(flow: Flow, settings: Settings) -> bool:
 def _keep_source(flow: Flow) -> None:
     for one in flow.every():
         for sentence in one.sentences:
-            sentence.result, sentence.outcome = None, Outcome.SOURCE
+            sentence.result, sentence.outcome, sentence.asked = None, Outcome.SOURCE, ()
 
 
 def _rendering(root: Flow) -> Rendering:
@@ -266,4 +272,4 @@ def _rendering(root: Flow) -> Rendering:
     text = flatten(root.assembled())
     if outcome is Outcome.PLAIN and any(every_span(root.source)):
         outcome = Outcome.MARKERS  # its sentences needed none, for the spans stand at their edges
-    return Rendering(text, outcome, reasons)
+    return Rendering(text, outcome, reasons, tuple(text for sentence in sentences for text in sentence.asked))

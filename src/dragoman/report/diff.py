@@ -21,6 +21,7 @@ _OUTCOMES = {
     "reattached": "markup put back by position",
     "source": "no attempt held the markup",
     "problem": "could not be written",
+    "memory": "the memory had this very text",
     "kept": "had a translation",
     "locked": "not to be translated",
 }
@@ -81,6 +82,7 @@ def _row(line: Line, source: str, target: str) -> str:
     else:
         shown = _marked(line.target)
     facts = [_OUTCOMES.get(line.outcome, line.outcome)]
+    facts += [f"match {line.match} %"] if line.match is not None else []
     facts += [f"confidence {line.score:.2f}"] if line.score is not None else []
     facts += line.flags
     doubtful = ' class="doubtful"' if line.outcome in _DOUBTFUL or line.flags else ""

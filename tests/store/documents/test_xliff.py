@@ -5,7 +5,7 @@ import pytest
 from dragoman.core.languages import Direction
 from dragoman.errors import DataError
 from dragoman.store.documents import Document, Marking, Translated
-from dragoman.store.documents.translate import translate_document
+from dragoman.store.documents.translate import Judge, Known, Verdict, translate_document
 
 EN_DE = Direction("en", "de")
 
@@ -26,6 +26,10 @@ def second(body: str, version: str = "2.0", target: str = ' trgLang="de"') -> by
 
 def upper(texts: list[str]) -> list[str]:
     return [text.upper() for text in texts]
+
+
+def judged(score: float) -> Judge:
+    return lambda found: [Verdict(score)] * len(found)
 
 
 def rebuilt(data: bytes, **options) -> str:
@@ -75,15 +79,60 @@ def test_unfinished_and_all() -> None:
 
 def test_a_machines_target_is_marked_for_review() -> None:
     data = first('<trans-unit id="1" approved="yes"><source>Hello</source></trans-unit>')
-    text = rebuilt(data, marking=Marking(), confidence=lambda pairs: [0.874])
+    text = rebuilt(data, marking=Marking(), judge=judged(0.874))
     assert '<trans-unit id="1" approved="no">' in text
     assert '<target state="needs-review-translation" state-qualifier="mt-suggestion">HELLO</target>' in text
     assert '<alt-trans match-quality="87%" origin="dragoman"><target>HELLO</target></alt-trans></trans-unit>' in text
-    again = rebuilt(text.encode(), marking=Marking(), fill="all", confidence=lambda pairs: [0.5])
+    again = rebuilt(text.encode(), marking=Marking(), fill="all", judge=judged(0.5))
     assert again == text  # the same target: nothing to write
     other = Document.open(text.encode(), "x.xlf").with_targets({"f1/1": Translated("Hallo", 0.5, ("number",))}).decode()
     assert other.count("alt-trans ") == 1 and 'match-quality="50%"' in other
     assert '<note from="dragoman">number</note>' in other
+
+
+def memory(pairs: list[tuple[str, str]]) -> list[Known | None]:
+    """Knows two texts, one of them after another text only."""
+    known = {("Hello %s", ""): Known("Hallo %s"), ("Yes", "Hello %s"): Known("Ja", 101, ("number",))}
+    return [known.get(pair) for pair in pairs]
+
+
+def test_what_the_memory_has_needs_no_machine() -> None:
+    units = "".join(
+        f'<trans-unit id="{n}"><source>{s}</source></trans-unit>' for n, s in enumerate(["Hello %s", "Yes", "No"])
+    )
+    document = Document.open(first(units), "x.xlf")
+    output, report = translate_document(document, upper, direction=EN_DE, lookup=memory, judge=judged(0.5))
+    text = output.decode()
+    assert '<target state="translated" state-qualifier="exact-match">Hallo %s</target>' in text
+    assert '<alt-trans match-quality="100%" origin="dragoman"><target>Hallo %s</target></alt-trans>' in text
+    assert '<target state="needs-review-translation" state-qualifier="exact-match">Ja</target>' in text
+    assert '<target state="needs-review-translation" state-qualifier="mt-suggestion">NO</target>' in text
+    assert report.counts == {"memory": 2, "plain": 1}
+    assert [(line.match, line.score) for line in report.lines] == [(100, 1.0), (101, 1.0), (None, 0.5)]
+    assert report.facts["confidence"] == pytest.approx(2.5 / 3, abs=1e-4)
+    assert report.facts["flags"] == {"number": 1}
+
+
+def test_what_the_memory_has_in_the_second_version() -> None:
+    body = '<unit id="u"><segment id="a"><source> Hello %s </source></segment></unit><unit id="v"><segment id="b"><source>Yes</source></segment></unit>'
+    document = Document.open(second(body), "x.xlf")
+
+    def lookup(pairs: list[tuple[str, str]]) -> list[Known | None]:
+        return memory([(text.strip(), before.strip()) for text, before in pairs])
+
+    text = translate_document(document, upper, direction=EN_DE, lookup=lookup)[0].decode()
+    assert "<target> Hallo %s </target>" in text  # with the spaces of its source
+    assert '<segment id="a" state="translated" subState="dragoman:memory">' in text
+    assert '<mtc:match ref="#a" type="tm" origin="dragoman" matchQuality="100.0">' in text
+    assert '<segment id="b" state="translated" subState="dragoman:doubtful">' in text
+    assert '<mtc:match ref="#b" type="icm"' in text
+
+
+def test_a_known_text_that_lacks_a_placeholder_is_not_taken() -> None:
+    data = first('<trans-unit id="1"><source>Hello %s</source></trans-unit>')
+    lookup = lambda pairs: [Known("Hallo")] * len(pairs)  # noqa: E731
+    text, report = translate_document(Document.open(data, "x.xlf"), upper, direction=EN_DE, lookup=lookup)
+    assert b">HELLO %s<" in text and report.counts == {"markers": 1}
 
 
 def test_translate_no_is_inherited_and_overridden() -> None:
@@ -149,7 +198,7 @@ def test_the_second_version(version: str) -> None:
     data = second(body, version)
     document = Document.open(data, "x.xlf")
     assert [unit.id for unit in document.units] == ["f1/u1/s", "f1/u1/2"]
-    output, report = translate_document(document, upper, direction=EN_DE, confidence=lambda pairs: [0.9] * len(pairs))
+    output, report = translate_document(document, upper, direction=EN_DE, judge=judged(0.9))
     text = output.decode()
     assert report.counts == {"markers": 1, "kept": 1}
     target = (
@@ -171,7 +220,7 @@ def test_a_stretch_between_two_marks_is_not_translated() -> None:
 
 def test_matches_of_one_unit_stand_together_and_name_their_segments() -> None:
     body = '<unit id="u"><segment><source>A</source></segment><segment><source>B</source></segment></unit>'
-    output = rebuilt(second(body), marking=Marking(), confidence=lambda pairs: [0.5] * len(pairs))
+    output = rebuilt(second(body), marking=Marking(), judge=judged(0.5))
     assert output.count("<mtc:matches ") == 1 and output.count("<mtc:match ") == 2
     assert 'ref="#s1"' in output and 'ref="#s2"' in output
     assert output.count('id="s1"') == output.count('id="s2"') == 1

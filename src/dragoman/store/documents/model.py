@@ -42,6 +42,7 @@ class Translated:
     text: Inline | str
     score: float | None = None  # confidence from 0 to 1
     flags: tuple[str, ...] = ()  # doubts about it, as short names
+    memory: int | None = None  # per cent of the match, where it stood in a memory; None = a machine made it
 
 
 @dataclass(frozen=True, slots=True)

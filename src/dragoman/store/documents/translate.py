@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dragoman.core.flows import Outcome, Settings
+from dragoman.core.inline import Inline
 from dragoman.core.languages import Direction
 from dragoman.core.placeholders import KINDS
-from dragoman.core.rendering import Translate, translate_inlines
+from dragoman.core.protect import BrokenMarkupError, verify
+from dragoman.core.rendering import Rendering, Translate, translate_inlines
 from dragoman.store.documents import Document
 from dragoman.store.documents.model import DEFAULT, Marking, Problem, Translated, Unit
 
 Fill = Literal["untranslated", "unfinished", "all"]
-Confidence = Callable[[Sequence[tuple[str, str]]], Sequence[float | None]]
 _FLAGS = {Outcome.SPLIT: "markup-split", Outcome.REATTACHED: "markup-reattached"}
 _WANTED = {
     "untranslated": frozenset({"untranslated"}),
@@ -25,14 +26,37 @@ _WANTED = {
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A translation that needs no model: the memory has the very text. `match`: per cent."""
+
+    text: str
+    match: int = 100
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is thought of a unit's translation."""
+
+    score: float | None = None  # confidence from 0 to 1
+    flags: tuple[str, ...] = ()
+    match: int | None = None  # per cent of the best match of a memory that helped
+
+
+Lookup = Callable[[Sequence[tuple[str, str]]], Sequence[Known | None]]  # (text, the text before it) -> known or not
+Judge = Callable[[Sequence[Rendering]], Sequence[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """What became of one unit. `outcome`: a name of `Outcome`, or kept, locked, problem."""
+    """What became of one unit. `outcome`: a name of `Outcome`, or memory, kept, locked, problem."""
 
     unit: Unit
     target: str | None
     outcome: str
     score: float | None = None
     flags: tuple[str, ...] = ()
+    match: int | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +78,7 @@ class DocumentReport:
     @property
     def facts(self) -> dict[str, Any]:
         """The figures as plain data."""
+        scores = [line.score for line in self.lines if line.score is not None]
         return {
             "document": self.name,
             "format": self.format,
@@ -61,6 +86,8 @@ class DocumentReport:
             "units": len(self.lines),
             "outcomes": self.counts,
             "failed_attempts": dict(self.reasons),
+            "flags": dict(Counter(flag for line in self.lines for flag in line.flags)),
+            "confidence": round(sum(scores) / len(scores), 4) if scores else None,
             "problems": [{"unit": one.unit, "line": one.line, "reason": one.reason} for one in self.problems],
         }
 
@@ -73,31 +100,34 @@ def translate_document(
     retry: Translate | None = None,
     fill: Fill = "untranslated",
     marking: Marking = DEFAULT,
-    confidence: Confidence | None = None,
+    lookup: Lookup | None = None,
+    judge: Judge | None = None,
     kinds: frozenset[str] = KINDS,
     sentences: bool = True,
 ) -> tuple[bytes, DocumentReport]:
     """Translate a document's units and write it back; each result holds the markup of its source.
 
     `translate` takes sentences with markers and gives as many back, order kept; `retry` is asked for those whose markers
-    came back broken. `fill`: which units; those the file forbids never. `confidence`: pairs of source and target to
-    numbers from 0 to 1. A unit that cannot be written is a problem of the report, and stays as it was.
-    Raises DataError when the file's languages are not those of `direction`.
+    came back broken. `fill`: which units; those the file forbids never. `lookup` is asked first for whole units without
+    inline elements; `judge` gives each rendering its confidence and doubts. A unit that cannot be written is a problem of
+    the report, and stays as it was. Raises DataError when the file's languages are not those of `direction`.
     """
     document = document.towards(direction)
     report = DocumentReport(document.name, document.format, direction, problems=list(document.problems))
     wanted = [unit for unit in document.units if unit.translatable and unit.state in _WANTED[fill]]
-    settings = Settings(direction.source, kinds, sentences)
+    done = _looked_up(document, wanted, lookup, kinds) if lookup is not None else {}
+    outcomes = dict.fromkeys(done, "memory")
+    wanted = [unit for unit in wanted if unit.id not in done]
     renderings = translate_inlines(
         [unit.source for unit in wanted],
         translate,
         retry=retry,
-        settings=settings,
+        settings=Settings(direction.source, kinds, sentences),
         wrapped=[unit.wrapped for unit in wanted],
     )
-    done: dict[str, Translated] = {}
-    outcomes: dict[str, str] = {}
-    for unit, rendering in zip(wanted, renderings, strict=True):
+    verdicts = judge(renderings) if judge is not None else [Verdict()] * len(renderings)
+    matches = {name: one.memory for name, one in done.items()}
+    for unit, rendering, verdict in zip(wanted, renderings, verdicts, strict=True):
         report.reasons.update(rendering.reasons)
         doubt = (
             "no attempt kept its markup"
@@ -109,25 +139,38 @@ def translate_document(
             outcomes[unit.id] = "source" if rendering.outcome is Outcome.SOURCE else "problem"
             continue
         flag = _FLAGS.get(rendering.outcome)
-        done[unit.id] = Translated(rendering.text, None, (flag,) if flag else ())
+        done[unit.id] = Translated(rendering.text, verdict.score, (*verdict.flags, *([flag] if flag else [])))
         outcomes[unit.id] = rendering.outcome.name.lower()
-    if confidence is not None:
-        done = _scored(document, done, confidence)
+        matches[unit.id] = verdict.match
     for unit in document.units:
         made = done.get(unit.id)
         outcome = outcomes.get(unit.id, "kept" if unit.translatable else "locked")
         target = made.text if made else unit.target
         shown = None if target is None else target if isinstance(target, str) else target.text
-        report.lines.append(Line(unit, shown, outcome, made.score if made else None, made.flags if made else ()))
+        facts = (made.score, made.flags, matches.get(unit.id)) if made else ()
+        report.lines.append(Line(unit, shown, outcome, *facts))
     return document.with_targets(done, marking), report
 
 
-def _scored(document: Document, done: dict[str, Translated], confidence: Confidence) -> dict[str, Translated]:
-    pairs = [
-        (document.unit(name).source.text, one.text if isinstance(one.text, str) else one.text.text)
-        for name, one in done.items()
-    ]
-    scores = confidence(pairs)
-    return {
-        name: Translated(one.text, score, one.flags) for (name, one), score in zip(done.items(), scores, strict=True)
-    }
+def _looked_up(
+    document: Document, units: Sequence[Unit], lookup: Lookup, kinds: frozenset[str]
+) -> dict[str, Translated]:
+    """The units that are known already, as far as their placeholders hold and they can be written."""
+    plain = [unit for unit in units if not unit.source.spans and unit.source.text.strip()]
+    before = [document.unit(unit.previous).source.plain if unit.previous else "" for unit in plain]
+    found: dict[str, Translated] = {}
+    for unit, known in zip(
+        plain, lookup([(u.source.text, b) for u, b in zip(plain, before, strict=True)]), strict=True
+    ):
+        if known is None:
+            continue
+        text = unit.source.text
+        lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+        target = Inline.of([lead + known.text.strip() + tail])
+        try:
+            verify(unit.source, target, kinds)
+        except BrokenMarkupError:
+            continue
+        if not document.doubt(unit.id, target):
+            found[unit.id] = Translated(target, 1.0, known.flags, known.match)
+    return found

@@ -7,7 +7,7 @@ In 1.x a unit is a `trans-unit`, or each `mrk mtype="seg"` of its `seg-source`; 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dragoman.core.inline import Inline
@@ -186,7 +186,7 @@ class Xliff:
             if self.second:
                 yield from self._segment_edits(slot, translated, marking)
                 if translated.score is not None and marking.quality:
-                    yield from self._match_edits(slot, translated.score, content, matches)
+                    yield from self._match_edits(slot, translated, content, matches)
         for parts in changed.values():
             unit = parts[0][0].parent
             if new := matches.pop(id(unit), None):
@@ -205,7 +205,7 @@ class Xliff:
     ) -> Iterator[Edit]:
         """The target of one trans-unit or segment; 1.x: with its states, confidence and doubts."""
         slot = parts[0][0]
-        states = _STATES if marking.review and not self.second else {}
+        states = _states([one for _, one, _ in parts]) if marking.review and not self.second else {}
         target = slot.target
         content = self._joined(slot, parts) if slot.part else parts[0][2]
         after = target.end if target is not None else slot.source.end
@@ -220,7 +220,7 @@ class Xliff:
             yield from self._filled(target, states, content)
         if self.second:
             return
-        if states and slot.parent.attributes.get("approved") == "yes":
+        if states and slot.parent.attributes.get("approved") == "yes":  # a person approved another target
             yield from self._attributes(slot.parent, {"approved": "no"})
         source = slot.holder.child("source") or slot.source
         prefix = source.prefix
@@ -289,19 +289,23 @@ class Xliff:
         """2.x: state and subState on `<segment>`, and an identifier where the match needs one."""
         facts = {}
         if marking.review:
-            facts = {"state": "translated", "subState": f"{_TOOL}:{'doubtful' if translated.flags else 'machine'}"}
+            maker = "machine" if translated.memory is None else "memory"
+            facts = {"state": "translated", "subState": f"{_TOOL}:{'doubtful' if translated.flags else maker}"}
         if translated.score is not None and marking.quality and "id" not in slot.holder.attributes:
             facts["id"] = _own_id(slot.parent, slot.holder)
         yield from self._attributes(slot.holder, facts)
 
-    def _match_edits(self, slot: _Slot, score: float, content: str, new: dict[int, list[str]]) -> Iterator[Edit]:
+    def _match_edits(
+        self, slot: _Slot, translated: Translated, content: str, new: dict[int, list[str]]
+    ) -> Iterator[Edit]:
         """2.x: the confidence as a match; those of units that have no `<mtc:matches>` yet are added to `new`."""
         ref = slot.holder.attributes.get("id") or _own_id(slot.parent, slot.holder)
         raw = self.text[slot.source.inner : slot.source.inner_end]
         prefix = slot.source.prefix
+        kind = "mt" if translated.memory is None else "icm" if translated.memory > 100 else "tm"
         match = (
-            f'<mtc:match {_DECLARED} ref="#{ref}" type="mt" origin={quote(_TOOL)} '
-            f'matchQuality="{100 * score:.1f}"><{prefix}source>{raw}</{prefix}source>'
+            f'<mtc:match {_DECLARED} ref="#{ref}" type="{kind}" origin={quote(_TOOL)} '
+            f'matchQuality="{100 * (translated.score or 0.0):.1f}"><{prefix}source>{raw}</{prefix}source>'
             f"<{prefix}target>{content}</{prefix}target></mtc:match>"
         )
         matches = slot.parent.child("matches")
@@ -390,7 +394,16 @@ def _chained(slots: list[_Slot]) -> list[_Slot]:
     return result
 
 
-_STATES = {"state": "needs-review-translation", "state-qualifier": "mt-suggestion"}  # 1.x, of a machine's target
+def _states(parts: Sequence[Translated]) -> dict[str, str]:
+    """The states of 1.x: a machine's target asks for a review, what the memory had for the very text does not, unless
+    something speaks against it."""
+    if all(one.memory is not None for one in parts):
+        doubtful = any(one.flags for one in parts)
+        return {
+            "state": "needs-review-translation" if doubtful else "translated",
+            "state-qualifier": "exact-match",
+        }
+    return {"state": "needs-review-translation", "state-qualifier": "mt-suggestion"}
 
 
 def _own_id(unit: Element, segment: Element) -> str:
