@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import (
+    EpsilonLogitsWarper,
+    LogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from dragoman.core.languages import Direction
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Decoding
-from dragoman.engine.generate import Generated, generate
+from dragoman.engine.generate import Draw, Generated, _drawn, generate, sample
 from dragoman.engine.load import Loaded, ids_of, load
 from dragoman.errors import ModelError
 from dragoman.translator import Translator
@@ -149,3 +156,97 @@ def test_beam_search_is_exhaustive_where_the_beam_is_wide_enough() -> None:
     assert found.finished
     assert found.ids == expected[1]
     assert found.log_probability / found.tokens == pytest.approx(expected[0], abs=1e-4)
+
+
+# ---------------------------------------------------------------- sampling
+
+
+@pytest.mark.parametrize(
+    ("draw", "theirs"),
+    [
+        (Draw(top_k=7), [TopKLogitsWarper(7)]),
+        (Draw(top_p=0.6), [TopPLogitsWarper(0.6)]),
+        (Draw(epsilon=0.02), [EpsilonLogitsWarper(0.02)]),
+        (Draw(temperature=0.5, top_k=30, top_p=0.9), [TemperatureLogitsWarper(0.5), TopKLogitsWarper(30), TopPLogitsWarper(0.9)]),
+        (Draw(epsilon=0.9), [EpsilonLogitsWarper(0.9)]),
+        (Draw(top_p=1e-6), [TopPLogitsWarper(1e-6)]),
+    ],
+)  # fmt: skip
+def test_what_is_left_out_is_what_the_library_leaves_out(draw: Draw, theirs: list[LogitsProcessor]) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(50, 200) * 2
+    expected = logits
+    for warper in theirs:
+        expected = warper(torch.zeros(50, 1, dtype=torch.long), expected)
+    assert torch.allclose(draw.cut(logits), expected)
+
+
+def test_tokens_are_drawn_with_their_probability() -> None:
+    probability = torch.tensor([0.0, 0.5, 0.2, 0.0, 0.3, 0.0]).expand(60_000, -1)
+    number = torch.rand(60_000, generator=torch.Generator().manual_seed(1))
+    found = torch.bincount(_drawn(probability, number), minlength=6) / 60_000
+    assert found.tolist() == pytest.approx([0.0, 0.5, 0.2, 0.0, 0.3, 0.0], abs=0.01)
+    edge = torch.tensor([0.0, 1.0 - 2**-24])
+    assert _drawn(probability[:2], edge).tolist() == [1, 4]
+
+
+def sampled(
+    loaded: Loaded, count: int = 6, *, samples: int = 5, budget: int = 4000, seed: int = 1
+) -> list[list[Generated]]:
+    rows = prompts(count)
+    return sample(
+        loaded.model.eval(),
+        rows,
+        [5 + len(row) for row in rows],
+        samples=samples,
+        draw=Draw(seed=seed, epsilon=0.02),
+        ends=[2, 20, 21, 22, 23],
+        pad=0,
+        budget=budget,
+    )
+
+
+def test_samples_depend_on_seed_and_prompt_alone() -> None:
+    loaded = tiny(seed=3)
+    found = sampled(loaded)
+    assert [len(group) for group in found] == [5] * 6
+    assert found == sampled(loaded)
+    assert found[0] != sampled(loaded, seed=2)[0]
+    assert len({tuple(g.ids) for g in found[0]}) > 1
+    ids = [[g.ids for g in group] for group in found]
+    for other in (
+        sampled(loaded, budget=1),
+        sampled(loaded, budget=60),
+        sampled(loaded, 3),
+        sampled(loaded, samples=2),
+    ):
+        for mine, some in zip(ids, other, strict=False):
+            assert [g.ids for g in some] == mine[: len(some)]
+
+
+def test_a_samples_log_probability_is_the_models() -> None:
+    loaded = tiny(seed=5)
+    row = prompts(1)[0]
+    draw = Draw(seed=3, temperature=0.7, top_k=20)
+    for found in sample(loaded.model, [row], [8], samples=3, draw=draw, ends=[2], pad=0)[0]:
+        ids = [*row, *found.ids, *([2] if found.finished else [])]
+        with torch.no_grad():
+            log = loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(log[i - 1, ids[i]]) for i in range(len(row), len(ids)))
+        assert found.log_probability == pytest.approx(expected, abs=1e-3)
+
+
+def test_first_tokens_follow_the_models_distribution() -> None:
+    """Pearson's chi-squared over the first tokens of 4,000 samples, against the model's own probabilities."""
+    loaded = tiny(seed=6)
+    row = prompts(1)[0]
+    with torch.no_grad():
+        probability = Draw(top_k=8).cut(loaded.model(torch.tensor([row])).logits[:, -1]).softmax(-1)[0]
+    found = sample(loaded.model, [row], [1], samples=4000, draw=Draw(seed=4, top_k=8), ends=[2], pad=0, budget=10**6)[0]
+    counts = torch.zeros_like(probability)
+    for result in found:
+        counts[2 if result.finished else result.ids[0]] += 1
+    kept = probability > 0
+    assert float(counts[~kept].sum()) == 0
+    chi = float(((counts - 4000 * probability)[kept] ** 2 / (4000 * probability[kept])).sum())
+    assert chi < 24.3  # 7 degrees of freedom, p = 0.001

@@ -1,15 +1,19 @@
 """Batched decoding: prompts of similar length go together, finished rows leave the batch.
 
-Both searches keep to every row's own limit, so that a sentence's translation does not depend on its batch.
+Greedy and beam search keep to every row's own limit, and sampling to every prompt's own random numbers, so that a
+sentence's translation does not depend on its batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _SHRINK = 0.75  # rows still alive, as a share, below which the batch is cut down to them
 
@@ -23,6 +27,52 @@ class Generated:
     log_probability: float
     tokens: int
     finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How samples are drawn: seed, temperature, and which tokens are left out (in this order, each among those that
+    the one before left): all but the `top_k` most probable; those outside the smallest set of most probable ones that
+    has the probability `top_p` (Holtzman et al. 2020); those less probable than `epsilon` (Hewitt et al. 2022). The most
+    probable token always stays."""
+
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    epsilon: float = 0.0
+
+    def numbers(self, prompt: Sequence[int], samples: int, steps: int) -> NDArray[np.float32]:
+        """Random numbers [samples, steps] in [0, 1) that belong to this prompt; more samples start with the same."""
+        key = hashlib.sha256(np.array([self.seed, *prompt], dtype="<i8").tobytes()).digest()
+        return np.random.default_rng(int.from_bytes(key, "little")).random((samples, steps), dtype=np.float32)
+
+    def cut(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits [rows, vocabulary] at this temperature, minus infinity for what is left out."""
+        logits = logits / self.temperature
+        never = float("-inf")
+        if self.top_k is not None and self.top_k < logits.shape[-1]:
+            logits = logits.masked_fill(logits < logits.topk(self.top_k).values[:, -1:], never)
+        if self.top_p is not None and self.top_p < 1.0:
+            ordered, place = logits.sort(descending=True, stable=True)
+            before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+            outside = before >= self.top_p
+            outside[:, 0] = False
+            logits = logits.masked_fill(outside.gather(1, place.argsort(-1)), never)
+        if self.epsilon > 0.0:
+            rare = logits.softmax(-1) < self.epsilon
+            rare.scatter_(1, logits.argmax(-1, keepdim=True), False)
+            logits = logits.masked_fill(rare, never)
+        return logits
+
+
+def _drawn(probability: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+    """The token [rows] at which the sum of the probabilities [rows, vocabulary] passes the random number [rows]."""
+    sums = probability.cumsum(-1)
+    total = sums[:, -1:]
+    # just below the total, lest rounding pass over the last token that is possible
+    wanted = torch.minimum(number[:, None] * total, total * (1 - 1e-6))
+    return torch.searchsorted(sums, wanted, right=True)[:, 0]
 
 
 def generate(
@@ -42,20 +92,12 @@ def generate(
     `budget` bounds rows x (prompt + new tokens) of one batch. `progress` hears how many prompts are done.
     """
     found: list[Generated | None] = [None] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), max_new[i]), reverse=True)
     done = 0
-    while done < len(order):
-        batch: list[int] = []
-        longest = 0
-        for index in order[done:]:
-            longest = max(longest, len(prompts[index]) + max_new[index])
-            if batch and (len(batch) + 1) * longest * beam > budget:
-                break
-            batch.append(index)
+    for batch in _batches(prompts, max_new, beam, budget):
         limits = [max_new[i] for i in batch]
         rows = [prompts[i] for i in batch]
         if beam == 1:
-            results = _greedy(model, rows, limits, ends, pad)
+            results = _walk(model, rows, limits, ends, pad)
         else:
             results = _beam(model, rows, limits, ends, pad, beam, length_penalty)
         for index, result in zip(batch, results, strict=True):
@@ -65,6 +107,64 @@ def generate(
     return [g for g in found if g is not None]
 
 
+def sample(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    max_new: Sequence[int],
+    *,
+    samples: int,
+    draw: Draw,
+    ends: Sequence[int],
+    pad: int,
+    budget: int = 16_384,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[list[Generated]]:
+    """`samples` results of every prompt, drawn from the model; order is kept. The rest is as in `generate`.
+
+    The random numbers of a prompt come from the seed and its own tokens: its samples are the same in any batch and any
+    order, and the first n of more are the n of fewer. Log-probabilities are the model's own, whatever was cut off.
+    """
+    found: list[list[Generated]] = [[] for _ in prompts]
+    done = 0
+    for batch in _batches(prompts, max_new, samples, budget):
+        limits = [max_new[i] for i in batch]
+        rows = [prompts[i] for i in batch]
+        longest = max(len(row) + limit for row, limit in zip(rows, limits, strict=True))
+        part = min(samples, max(1, budget // longest))  # one prompt alone may be too much: then in parts
+        noise = torch.zeros(len(rows), samples, max(limits))
+        for number, (row, limit) in enumerate(zip(rows, limits, strict=True)):
+            noise[number, :, :limit] = torch.from_numpy(draw.numbers(row, samples, limit))
+        for first in range(0, samples, part):
+            some = noise[:, first : first + part]
+            flat = some.reshape(-1, some.shape[-1]).to(model.device)
+
+            def choose(logits: torch.Tensor, at: torch.Tensor, step: int, flat: torch.Tensor = flat) -> torch.Tensor:
+                return _drawn(draw.cut(logits).softmax(-1), flat[at, step])
+
+            results = _walk(model, rows, limits, ends, pad, choose, some.shape[1])
+            for number, index in enumerate(batch):
+                found[index] += results[number * some.shape[1] : (number + 1) * some.shape[1]]
+        done += len(batch)
+        progress(done)
+    return found
+
+
+def _batches(prompts: Sequence[Sequence[int]], max_new: Sequence[int], copies: int, budget: int) -> Iterator[list[int]]:
+    """Numbers of prompts that go together: of similar length, the longest first."""
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), max_new[i]), reverse=True)
+    done = 0
+    while done < len(order):
+        batch: list[int] = []
+        longest = 0
+        for index in order[done:]:
+            longest = max(longest, len(prompts[index]) + max_new[index])
+            if batch and (len(batch) + 1) * longest * copies > budget:
+                break
+            batch.append(index)
+        yield batch
+        done += len(batch)
+
+
 def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     longest = max(len(row) for row in rows)
     ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=device)
@@ -72,10 +172,27 @@ def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) 
     return ids, mask
 
 
+# What the next token of every row is: (logits [rows, vocabulary], rows of the input [rows], step) -> tokens [rows].
+_Choose = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+
+
+def _most_probable(logits: torch.Tensor, rows: torch.Tensor, step: int) -> torch.Tensor:
+    del rows, step
+    return logits.argmax(-1)
+
+
 @torch.inference_mode()
-def _greedy(
-    model: Any, rows: Sequence[Sequence[int]], limits: Sequence[int], ends: Sequence[int], pad: int
+def _walk(
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    ends: Sequence[int],
+    pad: int,
+    choose: _Choose = _most_probable,
+    copies: int = 1,
 ) -> list[Generated]:
+    """Token by token, without looking back. `copies` results for each row, side by side: the prompt is read once and
+    its cache handed to all of them."""
     from transformers import DynamicCache
 
     device = model.device
@@ -84,12 +201,13 @@ def _greedy(
     position = mask.cumsum(1) - 1
     cache = DynamicCache(config=model.config)
     stop = torch.tensor(sorted(set(ends)), device=device)
-    alive = torch.arange(len(rows), device=device)  # row of the batch -> row of the input
-    limit = torch.tensor(limits, device=device)
-    tokens = [[] for _ in rows]  # type: list[list[int]]
-    scores = torch.zeros(len(rows), dtype=torch.float64, device=device)
-    finished = torch.zeros(len(rows), dtype=torch.bool, device=device)
-    going = torch.ones(len(rows), dtype=torch.bool, device=device)
+    count = len(rows) * copies
+    alive = torch.arange(count, device=device)  # row of the batch -> row of the result
+    limit = torch.tensor(limits, device=device).repeat_interleave(copies)
+    tokens = [[] for _ in range(count)]  # type: list[list[int]]
+    scores = torch.zeros(count, dtype=torch.float64, device=device)
+    finished = torch.zeros(count, dtype=torch.bool, device=device)
+    going = torch.ones(count, dtype=torch.bool, device=device)
     history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     step = 0
     while True:
@@ -102,7 +220,10 @@ def _greedy(
             logits_to_keep=1,
         )
         logits = output.logits[:, -1].float()
-        new = logits.argmax(-1)
+        if step == 0 and copies > 1:
+            cache.batch_repeat_interleave(copies)
+            logits, mask, position = (t.repeat_interleave(copies, 0) for t in (logits, mask, position))
+        new = choose(logits, alive, step)
         chosen = logits.gather(1, new[:, None])[:, 0] - logits.logsumexp(-1)
         step += 1
         active = going[alive]
@@ -112,11 +233,11 @@ def _greedy(
         finished[alive] |= active & ended
         going[alive] &= ~(ended | (limit[alive] <= step))
         left = going[alive]
-        count = int(left.sum())
-        if not count:
+        some = int(left.sum())
+        if not some:
             break
         position = position[:, -1:] + 1
-        if count <= _SHRINK * len(alive):
+        if some <= _SHRINK * len(alive):
             keep = left.nonzero()[:, 0]
             cache.batch_select_indices(keep)
             alive, new, mask, position = alive[keep], new[keep], mask[keep], position[keep]
