@@ -13,7 +13,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
 
 from dragoman.core.languages import Direction
-from dragoman.core.recipe.evaluate import Decoding, Evaluate
+from dragoman.core.recipe.curriculum import Curriculum
+from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Sampling
+from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Mt, Replay, Tasks
 from dragoman.core.recipe.model import ModelSection, NewModel
 from dragoman.core.recipe.prepare import (
     Balance,
@@ -29,23 +31,33 @@ from dragoman.core.recipe.prepare import (
     TextSources,
 )
 from dragoman.core.recipe.study import Study
-from dragoman.core.recipe.train import Lora, Phase, Plan, Sft, Training
+from dragoman.core.recipe.train import Average, Lora, Phase, Plan, Sft, StopIf
+from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Count, Language, Pair, PositiveCount, Section, Share, listed
 from dragoman.core.recipe_text import RecipeText, dump
 from dragoman.errors import RecipeError
 
 __all__ = [
+    "Average",
     "Balance",
     "Checks",
     "Columns",
     "Count",
+    "Curriculum",
     "Decoding",
     "Deduplicate",
+    "Denoise",
     "Evaluate",
+    "Fewshot",
     "Holdout",
+    "Hybrid",
+    "Interlinear",
     "Language",
+    "Lm",
     "Lora",
+    "Mbr",
     "ModelSection",
+    "Mt",
     "NewModel",
     "Normalise",
     "Pair",
@@ -56,10 +68,14 @@ __all__ = [
     "PositiveCount",
     "Prepare",
     "Recipe",
+    "Replay",
+    "Sampling",
     "Section",
     "Sft",
     "Share",
+    "StopIf",
     "Study",
+    "Tasks",
     "TextSource",
     "TextSources",
     "Training",
@@ -138,7 +154,7 @@ class Recipe(Section):
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML, every default written out. `parse` reads the same recipe back."""
-        return dump(self.model_dump(mode="json"))
+        return dump(self.model_dump(mode="json", by_alias=True))
 
 
 def _known_keys(path: Sequence[str | int]) -> list[str]:
@@ -149,10 +165,15 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
         for kind in kinds:
             if isinstance(key, int):
                 following.append(kind)
-            elif key in kind.model_fields:
-                following += _sections(kind.model_fields[key].annotation)
+            elif key in (fields := _fields(kind)):
+                following += _sections(fields[key].annotation)
         kinds = following or kinds
-    return [key for kind in kinds for key in kind.model_fields]
+    return [key for kind in kinds for key in _fields(kind)]
+
+
+def _fields(kind: type[Section]) -> dict[str | int, Any]:
+    """The fields of a section by the names that a recipe gives them."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 def _sections(annotation: Any) -> list[type[Section]]:

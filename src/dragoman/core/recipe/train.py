@@ -6,6 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dragoman.core.languages import Direction
+from dragoman.core.recipe.assist import Shots, TrainingMemory, UsedTrainingGlossary
+from dragoman.core.recipe.hybrid import Hybrid
+from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pair, PositiveCount, Section, Share
 
 
@@ -24,55 +28,79 @@ class Lora(Section):
     targets: Literal["all-linear"] | list[str] = "all-linear"
 
 
-class Training(Section):
-    """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints."""
-
-    batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass
-    accumulation: PositiveCount = 1  # forward passes per optimiser step
-    packing: Literal["auto", "sorted", "packed"] = "auto"
-    optimiser: Literal["auto", "adamw", "muon"] = "auto"
-    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    schedule: Literal["cosine", "linear", "constant", "inverse_sqrt"] = "cosine"
-    warmup: Annotated[float, Field(ge=0)] = 0.05  # below 1 a share of all steps, else a number of steps
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    clip: Annotated[float, Field(gt=0)] | None = 1.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    compile: bool | Literal["auto"] = "auto"
-    evaluate_every: PositiveCount | Literal["auto"] = "auto"  # optimiser steps
-    evaluate_sentences: PositiveCount = 200  # dev sentences that are translated for the curve
-    checkpoint_every: PositiveCount | Literal["auto"] = "auto"
-    keep: Annotated[int, Field(ge=2)] = 2  # checkpoints kept besides the best
-    patience: PositiveCount | None = None  # stop after so many evaluations without a better dev chrF
-
-
 class Sft(Training):
     """Supervised fine-tuning: loss on the target's tokens and the end token only."""
 
     epochs: Annotated[float, Field(gt=0)] = 3.0
     tokens: PositiveCount | None = None  # stop after so many tokens (prompt and target); wins over epochs
     directions: list[Pair] | None = None  # default: the recipe's pairs
+    shots: Shots = {0: 1.0}  # examples in the prompt -> share of the prompts
+    memory: TrainingMemory = TrainingMemory()
+    glossary: UsedTrainingGlossary = None
+
+    @model_validator(mode="after")
+    def _memory_is_used(self) -> Self:
+        if self.memory != TrainingMemory() and not max(self.shots):
+            raise ValueError("`memory` is given, but no prompt has an example: give `shots`, such as {0: 0.5, 1: 0.5}")
+        return self
+
+    @property
+    def assisted(self) -> bool:
+        """True when there may be more than the sentence in a prompt."""
+        return max(self.shots) > 0 or self.glossary is not None
+
+
+class Average(Section):
+    """Moving average of the weights; it is what is evaluated and kept."""
+
+    method: Literal["ema"] = "ema"
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999  # per optimiser step; less in the first steps
+
+
+class StopIf(Section):
+    """Guard rails: an evaluation that breaks one ends the phase, and its checkpoint is not taken."""
+
+    forgetting: Annotated[float, Field(gt=0)] | None = None  # rise of the perplexity of general text since the start
+    off_target: Annotated[float, Field(gt=0, le=1)] | None = None  # share of translations in another language
+    in_context: Annotated[float, Field(gt=0)] | None = None  # chrF lost since the best one-shot probe
 
 
 class Phase(Section):
     """One training phase: exactly one of its kinds, and what moves."""
 
     sft: Sft | None = None
+    hybrid: Hybrid | None = None
     adapt: Literal["full"] | Lora = "full"
+    average: Average | None = None
+    stop_if: StopIf | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _empty_kind(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("sft", 0) is None:
+        if isinstance(value, dict) and value.get("sft", 0) is None and value.get("hybrid") is None:
             return {**value, "sft": {}}
         return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if self.sft is None:
-            raise ValueError("a phase needs its kind: `sft: {...}`")
+        if (self.sft is None) == (self.hybrid is None):
+            raise ValueError("a phase needs its kind, and only one: `sft: {...}` or `hybrid: {...}`")
         return self
 
     @property
     def kind(self) -> str:
-        return "sft"
+        return "sft" if self.sft is not None else "hybrid"
+
+    @property
+    def training(self) -> Sft | Hybrid:
+        """The section of the kind."""
+        found = self.sft or self.hybrid
+        assert found is not None  # noqa: S101  - the validator above guarantees it
+        return found
+
+    def directions(self, pairs: list[Direction]) -> list[Direction]:
+        """The directions that the phase trains; `pairs` are the recipe's."""
+        if self.sft is not None:
+            return self.sft.directions or pairs
+        assert self.hybrid is not None  # noqa: S101
+        return self.hybrid.translations(pairs)

@@ -1,0 +1,142 @@
+"""`hybrid`: language modelling and translation in one phase, each task a stream of rows with a share of the tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from dragoman.core.languages import Direction
+from dragoman.core.recipe.curriculum import Curriculum, Static
+from dragoman.core.recipe.training import Training
+from dragoman.core.recipe.values import Language, Pair, PositiveCount, Section, Share, listed
+
+Weight = Annotated[float, Field(ge=0)]  # the starting share, relative to the other tasks'
+Languages = Annotated[list[Language], BeforeValidator(listed), Field(min_length=1)]
+Pairs = Annotated[list[Pair], BeforeValidator(listed), Field(min_length=1)]
+
+
+class Lm(Section):
+    """Next token on monolingual documents; the language's control token, then everything under the loss."""
+
+    languages: Languages | None = None  # default: the recipe's
+    weight: Weight = 1.0
+
+
+class Denoise(Section):
+    """Infilling: a text with gaps, then what stood in them (T5's span corruption in decoder-only form)."""
+
+    languages: Languages | None = None
+    weight: Weight = 1.0
+    noise: Annotated[float, Field(gt=0, lt=1)] = 0.15  # share of the words that are taken out
+    span: Annotated[float, Field(ge=1)] = 3.0  # mean words of a gap
+    answer: Literal["gaps", "text"] = "gaps"  # what is under the loss: the gaps' contents, or the whole text
+
+
+class Mt(Section):
+    """Supervised translation as in `sft`, loss on the target."""
+
+    pairs: Pairs | None = None  # default: the recipe's
+    weight: Weight = 1.0
+    reverse: Share = 0.05  # rows of a direction that is not listed itself, per row of its reverse (2511.07003)
+
+
+class Interlinear(Section):
+    """Source sentence, translation, next source ..., each with its language's tag, all under the loss (2403.11430)."""
+
+    pairs: Pairs | None = None
+    weight: Weight = 1.0
+    order: Literal["both", "forward", "reverse"] = "both"  # which side stands first (2407.03145)
+    sentences: PositiveCount = 8  # pairs in a row at most
+
+
+class Fewshot(Section):
+    """Translation with examples before the sentence, drawn at random from the same texts; loss on the last target."""
+
+    pairs: Pairs | None = None
+    weight: Weight = 1.0
+    shots: Annotated[list[PositiveCount], Field(min_length=2, max_length=2)] = [1, 3]  # least and most
+    reverse: Share = 0.05
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.shots[0] > self.shots[1]:
+            raise ValueError(f"shots are [least, most]; {self.shots[0]} is more than {self.shots[1]}")
+        return self
+
+
+class Replay(Section):
+    """General text against forgetting, from a file of its own."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    path: str = Field(alias="from")  # text, or with `pair` parallel text
+    language: Language | None = None  # of the text; default: the source of the recipe's first pair
+    pair: Pair | None = None
+    weight: Weight | None = None  # default: what gives `floor` as the starting share
+    floor: Share = 0.05  # least share of the tokens
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0  # only in this first part of the phase (2506.00288)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.weight is None and not 0 < self.floor < 1:
+            raise ValueError("give `weight`, or a `floor` between 0 and 1 that is also the starting share")
+        return self
+
+
+def _empty(value: Any) -> Any:
+    """`mt:` alone takes the defaults, as `mt: {}` does."""
+    return {name: {} if part is None else part for name, part in value.items()} if isinstance(value, dict) else value
+
+
+class Tasks(Section):
+    """The tasks of a mixture; one that is absent takes no part."""
+
+    lm: Lm | None = None
+    denoise: Denoise | None = None
+    mt: Mt | None = None
+    interlinear: Interlinear | None = None
+    fewshot: Fewshot | None = None
+    replay: Replay | None = None
+
+    @property
+    def present(self) -> dict[str, Lm | Denoise | Mt | Interlinear | Fewshot | Replay]:
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: task for name, task in found.items() if task is not None}
+
+    @model_validator(mode="after")
+    def _weighed(self) -> Self:
+        weights = {name: task.weight for name, task in self.present.items() if name != "replay"}
+        if not weights:
+            raise ValueError(
+                f"needs at least one task of {', '.join(n for n in type(self).model_fields if n != 'replay')}"
+            )
+        if not sum(weight or 0.0 for weight in weights.values()):
+            raise ValueError("all tasks have weight 0: give at least one a share")
+        return self
+
+
+class Hybrid(Training):
+    """A mixture of tasks whose shares are asked for or learned (docs/hybrid.md)."""
+
+    tokens: PositiveCount  # prompt and target, over all tasks
+    tasks: Annotated[Tasks, BeforeValidator(_empty)]
+    curriculum: Curriculum = Static()
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Starting shares of the tasks, which sum to 1."""
+        tasks = self.tasks.present
+        found = {name: task.weight for name, task in tasks.items() if task.weight is not None}
+        rest = sum(found.values())
+        if self.tasks.replay is not None and self.tasks.replay.weight is None:
+            floor = self.tasks.replay.floor
+            found["replay"] = rest * floor / (1 - floor)
+        total = sum(found.values())
+        return {name: found[name] / total for name in tasks}
+
+    def translations(self, pairs: list[Direction]) -> list[Direction]:
+        """The directions that the phase trains, in order of first appearance; `pairs` are the recipe's."""
+        tasks = [self.tasks.mt, self.tasks.fewshot, self.tasks.interlinear]
+        found = [pair for task in tasks if task is not None for pair in task.pairs or pairs]
+        return list(dict.fromkeys(found)) or pairs
