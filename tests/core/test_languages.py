@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.languages import Direction, name, primary, same_language, script, tag
-from dragoman.errors import DataError
+from dragoman.core.languages import Direction, choose, name, primary, same_language, script, tag
+from dragoman.errors import DataError, ModelError
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,22 @@ def test_a_direction_is_read_back_as_it_is_written(source: str, target: str) -> 
     direction = Direction(source, target)
     assert Direction.parse(str(direction)) == direction
     assert direction.reversed.reversed == direction
+
+
+def test_the_direction_that_is_meant() -> None:
+    both = [Direction("en", "fr"), Direction("fr", "en")]
+    many = [Direction("en", "pt-BR"), Direction("en", "pt-PT"), Direction("de", "pt-BR"), Direction("en", "fr")]
+    assert choose(both, "fr", None) == choose(both, None, "en") == choose(both, "fr-CA", "en-GB") == both[0]
+    assert choose(both[:1], None, None) == both[0]
+    assert choose(many, "pt-PT", "en") == choose(many, "pt-PT", None) == many[1]
+    assert choose(many, "pt", "de") == many[2]
+    for target, source, said in [
+        (None, None, "say into which language, with --to: the model knows en, fr"),
+        ("de", None, "not made for any language to de"),
+        ("fr", "de", "not made for de to fr"),
+        (None, "de", "say into which language"),
+    ]:
+        with pytest.raises(ModelError, match=said):
+            choose(both, target, source)
+    with pytest.raises(ModelError, match="several directions lead to pt-BR; say from which language"):
+        choose(many, "pt-BR", None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dragoman.errors import DataError
+from dragoman.errors import DataError, ModelError
 
 # Scripts that are written without spaces between words: lengths are counted in characters there.
 UNSPACED_SCRIPTS = frozenset({"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
@@ -94,3 +95,21 @@ class Direction:
     @property
     def reversed(self) -> Direction:
         return Direction(self.target, self.source)
+
+
+def choose(directions: Sequence[Direction], target: str | None, source: str | None) -> Direction:
+    """The one of a model's directions that is meant; where only one fits, nothing need be said. Raises ModelError."""
+    known = ", ".join(str(direction) for direction in directions)
+    origins = [d for d in directions if source is None or same_language(d.source, source)]
+    if target is None:
+        if len({d.target for d in origins}) != 1:
+            names = ", ".join(sorted({d.target for d in directions}))
+            raise ModelError(f"say into which language, with --to: the model knows {names}.")
+        target = origins[0].target
+    fitting = [d for d in origins if same_language(d.target, target)]
+    fitting = [d for d in fitting if d.target == tag(target)] or fitting
+    if len(fitting) == 1 or (fitting and source is not None):
+        return fitting[0]
+    if fitting:
+        raise ModelError(f"several directions lead to {target}; say from which language. Trained: {known}.")
+    raise ModelError(f"the model was not made for {source or 'any language'} to {target}. Trained: {known}.")
