@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ from dragoman.errors import ModelError
 from dragoman.store.artifact import model_folder
 
 if TYPE_CHECKING:
+    from dragoman.engine.generate import Generated
     from dragoman.engine.load import Loaded
 
 
@@ -86,13 +87,13 @@ class Translator:
         assists: Sequence[Assist] | None = None,
     ) -> list[Hypothesis]:
         """Translate segments. An empty text stays empty; one too long for the model comes back empty and unfinished,
-        with a warning.
+        with a warning. The score is that of the text chosen, however it was chosen: after minimum Bayes risk it is the
+        log-probability of that sample, not its utility.
 
         `assists` holds for each text the examples and terms of its prompt. What does not fit beside the text and the
         longest answer allowed is left out, the least similar example first; each hypothesis has what stood there.
         """
         from dragoman.engine.fit import Ask, fitted
-        from dragoman.engine.generate import generate
 
         decoding = decoding or Decoding()
         self.encoder.require([direction.source, direction.target])
@@ -109,24 +110,67 @@ class Translator:
             listener.warn(
                 f"{left} of {len(texts)} segments are too long for the model ({self.context} tokens): left empty"
             )
-        results = generate(
-            self.loaded.model,
+        results = self._decode(
             [prompts[i].ids for i in todo],
             [limits[i] for i in todo],
+            decoding,
+            lambda done: listener.progress(f"translate {direction}", done, len(todo)),
+        )
+        for index, (text, result) in zip(todo, results, strict=True):
+            score = result.log_probability / max(1, result.tokens)
+            found[index] = Hypothesis(text, score, result.tokens, result.finished, prompts[index].assist)
+        return found
+
+    def _decode(
+        self,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        decoding: Decoding,
+        progress: Callable[[int], None],
+    ) -> list[tuple[str, Generated]]:
+        """One result for each prompt, with its text."""
+        from dragoman.core.mbr import choose
+        from dragoman.engine.generate import Draw, generate, sample
+
+        budget = self.budget if decoding.batch_tokens == "auto" else decoding.batch_tokens
+        sampling = decoding.mbr or decoding.sample
+        if sampling is None:
+            made = generate(
+                self.loaded.model,
+                prompts,
+                limits,
+                ends=self._ends,
+                pad=self._pad,
+                beam=decoding.beam,
+                length_penalty=decoding.length_penalty,
+                budget=budget,
+                progress=progress,
+            )
+            return [(self._text(result.ids), result) for result in made]
+        groups = sample(
+            self.loaded.model,
+            prompts,
+            limits,
+            samples=decoding.mbr.candidates if decoding.mbr else 1,
+            draw=Draw(sampling.seed, sampling.temperature, sampling.top_k, sampling.top_p, sampling.epsilon),
             ends=self._ends,
             pad=self._pad,
-            beam=decoding.beam,
-            length_penalty=decoding.length_penalty,
-            budget=self.budget if decoding.batch_tokens == "auto" else decoding.batch_tokens,
-            progress=lambda done: listener.progress(f"translate {direction}", done, len(todo)),
+            budget=budget,
+            progress=progress,
         )
-        for index, result in zip(todo, results, strict=True):
-            text = self.loaded.tokenizer.decode(
-                result.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            score = result.log_probability / max(1, result.tokens)
-            found[index] = Hypothesis(text.strip(), score, result.tokens, result.finished, prompts[index].assist)
+        found = []
+        for group in groups:
+            texts = {ids: self._text(ids) for ids in dict.fromkeys(tuple(result.ids) for result in group)}
+            candidates = [texts[tuple(result.ids)] for result in group]
+            index = choose(candidates, aggregate=decoding.mbr.aggregate).index if decoding.mbr else 0
+            found.append((candidates[index], group[index]))
         return found
+
+    def _text(self, ids: Sequence[int]) -> str:
+        text: str = self.loaded.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.strip()
 
     def score(
         self, sources: Sequence[str], targets: Sequence[str], direction: Direction, listener: Listener = SILENT

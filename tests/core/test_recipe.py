@@ -285,3 +285,22 @@ def test_a_wrong_override_says_so(override: str, said: str) -> None:
     found = problems(TRAINED, override)
     assert len(found) == 1
     assert found[0].startswith(said)
+
+
+# ---------------------------------------------------------------- decoding
+
+
+def test_a_translation_is_made_in_one_way() -> None:
+    recipe = Recipe.parse("pairs: en-fr\nevaluate: {decode: [{mbr: {candidates: 8}}, {sample: {top_k: 5}}, {beam: 2}]}\n")
+    assert recipe.evaluate is not None
+    mbr, sample, beam = recipe.evaluate.decode
+    assert mbr.mbr is not None
+    assert (mbr.mbr.candidates, mbr.mbr.epsilon, mbr.mbr.aggregate, mbr.beam) == (8, 0.02, True, 1)
+    assert sample.sample is not None
+    assert beam.mbr is None
+    text = "pairs: en-fr\nevaluate:\n  decode:\n  - {beam: 4, mbr: {candidates: 8}}\n  - {sample: {}, mbr: {}}\n  - {mbr: {candidates: 1}}\n"
+    found = problems(text)
+    assert "beam: 4 and mbr exclude each other" in found[0]
+    assert found[0].startswith("r.yaml:4: evaluate.decode.0")
+    assert "sample and mbr exclude each other" in found[1]
+    assert "evaluate.decode.2.mbr.candidates: should be greater than or equal to 2" in found[2]

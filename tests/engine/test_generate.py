@@ -17,7 +17,10 @@ from transformers import (
 
 from dragoman.core.languages import Direction
 from dragoman.core.listen import Silent
+from dragoman.core.mbr import expected
+from dragoman.core.prompts import render
 from dragoman.core.recipe import Decoding
+from dragoman.core.recipe.evaluate import Mbr, Sampling
 from dragoman.engine.generate import Draw, Generated, _drawn, generate, sample
 from dragoman.engine.load import Loaded, ids_of, load
 from dragoman.errors import ModelError
@@ -250,3 +253,30 @@ def test_first_tokens_follow_the_models_distribution() -> None:
     assert float(counts[~kept].sum()) == 0
     chi = float(((counts - 4000 * probability)[kept] ** 2 / (4000 * probability[kept])).sum())
     assert chi < 24.3  # 7 degrees of freedom, p = 0.001
+
+
+# ---------------------------------------------------------------- minimum Bayes risk
+
+
+def test_translating_by_minimum_bayes_risk_gives_the_sample_most_like_the_others(tmp_path: Path) -> None:
+    tiny(tmp_path / "m", seed=3)
+    translator = Translator.load(tmp_path / "m", threads=1)
+    texts = ["the cat", "", "the dog sees a house"]
+    mbr = Mbr(candidates=12, top_k=3, epsilon=0, seed=5)
+    found = translator.translate(texts, EN_DE, Decoding(mbr=mbr))
+    assert found == translator.translate(texts, EN_DE, Decoding(mbr=mbr))
+    assert found[1].text == ""
+    assert found[2].text == translator.translate(texts[2:], EN_DE, Decoding(mbr=mbr))[0].text
+    ids = [ids for ids, _ in translator.encoder.encode([render(translator.encoder.form, EN_DE, texts[0])])]
+    limit = 2 * len(translator.loaded.tokenizer(texts[0], add_special_tokens=False).input_ids) + 20
+    drawn = sample(
+        translator.loaded.model, ids, [limit], samples=12, draw=Draw(5, top_k=3), ends=translator._ends, pad=0
+    )[0]
+    candidates = [translator._text(result.ids) for result in drawn]
+    utilities = expected(candidates)
+    assert len(set(candidates)) > 3
+    assert found[0].text == candidates[int(utilities.argmax())]
+    chosen = drawn[candidates.index(found[0].text)]
+    assert found[0].score == pytest.approx(chosen.log_probability / chosen.tokens, abs=1e-5)
+    one = translator.translate(texts[:1], EN_DE, Decoding(sample=Sampling(top_k=3, epsilon=0, seed=5)))
+    assert one[0].text == candidates[0]

@@ -221,7 +221,7 @@ def test_with_a_real_model(tmp_path: Path) -> None:
     inputs = make_run(tmp_path, new=False, trained=False)
     tiny(tmp_path / "model" / "model")
     wanted = recipe(
-        "train=[]\nplan.threads=1\nevaluate.max_segments=4\nevaluate.sets=[test]\nevaluate.decode=[{max_extra: 4}, {beam: 2}]"
+        "train=[]\nplan.threads=1\nevaluate.max_segments=4\nevaluate.sets=[test]\nevaluate.decode=[{max_extra: 4}, {beam: 2}, {mbr: {candidates: 4}}]"
     )
     try:
         evaluate.run(wanted, inputs, tmp_path / "evaluate", "e", SILENT)
@@ -230,7 +230,7 @@ def test_with_a_real_model(tmp_path: Path) -> None:
         torch.set_num_threads(threads)
     record = scores(tmp_path)
     (entry,) = record["sets"]
-    assert [line["decoding"] for line in entry["results"]] == ["greedy", "beam2"]
+    assert [line["decoding"] for line in entry["results"]] == ["greedy", "beam2", "mbr4"]
     assert record["systems"][0]["description"] == found.description
     assert record["hardware"]["threads"] == 1
     rows = lines(tmp_path, "test.en-de.baseline.greedy.jsonl")

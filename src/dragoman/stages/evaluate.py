@@ -383,12 +383,16 @@ def _baselines(made: Sequence[_Output]) -> dict[str, str]:
 
 
 def _named(decodings: Sequence[Decoding]) -> dict[str, Decoding]:
-    """Short names for the recipe's decodings: greedy, beam4, beam4-lp0.6; numbered where that is not enough."""
+    """Short names for the recipe's decodings: greedy, beam4-lp0.6, mbr64; numbered where that is not enough."""
     named: dict[str, Decoding] = {}
     for decoding in decodings:
         name = "greedy" if decoding.beam == 1 else f"beam{decoding.beam}"
         if decoding.beam > 1 and decoding.length_penalty != 1.0:
             name += f"-lp{decoding.length_penalty:g}"
+        if decoding.sample is not None:
+            name = "sample"
+        if decoding.mbr is not None:
+            name = f"mbr{decoding.mbr.candidates}{'' if decoding.mbr.aggregate else '-exact'}"
         number, chosen = 2, name
         while chosen in named:
             chosen, number = f"{name}-{number}", number + 1
