@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -130,3 +132,24 @@ def test_a_packed_batch_has_the_loss_of_its_rows_alone() -> None:
         packed = float(loss(loaded.model, collate(corpus, [[0, 1, 2]], 0)))
     assert abs(padded - alone) < 1e-4
     assert abs(packed - alone) < 1e-4
+
+
+def test_a_sentence_comes_in_one_of_its_ways_as_often_as_they_weigh() -> None:
+    weight = [0.5, 0.4, 0.1, 1.0, 1.25, 0.25, 0.3, 0.0]
+    sentence = np.array([0, 0, 0, 1, 2, 2, 3, 3])
+    corpus = replace(corpus_of([5] * 8, weight), sentence=sentence)
+    counts = np.zeros(8)
+    for epoch in range(600):
+        rows = epoch_order(corpus, 1, epoch)
+        counts += np.bincount(rows, minlength=8)
+        often = np.bincount(sentence[rows], minlength=4)
+        assert often[0] == often[1] == 1
+        assert often[2] in (1, 2)
+    assert counts[7] == 0
+    assert np.abs(counts / 600 - weight).max() < 0.06
+
+
+def test_one_way_only_is_the_order_without_ways() -> None:
+    plain = corpus_of([5] * 50, [1.0, 0.3] * 25)
+    alone = replace(plain, sentence=np.arange(50))
+    assert sorted(epoch_order(plain, 3, 2)) == sorted(epoch_order(alone, 3, 2))

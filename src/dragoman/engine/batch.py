@@ -7,21 +7,24 @@ padding, so no attention mask is needed. `packed` rows hold several sequences th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from dragoman.core.prompts import MEANS, TERM, Format, Rendered, language_token
+from dragoman.core.prompts import GAP, MEANS, TERM, Format, Rendered, language_token
 from dragoman.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _CHUNK = 20_000
+_TINY = 1e-9  # weights of the same sentence may add up to a little less than 1
 _POOL = 64  # batches that are sorted by length together: more = less padding, less = more randomness
 
 
@@ -44,7 +47,22 @@ class Encoder:
 
     def encode(self, prompts: Sequence[Rendered]) -> list[tuple[list[int], list[bool]]]:
         """(ids, trained) of each prompt; `trained[i]` says that token i stands under the loss."""
-        return self._chats(prompts) if self.form.kind == "chat" else self._pieces(prompts)
+        if all(prompt.turns for prompt in prompts):
+            return self._chats(prompts)
+        if not any(prompt.turns for prompt in prompts):
+            return self._pieces(prompts)
+        chats = iter(self._chats([prompt for prompt in prompts if prompt.turns]))
+        pieces = iter(self._pieces([prompt for prompt in prompts if not prompt.turns]))
+        return [next(chats if prompt.turns else pieces) for prompt in prompts]
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of plain texts."""
+        return [len(ids) for ids in self._ids(list(texts))]
+
+    @property
+    def has_gap(self) -> bool:
+        """The tokenizer has the control token of a gap."""
+        return self.form.kind == "compact" and GAP in self.tokenizer.get_vocab()
 
     def require(self, languages: Sequence[str]) -> None:
         """Raise ModelError if the compact format lacks the control token of a language."""
@@ -145,12 +163,19 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Encoded sequences. ids [n] int32, trained [n] bool, starts [rows + 1] int64; `weight` [rows] times per epoch."""
+    """Encoded sequences. ids [n] int32, trained [n] bool, starts [rows + 1] int64; `weight` [rows] times per epoch;
+    `group` [rows] int16 what a row's loss is counted under, or None.
+
+    `sentence` [rows], ascending from 0: rows of one sentence stand together and are prompts of it in different ways; an
+    epoch has the sentence as often as their weights say together, each time in one of these ways, drawn by the weights.
+    """
 
     ids: npt.NDArray[np.int32]
     trained: npt.NDArray[np.bool_]
     starts: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float64]
+    group: npt.NDArray[np.int16] | None = None
+    sentence: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -171,30 +196,34 @@ class Corpus:
 
         Returns the corpus and the numbers (in the stream) of the rows left out.
         """
-        ids: list[npt.NDArray[np.int32]] = []
-        trained: list[npt.NDArray[np.bool_]] = []
-        lengths: list[int] = []
-        weights: list[float] = []
-        too_long: list[int] = []
-        number = 0
-        while chunk := [item for _, item in zip(range(_CHUNK), rendered, strict=False)]:
-            kept_ids: list[int] = []
-            kept_trained: list[bool] = []
-            for (row, mask), (_, weight) in zip(encoder.encode([r for r, _ in chunk]), chunk, strict=True):
-                if len(row) > limit:
-                    too_long.append(number)
-                else:
-                    kept_ids += row
-                    kept_trained += mask
-                    lengths.append(len(row))
-                    weights.append(weight)
-                number += 1
-            ids.append(np.asarray(kept_ids, dtype=np.int32))
-            trained.append(np.asarray(kept_trained, dtype=np.bool_))
-        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-        flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
-        flags = np.concatenate(trained) if trained else np.zeros(0, dtype=np.bool_)
-        return cls(flat, flags, starts, np.asarray(weights, dtype=np.float64)), too_long
+
+        def rows() -> Iterator[tuple[list[int], list[bool], float]]:
+            while chunk := list(islice(rendered, _CHUNK)):
+                for (ids, trained), (_, weight) in zip(encoder.encode([r for r, _ in chunk]), chunk, strict=True):
+                    yield ids, trained, weight
+
+        return cls.of(rows(), limit)
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[list[int], list[bool], float]], limit: int) -> tuple[Corpus, list[int]]:
+        """As `build`, from rows that are encoded: (ids, trained, weight)."""
+        flat, flags = array("i"), array("b")
+        starts, weights = array("q", [0]), array("d")
+        too_long = []
+        for number, (ids, trained, weight) in enumerate(rows):
+            if len(ids) > limit:
+                too_long.append(number)
+                continue
+            flat.extend(ids)
+            flags.extend(trained)
+            starts.append(len(flat))
+            weights.append(weight)
+        return cls(
+            np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, dtype=np.int32),
+            np.frombuffer(flags, dtype=np.bool_) if flags else np.zeros(0, dtype=np.bool_),
+            np.frombuffer(starts, dtype=np.int64),
+            np.frombuffer(weights, dtype=np.float64) if weights else np.zeros(0, dtype=np.float64),
+        ), too_long
 
 
 @dataclass(frozen=True)
@@ -202,7 +231,8 @@ class Batch:
     """One forward pass.
 
     ids [rows, length] int64; positions [rows, length] or None (= 0, 1, 2, ...); where [n] the flat indices whose NEXT
-    token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding.
+    token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding. `groups`
+    [n] what each label's loss is counted under, or None.
     """
 
     ids: torch.Tensor
@@ -210,6 +240,7 @@ class Batch:
     where: torch.Tensor
     labels: torch.Tensor
     tokens: int
+    groups: torch.Tensor | None = None
 
     @property
     def target_tokens(self) -> int:
@@ -224,7 +255,8 @@ class Batch:
             return self
         positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
         moved = [t.to(device, non_blocking=True) for t in (self.ids, self.where, self.labels)]
-        return Batch(moved[0], positions, moved[1], moved[2], self.tokens)
+        groups = None if self.groups is None else self.groups.to(device, non_blocking=True)
+        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups)
 
 
 def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
@@ -247,23 +279,43 @@ def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
         # padding counts on from 0 again, so that it forms a sequence of its own
         positions[r, at:] = np.arange(length - at)
         tokens += at
-    where = np.flatnonzero(trained) - 1
+    places = np.flatnonzero(trained)
     packed = any(len(members) > 1 for members in bins)
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(positions) if packed else None,
-        torch.from_numpy(where),
-        torch.from_numpy(ids.reshape(-1)[where + 1]),
+        torch.from_numpy(places - 1),
+        torch.from_numpy(ids.reshape(-1)[places]),
         tokens,
+        None if corpus.group is None else torch.from_numpy(_groups(corpus, bins, length)[places]),
     )
+
+
+def _groups(corpus: Corpus, bins: Sequence[Sequence[int]], length: int) -> npt.NDArray[np.int64]:
+    """The group of every position of a batch, flat."""
+    assert corpus.group is not None  # noqa: S101
+    found = np.zeros((len(bins), length), dtype=np.int64)
+    lengths = corpus.lengths
+    for row, members in zip(found, bins, strict=True):
+        spans = lengths[list(members)]
+        row[: spans.sum()] = np.repeat(corpus.group[list(members)], spans)
+    return found.reshape(-1)
 
 
 def epoch_order(corpus: Corpus, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """The rows of one epoch in random order: weight 2.3 gives a row twice, and a third time with chance 0.3."""
     random = np.random.default_rng([seed, epoch])
-    whole = np.floor(corpus.weight)
-    copies = whole + (random.random(len(corpus)) < corpus.weight - whole)
-    return random.permutation(np.repeat(np.arange(len(corpus)), copies.astype(np.int64)))
+    weight = corpus.weight if corpus.sentence is None else np.bincount(corpus.sentence, corpus.weight)
+    whole = np.floor(weight + _TINY)
+    copies = whole + (random.random(len(weight)) < weight - whole - _TINY)
+    drawn = np.repeat(np.arange(len(weight)), copies.astype(np.int64))
+    if corpus.sentence is not None:
+        ends = np.cumsum(corpus.weight)
+        last = np.searchsorted(corpus.sentence, drawn, side="right") - 1  # the last row of each sentence drawn
+        place = ends[last] - random.random(len(drawn)) * weight[drawn]
+        first = np.searchsorted(corpus.sentence, drawn)
+        drawn = np.clip(np.searchsorted(ends, place), first, last)
+    return random.permutation(drawn)
 
 
 def plan_epoch(
@@ -281,9 +333,16 @@ def plan_epoch(
     for start in range(0, len(order), pool):
         part = order[start : start + pool]
         part = part[np.argsort(lengths[part], kind="stable")]
-        batches += _packed(part, lengths, budget) if packing == "packed" else _sorted(part, lengths, budget)
+        batches += cut(part, lengths, budget, packing)
     shuffled = np.random.default_rng([seed, epoch, 1]).permutation(len(batches))
     return [batches[i] for i in shuffled]
+
+
+def cut(
+    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget: int, packing: Literal["sorted", "packed"]
+) -> list[list[list[int]]]:
+    """Rows in order of length as batches of bins, `budget` tokens with padding at most."""
+    return _packed(rows, lengths, budget) if packing == "packed" else _sorted(rows, lengths, budget)
 
 
 def _sorted(part: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget: int) -> list[list[list[int]]]:
@@ -316,11 +375,37 @@ def _packed(part: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget:
     return [[members] for members in bins]
 
 
+class Source(Protocol):
+    """What `fit` reads: an endless stream of batches that can stop and go on at any batch."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of what the batches' losses are counted under; none where they are not told apart."""
+
+    def next(self) -> Batch:
+        """The next batch; moves the state on."""
+
+    def longest(self) -> Batch:
+        """The batch that takes the most memory."""
+
+    def state(self) -> dict[str, Any]:
+        """Where the stream stands, as JSON values."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+
+    @property
+    def progress(self) -> float:
+        """Epochs done, as a number with a fraction."""
+
+
 class Stream:
     """An endless stream of batches over a corpus, epoch after epoch, that can stop and go on at any batch.
 
     The order depends on (seed, epoch) alone, so the state is two numbers and no row is read twice or left out.
     """
+
+    groups: tuple[str, ...] = ()
 
     def __init__(
         self, corpus: Corpus, *, budget: int, pad: int, seed: int, packing: Literal["sorted", "packed"] = "sorted"
@@ -356,9 +441,8 @@ class Stream:
     def longest(self) -> Batch:
         """The batch that takes the most memory: as many of the longest sequences as the budget allows."""
         order = np.argsort(self.corpus.lengths, kind="stable")
-        cut = _packed if self.packing == "packed" else _sorted
         count = max(1, self.budget // max(1, int(self.corpus.lengths.max()))) + 1
-        return collate(self.corpus, cut(order[-count:], self.corpus.lengths, self.budget)[-1], self.pad)
+        return collate(self.corpus, cut(order[-count:], self.corpus.lengths, self.budget, self.packing)[-1], self.pad)
 
     def state(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position}

@@ -147,11 +147,16 @@ class Part:
 
     # ---------------------------------------------------------------- search
 
-    def search(self, query: Query, count: int, min_match: float = 0.0) -> tuple[Ids, NDArray[np.float64]]:
-        """The `count` best segments by match, best first: their ids and matches (at least `min_match`)."""
+    def search(
+        self, query: Query, count: int, min_match: float = 0.0, candidates: int = CANDIDATES
+    ) -> tuple[Ids, NDArray[np.float64]]:
+        """The `count` best segments by match, best first: their ids and matches (at least `min_match`).
+
+        At most so many `candidates` are compared exactly, and postings are read in proportion.
+        """
         low, high = self._window(len(query.hashes), min_match)
         try:
-            rows = self._candidates(query, low, high)
+            rows = self._candidates(query, low, high, candidates)
             matches = self._matches(query, rows)
         except BaseException:  # an interrupt may leave marks in the work arrays: the next search takes new ones
             object.__setattr__(self, "_local", threading.local())
@@ -194,10 +199,10 @@ class Part:
                 lists.append(found)
         return sorted(lists, key=len)
 
-    def _candidates(self, query: Query, low: int, high: int) -> NDArray[np.int64]:
-        """At most CANDIDATES rows that share the most, and the rarest, tokens with the query."""
+    def _candidates(self, query: Query, low: int, high: int, most: int) -> NDArray[np.int64]:
+        """At most `most` rows that share the most, and the rarest, tokens with the query."""
         scores, _ = self._scratch()
-        seen, left = [], POSTINGS
+        seen, left = [], POSTINGS * most // CANDIDATES
         length = len(query.hashes)
         for each in self._lists(query, low, high):
             if left <= 0:
@@ -210,10 +215,10 @@ class Part:
         if not seen:
             return np.zeros(0, dtype=np.int64)
         rows = np.concatenate(seen)
-        if len(rows) > CANDIDATES:
+        if len(rows) > most:
             value = scores.take(rows) / np.maximum(self._lengths.take(rows), length)  # type: ignore[attr-defined]
             scores[rows] = 0.0
-            return rows[np.argpartition(value, -CANDIDATES)[-CANDIDATES:]]
+            return rows[np.argpartition(value, -most)[-most:]]
         scores[rows] = 0.0
         return rows
 

@@ -73,10 +73,10 @@ class Index:
             if worth and len(ids) >= SAVE and os.access(_existing(self.folder), os.W_OK):
                 self._save()
 
-    def search(self, query: Query, count: int, min_match: float) -> tuple[Ids, NDArray[np.float64]]:
+    def search(self, query: Query, count: int, min_match: float, candidates: int) -> tuple[Ids, NDArray[np.float64]]:
         """The `count` best of all parts, best first: ids and matches."""
         parts = [*self._recent] if self._saved is None else [self._saved, *self._recent]
-        found = [part.search(query, count, min_match) for part in parts]
+        found = [part.search(query, count, min_match, candidates) for part in parts]
         if not found:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
         ids, matches = (np.concatenate(column) for column in zip(*found, strict=True))

@@ -241,12 +241,14 @@ class Memory:
         tenant: str = DEFAULT_TENANT,
         exclude: Collection[str] = (),
         context: str = "",
+        candidates: int = CANDIDATES,
     ) -> list[Match]:
         """The `k` best matches of a source text, best first; the same pair comes once.
 
         Order: match, exact text, same context, nearest vector, newest. `min_match` and `max_match` are bounds of the
         match; a ceiling below 1 keeps near twins out. `exclude` are leak keys (`twin_keys`): a pair whose source or
-        target has one of them is not returned. `context` is the segment before `text`.
+        target has one of them is not returned. `context` is the segment before `text`. Fewer `candidates` find a little
+        less, faster.
         """
         if k < 1 or not (collections := self._table.collections(tenant, direction)):
             return []
@@ -271,13 +273,13 @@ class Memory:
         take(self._table.segments(collections, [*near]), {})
         seen = 0
         while True:
-            ids, matches = index.search(query, count, min_match)
+            ids, matches = index.search(query, count, min_match, candidates)
             fresh = dict(zip(ids[seen:].tolist(), matches[seen:].tolist(), strict=True))
             take(self._table.segments(collections, [*fresh]), fresh)
             best = _once(sorted(found.values(), key=_Candidate.rank, reverse=True))[:k]
             # more is needed when too much was left out, or when a pair tied with the last could win by its context
             tied = bool(before) and len(best) == k and len(ids) > 0 and best[-1].match <= matches[-1] + 1e-9
-            if len(ids) < count or count >= CANDIDATES or (len(best) == k and not tied):
+            if len(ids) < count or count >= candidates or (len(best) == k and not tied):
                 return [candidate.described(text) for candidate in best]
             seen, count = count, count * 4
 
@@ -292,13 +294,23 @@ class Memory:
         tenant: str = DEFAULT_TENANT,
         excludes: Sequence[Collection[str]] | None = None,
         contexts: Sequence[str] | None = None,
+        candidates: int = CANDIDATES,
         threads: int = 1,
     ) -> list[list[Match]]:
         """`search` for each text, in order; `excludes` and `contexts` hold one entry per text."""
 
         def one(text: str, exclude: Collection[str], context: str) -> list[Match]:
-            bounds = {"min_match": min_match, "max_match": max_match}
-            return self.search(text, direction, k=k, tenant=tenant, exclude=exclude, context=context, **bounds)
+            return self.search(
+                text,
+                direction,
+                k=k,
+                min_match=min_match,
+                max_match=max_match,
+                tenant=tenant,
+                exclude=exclude,
+                context=context,
+                candidates=candidates,
+            )
 
         columns = texts, excludes or [()] * len(texts), contexts or [""] * len(texts)
         if threads <= 1:

@@ -14,6 +14,7 @@ from dragoman.core.languages import Direction
 from dragoman.core.matching import Match
 from dragoman.core.records import Assist, Example
 from dragoman.core.terms import Term, contains
+from dragoman.store.fuzzy import CANDIDATES
 from dragoman.store.glossary import Glossary
 from dragoman.store.memory import DEFAULT_TENANT, Memory, twin_keys
 
@@ -100,6 +101,7 @@ class Retriever:
         excludes: Sequence[Collection[str]] | None = None,
         references: Sequence[str] | None = None,
         contexts: Sequence[str] | None = None,
+        candidates: int = CANDIDATES,
         threads: int = 1,
     ) -> list[Found]:
         """For each text the best `shots` matches of at least `min_match` and at most `max_match`, and its terms.
@@ -107,40 +109,28 @@ class Retriever:
         `floor` is the match from which on `nearest` is told; the higher, the faster. `excludes` holds for each text the
         keys of pairs that must not be found (`Excluded`). With `references`, the wanted translations, only those terms
         come that the reference has, inflected or not: what a model may be trained to obey. `contexts` are the segments
-        before the texts.
+        before the texts. `candidates` as in `Memory.search`.
         """
-        matches = self._matches(texts, direction, shots, min(floor, min_match), max_match, excludes, contexts, threads)
+        matches: list[list[Match]] = [[] for _ in texts]
+        if self.memory is not None and shots:
+            matches = self.memory.search_many(
+                texts,
+                direction,
+                k=shots,
+                min_match=min(floor, min_match),
+                max_match=max_match,
+                tenant=self.tenant,
+                excludes=excludes,
+                contexts=contexts,
+                candidates=candidates,
+                threads=threads,
+            )
         found = []
         for number, (text, near) in enumerate(zip(texts, matches, strict=True)):
             good = tuple(match for match in near if match.match >= min_match)
             named = self.terms(text, direction, None if references is None else references[number])
             found.append(Found(good, named[:terms], near[0] if near else None))
         return found
-
-    def _matches(
-        self,
-        texts: Sequence[str],
-        direction: Direction,
-        shots: int,
-        floor: float,
-        max_match: float,
-        excludes: Sequence[Collection[str]] | None,
-        contexts: Sequence[str] | None,
-        threads: int,
-    ) -> list[list[Match]]:
-        if self.memory is None or shots < 1:
-            return [[] for _ in texts]
-        return self.memory.search_many(
-            texts,
-            direction,
-            k=shots,
-            min_match=floor,
-            max_match=max_match,
-            tenant=self.tenant,
-            excludes=excludes,
-            contexts=contexts,
-            threads=threads,
-        )
 
     def terms(self, text: str, direction: Direction, reference: str | None = None) -> tuple[Term, ...]:
         """The terms of a text, one entry for each source: the first, or the first that the reference has."""
