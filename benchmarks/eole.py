@@ -52,7 +52,7 @@ model:
   embeddings: {word_vec_size: 128, position_encoding_type: SinusoidalInterleaved}
 training:
   model_path: model
-  batch_size: 4096
+  batch_size: BATCH
   batch_type: tokens
   batch_size_multiple: 1
   bucket_size: 30000
@@ -62,7 +62,7 @@ training:
   optim: adam
   adam_beta2: 0.998
   learning_rate: RATE
-  warmup_steps: 500
+  warmup_steps: WARMUP
   decay_method: noam
   max_grad_norm: 0
   label_smoothing: 0.1
@@ -85,12 +85,18 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--eole", required=True)
     arguments.add_argument("--seconds", type=float, default=600)
-    arguments.add_argument("--rate", type=float, default=2.0)
+    arguments.add_argument("--rate", type=float, default=1.0, help="factor of the inverse-square-root schedule")
+    arguments.add_argument(
+        "--batch", type=int, default=1024, help="tokens of a batch: small ones learn most in minutes"
+    )
+    arguments.add_argument("--warmup", type=int, default=400, help="steps")
     arguments.add_argument("--out", type=Path, required=True)
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     tokenizer, references = write_text(given.run, given.data, given.out)
-    (given.out / "config.yaml").write_text(CONFIG.replace("RATE", str(given.rate)), encoding="utf-8")
+    config = CONFIG.replace("RATE", str(given.rate)).replace("BATCH", str(given.batch))
+    config = config.replace("WARMUP", str(given.warmup))
+    (given.out / "config.yaml").write_text(config, encoding="utf-8")
     run(given.eole, "build_vocab -c config.yaml -n_sample -1", given.out)
     steps, seconds = train(given.eole, given.out, given.seconds)
     scores = {}
@@ -100,10 +106,11 @@ def main() -> None:
         hypotheses = [tokenizer.convert_tokens_to_string(line.split()).strip() for line in lines]
         scores[f"beam {beam}"] = [str(score(metric, hypotheses, references, "de")) for metric in ("bleu", "chrf")]
     record = {
-        "command": f"python benchmarks/eole.py --run runs/multi30k --data DIR --eole eole --seconds {given.seconds:.0f}",
+        "command": f"python benchmarks/eole.py --run runs/multi30k --data DIR --eole eole --seconds {given.seconds:.0f} "
+        f"--batch {given.batch} --rate {given.rate:g} --warmup {given.warmup}",
         "machine": {"processor": detect().name, "threads": detect().threads},
-        "version": run(given.eole.replace("/eole", "/python"), "-m pip show eole", given.out).split("\n")[1],
-        "config": CONFIG.replace("RATE", str(given.rate)),
+        "version": run(str(Path(given.eole).with_name("python")), "-m pip show eole", given.out).split("\n")[1],
+        "config": config,
         "seconds": round(seconds, 1),
         "steps": steps,
         "scores": scores,
