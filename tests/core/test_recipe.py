@@ -291,7 +291,9 @@ def test_a_wrong_override_says_so(override: str, said: str) -> None:
 
 
 def test_a_translation_is_made_in_one_way() -> None:
-    recipe = Recipe.parse("pairs: en-fr\nevaluate: {decode: [{mbr: {candidates: 8}}, {sample: {top_k: 5}}, {beam: 2}]}\n")
+    recipe = Recipe.parse(
+        "pairs: en-fr\nevaluate: {decode: [{mbr: {candidates: 8}}, {sample: {top_k: 5}}, {beam: 2}]}\n"
+    )
     assert recipe.evaluate is not None
     mbr, sample, beam = recipe.evaluate.decode
     assert mbr.mbr is not None
