@@ -11,16 +11,21 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dragoman.core.curriculum.bandit import Exp3, Exp3s
 from dragoman.core.curriculum.base import Base, Curriculum, Needed, Observation, Shares, normalised
 from dragoman.core.curriculum.fixed import Static, Temperature
+from dragoman.core.curriculum.objective import Objective
+from dragoman.core.curriculum.proportional import Doremi, Fair, Odm
+from dragoman.core.curriculum.schedule import Schedule, opustrainer
 from dragoman.errors import RecipeError
 
-__all__ = ["METHODS", "Curriculum", "Needed", "Observation", "Shares", "make"]
+__all__ = ["METHODS", "Curriculum", "Needed", "Observation", "Shares", "make", "opustrainer"]
 
-METHODS: dict[str, Callable[..., Base]] = {method.method: method for method in (Static, Temperature)}
-_SEEDED: frozenset[str] = frozenset()
-_FLOOR = 0.02  # of the methods that learn
+_ALL: tuple[type[Base], ...] = (Static, Temperature, Schedule, Exp3, Exp3s, Fair, Odm, Doremi, Objective)
+METHODS: dict[str, Callable[..., Base]] = {method.method: method for method in _ALL}
+_SEEDED = frozenset({"exp3", "exp3s", "objective"})
 _FIXED = frozenset({"static", "temperature", "schedule"})
+_FLOOR = 0.02  # of the methods that learn
 
 
 def make(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from dragoman.core.curriculum import opustrainer
 from dragoman.core.recipe.values import PositiveCount, Section, Share
+from dragoman.errors import RecipeError
 
 
 class _Options(Section):
@@ -31,6 +34,91 @@ class Temperature(_Options):
     temperature: Annotated[float, Field(gt=0)] = 5.0  # 1: by size of the data; large: all tasks alike
 
 
+class Schedule(_Options):
+    """Stages as OpusTrainer writes them: `TASK SHARE` lines, then `until TASK EPOCHS` (or ours, `until 10%`)."""
+
+    method: Literal["schedule"]
+    stages: dict[str, list[str]] | None = None
+    file: str | None = None  # an OpusTrainer configuration, instead of stages
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.stages is None) == (self.file is None):
+            raise ValueError("a schedule needs `stages` or `file`, one of them")
+        return self
+
+    def options(self, resolve: Callable[[str], str] = str) -> dict[str, Any]:
+        if self.file is None:
+            return {"stages": self.stages}
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            document = YAML(typ="safe", pure=True).load(Path(resolve(self.file)).read_text(encoding="utf-8"))
+            return {"stages": opustrainer(document)}
+        except (OSError, UnicodeDecodeError, YAMLError, RecipeError) as error:
+            raise RecipeError(f"curriculum.file: {self.file}: {error}") from None
+
+
+class _Gains(_Options):
+    """Methods that learn from what a window did to losses."""
+
+    signal: Literal["self", "prediction"] = "self"  # on an independent probe batch, or on one that was trained on
+    relative: bool = True  # 1 - after/before instead of before - after
+
+
+class _Bandit(_Gains):
+    explore: Share
+    windows: Literal["mixed", "arm"] = "mixed"  # arm: a window trains one task, the textbook bandit
+    signal: Literal["self", "prediction", "target"] = "self"
+    target: str | None = None  # the task whose probe counts, with `signal: target` and `windows: arm`
+    per: Literal["window", "share", "second"] = "share"
+    history: PositiveCount = 200  # rewards whose 20th and 80th percentile are -1 and 1
+
+
+class Exp3(_Bandit):
+    method: Literal["exp3"]
+    explore: Share = 0.1
+
+
+class Exp3s(_Bandit):
+    method: Literal["exp3s"]
+    explore: Share = 0.05
+    rate: Annotated[float, Field(gt=0)] = 0.1
+    share_least: Share = 0.0  # least weight of the other tasks in a task's weight; the paper's is 1/t alone
+
+
+class Fair(_Gains):
+    method: Literal["fair"]
+    memory: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of the moving averages
+    per: Literal["window", "share", "second"] = "window"
+
+
+class Odm(_Options):
+    method: Literal["odm"]
+    memory: Annotated[float, Field(ge=0, lt=1)] = 0.9
+
+
+class Doremi(_Options):
+    method: Literal["doremi"]
+    reference: str  # the run or model folder whose losses are compared with
+    rate: Annotated[float, Field(gt=0)] = 1.0
+    smoothing: Share = 1e-3
+
+    def options(self, resolve: Callable[[str], str] = str) -> dict[str, Any]:
+        return {"rate": self.rate, "smoothing": self.smoothing}  # the reference is the measuring side's
+
+
+class Objective(_Options):
+    method: Literal["objective"]
+    evidence: Literal["loss", "score", "both"] = "both"  # loss on the dev references, score of the dev translations
+    limit: Annotated[float, Field(gt=0)] | None = None  # rise of the loss on general text that is tolerated, 0.1 = 10 %
+    guard: list[str] = []  # tasks that are believed to undo forgetting, such as replay
+    sharpness: Annotated[float, Field(gt=0)] = 3.0  # power of the effects to which shares are proportional
+    explore: Annotated[float, Field(gt=0)] = 1.0  # how far the shares are varied, in posterior deviations
+    memory: Annotated[float, Field(gt=0, le=1)] = 0.95  # of a pair of windows
+
+
 def _named(value: Any) -> Any:
     """`fair` is short for `{method: fair}`."""
     if isinstance(value, str):
@@ -38,5 +126,7 @@ def _named(value: Any) -> Any:
     return {"method": "static", **value} if isinstance(value, dict) else value
 
 
-_Method = Annotated[Static | Temperature, Field(discriminator="method")]
+_Method = Annotated[
+    Static | Temperature | Schedule | Exp3 | Exp3s | Fair | Odm | Doremi | Objective, Field(discriminator="method")
+]
 Curriculum = Annotated[_Method, BeforeValidator(_named)]
