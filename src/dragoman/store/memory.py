@@ -344,6 +344,12 @@ class Memory:
 
     # ---------------------------------------------------------------- look
 
+    @property
+    def fingerprint(self) -> str:
+        """Another one after every addition and removal: numbers of segments are never used twice."""
+        query = "SELECT count(*), coalesce(max(id), 0), coalesce(sum(id), 0) FROM segments"
+        return "-".join([self._table.store, *map(str, self._table.rows(query)[0])])
+
     def stats(self, tenant: str | None = None) -> list[Holding]:
         """What is held, by tenant and direction as stored."""
         condition, values = ("WHERE tenant = ?", (tenant,)) if tenant is not None else ("", ())
