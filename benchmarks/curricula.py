@@ -187,7 +187,7 @@ LIMIT = 0.1
 
 
 def learner(name: str, tasks: Sequence[str], seed: int, limit: float | None = None) -> Curriculum:
-    method = name.split(" (")[0]
+    method = name.split(" (", maxsplit=1)[0]
     options = dict(METHODS[name])
     if method == "objective" and limit is not None:
         options["limit"] = limit
