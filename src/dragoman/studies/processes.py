@@ -27,11 +27,11 @@ def at_once(jobs: Sequence[Job], out: Path, processes: int, listener: Listener) 
     The cores are divided among the processes, but for arms that name their `plan.threads`.
     """
     waiting, running = list(reversed(jobs)), list[_Running]()
-    shares = _shares(processes)
+    cores = shares(processes)
     try:
         while waiting or running:
             while waiting and len(running) < processes:
-                free = next(share for share in shares if share not in [one.cores for one in running])
+                free = next(share for share in cores if share not in [one.cores for one in running])
                 running.append(_start(waiting.pop(), out, free))
             ready = wait([one.connection for one in running])
             for one in [one for one in running if one.connection in ready]:
@@ -51,7 +51,7 @@ class _Running:
     cores: tuple[int, ...]
 
 
-def _shares(processes: int) -> list[tuple[int, ...]]:
+def shares(processes: int) -> list[tuple[int, ...]]:
     """The cores of each process, as equal as can be; all of them have at least one."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     size = max(1, len(cores) // processes)

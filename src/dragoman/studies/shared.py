@@ -41,6 +41,10 @@ class Shared:
             given["model"] = self._stage("model", self._base if recipe.model == self._base.model else recipe)
         return recipe, given
 
+    def model(self, recipe: Recipe) -> Artifact:
+        """The base of a recipe, or its new model, for runs that keep the base's seed. Raises what making it raises."""
+        return self._stage("model", recipe)
+
     def _stage(self, name: str, recipe: Recipe) -> Artifact:
         """The stage of a recipe, with the base's seed whatever the arm's."""
         recipe = recipe.model_copy(update={"seed": self._base.seed, "name": self._base.name})

@@ -1,0 +1,187 @@
+"""Minimum Bayes risk and beam search against greedy decoding: quality, cost, and what aggregated references change.
+
+    python benchmarks/mbr.py --run runs/multi30k --data DIR
+
+Translates multi30k/test_2016_flickr.tsv.gz with the run's model: greedily, with beams of 4 and 8, with one sample, and by
+minimum Bayes risk over 16 and 64 samples (chrF utility, epsilon sampling); each with BLEU, chrF2++, TER, seconds, and paired
+tests against greedy. Then, on the 64 samples of every segment: the choice by aggregated references against the exact one,
+and the time of both against every pair scored by sacreBLEU (on `--timed` segments; it is slow). `--scaling` does the last
+for 16 to 1,024 samples. The record goes to benchmarks/results/mbr.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sacrebleu.metrics import CHRF
+
+from dragoman.core import mbr
+from dragoman.core.languages import Direction
+from dragoman.core.metrics import segments
+from dragoman.core.recipe import Decoding
+from dragoman.core.scoring import Protocol, results
+from dragoman.engine.device import detect
+from dragoman.engine.generate import Draw, sample
+from dragoman.store.artifact import versions
+from dragoman.translator import Translator
+
+RESULTS = Path(__file__).parent / "results"
+DIRECTION = Direction("en", "de")
+CANDIDATES = 64
+EPSILON = 0.02
+DECODINGS: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "beam 4": {"beam": 4},
+    "beam 8": {"beam": 8},
+    "one sample": {"sample": {"epsilon": EPSILON}},
+    "MBR 16": {"mbr": {"candidates": 16, "epsilon": EPSILON}},
+    "MBR 64": {"mbr": {"candidates": CANDIDATES, "epsilon": EPSILON}},
+    "MBR 64, exact": {"mbr": {"candidates": CANDIDATES, "epsilon": EPSILON, "aggregate": False}},
+}
+
+
+def decode(translator: Translator, texts: list[str], references: list[str]) -> dict[str, Any]:
+    """Scores and seconds of every decoding, and its paired tests against greedy."""
+    translator.translate(texts[:32], DIRECTION)
+    systems, seconds = {}, {}
+    for name, options in DECODINGS.items():
+        begun = time.perf_counter()
+        found = translator.translate(texts, DIRECTION, Decoding.model_validate(options))
+        seconds[name] = round(time.perf_counter() - begun, 2)
+        systems[name] = {m: segments(m, [h.text for h in found], references, "de") for m in ("bleu", "chrf", "ter")}
+        print(f"{name}: {seconds[name]} s", flush=True)
+    rows = results(systems, {name: "greedy" for name in systems if name != "greedy"}, Protocol())
+    return {
+        name: {**row, "seconds": seconds[name], "cost": round(seconds[name] / seconds["greedy"], 2)}
+        for name, row in rows.items()
+    }
+
+
+def samples(translator: Translator, texts: list[str], count: int) -> list[list[str]]:
+    """`count` samples of every text, as `Decoding.mbr` draws them."""
+    from dragoman.core.prompts import render
+
+    prompts = [
+        ids for ids, _ in translator.encoder.encode([render(translator.encoder.form, DIRECTION, t) for t in texts])
+    ]
+    sources = translator.loaded.tokenizer(texts, add_special_tokens=False).input_ids
+    limits = [min(2 * len(s) + 20, translator.context - len(p)) for s, p in zip(sources, prompts, strict=True)]
+    groups = sample(
+        translator.loaded.model,
+        prompts,
+        limits,
+        samples=count,
+        draw=Draw(epsilon=EPSILON),
+        ends=translator._ends,
+        pad=translator._pad,
+    )
+    return [[translator._text(result.ids) for result in group] for group in groups]
+
+
+def by_sacrebleu(texts: Sequence[str]) -> int:
+    """The exact choice, every pair of different candidates scored by sacreBLEU."""
+    metric = CHRF(word_order=2)
+    known: dict[tuple[str, str], float] = {}
+    totals = []
+    for text in texts:
+        total = 0.0
+        for other in texts:
+            if (text, other) not in known:
+                known[text, other] = metric.sentence_score(text, [other]).score
+            total += known[text, other]
+        totals.append(round(total / len(texts), 9))
+    return totals.index(max(totals))
+
+
+def timed(work: Callable[[Sequence[str]], Any], groups: Sequence[Sequence[str]], rounds: int = 3) -> float:
+    """Milliseconds for one segment: the best of several rounds over all."""
+    found = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        for group in groups:
+            work(group)
+        found.append(time.perf_counter() - begun)
+    return round(1000 * min(found) / len(groups), 3)
+
+
+WAYS: dict[str, Callable[[Sequence[str]], int]] = {
+    "aggregated": lambda texts: mbr.choose(texts).index,
+    "exact": lambda texts: mbr.choose(texts, aggregate=False).index,
+    "exact, sacreBLEU": by_sacrebleu,
+}
+
+
+def compare(groups: list[list[str]], references: list[str], few: int) -> dict[str, Any]:
+    """Aggregated against exact on the same candidates: choices, scores, milliseconds for a segment."""
+    chosen = {name: [group[WAYS[name](group)] for group in groups] for name in ("aggregated", "exact")}
+    scores = {name: segments("chrf", texts, references, "de").score.value for name, texts in chosen.items()}
+    some = groups[:few]
+    same = [WAYS["exact"](group) == by_sacrebleu(group) for group in some]
+    milliseconds = {
+        "aggregated": timed(WAYS["aggregated"], groups),
+        "exact": timed(WAYS["exact"], groups),
+        "exact, sacreBLEU": timed(by_sacrebleu, some, rounds=1),
+    }
+    return {
+        "segments": len(groups),
+        "candidates": len(groups[0]),
+        "different_candidates": round(statistics.mean(len(set(group)) for group in groups), 1),
+        "same_choice": sum(a == b for a, b in zip(*chosen.values(), strict=True)) / len(groups),
+        "chrf": scores,
+        "exact_choice_is_sacrebleus": f"{sum(same)} of {len(same)}",
+        "milliseconds": milliseconds,
+        "times_faster_than_sacrebleu": round(milliseconds["exact, sacreBLEU"] / milliseconds["aggregated"], 1),
+        "times_faster_than_own_exact": round(milliseconds["exact"] / milliseconds["aggregated"], 1),
+    }
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--run", type=Path, required=True)
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--segments", type=int, default=1000)
+    arguments.add_argument("--timed", type=int, default=20, help="segments on which sacreBLEU's pairs are timed")
+    arguments.add_argument("--scaling", type=int, default=20, help="segments with 16 to 1,024 samples; 0 leaves it out")
+    given = arguments.parse_args()
+    with gzip.open(given.data / "multi30k" / "test_2016_flickr.tsv.gz", "rt", encoding="utf-8", newline="") as lines:
+        rows = [line.split("\t") for line in lines.read().split("\n")[1:] if line][: given.segments]
+    texts, references = [row[0] for row in rows], [row[1] for row in rows]
+    translator = Translator.load(given.run)
+    decodings = decode(translator, texts, references)
+    choices = compare(samples(translator, texts, CANDIDATES), references, given.timed)
+    scaling = []
+    for count in (16, 64, 256, 1024) if given.scaling else ():
+        groups = samples(translator, texts[: given.scaling], count)
+        ways = ("aggregated", "exact")
+        scaling.append({"candidates": count, **{way: timed(WAYS[way], groups) for way in ways}})
+    record = {
+        "command": f"python benchmarks/mbr.py --run runs/multi30k --data DIR --segments {given.segments}",
+        "machine": {"processor": detect().name, "threads": detect().threads},
+        "versions": versions(),
+        "segments": len(texts),
+        "epsilon": EPSILON,
+        "decodings": decodings,
+        "aggregated_against_exact": choices,
+        "milliseconds_by_candidates": scaling,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "mbr.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    for name, row in decodings.items():
+        told = ", ".join(f"{m} {row['scores'][m]['value']:.2f}" for m in ("bleu", "chrf", "ter"))
+        gain = row["gains"].get("chrf")
+        print(
+            f"{name}: {told}, {row['seconds']} s"
+            + (f", chrF {gain['gain']:+.2f} p={gain['p_randomisation']:.4f}" if gain else "")
+        )
+    print(json.dumps({"aggregated_against_exact": choices, "scaling": scaling}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""`dragoman search`: better values for some keys of a recipe."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dragoman.cli.session import session
+
+
+class Sampler(StrEnum):
+    bayesian = "bayesian"
+    random = "random"
+    grid = "grid"
+
+
+class Pruner(StrEnum):
+    median = "median"
+    hyperband = "hyperband"
+    none = "none"
+
+
+def search(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A recipe with a section `search`.", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to set, for all trials.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Trials in all; search.trials.")] = None,
+    sampler: Annotated[Sampler | None, typer.Option("--sampler", help="How values are chosen; search.sampler.")] = None,
+    pruner: Annotated[Pruner | None, typer.Option("--pruner", help="What ends a trial early; search.pruner.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Trials at once, each in a process of its own.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The search's folder, by default `search` beside the recipe.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Try values of the recipe's keys, end what falls behind, write the best recipe. A stopped search goes on."""
+    folder = out or recipe.parent / "search"
+    with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        from dragoman.core.recipe import Recipe
+        from dragoman.report import search as report
+        from dragoman.studies import search as studies
+
+        given = {"trials": trials, "sampler": sampler and sampler.value, "pruner": pruner and pruner.value}
+        own = [f"search.{key}={value}" for key, value in given.items() if value is not None]
+        checked = Recipe.load(recipe, [*(overrides or []), *own])
+        found = studies.run(checked, folder, jobs=jobs, listener=here.listener)
+        text = f"{report.table(found)}\n\nreport: {folder / report.PAGE}\nrecipe: {found['recipe']}"
+        here.result(text, event="search", search=folder, **found)

@@ -1,0 +1,438 @@
+"""`search`: values of some keys of a recipe, tried one set after the other, by random draws, a grid or a model of what
+the trials before have shown (Optuna's tree-structured Parzen estimator, Bergstra et al. 2011).
+
+What is selected by a score is flattered by it. So trials are trained, ended early and compared on one half of dev only;
+the other half judges the one chosen, and test is touched once, at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman import pipeline
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.recipe import Evaluate, Recipe
+from dragoman.core.recipe.search import Dimension, Search
+from dragoman.core.records import Example
+from dragoman.errors import CheckpointError, DragomanError, ModelError, RecipeError, ResourceError
+from dragoman.report import search as report
+from dragoman.store import records
+from dragoman.store.artifact import Artifact, digest, write_atomic, write_json
+from dragoman.store.workspace import locked
+from dragoman.studies import halves, trial
+from dragoman.studies.processes import shares
+from dragoman.studies.shared import Shared
+from dragoman.studies.summary import summary
+
+if TYPE_CHECKING:
+    import optuna
+
+_STORE = "trials.log"
+_PAUSE = 0.2  # seconds between two looks at the trials at work
+_HOPELESS = 3  # trials that fail, none of them ending well, before the search gives up
+
+
+def run(
+    recipe: Recipe, out: Path, *, jobs: int = 1, listener: Listener = SILENT, start: trial.Start = trial.Process
+) -> dict[str, Any]:
+    """Search as the recipe's `search` says, in `out`; returns the record that is written to search.json.
+
+    A search that was stopped goes on, trials in progress from their last checkpoint; one that has ended goes on when
+    `search.trials` grows. With one job, two runs give the same trials and the same figures.
+    Raises RecipeError before anything runs when a key or a value of the space does not fit the recipe, CheckpointError
+    when `out` holds another search or is in use, ModelError when every trial fails.
+    """
+    if recipe.search is None:
+        raise RecipeError("the recipe has no section `search`: name the keys to vary under `search.space`.")
+    check(recipe, recipe.search)
+    with locked(out):
+        work = _Search(recipe, recipe.search, out, jobs, listener, start)
+        try:
+            work.loop()
+        finally:
+            work.stop()
+        return work.finish()
+
+
+def check(recipe: Recipe, settings: Search) -> None:
+    """Every key must stand in the recipe and take every value of its space. Raises RecipeError with all problems."""
+    for section in ("prepare", "model", "train"):
+        if not getattr(recipe, section):
+            raise RecipeError(f"a search trains models: the recipe needs a `{section}` section.")
+    corners = {path: dimension.corners for path, dimension in settings.space.items()}
+    for number in range(max(map(len, corners.values()))):
+        with_values(recipe, {path: values[min(number, len(values) - 1)] for path, values in corners.items()})
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values at some keys, and without what is not a trial's business."""
+    plain = recipe.model_copy(update={"search": None, "study": None})
+    overrides = [f"{path}={json.dumps(value)}" for path, value in values.items()]
+    try:
+        return Recipe.parse(plain.to_yaml(), recipe.file or "recipe", overrides, recipe.folder)
+    except RecipeError as error:
+        lines = [line.replace("command line: ", "search.space: ") for line in str(error).split("\n")]
+        raise RecipeError("\n".join(f"search.space: {x}" if x.startswith("'") else x for x in lines)) from None
+
+
+# ---------------------------------------------------------------- Optuna's view of the space
+
+
+def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+    """Real numbers and whole ones as they are, a list of points as its numbers, so that its order is seen, and choices
+    as JSON."""
+    from optuna import distributions
+
+    if dimension.choice is not None:
+        return distributions.CategoricalDistribution([json.dumps(value) for value in dimension.choice])
+    if dimension.points is not None:
+        return distributions.IntDistribution(0, dimension.points - 1)
+    if dimension.whole is not None:
+        listed = dimension.listed or []
+        return distributions.IntDistribution(listed[0], listed[-1], step=dimension.step or 1)
+    low, high = dimension.log or dimension.uniform or (0.0, 0.0)
+    return distributions.FloatDistribution(low, high, log=dimension.log is not None)
+
+
+def value_of(dimension: Dimension, parameter: Any) -> Any:
+    """The recipe's value for Optuna's."""
+    if dimension.choice is not None:
+        return json.loads(parameter)
+    if dimension.points is not None:
+        return (dimension.listed or [])[parameter]
+    return parameter
+
+
+def parameter_of(dimension: Dimension, value: Any) -> Any:
+    """Optuna's value for the recipe's."""
+    if dimension.choice is not None:
+        return json.dumps(value)
+    if dimension.points is not None:
+        return (dimension.listed or []).index(value)
+    return float(value) if dimension.whole is None else value
+
+
+def grid(settings: Search) -> list[dict[str, Any]]:
+    """Every combination of the values, in an order drawn by the seed: fewer trials than points see all regions."""
+    lists = [dimension.listed or [] for dimension in settings.space.values()]
+    found = [dict(zip(settings.space, values, strict=True)) for values in itertools.product(*lists)]
+    random.Random(settings.seed).shuffle(found)
+    return found
+
+
+def own_values(recipe: Recipe, settings: Search) -> dict[str, Any] | None:
+    """The recipe's own values of the keys, where all of them lie within the space."""
+    values = {}
+    for path, dimension in settings.space.items():
+        node: Any = recipe.model_dump(mode="json", by_alias=True)
+        for key in path.split("."):
+            node = node[int(key)] if isinstance(node, list) else node.get(key) if isinstance(node, dict) else None
+        if not dimension.holds(node):
+            return None
+        values[path] = node
+    return values
+
+
+# ---------------------------------------------------------------- the search
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A trial at work."""
+
+    trial: optuna.trial.Trial
+    running: trial.Running
+    cores: tuple[int, ...]  # the number of the place, and the cores that it has
+    begun: float
+
+
+class _Search:
+    """Asks Optuna for values, trains them in processes, tells Optuna what came out."""
+
+    def __init__(
+        self, recipe: Recipe, settings: Search, out: Path, jobs: int, listener: Listener, start: trial.Start
+    ) -> None:
+        self.recipe, self.settings, self.out, self.jobs, self.listener = recipe, settings, out, jobs, listener
+        self._start = start
+        self._running: dict[int, _Place] = {}
+        base = with_values(recipe, {})
+        self._shared = Shared(base, out / "shared", listener)
+        prepared = self._shared.take(base)[1]["prepare"]
+        dev = list(records.read(prepared.folder / "dev", Example)) if _holds(prepared.folder / "dev") else []
+        self.halves = halves.split(dev, settings.seed, settings.sentences)
+        self._distributions = {path: distribution(d) for path, d in settings.space.items()}
+        self._grid = grid(settings) if settings.sampler == "grid" else []
+        self.wanted = min(settings.trials, len(self._grid) or settings.trials)
+        self.study = self._open(prepared)
+
+    def _open(self, prepared: Artifact) -> optuna.Study:
+        """This search's trials so far. Raises CheckpointError when the folder holds those of another search."""
+        try:
+            import optuna
+            from optuna.storages import JournalStorage
+            from optuna.storages.journal import JournalFileBackend
+        except ImportError:
+            raise ResourceError("a search needs Optuna: pip install 'dragoman[search]'") from None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        for stale in self.out.glob(f"{_STORE}.lock*"):  # of a process that was killed: the folder is ours alone
+            stale.unlink()
+        file = self.out / _STORE
+        _mend(file)
+        storage = JournalStorage(JournalFileBackend(str(file)))
+        study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+        study.pruner = self._pruner()
+        sections = {"name", "evaluate", "search", "study"}
+        asked = self.settings.model_dump(mode="json", exclude={"trials", "tokens"})
+        made_of = {
+            "recipe": digest(self.recipe.model_dump(mode="json", exclude=sections)),
+            "search": digest(asked),
+            "texts": prepared.key,
+        }
+        known = study.user_attrs.get("made_of")
+        if known is None:
+            study.set_user_attr("made_of", made_of)
+        elif changed := [name for name, key in made_of.items() if known.get(name) != key]:
+            raise CheckpointError(
+                f"{self.out}: holds the trials of another search (changed: {', '.join(changed)}). Give this one a folder "
+                "of its own with --out, or delete the old one."
+            )
+        return study
+
+    # ------------------------------------------------------------ one trial after the other
+
+    def loop(self) -> None:
+        """Run trials until there are enough."""
+        import optuna
+
+        unfinished = [t for t in self.study.get_trials() if t.state == optuna.trial.TrialState.RUNNING]
+        waiting = [optuna.trial.Trial(self.study, frozen._trial_id) for frozen in unfinished]
+        while True:
+            while len(self._running) < self.jobs:
+                if waiting:
+                    self._begin(waiting.pop(0))
+                elif not self._enough():
+                    self._begin(self._ask())
+                else:
+                    break
+            if not self._running:
+                return
+            for number in list(self._running):
+                self._look(number)
+            self._tell_progress()
+            time.sleep(_PAUSE)
+
+    def stop(self) -> None:
+        """End what is running, with a checkpoint; the next run goes on there."""
+        for place in self._running.values():
+            place.running.stop()
+
+    def _enough(self) -> bool:
+        done = self.study.get_trials(deepcopy=False)
+        spent = sum(t.user_attrs.get("tokens", 0) for t in done)
+        return len(done) >= self.wanted or (self.settings.tokens is not None and spent >= self.settings.tokens)
+
+    def _ask(self) -> optuna.trial.Trial:
+        """The next values. Every trial has a sampler of its own seed, so a search that was stopped goes on alike."""
+        number = len(self.study.get_trials(deepcopy=False))
+        first = own_values(self.recipe, self.settings) if number == 0 and not self._grid else None
+        given = self._grid[number] if self._grid else first
+        if given is not None:
+            space = self.settings.space
+            self.study.enqueue_trial({path: parameter_of(space[path], value) for path, value in given.items()})
+        self.study.sampler = self._sampler(number)
+        asked = self.study.ask(self._distributions)
+        asked.set_user_attr("own", first is not None)
+        return asked
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        from optuna import samplers
+
+        seed = int.from_bytes(hashlib.sha256(f"{self.settings.seed} {number}".encode()).digest()[:4], "little")
+        if self.settings.sampler == "bayesian":
+            return samplers.TPESampler(
+                seed=seed,
+                multivariate=True,
+                n_startup_trials=self.settings.startup,
+                constant_liar=self.jobs > 1,
+            )
+        return samplers.RandomSampler(seed=seed)
+
+    def _pruner(self) -> optuna.pruners.BasePruner:
+        from optuna import pruners
+
+        if self.settings.pruner == "median":
+            return pruners.MedianPruner(n_startup_trials=self.settings.startup, n_warmup_steps=2)
+        if self.settings.pruner == "hyperband":
+            return pruners.HyperbandPruner(min_resource=4, max_resource=20, reduction_factor=3)
+        return pruners.NopPruner()
+
+    def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The recipe's values of Optuna's parameters."""
+        return {path: value_of(d, parameters[path]) for path, d in self.settings.space.items()}
+
+    def job(self, number: int, values: Mapping[str, Any]) -> tuple[trial.Job, Mapping[str, Artifact]]:
+        """The trial of these values, and the shared stages as they are without the halving of dev."""
+        recipe, given = self._shared.take(with_values(self.recipe, values))
+        given = {**given, "model": self._shared.model(recipe)}
+        prepared = given["prepare"]
+        place = self.out / "shared" / f"half-{prepared.key[:10]}"
+        halved = {**given, "prepare": halves.with_dev(prepared, self.halves[0], place)}
+        return trial.Job(number, recipe, self.out / "trials" / f"{number:03}", halved, self.halves), given
+
+    def _begin(self, asked: optuna.trial.Trial) -> None:
+        values = self.values(asked.params)
+        self.listener.say(f"search: trial {asked.number}: {told(values)}")
+        for other in self.study.get_trials(deepcopy=False):
+            if other.user_attrs.get("held_out") is not None and other.params == asked.params:
+                self._copy(asked, other)
+                return
+        try:
+            job, _ = self.job(asked.number, values)
+        except DragomanError as error:
+            self._fail(asked, str(error), 0.0)
+            return
+        taken = [place.cores for place in self._running.values()]
+        cores = next(share for share in shares(self.jobs) if share not in taken) if self.jobs > 1 else ()
+        self._running[asked.number] = _Place(asked, self._start(job, cores[1:]), cores, time.perf_counter())
+
+    def _look(self, number: int) -> None:
+        """Report what is new; end the trial when it has ended or has fallen behind."""
+        import optuna
+
+        here = self._running[number]
+        asked, running = here.trial, here.running
+        alive = running.alive  # before the log is read: what it wrote before it ended is read then
+        known = self.study.get_trials(deepcopy=False)[number].intermediate_values
+        for place, score in trial.points(running.job.folder, self.settings.metric):
+            if place not in known:
+                asked.report(score, place)
+                if alive and place < 20 and asked.should_prune():
+                    running.stop()
+                    del self._running[number]
+                    asked.set_user_attr("tokens", trial.tokens(running.job.folder))
+                    asked.set_user_attr("seconds", round(time.perf_counter() - here.begun, 2))
+                    self.study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+                    trial.tidy(running.job.folder, model=False)
+                    self.listener.say(f"search: trial {number} falls behind after {place / 20:.0%}: ended")
+                    return
+        if not alive:
+            del self._running[number]
+            self._end(asked, running.job)
+
+    def _end(self, asked: optuna.trial.Trial, job: trial.Job) -> None:
+        found = trial.result(job)
+        if found is None:
+            raise KeyboardInterrupt  # it was asked to stop, not by us: so are we
+        asked.set_user_attr("tokens", trial.tokens(job.folder))
+        if found["failed"]:
+            self._fail(asked, found["failed"], found["seconds"])
+            trial.tidy(job.folder, model=False)
+            return
+        scored = halves.score(job.folder / trial.TRANSLATIONS, self.settings.metric)
+        selection, held_out = (scored[name].score.value for name in halves.NAMES)
+        before = self.best()
+        asked.set_user_attr("seconds", found["seconds"])
+        asked.set_user_attr("held_out", held_out)
+        self.study.tell(asked, selection)
+        better = self.best() == asked.number
+        trial.tidy(job.folder, model=better)
+        if better and before is not None:
+            trial.tidy(self.out / "trials" / f"{before:03}", model=False)
+        self.listener.say(f"search: trial {asked.number}: {selection:.2f}{' (best)' if better else ''}")
+
+    def _fail(self, asked: optuna.trial.Trial, why: str, seconds: float) -> None:
+        """A failed trial counts as ended early, for samplers pass over failures and would walk into them again."""
+        import optuna
+
+        asked.set_user_attr("failed", why)
+        asked.set_user_attr("seconds", seconds)
+        self.study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+        self.listener.warn(f"search: trial {asked.number} failed: {why}")
+        failed = sum("failed" in t.user_attrs for t in self.study.get_trials(deepcopy=False))
+        if failed >= _HOPELESS and self.best() is None:
+            raise ModelError(f"the search's first {failed} trials failed, and none ended well. The last one: {why}")
+
+    def _copy(self, asked: optuna.trial.Trial, other: optuna.trial.FrozenTrial) -> None:
+        """The same values give the same model: nothing is trained."""
+        asked.set_user_attr("copy_of", other.number)
+        asked.set_user_attr("held_out", other.user_attrs["held_out"])
+        self.study.tell(asked, other.value)
+        self.listener.say(f"search: trial {asked.number} has the values of trial {other.number}")
+
+    def best(self) -> int | None:
+        """The number of the best trial: the first of the highest."""
+        done = [(t.value, -t.number) for t in self.study.get_trials(deepcopy=False) if "held_out" in t.user_attrs]
+        return -max((value, number) for value, number in done if value is not None)[1] if done else None
+
+    def _tell_progress(self) -> None:
+        done = self.study.get_trials(deepcopy=False)
+        number = self.best()
+        facts = {} if number is None else {"best": f"{done[number].value:.2f}"}
+        self.listener.progress("search", len(done) - len(self._running), max(self.wanted, len(done)), **facts)
+
+    # ------------------------------------------------------------ the end
+
+    def finish(self) -> dict[str, Any]:
+        """The record; with it the page, the best recipe and its test score are written."""
+        number = self.best()
+        if number is None:
+            raise ModelError("no trial of the search came to its end. See the warnings above.")
+        record = summary(self.recipe.name, self.settings, self.study, self.out, self.jobs)
+        values = self.values(self.study.get_trials(deepcopy=False)[number].params)
+        record["test"] = self._test(number, values)
+        record["recipe"] = str(self._write_best(number, values))
+        write_json(self.out / report.RECORD, record)
+        report.render(self.out)
+        return record
+
+    def _test(self, number: int, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The best trial's scores on the test sets, as an evaluated run in `best`; none where there is no test set."""
+        job, given = self.job(number, values)
+        evaluate = (job.recipe.evaluate or Evaluate()).model_copy(update={"sets": ["test"], "must_gain": {}})
+        if not _holds(given["prepare"].folder / "test") and not evaluate.files:
+            self.listener.warn("search: there is no test set, so nothing tells how good the best trial is on new texts")
+            return []
+        trained = {name: Artifact.load(job.folder / name) for name in ("plan", "train")}
+        done = pipeline.run(
+            job.recipe.model_copy(update={"evaluate": evaluate}),
+            self.out / "best",
+            stages=["evaluate"],
+            given={**given, **trained},
+            listener=self.listener,
+        )
+        return list(done["evaluate"].facts["scores"])
+
+    def _write_best(self, number: int, values: Mapping[str, Any]) -> Path:
+        """The recipe with the best values, beside the original: its paths hold there."""
+        stem = Path(self.recipe.file).stem if self.recipe.file else "recipe"
+        path = (self.recipe.folder if self.recipe.file else self.out) / f"{stem}.best.yaml"
+        head = f"# {self.recipe.file or 'The recipe'} with the values of trial {number} of the search in {self.out}.\n"
+        write_atomic(path, head.encode() + with_values(self.recipe, values).to_yaml().encode())
+        return path
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """Values in a line: the last part of their keys is enough for a person."""
+    return ", ".join(f"{path.split('.')[-1]} {_short(value)}" for path, value in values.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+
+
+def _holds(folder: Path) -> bool:
+    return any(folder.glob("shard-*.parquet"))
+
+
+def _mend(file: Path) -> None:
+    """Cut off a line that a killed process left unfinished."""
+    if file.is_file() and (text := file.read_bytes()) and not text.endswith(b"\n"):
+        write_atomic(file, text[: text.rfind(b"\n") + 1])

@@ -1,0 +1,150 @@
+"""What a search has come to: its trials, what mattered, and how much the choosing itself has flattered the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dragoman.core.metrics import TITLES, Segments
+from dragoman.core.recipe.search import Search
+from dragoman.core.statistics import differences, interval, resampled
+from dragoman.store.artifact import versions
+from dragoman.studies import halves, trial
+
+if TYPE_CHECKING:
+    import optuna
+
+_SAMPLES = 1000  # of the bootstrap
+
+
+def summary(name: str, settings: Search, study: optuna.Study, out: Path, jobs: int) -> dict[str, Any]:
+    """The record of a search, but for its test score (docs/search.md)."""
+    from dragoman.studies.search import value_of
+
+    rows = []
+    for one in study.get_trials(deepcopy=False):
+        values = {path: value_of(d, one.params[path]) for path, d in settings.space.items()}
+        rows.append(_row(one, values))
+    done = [row for row in rows if row["state"] == "complete"]
+    best = max(done, key=lambda row: (row["selection"], -row["number"]))
+    place = out / "trials"
+    own = next((row for row in done if row["own"]), None)
+    return {
+        "format": 1,
+        "name": name,
+        "metric": settings.metric,
+        "title": TITLES[settings.metric],
+        "settings": settings.model_dump(mode="json", by_alias=True, exclude={"space"}),
+        "space": settings.model_dump(mode="json", by_alias=True, exclude_none=True)["space"],
+        "jobs": jobs,
+        "trials": rows,
+        "best": {"number": best["number"], **_scores(place, best["number"], settings.metric)},
+        "own": None if own is None else _over_own(place, best["number"], own["number"], settings.metric),
+        "optimism": optimism(rows),
+        "importance": importance(study),
+        "cost": {
+            "tokens": sum(row["tokens"] for row in rows),
+            "seconds": round(sum(row["seconds"] for row in rows), 1),
+        },
+        "versions": versions(),
+    }
+
+
+def _row(one: optuna.trial.FrozenTrial, values: Mapping[str, Any]) -> dict[str, Any]:
+    about = one.user_attrs
+    state = "failed" if "failed" in about else "copy" if "copy_of" in about else "complete"
+    if state == "complete" and "held_out" not in about:
+        state = "pruned"
+    whole = state in ("complete", "copy")
+    return {
+        "number": one.number,
+        "state": state,
+        "own": bool(about.get("own")),  # the recipe's own values
+        "values": dict(values),
+        "selection": one.value if whole else None,
+        "held_out": about.get("held_out") if whole else None,
+        "curve": [[place / 20, score] for place, score in sorted(one.intermediate_values.items())],
+        "tokens": int(about.get("tokens", 0)),
+        "seconds": float(about.get("seconds", 0.0)),
+        "failed": about.get("failed", ""),
+        "copy_of": about.get("copy_of"),
+    }
+
+
+def optimism(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How much the best trial's score on the half that it was selected on promises too much.
+
+    The halves may differ in difficulty, by `difference` on the mean of all trials; what the best one loses beyond that is
+    the `optimism` of the choice. `path` tells it for every number of trials: the best by the selection half so far, and
+    that trial's score on the held-out half, with the difference of the halves taken off the first.
+    """
+    done = [row for row in rows if row["state"] == "complete"]
+    selection = np.array([row["selection"] for row in done])
+    held_out = np.array([row["held_out"] for row in done])
+    chosen = int(selection.argmax())
+    difference = float((selection - held_out).mean())
+    path = []
+    for count in range(1, len(done) + 1):
+        first = int(selection[:count].argmax())
+        path.append([done[count - 1]["number"] + 1, float(selection[first] - difference), float(held_out[first])])
+    return {
+        "difference": difference,
+        "optimism": float(selection[chosen] - held_out[chosen]) - difference,
+        "regret": float(held_out.max() - held_out[chosen]),  # what choosing by the held-out half would have given
+        "held_out_best": done[int(held_out.argmax())]["number"],
+        "rank_correlation": _spearman(selection, held_out),
+        "path": path,
+    }
+
+
+def _spearman(first: Any, second: Any) -> float | None:
+    """Spearman's rank correlation; None for fewer than three trials or without any difference."""
+    if len(first) < 3:
+        return None
+    ranks = [_ranks(values) for values in (first, second)]
+    if any(float(r.std()) == 0.0 for r in ranks):
+        return None
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _ranks(values: Any) -> Any:
+    """Ranks from 0, equal values sharing their mean rank."""
+    return (values[:, None] > values).sum(1) + ((values[:, None] == values).sum(1) - 1) / 2
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
+    """The share of each key in what separates the better trials from the others (PED-ANOVA, Watanabe et al. 2023);
+    empty where there are too few trials to tell."""
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    complete = [t for t in study.get_trials(deepcopy=False) if t.value is not None and "held_out" in t.user_attrs]
+    if len({t.value for t in complete}) < 4:
+        return {}
+    try:
+        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    except (ValueError, RuntimeError):
+        return {}
+    return {path: float(share) for path, share in found.items() if not math.isnan(share)}
+
+
+def _scores(place: Path, number: int, metric: str) -> dict[str, Any]:
+    """Scores of both halves with their intervals."""
+    scored = halves.score(place / f"{number:03}" / trial.TRANSLATIONS, metric)
+    return {name.replace("-", "_"): _with_interval(part) for name, part in scored.items()}
+
+
+def _with_interval(part: Segments) -> dict[str, Any]:
+    around = interval(resampled([part], _SAMPLES)[0])
+    return {"value": part.score.value, "low": around.low, "high": around.high, "segments": len(part)}
+
+
+def _over_own(place: Path, best: int, own: int, metric: str) -> dict[str, Any]:
+    """The gain of the best trial over the recipe's own values on the half that nobody chose by, with its tests."""
+    before, after = (
+        halves.score(place / f"{number:03}" / trial.TRANSLATIONS, metric)["held-out"] for number in (own, best)
+    )
+    return {"number": own, **differences([(before, after)], samples=_SAMPLES)[0].to_json()}

@@ -1,0 +1,210 @@
+"""One trial of a search: a recipe trained in a process of its own, watched and, if need be, stopped from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example
+from dragoman.errors import CheckpointError, DragomanError
+from dragoman.store.artifact import Artifact, digest, write_json
+
+RESULT, TRANSLATIONS, LOG = "trial.json", "dev.jsonl", "log.txt"
+_GRACE = 60.0  # seconds that a stopped trial has for its checkpoint
+_PRELOADED = ("dragoman.stages.train", "dragoman.stages.plan", "dragoman.stages.model", "dragoman.engine.setup")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A trial: its recipe, its folder, the stages that it takes over, and the two halves of dev."""
+
+    number: int
+    recipe: Recipe
+    folder: Path
+    given: Mapping[str, Artifact]
+    halves: tuple[list[Example], list[Example]]
+
+    @property
+    def key(self) -> str:
+        """What the trial is made of."""
+        sections = self.recipe.model_dump(mode="json", by_alias=True, include={"pairs", "seed", "plan", "train"})
+        return digest(sections, {name: stage.key for name, stage in self.given.items()})
+
+
+class Running(Protocol):
+    """A trial at work."""
+
+    job: Job
+
+    @property
+    def alive(self) -> bool: ...
+
+    def stop(self) -> None:
+        """End it after the step in progress, with a checkpoint; returns when it has ended."""
+
+
+class Start(Protocol):
+    def __call__(self, job: Job, cores: Sequence[int]) -> Running: ...
+
+
+def points(folder: Path, metric: str) -> list[tuple[int, float]]:
+    """(twentieths of the training done, dev score) at each evaluation so far, later ones of the same twentieth left
+    out. Shares of the training are what trials of different lengths have in common."""
+    from dragoman.engine.log import METRICS, read
+
+    try:
+        planned = [phase["settings"]["steps"] for phase in Artifact.load(folder / "plan").facts["phases"]]
+    except CheckpointError:
+        return []
+    found: dict[int, float] = {}
+    phases = sorted((folder / "train").glob("*-*"), key=lambda path: int(path.name.split("-")[0]))
+    for number, phase in enumerate(phases):
+        for event in read(phase / METRICS):
+            if event.get("event") == "evaluate" and metric in event:
+                share = (sum(planned[:number]) + event["step"]) / max(1, sum(planned))
+                found.setdefault(max(1, int(20 * share + 1e-9)), float(event[metric]))
+    return sorted(found.items())
+
+
+def tokens(folder: Path) -> int:
+    """Tokens, prompt and target, that the trial was trained on so far."""
+    from dragoman.engine.log import METRICS, read
+
+    return sum(
+        max((int(event["tokens"]) for event in read(path) if event.get("event") == "step"), default=0)
+        for path in (folder / "train").glob(f"*-*/{METRICS}")
+    )
+
+
+def result(job: Job) -> dict[str, Any] | None:
+    """What the trial came to: `seconds`, and `failed` with a message if it did; None when it has not ended."""
+    try:
+        found: dict[str, Any] = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("key") == job.key else None
+
+
+def tidy(folder: Path, *, model: bool) -> None:
+    """Remove what is large: checkpoints, and the model unless it is wanted. Logs and translations stay."""
+    for name in ("checkpoints", "tensorboard", *([] if model else ["model", "adapter"])):
+        for path in (folder / "train").glob(f"*-*/{name}"):
+            shutil.rmtree(path, ignore_errors=True)
+    if not model:
+        (folder / "train" / "manifest.json").unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------- in the search's process
+
+
+class Process:
+    """A trial in a process that is forked from a server that has loaded PyTorch once for all trials."""
+
+    def __init__(self, job: Job, cores: Sequence[int]) -> None:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(list(_PRELOADED))
+        self.job = job
+        self._mine, theirs = context.Pipe()
+        self._process = context.Process(target=_run, args=(job, theirs, tuple(cores)), name=f"trial {job.number}")
+        self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        if self._process.is_alive():
+            return True
+        self._process.join()
+        if result(self.job) is None:
+            code = self._process.exitcode
+            failed = f"its process ended with code {code}, most likely killed for want of memory; see {LOG}"
+            write_json(self.job.folder / RESULT, {"key": self.job.key, "failed": failed, "seconds": 0.0})
+        return False
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.join(_GRACE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+# ---------------------------------------------------------------- in the trial's process
+
+
+class _Logged:
+    """A listener that writes what is said to the trial's log."""
+
+    def say(self, text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    warn = say
+
+    def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None:
+        del task, done, total, facts
+
+
+def _run(job: Job, connection: Connection, cores: Sequence[int]) -> None:
+    os.setsid()  # Ctrl-C reaches the search, and the search stops its trials, once
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_watch, args=(connection,), daemon=True).start()
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with (job.folder / LOG).open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        with suppress(KeyboardInterrupt):
+            work(job)
+
+
+def work(job: Job) -> None:
+    """Train the job's recipe, translate both halves of dev, and write what came out; also when it failed."""
+    from dragoman import pipeline
+    from dragoman.studies import halves
+    from dragoman.translator import Translator
+
+    begun = time.perf_counter()
+    failed = ""
+    try:
+        done = pipeline.run(job.recipe, job.folder, stages=["train"], given=job.given, listener=_Logged())
+        trained = done["train"]
+        translator = Translator.load(
+            trained.folder / str(trained.facts["folder"]), precision="fp32", threads=job.recipe.plan.threads
+        )
+        halves.translate(translator, job.recipe, job.halves, job.folder / TRANSLATIONS)
+    except DragomanError as error:
+        failed = str(error)
+    except Exception as error:  # whatever it is, the other trials stand
+        import traceback
+
+        traceback.print_exc()
+        failed = f"{type(error).__name__}: {error}"
+    seconds = round(time.perf_counter() - begun, 2)
+    write_json(job.folder / RESULT, {"key": job.key, "failed": failed, "seconds": seconds})
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _watch(connection: Connection) -> None:
+    """Stop when the process of the search is gone, however it went: nobody else would."""
+    with suppress(EOFError, OSError):
+        connection.recv()
+    os.kill(os.getpid(), signal.SIGTERM)
