@@ -30,6 +30,7 @@ from dragoman.core.recipe.prepare import (
     TextSource,
     TextSources,
 )
+from dragoman.core.recipe.search import Dimension, Search
 from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.train import Average, Lora, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
@@ -47,6 +48,7 @@ __all__ = [
     "Decoding",
     "Deduplicate",
     "Denoise",
+    "Dimension",
     "Evaluate",
     "Fewshot",
     "Holdout",
@@ -70,6 +72,7 @@ __all__ = [
     "Recipe",
     "Replay",
     "Sampling",
+    "Search",
     "Section",
     "Sft",
     "Share",
@@ -94,6 +97,7 @@ class Recipe(Section):
     train: Annotated[list[Phase], BeforeValidator(listed)] = []
     evaluate: Evaluate | None = None
     study: Study | None = None
+    search: Search | None = None
 
     _folder: Path = PrivateAttr(default=Path())
     _file: str = PrivateAttr(default="")
