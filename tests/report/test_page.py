@@ -12,7 +12,7 @@ from dragoman import report
 from dragoman.errors import CheckpointError, DataError
 from dragoman.report.folders import RunFolder
 from dragoman.report.page import page
-from dragoman.report.plots import _thin, curves
+from dragoman.report.plots import curves, thin
 from tests.runs import make_run
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -131,6 +131,6 @@ def test_phases_follow_one_another(tmp_path: Path) -> None:
 
 def test_long_curves_are_thinned_to_their_shape() -> None:
     points = [(float(i), 1000.0 / (i + 1)) for i in range(5000)]
-    thin = _thin(points)
-    assert len(thin) == 400 and thin[0] == points[0] and thin[-1] == points[-1]
-    assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(thin))
+    kept = thin(points)
+    assert len(kept) == 400 and kept[0] == points[0] and kept[-1] == points[-1]
+    assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(kept))

@@ -43,11 +43,15 @@ def write_pairs(path: Path, verbs: tuple[str, ...]) -> None:
     path.write_text("source\ttarget\n" + "".join(lines), encoding="utf-8")
 
 
+def make_project(folder: Path) -> Path:
+    """The folder of a recipe with 98 real and 49 synthetic pairs, all different."""
+    tiny(folder / "base")
+    write_pairs(folder / "real.tsv", ("sees", "finds"))
+    write_pairs(folder / "synthetic.tsv", ("knows",))
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The folder of a recipe with 98 real and 49 synthetic pairs, all different."""
-    tiny(tmp_path / "base")
-    write_pairs(tmp_path / "real.tsv", ("sees", "finds"))
-    write_pairs(tmp_path / "synthetic.tsv", ("knows",))
-    (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    return tmp_path
+    return make_project(tmp_path)

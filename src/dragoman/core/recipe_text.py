@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,11 @@ class RecipeText:
             where = "command line" if set_there else f"{self.name}:{line}"
             lines.append((line, f"{where}: {_dotted(path) or 'recipe'}: {_message(path, here, known_keys)}"))
         return [text for _, text in sorted(lines, key=lambda entry: entry[0])]
+
+
+def as_override(key: str, value: Any) -> str:
+    """`key=value` with a plain value written so that it is read back as it is: JSON is YAML."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def dump(data: Any) -> str:

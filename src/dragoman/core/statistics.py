@@ -58,7 +58,7 @@ def _resamples(segments: int, samples: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(flat, minlength=rows * segments).reshape(rows, segments).astype(np.float64)
 
 
-def _swaps(segments: int, trials: int, seed: int) -> Iterator[Floats]:
+def swaps(segments: int, trials: int, seed: int) -> Iterator[Floats]:
     """Weights [some, segments] of 0 and 1: which segments of the first system stay where they are."""
     rng = np.random.default_rng(seed)
     # NumPy draws 32 booleans from one word, so parts of a multiple of 32 rows continue one another exactly
@@ -103,7 +103,7 @@ def randomisation_p(pairs: Sequence[tuple[Segments, Segments]], trials: int, see
     # swapping moves (baseline - system) of a segment from one pseudo-system to the other
     joined, cuts = _join([baseline.rows - system.rows for baseline, system in pairs])
     found: list[list[Floats]] = [[] for _ in pairs]
-    for weights in _swaps(size, trials, seed):
+    for weights in swaps(size, trials, seed):
         for number, moved in enumerate(np.split(weights @ joined, cuts, axis=1)):
             baseline, system = pairs[number]
             left = system.values(system.rows.sum(0) + moved)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from dragoman.core.languages import Direction, name, script
 from dragoman.core.metrics import TITLES
 from dragoman.core.outputs import KINDS
-from dragoman.report import plots
+from dragoman.report import mixture, plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import RunFolder
+from dragoman.report.help import share
 from dragoman.report.tables import LEVEL, overlap_text, p_text
 from dragoman.store.artifact import write_atomic
 
@@ -88,6 +89,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "prepare": run.prepare,
         "rejected_plot": plots.rejected(reasons) if reasons else "",
         "curves": plots.curves(run.phases),
+        "mixtures": mixture.mixtures(run.phases),
+        "directions": mixture.directions(run.phases),
         "phases": run.facts("train").get("phases", []),
         "model": run.facts("model"),
         "plan": run.facts("plan"),
@@ -102,6 +105,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "language_name": name,
         "overlap_text": overlap_text,
         "p_text": p_text,
+        "term_share": share,
         "versions": (scores or {}).get("versions") or _versions(run),
         "missing": [stage for stage in ("prepare", "model", "train", "evaluate") if not _present(run, stage)],
     }
@@ -164,13 +168,13 @@ def _samples(run: RunFolder, entry: Mapping[str, Any]) -> dict[str, Any]:
             groups.append((kind, shown))
     return {
         "title": f"{entry['set']} {entry['direction']}",
-        "source": _side(direction.source),
-        "target": _side(direction.target),
+        "source": side(direction.source),
+        "target": side(direction.target),
         "groups": groups,
     }
 
 
-def _side(language: str) -> dict[str, str]:
+def side(language: str) -> dict[str, str]:
     return {"tag": language, "name": name(language), "dir": "rtl" if script(language) in _RIGHT_TO_LEFT else "ltr"}
 
 
@@ -178,21 +182,21 @@ def _sample(
     number: int, line: Mapping[str, Any], base: Mapping[str, Any] | None, direction: Direction
 ) -> dict[str, Any]:
     def shown(row: Mapping[str, Any]) -> dict[str, Any]:
-        text = _cut(row["hypothesis"])
+        text = cut(row["hypothesis"])
         return {
-            "runs": marked(text, _cut(row["reference"]), direction.target),
+            "runs": marked(text, cut(row["reference"]), direction.target),
             "chrf": row["chrf"],
             "flags": [flag.replace("_", "-") for flag in row["flags"]],
         }
 
     return {
         "number": number + 1,
-        "source": _cut(line["source"]),
-        "reference": _cut(line["reference"]),
+        "source": cut(line["source"]),
+        "reference": cut(line["reference"]),
         "system": shown(line),
         "baseline": shown(base) if base is not None else None,
     }
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     return text if len(text) <= _LONG else text[:_LONG].rstrip() + " …"

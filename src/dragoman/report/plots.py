@@ -24,13 +24,13 @@ _COLOURS = {
     "#101112": "var(--series-3)",
     "#131415": "var(--series-4)",
 }
-_INK, _MUTED, _LINE, *SERIES = _COLOURS
+INK, _MUTED, _LINE, *SERIES = _COLOURS
 _POINTS = 400  # of a curve; more cannot be seen at this size
 _MAX_ROWS = 14
 
 
 @contextmanager
-def _figure(width: float, height: float, name: str) -> Iterator[tuple[Figure, list[str]]]:
+def drawing(width: float, height: float, name: str) -> Iterator[tuple[Figure, list[str]]]:
     """A figure in inches, and the list that receives its SVG text."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -41,10 +41,10 @@ def _figure(width: float, height: float, name: str) -> Iterator[tuple[Figure, li
         "svg.hashsalt": name,
         "font.family": "sans-serif",
         "font.size": 9,
-        "text.color": _INK,
+        "text.color": INK,
         "axes.edgecolor": _LINE,
         "axes.labelcolor": _MUTED,
-        "axes.titlecolor": _INK,
+        "axes.titlecolor": INK,
         "axes.titlesize": 9.5,
         "axes.titlelocation": "left",
         "axes.spines.top": False,
@@ -85,7 +85,7 @@ def _themed(svg: str, name: str) -> str:
     return svg.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
 
 
-def _thin(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def thin(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """At most _POINTS points, each the mean of its neighbours, the first and last as they are."""
     if len(values) <= _POINTS:
         return list(values)
@@ -95,7 +95,7 @@ def _thin(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [values[0], *means[1:-1], values[-1]]
 
 
-def _numbers(axes: Axes, axis: str, *, whole: bool = False) -> None:
+def numbers(axes: Axes, axis: str, *, whole: bool = False) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     chosen = axes.xaxis if axis == "x" else axes.yaxis
@@ -119,12 +119,12 @@ def rejected(reasons: Mapping[str, int]) -> str:
     shown = items[:_MAX_ROWS]
     if rest := sum(count for _, count in items[_MAX_ROWS:]):
         shown.append(("other reasons", rest))
-    with _figure(6.4, 0.5 + 0.27 * len(shown), "rejected") as (figure, svg):
+    with drawing(6.4, 0.5 + 0.27 * len(shown), "rejected") as (figure, svg):
         axes = figure.subplots()
         places = range(len(shown))
         axes.barh(places, [count for _, count in shown], height=0.62, color=SERIES[0])
         axes.set_yticks(places, [name.replace("_", " ") for name, _ in shown])
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
@@ -132,7 +132,7 @@ def rejected(reasons: Mapping[str, int]) -> str:
         for place, (_, count) in zip(places, shown, strict=True):
             axes.text(count + most * 0.012, place, f"{count:,}", va="center", color=_MUTED, fontsize=8.5)
         axes.set_xlim(0, most * 1.12)
-        _numbers(axes, "x", whole=True)
+        numbers(axes, "x", whole=True)
         axes.set_xlabel("rows")
     return svg[0]
 
@@ -168,20 +168,20 @@ def curves(phases: Sequence[Any]) -> dict[str, str]:
 def _curve(
     name: str, title: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]], bool]], marks: Sequence[float]
 ) -> str:
-    with _figure(3.7, 2.5, f"curve-{name}") as (figure, svg):
+    with drawing(3.7, 2.5, f"curve-{name}") as (figure, svg):
         axes = figure.subplots()
         for number, (label, points, dots) in enumerate(lines):
             if not points:
                 continue
-            xs, ys = zip(*_thin(points), strict=True)
+            xs, ys = zip(*thin(points), strict=True)
             marker = "o" if dots and len(xs) <= 40 else None
             axes.plot(xs, ys, color=SERIES[number], linewidth=1.5, marker=marker, markersize=3, label=label)
         for mark in marks:
             axes.axvline(mark, color=_MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
         axes.set_title(title)
         axes.set_xlabel("step")
-        _numbers(axes, "x")
-        _numbers(axes, "y")
+        numbers(axes, "x")
+        numbers(axes, "y")
         if len(lines) > 1:
             axes.legend(loc="best", fontsize=8.5)
     return svg[0]
@@ -198,7 +198,7 @@ def scores(sets: Sequence[Mapping[str, Any]], metric: str, title: str) -> str:
         rows.append((f"{entry['set']} {entry['direction']}", lines))
     total = sum(len(lines) for _, lines in rows)
     series = list(dict.fromkeys(name for _, lines in rows for name, _ in lines))
-    with _figure(3.7, 0.95 + 0.3 * total + 0.3 * len(rows), f"scores-{metric}") as (figure, svg):
+    with drawing(3.7, 0.95 + 0.3 * total + 0.3 * len(rows), f"scores-{metric}") as (figure, svg):
         axes = figure.subplots()
         place, ticks, labels = 0.0, [], []
         for label, lines in rows:
@@ -225,11 +225,11 @@ def scores(sets: Sequence[Mapping[str, Any]], metric: str, title: str) -> str:
                 place += 1
             place += 0.25
         axes.set_yticks(ticks, labels)
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(place - 0.3, -0.7)
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.12)
         axes.set_title(title)
-        _numbers(axes, "x")
+        numbers(axes, "x")
     return svg[0]

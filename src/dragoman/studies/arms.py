@@ -15,7 +15,7 @@ from typing import Any
 from dragoman import pipeline
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
-from dragoman.core.recipe_text import RecipeText
+from dragoman.core.recipe_text import RecipeText, as_override
 from dragoman.errors import CheckpointError, DragomanError, RecipeError
 from dragoman.store.artifact import Artifact, link, write_json
 from dragoman.store.workspace import locked
@@ -90,7 +90,7 @@ def as_overrides(changes: Changes, plain: Any) -> list[str]:
     """
     if not isinstance(changes, Mapping):
         return list(changes)
-    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in _leaves(changes, plain, "")]
+    return [as_override(key, value) for key, value in _leaves(changes, plain, "")]
 
 
 def _leaves(changes: Mapping[str, Any], node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -171,8 +171,8 @@ def _planned(arm: Arm, seeds: Sequence[int], shared: Shared, out: Path) -> list[
     folders = {seed: out / "arms" / arm.name / f"seed-{seed}" for seed in seeds}
     try:
         recipe, given = shared.take(_measured(arm))
-    except DragomanError as error:
-        return [Outcome(arm.name, seed, folder, str(error)) for seed, folder in folders.items()]
+    except Exception as error:  # whatever it is, the other arms stand
+        return [Outcome(arm.name, seed, folder, explain(error)) for seed, folder in folders.items()]
     if not recipe.train and "model" in given:
         folders = dict(list(folders.items())[:1])
     return [
@@ -181,10 +181,11 @@ def _planned(arm: Arm, seeds: Sequence[int], shared: Shared, out: Path) -> list[
 
 
 def _measured(arm: Arm) -> Recipe:
-    """The arm's recipe as it is run: with a name of its own, and without a bar to pass."""
+    """The arm's recipe as it is run: with a name of its own, without a bar to pass, and without what is no arm's work."""
     recipe = arm.recipe
     evaluate = recipe.evaluate.model_copy(update={"must_gain": {}}) if recipe.evaluate is not None else None
-    return recipe.model_copy(update={"name": f"{recipe.name}-{arm.name}", "evaluate": evaluate, "study": None})
+    aside = {"study": None, "search": None, "synthesise": None}
+    return recipe.model_copy(update={"name": f"{recipe.name}-{arm.name}", "evaluate": evaluate, **aside})
 
 
 def _here(job: Job, out: Path, listener: Listener) -> Outcome:
@@ -229,20 +230,18 @@ def _book(path: Path, seconds: float, joules: float | None) -> None:
 
 
 def _borrow(job: Job, out: Path) -> None:
-    """Put the base's translations of finished runs where `evaluate` finds them: it takes those that fit its keys."""
-    index = job.folder / "evaluate" / _OUTPUTS
-    if "model" not in job.given or index.exists():
+    """Put the base's translations by a finished run where `evaluate` finds them; it takes those that fit its keys."""
+    place = job.folder / "evaluate"
+    base = job.given.get("model")
+    if base is None or (place / _OUTPUTS).exists():
         return
-    for other in sorted((out / "arms").glob(f"*/*/evaluate/{_OUTPUTS}")):
-        try:
-            entries = json.loads(other.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        found = {file: entry for file, entry in entries.items() if ".baseline." in file}
-        if found and (other.parent / "manifest.json").is_file():
+    for other in sorted((out / "arms").glob("*/*")):
+        if _finished(other) is not None and Artifact.done(other / "model", base.key) is not None:
+            index = json.loads((other / "evaluate" / _OUTPUTS).read_text(encoding="utf-8"))
+            found = {file: entry for file, entry in index.items() if ".baseline." in file}
             for file in found:
-                link(other.parent / file, index.parent / file)
-            write_json(index, found)
+                link(other / "evaluate" / file, place / file)
+            write_json(place / _OUTPUTS, found)
             return
 
 

@@ -1,0 +1,102 @@
+"""`dragoman study`: controlled experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dragoman.cli.session import session
+
+app = typer.Typer(
+    help="Controlled experiments: arms that differ in named keys of a recipe, with honest statistics.",
+    no_args_is_help=True,
+)
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to set, for all arms.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The study's folder, by default `study` beside the recipe.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Runs at once, each in a process of its own.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.command()
+def abcd(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    jobs: Jobs = 1,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """A the untouched base, B tuned on real texts, C on synthetic ones, D on both; or the recipe's `study.arms`."""
+    folder = out or recipe.parent / "study"
+    with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        from dragoman.report import study as report
+        from dragoman.studies import abcd
+
+        found = abcd.run(recipe, overrides or [], folder, jobs=jobs, listener=here.listener)
+        text = f"{report.table(found)}\n\nreport: {folder / report.PAGE}"
+        here.result(text, event="study", study=folder, **{key: found[key] for key in ("arms", "sets", "left_out")})
+
+
+@app.command()
+def mixture(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    shares: Annotated[
+        str, typer.Option("--shares", help="Shares of the tasks that translate, with commas.")
+    ] = "0.1,0.25,0.5,0.75,0.9",
+    tokens: Annotated[
+        str | None,
+        typer.Option("--tokens", help="Budgets of the hybrid phase, such as 1M,2M; by default the recipe's."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Tokens to predict the best share for, within --tokens.")
+    ] = None,
+    limit: Annotated[
+        float, typer.Option("--limit", help="Rise of the perplexity of general text that is tolerated, 0.05 = 5 %.")
+    ] = 0.05,
+    out: Out = None,
+    jobs: Jobs = 1,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """How much translation belongs in the mixture? A grid of hybrid phases, laws fitted to it, the best share."""
+    folder = out or recipe.parent / "study"
+    with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        from dragoman.report import mixture_laws as report
+        from dragoman.studies import mixture
+
+        found = mixture.run(
+            recipe,
+            overrides or [],
+            folder,
+            shares=mixture.numbers(shares, "--shares"),
+            tokens=mixture.counts(tokens, "--tokens") if tokens else (),
+            budget=mixture.counts(budget, "--budget")[0] if budget else None,
+            limit=limit,
+            jobs=jobs,
+            listener=here.listener,
+        )
+        text = f"{report.table(found['mixture'])}\n\nreport: {folder / report.PAGE}"
+        here.result(text, event="study", study=folder, mixture=found["mixture"])
+
+
+@app.command(name="report")
+def report_(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder of a study.", show_default=False)],
+    debug: Debug = False,
+) -> None:
+    """Write a study's page again from its record."""
+    with session(debug=debug) as here:
+        from dragoman.report import study as report
+
+        here.result(str(report.render(study)))

@@ -1,0 +1,178 @@
+"""What a loss curve says: under-fitting, over-fitting, noise, each with the figures that it is read from.
+
+Every reading is a rule on the development loss, the training loss and the dev chrF of one run; the thresholds are below,
+and a reading always gives the figures, so that a person can judge otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from dragoman.core.metrics import Floats
+
+Kind = Literal["under-fitting", "over-fitting", "noise", "settled", "unclear"]
+
+LEAST = 4  # evaluations from which a curve is read
+RISE = 0.02  # of the lowest dev loss: a final loss so much above it is over-fitting ...
+FALL = 0.03  # ... and one that has fallen so much since half of the steps is under-fitting
+ROUGH = 0.15  # a training loss that scatters so much around its trend is noisy
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A run's log: `train` [points, (step, loss)] and `dev` [points, (step, loss, chrF)], in order; chrF may be NaN."""
+
+    train: Floats
+    dev: Floats
+
+    @classmethod
+    def read(cls, steps: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]]) -> Curve:
+        """From the `step` and `evaluate` events of a log; an evaluation that stands there twice counts once."""
+        train = [(e["step"], e["loss"]) for e in steps]
+        dev = {e["step"]: (e["step"], e["loss"], e.get("chrf", np.nan)) for e in evaluations}
+        return cls(
+            np.array(train, dtype=np.float64).reshape(-1, 2),
+            np.array([dev[step] for step in sorted(dev)], dtype=np.float64).reshape(-1, 3),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One thing that the curve shows, in words, and the figures behind it."""
+
+    kind: Kind
+    text: str
+    figures: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read(curve: Curve) -> list[Reading]:
+    """What the curve shows; at least one reading, and `settled` or `unclear` only alone or with `noise`."""
+    if len(curve.dev) < LEAST:
+        text = f"{len(curve.dev)} evaluations are too few to read a curve; evaluate more often (at least {LEAST} times)"
+        return [Reading("unclear", text, {"evaluations": len(curve.dev)})]
+    found = [reading for reading in (_over(curve), _under(curve)) if reading is not None]
+    noise = _noise(curve)
+    return [*(found or [_settled(curve)]), *([noise] if noise else [])]
+
+
+def _over(curve: Curve) -> Reading | None:
+    """The dev loss has turned: it ends above its lowest point, while the training loss went on falling."""
+    steps, losses = curve.dev[:, 0], curve.dev[:, 1]
+    best = int(np.argmin(losses))
+    rise = losses[-1] / losses[best] - 1
+    if rise < max(RISE, _jitter(losses) / losses[best]):
+        return None
+    before, after = _level(curve.train, steps[best]), _level(curve.train, steps[-1])
+    figures = {
+        "best_step": float(steps[best]),
+        "last_step": float(steps[-1]),
+        "best_loss": float(losses[best]),
+        "last_loss": float(losses[-1]),
+        "rise": float(rise),
+        "train_at_best": before,
+        "train_at_last": after,
+    }
+    text = (
+        f"the dev loss was lowest at step {steps[best]:.0f} of {steps[-1]:.0f} ({losses[best]:.3f}) and rose by "
+        f"{rise:.1%} to {losses[-1]:.3f}, while the training loss went from {before:.3f} to {after:.3f}"
+    )
+    return Reading("over-fitting", text + _chrf(curve, best, figures), figures)
+
+
+def _chrf(curve: Curve, lowest: int, figures: dict[str, float]) -> str:
+    """Quality may still rise where the loss does: say which."""
+    scores = curve.dev[:, 2]
+    if np.isnan(scores).any():
+        return ""
+    best = int(np.argmax(scores))
+    figures |= {
+        "chrf_at_best": float(scores[lowest]),
+        "chrf_at_last": float(scores[-1]),
+        "best_chrf": float(scores[best]),
+    }
+    if scores[-1] > scores[lowest]:
+        return f"; dev chrF still rose, from {scores[lowest]:.1f} to {scores[-1]:.1f}: the model grows over-confident"
+    return f"; dev chrF fell as well, from {scores[lowest]:.1f} to {scores[-1]:.1f}"
+
+
+def _under(curve: Curve) -> Reading | None:
+    """The dev loss still falls at the end, and training text is hardly easier than dev text: more steps would help."""
+    steps, losses = curve.dev[:, 0], curve.dev[:, 1]
+    middle = float(np.interp(steps[-1] / 2, steps, losses))
+    fall = 1 - losses[-1] / middle
+    if fall < max(FALL, _jitter(losses) / middle) or losses[-1] > losses.min() * (1 + RISE):
+        return None
+    train = _level(curve.train, steps[-1])
+    gap = losses[-1] / train - 1
+    figures = {
+        "half_loss": middle,
+        "last_loss": float(losses[-1]),
+        "fall": float(fall),
+        "train_loss": train,
+        "gap": float(gap),
+    }
+    text = (
+        f"from half of the steps to the last the dev loss still fell by {fall:.1%}, from {middle:.3f} to "
+        f"{losses[-1]:.3f}; at the end it stands {gap:+.1%} from the training loss ({train:.3f})"
+    )
+    return Reading("under-fitting", text, figures)
+
+
+def _settled(curve: Curve) -> Reading:
+    steps, losses = curve.dev[:, 0], curve.dev[:, 1]
+    middle = float(np.interp(steps[-1] / 2, steps, losses))
+    change = losses[-1] / middle - 1
+    figures = {"half_loss": middle, "last_loss": float(losses[-1]), "change": float(change)}
+    return Reading("settled", f"over the second half of the steps the dev loss moved by {change:+.1%} only", figures)
+
+
+def _noise(curve: Curve) -> Reading | None:
+    """The training loss scatters widely, or the dev loss jumps more than it moves."""
+    rough = _scatter(curve.train)
+    losses = curve.dev[:, 1]
+    jitter, moved = _jitter(losses), float(losses.max() - losses.min())
+    figures = {"train_scatter": rough, "dev_jitter": jitter, "dev_range": moved}
+    if rough >= ROUGH:
+        text = f"the training loss scatters by {rough:.1%} around its trend: a larger batch would steady it"
+    elif moved > 0 and jitter > moved / 2:
+        text = f"the dev loss jumps by {jitter:.3f} from one evaluation to the next and moves by {moved:.3f} in all"
+    else:
+        return None
+    return Reading("noise", text, figures)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def _level(train: Floats, step: float) -> float:
+    """The training loss around a step: the mean of the tenth of all points nearest to it."""
+    if not len(train):
+        return float("nan")
+    near = np.argsort(np.abs(train[:, 0] - step), kind="stable")[: max(1, len(train) // 10)]
+    return float(train[near, 1].mean())
+
+
+def _jitter(losses: Floats) -> float:
+    """How much a curve jumps from point to point besides its trend: a standard deviation, from second differences.
+
+    Of independent noise the second difference has six times its variance (von Neumann 1941); a curve that bends
+    smoothly adds little.
+    """
+    if len(losses) < 3:
+        return 0.0
+    second = losses[2:] - 2 * losses[1:-1] + losses[:-2]
+    half = second[len(second) // 2 :]  # the first steps bend by themselves
+    return float(np.sqrt(np.mean(half**2) / 6))
+
+
+def _scatter(train: Floats) -> float:
+    """Standard deviation of the training loss around its trend, relative to it, over the second half of the steps."""
+    late = train[len(train) // 2 :, 1]
+    return _jitter(train[:, 1]) / float(late.mean()) if len(late) >= 8 else 0.0

@@ -1,0 +1,34 @@
+"""What differs between two recipes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dragoman.core.recipe import Recipe
+
+_ASIDE = {"name", "study", "search"}  # they change no result
+
+
+def changes(first: Recipe, second: Recipe) -> list[dict[str, str]]:
+    """The keys that differ, each with its value on both sides as text; a value that is the default is left empty."""
+    sides = [recipe.model_dump(mode="json", exclude_defaults=True, exclude=_ASIDE) for recipe in (first, second)]
+    return [{"key": key, "first": _text(a), "second": _text(b)} for key, a, b in _differing("", *sides)]
+
+
+def _differing(path: str, first: Any, second: Any) -> Iterator[tuple[str, Any, Any]]:
+    if first == second:
+        return
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in dict.fromkeys([*first, *second]):
+            yield from _differing(f"{path}.{key}" if path else key, first.get(key), second.get(key))
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        for number, (one, other) in enumerate(zip(first, second, strict=True)):
+            yield from _differing(f"{path}.{number}", one, other)
+    else:
+        yield path, first, second
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
