@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dragoman import __version__
-from dragoman.cli import glossary, memory
+from dragoman.cli import glossary, memory, study
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 
 app.add_typer(memory.app, name="memory")
 app.add_typer(glossary.app, name="glossary")
+app.add_typer(study.app, name="study")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
