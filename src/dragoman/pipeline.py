@@ -40,6 +40,7 @@ class Stage:
 STAGES = (
     Stage("prepare", "prepare", ("pairs", "seed", "prepare")),
     Stage("model", "model", ("pairs", "seed", "model")),
+    Stage("synthesise", "synthesise", ("pairs", "seed", "synthesise"), resumes=True),
     Stage("plan", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model")),
     Stage("train", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model"), resumes=True),
     Stage("evaluate", "evaluate", ("name", "pairs", "seed", "evaluate"), needs=("model",), resumes=True),
@@ -129,7 +130,9 @@ def _wanted(recipe: Recipe, stages: Sequence[str] | None) -> list[Stage]:
         if missing := [f"`{needed}`" for needed in stage.needs if needed not in names]:
             raise RecipeError(f"`{stage.section}` needs a {' and a '.join(missing)} section in the recipe.")
     if not names:
-        raise RecipeError("the recipe has no section that asks for any work (prepare, model, train, evaluate).")
+        raise RecipeError(
+            "the recipe has no section that asks for any work (prepare, model, synthesise, train, evaluate)."
+        )
     last = max((NAMES.index(name) for name in stages), default=-1) if stages is not None else len(NAMES)
     return [stage for stage in present if NAMES.index(stage.name) <= last]
 
@@ -160,13 +163,23 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
     if stage.name == "prepare" and recipe.prepare is not None:
         texts = [source.path for sources in recipe.prepare.monolingual.values() for source in sources]
         names = [source.path for source in recipe.prepare.parallel] + texts
-    elif stage.name == "evaluate" and recipe.evaluate is not None:
+    elif stage.name in ("evaluate", "synthesise") and recipe.evaluate is not None:
         names = [source.path for source in recipe.evaluate.files]
     elif stage.name == "model" and recipe.model is not None and recipe.model.base is not None:
         base = Path(recipe.resolve(recipe.model.base))
         return [(recipe.model.base, _model_files(base))] if base.is_dir() else []
     files = [Path(str(file)) for name in dict.fromkeys(names) for file in readers.files_of(name, recipe)]
+    if stage.name == "synthesise":
+        files += _teachers(recipe)
     return [(_name(file, recipe.folder), file) for file in files if file.exists()]
+
+
+def _teachers(recipe: Recipe) -> list[Path]:
+    """The folders of the teachers that are models on this machine."""
+    teachers = recipe.synthesise.teachers.values() if recipe.synthesise is not None else ()
+    folders = [Path(recipe.resolve(teacher.local.model)) for teacher in teachers if teacher.local is not None]
+    runs = [Path(recipe.resolve(teacher.run.folder)) for teacher in teachers if teacher.run is not None]
+    return [folder for folder in folders if folder.is_dir()] + [_model_files(run, "synthesise") for run in runs]
 
 
 def _name(file: Path, folder: Path) -> str:
@@ -174,11 +187,11 @@ def _name(file: Path, folder: Path) -> str:
     return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
 
 
-def _model_files(base: Path) -> Path:
+def _model_files(base: Path, section: str = "model.base") -> Path:
     try:
         return model_folder(base)
     except CheckpointError as error:
-        raise RecipeError(f"model.base: {error}") from None
+        raise RecipeError(f"{section}: {error}") from None
 
 
 def _header(recipe: Recipe, out: Path) -> str:

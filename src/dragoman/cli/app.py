@@ -122,6 +122,7 @@ def _verb(stage: str, text: str) -> None:
 
 _verb("prepare", "Stage 1: files to cleaned, de-duplicated, leak-free splits; every row accounted for.")
 _verb("model", "Stage 2: the model to adapt, or a new one, with its tokenizer and prompt.")
+_verb("synthesise", "Between 2 and 3: parallel text from a teacher (a server, a model, a run), verified row by row.")
 _verb("plan", "Stage 3: rows, tokens, memory, time. Will it fit? Nothing is trained.")
 _verb("train", "Stage 4: fine-tuning, phase by phase.")
 _verb("evaluate", "Stage 5: scores with intervals and tests against the untouched model; the report.")

@@ -8,7 +8,7 @@ Three kinds exist: `compact` (control tokens of our own small models), `plain` (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from dragoman.core.languages import Direction, name
@@ -169,6 +169,17 @@ def render(
     if target is not None:
         pieces += [Piece("text", fill(form.answer, source, target), trained=True), Piece("end", trained=True)]
     return Rendered(pieces=tuple(pieces))
+
+
+def tagged(form: Format, rendered: Rendered) -> Rendered:
+    """The prompt with the sign at its start that a machine made the text: a control token where the format has them."""
+    if form.kind == "chat":
+        first, *others = rendered.turns
+        return replace(rendered, turns=(replace(first, text=f"{SYNTHETIC} {first.text}"), *others))
+    begin, first_piece, *rest = rendered.pieces
+    if form.kind == "compact":
+        return replace(rendered, pieces=(begin, Piece("control", SYNTHETIC), first_piece, *rest))
+    return replace(rendered, pieces=(begin, replace(first_piece, text=f"{SYNTHETIC} {first_piece.text}"), *rest))
 
 
 def _compact(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dragoman.core.prompts import GAP, MEANS, TERM, Format, Rendered, language_token
+from dragoman.core.prompts import GAP, MEANS, SYNTHETIC, TERM, Format, Rendered, language_token
 from dragoman.errors import ModelError
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ class Encoder:
             raise ModelError(
                 f"the base model has no tokens for the terms of a glossary ({TERM}, {MEANS}); its prompt is 'compact'. "
                 "Train a new model, or leave the glossary out."
+            )
+
+    def require_tag(self) -> None:
+        """Raise ModelError if the compact format lacks the control token of synthetic text."""
+        if self.form.kind == "compact" and SYNTHETIC not in self.tokenizer.get_vocab():
+            raise ModelError(
+                f"the base model has no token for synthetic text ({SYNTHETIC}); its prompt is 'compact'. Train a new "
+                "model, or set `synthetic: {tag: false}`."
             )
 
     def _begin_ids(self) -> list[int]:

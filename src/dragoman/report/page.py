@@ -88,6 +88,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "run": run,
         "prepare": run.prepare,
         "rejected_plot": plots.rejected(reasons) if reasons else "",
+        "synthetic": (made := run.facts("synthesise")),
+        "synthetic_plot": plots.rejected(made["reasons"]) if made.get("reasons") else "",
         "curves": plots.curves(run.phases),
         "mixtures": mixture.mixtures(run.phases),
         "directions": mixture.directions(run.phases),

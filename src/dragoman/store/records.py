@@ -24,7 +24,7 @@ Record = TypeVar("Record", Example, Text)
 def _schema(kind: type[Any]) -> Any:
     import pyarrow as pa
 
-    types = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+    types = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "float | None": pa.float64()}
     return pa.schema([(f.name, types[str(f.type)]) for f in fields(kind)])
 
 

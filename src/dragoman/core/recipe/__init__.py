@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from dragoman.core.languages import Direction
 from dragoman.core.recipe.curriculum import Curriculum
@@ -32,6 +32,7 @@ from dragoman.core.recipe.prepare import (
 )
 from dragoman.core.recipe.search import Dimension, Search
 from dragoman.core.recipe.study import Study
+from dragoman.core.recipe.synthesise import Synthesise
 from dragoman.core.recipe.train import Average, Lora, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Count, Language, Pair, PositiveCount, Section, Share, listed
@@ -78,6 +79,7 @@ __all__ = [
     "Share",
     "StopIf",
     "Study",
+    "Synthesise",
     "Tasks",
     "TextSource",
     "TextSources",
@@ -93,6 +95,7 @@ class Recipe(Section):
     seed: int = 7
     prepare: Prepare | None = None
     model: ModelSection | None = None
+    synthesise: Synthesise | None = None
     plan: Plan = Plan()
     train: Annotated[list[Phase], BeforeValidator(listed)] = []
     evaluate: Evaluate | None = None
@@ -109,6 +112,13 @@ class Recipe(Section):
         if twice:
             raise ValueError(f"{', '.join(twice)} stands there twice")
         return pairs
+
+    @model_validator(mode="after")
+    def _synthetic_rows_are_made(self) -> Self:
+        for number, phase in enumerate(self.train):
+            if phase.sft is not None and phase.sft.synthetic is not None and self.synthesise is None:
+                raise ValueError(f"train.{number}.sft.synthetic: needs a `synthesise` section, which makes the rows")
+        return self
 
     @property
     def folder(self) -> Path:

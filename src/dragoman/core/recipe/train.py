@@ -28,12 +28,20 @@ class Lora(Section):
     targets: Literal["all-linear"] | list[str] = "all-linear"
 
 
+class SyntheticRows(Section):
+    """How the rows of `synthesise` are mixed in."""
+
+    share: Annotated[float, Field(gt=0, le=1)] | None = None  # of what an epoch shows; default: every row once; 1: alone
+    tag: bool = True  # a control token at the prompt's start says that a machine made the row (Caswell et al. 2019)
+
+
 class Sft(Training):
     """Supervised fine-tuning: loss on the target's tokens and the end token only."""
 
     epochs: Annotated[float, Field(gt=0)] = 3.0
     tokens: PositiveCount | None = None  # stop after so many tokens (prompt and target); wins over epochs
     directions: list[Pair] | None = None  # default: the recipe's pairs
+    synthetic: SyntheticRows | None = None  # default: real rows only
     shots: Shots = {0: 1.0}  # examples in the prompt -> share of the prompts
     memory: TrainingMemory = TrainingMemory()
     glossary: UsedTrainingGlossary = None
