@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.terms import Finder, Term, contains, obeyed, stem
+from dragoman.core.terms import Finder, Term, contains, contains_exactly, obeyed, stem
 
 
 def term(source: str, target: str = "x", source_language: str = "en", target_language: str = "fr") -> Term:
@@ -130,3 +130,11 @@ def test_stems() -> None:
     assert stem("tablets", "en-GB") == "tablet"
     assert stem("stranica", "hr") == stem("stranice", "hr")
     assert stem("лікарня", "uk") == "лікарня"
+
+
+def test_the_very_form_but_for_case() -> None:
+    assert contains_exactly("Deux Cas actifs, hier", "cas actifs")
+    assert not contains_exactly("Deux cas, actifs hier, un cas actif", "cas actifs d")
+    assert not contains_exactly("un cas actif", "cas actifs")
+    assert not contains_exactly("encas", "cas")
+    assert contains_exactly("发热的病人", "发热")

@@ -77,6 +77,19 @@ def results(
     }
 
 
+def by_part(
+    before: System, after: System, protocol: Protocol, parts: Mapping[str, NDArray[np.bool_]]
+) -> list[dict[str, Any]]:
+    """How much `after` gains over `before` in each part of the segments (a mask [segments] each), as JSON values:
+    `part`, `segments`, and by metric the `before` and `after` values and the `gains` with their tests."""
+    found = []
+    for name, mask in parts.items():
+        both = results({"before": before, "after": after}, {"after": "before"}, protocol, kept=mask)
+        values = {side: {m: s["value"] for m, s in both[side]["scores"].items()} for side in both}
+        found.append({"part": name, "segments": int(mask.sum()), **values, "gains": both["after"]["gains"]})
+    return found
+
+
 def telling(system: Floats, baseline: Floats | None, seed: int) -> dict[str, list[int]]:
     """Numbers of segments worth reading, from sentence scores [segments], higher is better.
 

@@ -259,6 +259,12 @@ def contains(text: str, term: str, language: str) -> bool:
     )
 
 
+def contains_exactly(text: str, term: str) -> bool:
+    """True when a text has a term in this very form, but for case."""
+    wanted, found = [t.plain for t in tokens(term)], [t.plain for t in tokens(text)]
+    return any(found[at : at + len(wanted)] == wanted for at in range(len(found) - len(wanted) + 1))
+
+
 def _bounded(text: str, term: str) -> bool:
     """True when the term stands somewhere with no letter of the same word beside it."""
     starts = {t.start for t in tokens(text)} | {0}

@@ -53,6 +53,25 @@ def memory_path(use: MemoryUse, recipe: Recipe, run: Path) -> Path | None:
     return own if own.is_file() else None
 
 
+def looked_into(
+    recipe: Recipe, run: Path, shots: Iterable[int], memory: MemoryUse, glossary: GlossaryUse | None
+) -> dict[str, str]:
+    """What prompts with examples and terms are made of: names of the memory and the glossary, and their fingerprints.
+
+    A memory counts by what is in it, not by its file. Raises DataError or RecipeError when one is missing.
+    """
+    found = {}
+    if glossary is not None:
+        path = glossary_path(glossary, recipe, run)
+        if path.is_file():
+            found[f"the glossary {glossary.path or 'of the run'}"] = file_digest(path)
+    path_or_none = memory_path(memory, recipe, run) if max(shots) else None
+    if path_or_none is not None:
+        with Memory.open(path_or_none) as opened:
+            found[f"the memory {memory.path or 'of the run'}"] = opened.fingerprint
+    return found
+
+
 def glossary_path(use: GlossaryUse, recipe: Recipe, run: Path) -> Path:
     """The glossary that the recipe names, or the run's own. Raises RecipeError when there is none."""
     if use.path is not None:

@@ -68,4 +68,6 @@ class Evaluate(Section):
             raise ValueError("`memory` is given, but no prompt has an example: give `shots`, such as [0, 1]")
         if len(set(self.shots)) != len(self.shots):
             raise ValueError("`shots` names a number twice")
+        if 0 not in self.shots:
+            raise ValueError("`shots` needs a 0: without examples is what the others are held against")
         return self
