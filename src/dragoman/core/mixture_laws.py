@@ -1,13 +1,15 @@
 """Laws of mixing: how a loss depends on the share of a kind of data and on the budget, fitted to a small grid of runs.
 
 * `CMR` (Gu et al. 2024, arXiv 2407.17467): at one budget, loss(r) = a r^s + b; the critical mixture ratio is the largest
-  share at which the loss on general text stays within a tolerance; over budgets it follows R(T) = b + a T^s.
+  share at which the loss on general text stays within a tolerance.
 * `D-CPT` (Que et al. 2024, arXiv 2406.01375): loss(D, r) = E + B r^eta / D^beta + C / (r + eps)^gamma, here for one size
-  of model, so that its A / N^alpha is part of E.
+  of model, so that its A / N^alpha is part of E. At one budget only, loss(r) = E + B r + C / (r + 0.05)^gamma, which
+  five shares can tell: its eta is 1, its eps fixed.
 
-r is a share in (0, 1], D and T are tokens. Fits are least squares with Huber's loss from several starts; intervals come
-from the bootstrap of residuals. A law answers inside the range that it was fitted on and nowhere else: extrapolated
-from the published coefficients, critical ratios of 30 to 48 % at 20 G tokens become negative ones at 2 G.
+r is a share in (0, 1], D are tokens. Fits are least squares with Huber's loss from several starts; intervals come from
+refits to the fitted losses with new noise (parametric bootstrap). A law answers inside the range that it was fitted on
+and nowhere else: extrapolated from published coefficients, critical ratios of 30 to 48 % at 20 G tokens become negative
+ones at 2 G.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ Floats = NDArray[np.float64]
 SAMPLES = 200  # bootstrap refits
 _TOLERANCE = 1e-9
 _GRID = 401  # shares among which the best is looked for
-_HUBER = 3.0  # residuals beyond so many deviations count linearly
+_EPS = 0.05  # eps of D-CPT at one budget
+_HUBER = 0.06  # residuals beyond this part of the losses' range count linearly
+_QUICK, _LONG = 60, 400  # steps of the solver: from a start, and from the best of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Form:
     low: tuple[float, ...]
     high: tuple[float, ...]
     starts: Callable[[Floats, Floats], list[list[float]]]  # of the shares and the losses
+    one_budget: bool  # True: it holds at one number of tokens only
 
 
 def _power(p: Floats, share: Floats, tokens: Floats) -> Floats:
@@ -60,12 +65,25 @@ def _dcpt(p: Floats, share: Floats, tokens: Floats) -> Floats:
     return np.asarray(e + b * share**eta / tokens**beta + c / (share + eps) ** gamma)
 
 
+def _valley(p: Floats, share: Floats, tokens: Floats) -> Floats:
+    e, b, c, gamma = p
+    return np.asarray(e + b * share + c / (share + _EPS) ** gamma)
+
+
 def _power_starts(share: Floats, loss: Floats) -> list[list[float]]:
     wide = float(np.ptp(loss)) or 1e-3
     return [
         [sign * wide, slope, float(loss.min() if sign * slope > 0 else loss.max())]
         for sign in (1.0, -1.0)
         for slope in (-0.5, 0.3, 1.0, 3.0)
+    ]
+
+
+def _valley_starts(share: Floats, loss: Floats) -> list[list[float]]:
+    low, wide = float(loss.min()), float(np.ptp(loss)) or 1e-3
+    return [
+        [max(low - wide, 0.0), b * wide, c * wide, gamma]
+        for b, c, gamma in ((1.0, 0.1, 1.0), (0.3, 0.3, 0.5), (0.1, 1.0, 0.3), (1.0, 0.01, 2.0))
     ]
 
 
@@ -88,6 +106,17 @@ CMR = Form(
     (-50.0, -5.0, -50.0),
     (50.0, 10.0, 50.0),
     _power_starts,
+    one_budget=True,
+)
+VALLEY = Form(
+    "D-CPT at one budget",
+    "loss(r) = E + B r + C / (r + 0.05)^gamma",
+    ("E", "B", "C", "gamma"),
+    _valley,
+    (0.0, 0.0, 0.0, 0.0),
+    (50.0, 50.0, 50.0, 5.0),
+    _valley_starts,
+    one_budget=True,
 )
 DCPT = Form(
     "D-CPT",
@@ -97,6 +126,7 @@ DCPT = Form(
     (0.0, 0.0, 0.0, 0.0, 0.0, 1e-3, 0.0),
     (50.0, 50.0, 10.0, 3.0, 50.0, 1.0, 5.0),
     _dcpt_starts,
+    one_budget=False,
 )
 
 
@@ -197,12 +227,12 @@ def fit(form: Form, runs: Sequence[Run], *, samples: int = SAMPLES, seed: int = 
     fitted = form.function(parameters, share, tokens / unit)
     left = loss - fitted
     free = max(1, len(runs) - len(form.parameters))
-    wide = (left - left.mean()) * np.sqrt(len(runs) / free)
+    deviation = float(np.sqrt(np.sum(left**2) / free))
     rng = np.random.default_rng(seed)
-    refits = [
-        _best(form, share, tokens / unit, fitted + rng.choice(wide, len(wide)), [parameters.tolist()])
-        for _ in range(samples)
-    ]
+    refits = []
+    for _ in range(samples):  # of unknown variance: with few runs the intervals are as wide as Student's
+        noise = deviation * np.sqrt(free / rng.chisquare(free)) * rng.standard_normal(len(runs))
+        refits.append(_solved(form, share, tokens / unit, fitted + noise, parameters, _QUICK).x)
     return Law(
         form,
         parameters,
@@ -283,37 +313,34 @@ def _check(form: Form, runs: Sequence[Run]) -> None:
                 f"a law is fitted to shares above 0, tokens above 0 and finite losses; this is none: {run}."
             )
     shares, budgets = {run.share for run in runs}, {run.tokens for run in runs}
-    if len(shares) < 3:
-        raise DataError(f"{form.name} needs three different shares at least; there are {len(shares)}.")
-    if form is DCPT and len(budgets) < 2:
-        raise DataError("D-CPT needs two different budgets of tokens at least. Fit CMR at the one that there is.")
-    if form is CMR and len(budgets) > 1:
-        raise DataError("CMR's loss(r) holds at one budget of tokens; fit it to the runs of each, or fit D-CPT to all.")
+    wanted = len(form.parameters) if form.one_budget else 3
+    if len(shares) < wanted:
+        raise DataError(f"{form.name} needs {wanted} different shares at least; there are {len(shares)}.")
+    if not form.one_budget and len(budgets) < 2:
+        raise DataError(f"{form.name} needs two different budgets of tokens at least. At one, fit CMR or its own form.")
+    if form.one_budget and len(budgets) > 1:
+        raise DataError(f"{form.name} holds at one budget of tokens; fit it to the runs of each, or fit D-CPT to all.")
 
 
 def _best(form: Form, share: Floats, tokens: Floats, loss: Floats, starts: list[list[float]]) -> Floats:
-    """Parameters of the lowest Huber cost over all starts."""
+    """Parameters of the lowest Huber cost: a few steps from every start, then on from the best of them."""
+    tried = [_solved(form, share, tokens, loss, np.array(start), _QUICK) for start in starts]
+    found = min(tried, key=lambda result: result.cost)
+    return np.asarray(_solved(form, share, tokens, loss, found.x, _LONG).x)
+
+
+def _solved(form: Form, share: Floats, tokens: Floats, loss: Floats, start: Floats, steps: int) -> Any:
     from scipy.optimize import least_squares
 
     low, high = np.array(form.low), np.array(form.high)
-    scale = max(1e-6, 0.02 * float(np.ptp(loss)))  # where residuals stop to count as squares
-    found = None
-    for start in starts:
-        inside = np.clip(np.array(start), low + 1e-6, high - 1e-6)
-        try:
-            result = least_squares(
-                lambda p: form.function(p, share, tokens) - loss,
-                inside,
-                bounds=(low, high),
-                loss="huber",
-                f_scale=_HUBER * scale,
-                x_scale="jac",
-                max_nfev=400,
-            )
-        except ValueError:  # a start whose curve is not finite
-            continue
-        if found is None or result.cost < found.cost:
-            found = result
-    if found is None:
-        raise DataError(f"{form.name} could not be fitted to {len(loss)} runs.")
-    return np.asarray(found.x)
+    return least_squares(
+        lambda p: form.function(p, share, tokens) - loss,
+        np.clip(start, low + 1e-6, high - 1e-6),
+        bounds=(low, high),
+        loss="huber",
+        f_scale=max(1e-6, _HUBER * float(np.ptp(loss))),
+        x_scale="jac",
+        ftol=1e-6 if steps == _QUICK else 1e-9,
+        xtol=1e-6 if steps == _QUICK else 1e-9,
+        max_nfev=steps,
+    )
