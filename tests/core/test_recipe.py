@@ -306,3 +306,52 @@ def test_a_translation_is_made_in_one_way() -> None:
     assert found[0].startswith("r.yaml:4: evaluate.decode.0")
     assert "sample and mbr exclude each other" in found[1]
     assert "evaluate.decode.2.mbr.candidates: should be greater than or equal to 2" in found[2]
+
+
+# ---------------------------------------------------------------- search
+
+
+def test_the_values_of_a_dimension() -> None:
+    recipe = Recipe.parse("""
+pairs: en-fr
+search:
+  space:
+    train.0.sft.learning_rate: {log: [1e-4, 1e-2], points: 3}
+    train.0.sft.dropout: {uniform: [0, 0.3]}
+    train.0.sft.epochs: {int: [2, 9], step: 3}
+    train.0.adapt: {choice: [full, {method: lora}]}
+""")
+    assert recipe.search is not None
+    rate, dropout, epochs, adapt = recipe.search.space.values()
+    assert rate.listed == [1e-4, 1e-3, 1e-2]
+    assert dropout.listed is None
+    assert dropout.corners == [0, 0.3]
+    assert epochs.listed == [2, 5, 8]
+    assert adapt.listed == ["full", {"method": "lora"}]
+    assert [dropout.holds(v) for v in (0.3, 0.31, "auto", None, True)] == [True, False, False, False, False]
+    assert [epochs.holds(v) for v in (5, 6, 9)] == [True, False, False]
+    assert adapt.holds({"method": "lora"})
+    assert Recipe.parse(recipe.to_yaml()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("{train.0.sft.dropout: {uniform: [0.3, 0]}}", "from its smallest to its largest"),
+        ("{train.0.sft.dropout: {log: [0, 1]}}", "starts above 0"),
+        ("{train.0.sft.dropout: {log: [1, 2], int: [1, 2]}}", "exactly one of"),
+        ("{train.0.sft.dropout: {choice: [1], step: 2}}", "`step` belongs to `int`"),
+        ("{train.0.sft.dropout: {int: [1, 2], points: 2}}", "`points` belong to"),
+        ("{seed.x: {int: [1, 2]}}", "trials must share their `seed`"),
+        ("{dropout: {int: [1, 2]}}", "written with dots"),
+        ("{train.0.adapt: {choice: [full]}, train.0.adapt.rank: {int: [1, 2]}}", "stands inside train.0.adapt"),
+        ("{}", "at least 1"),
+    ],
+)
+def test_a_space_that_cannot_be_meant_is_refused(space: str, message: str) -> None:
+    assert message in problems(f"pairs: en-fr\nsearch:\n  space: {space}\n")[0]
+
+
+def test_a_grid_needs_points() -> None:
+    text = "pairs: en-fr\nsearch:\n  sampler: grid\n  space: {train.0.sft.dropout: {uniform: [0, 1]}}\n"
+    assert "give train.0.sft.dropout its `points`" in problems(text)[0]
