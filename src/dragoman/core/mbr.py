@@ -105,7 +105,7 @@ class _Counts:
 
     def totals(self, texts: int) -> Floats:
         """n-grams [texts] of each text."""
-        return np.bincount(self.text, self.count, texts)
+        return np.bincount(self.text, self.count.astype(np.float64), texts)
 
     def shared(self, texts: int) -> Floats:
         """n-grams [texts, texts] that two texts have in common: the sum of the smaller counts.

@@ -96,8 +96,8 @@ def table(search: Mapping[str, Any]) -> str:
         lines.append(f"importance: {shares}")
     for row in search["test"]:
         if row["system"] != "baseline":
-            scores = ", ".join(f"{TITLES[m]} {row[m]:.2f}" for m in TITLES if m in row)
-            lines.append(f"{row['set']} {row['direction']}, {row['segments']} segments, {row['decoding']}: {scores}")
+            told = ", ".join(f"{TITLES[m]} {row[m]:.2f}" for m in TITLES if m in row)
+            lines.append(f"{row['set']} {row['direction']}, {row['segments']} segments, {row['decoding']}: {told}")
     return "\n".join(lines)
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from dragoman import pipeline
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Evaluate, Recipe
@@ -75,9 +77,30 @@ def check(recipe: Recipe, settings: Search) -> None:
 def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe with other values at some keys, and without what is not a trial's business."""
     plain = recipe.model_copy(update={"search": None, "study": None})
+    data = plain.model_dump(mode="json", by_alias=True)
+    try:
+        for path, value in values.items():
+            _put(data, path.split("."), value)
+        made = Recipe.model_validate(data)
+        return plain.model_copy(update={name: getattr(made, name) for name in Recipe.model_fields})
+    except (ValidationError, LookupError, TypeError, ValueError):
+        return _as_overrides(plain, values)
+
+
+def _put(node: Any, path: list[str], value: Any) -> None:
+    """Set what stands at a path; LookupError or TypeError where nothing does."""
+    *before, last = [int(key) if key.isdigit() else key for key in path]
+    for key in before:
+        node = node[key]
+    if node[last] != value:
+        node[last] = value
+
+
+def _as_overrides(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The same by way of the recipe's text, which is slow and can tell what is wrong."""
     overrides = [f"{path}={json.dumps(value)}" for path, value in values.items()]
     try:
-        return Recipe.parse(plain.to_yaml(), recipe.file or "recipe", overrides, recipe.folder)
+        return Recipe.parse(recipe.to_yaml(), recipe.file or "recipe", overrides, recipe.folder)
     except RecipeError as error:
         lines = [line.replace("command line: ", "search.space: ") for line in str(error).split("\n")]
         raise RecipeError("\n".join(f"search.space: {x}" if x.startswith("'") else x for x in lines)) from None
@@ -148,7 +171,7 @@ def own_values(recipe: Recipe, settings: Search) -> dict[str, Any] | None:
 class _Place:
     """A trial at work."""
 
-    trial: optuna.trial.Trial
+    asked: optuna.trial.Trial
     running: trial.Running
     cores: tuple[int, ...]  # the number of the place, and the cores that it has
     begun: float
@@ -308,7 +331,7 @@ class _Search:
         import optuna
 
         here = self._running[number]
-        asked, running = here.trial, here.running
+        asked, running = here.asked, here.running
         alive = running.alive  # before the log is read: what it wrote before it ended is read then
         known = self.study.get_trials(deepcopy=False)[number].intermediate_values
         for place, score in trial.points(running.job.folder, self.settings.metric):
