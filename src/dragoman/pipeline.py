@@ -93,7 +93,7 @@ def _one(
     anew: bool,
     listener: Listener,
 ) -> Artifact:
-    parts = _parts(stage, recipe, done, workspace)
+    parts = _parts(stage, recipe, done, workspace) | _helps(stage, recipe, out)
     key = digest(stage.name, parts)
     folder = out / stage.name
     found = None if anew else Artifact.done(folder, key)
@@ -155,6 +155,20 @@ def _parts(stage: Stage, recipe: Recipe, done: Mapping[str, Artifact], workspace
     return parts
 
 
+def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
+    """The memories and glossaries that a stage looks into."""
+    from dragoman.store.examples import looked_into
+
+    found: dict[str, str] = {}
+    if stage.name in ("plan", "train"):
+        for sft in (phase.sft for phase in recipe.train if phase.sft is not None):
+            found |= looked_into(recipe, out, sft.shots, sft.memory, sft.glossary)
+    elif stage.name == "evaluate" and recipe.evaluate is not None:
+        wanted = recipe.evaluate
+        found = looked_into(recipe, out, wanted.shots, wanted.memory, wanted.glossary)
+    return found
+
+
 def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
     """The local files that a stage reads, by the names that the recipe gives them."""
     from dragoman.store import readers
@@ -163,6 +177,8 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
     if stage.name == "prepare" and recipe.prepare is not None:
         texts = [source.path for sources in recipe.prepare.monolingual.values() for source in sources]
         names = [source.path for source in recipe.prepare.parallel] + texts
+    elif stage.name in ("plan", "train"):
+        names = [file for phase in recipe.train if phase.hybrid is not None for file in phase.hybrid.files]
     elif stage.name in ("evaluate", "synthesise") and recipe.evaluate is not None:
         names = [source.path for source in recipe.evaluate.files]
     elif stage.name == "model" and recipe.model is not None and recipe.model.base is not None:

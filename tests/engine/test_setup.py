@@ -89,9 +89,7 @@ def test_auto_settings(tmp_path: Path) -> None:
 
 def test_dev_sample_is_shared_by_the_directions(tmp_path: Path) -> None:
     recipe = Recipe.parse("pairs: [en-de, de-en]\nmodel: {new: {}}\ntrain: [{sft: {}}]\n")
-    sft = recipe.train[0].sft
-    assert sft is not None
-    sample = dev_sample(recipe, sft, prepared(tmp_path), 10)
+    sample = dev_sample(recipe.pairs, prepared(tmp_path), 10)
     assert [str(e.direction) for e in sample] == ["en-de"] * 5 + ["de-en"] * 5
     assert len({e.source for e in sample}) == 10
 

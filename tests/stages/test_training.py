@@ -120,14 +120,14 @@ def test_an_interrupted_phase_goes_on_and_ends_the_same(
 ) -> None:
     made = recipe("train.0.sft.epochs=3", "train.0.sft.checkpoint_every=7", "train.0.sft.dropout=0.1")
     whole = go(tmp_path / "whole", made, prepared)
-    real = train._Phase._save
+    real = train.Trainer._save
 
-    def stop(self: train._Phase, step: int) -> None:
+    def stop(self: train.Trainer, step: int) -> None:
         real(self, step)
         if step == 21:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train._Phase, "_save", stop)
+    monkeypatch.setattr(train.Trainer, "_save", stop)
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "parts", made, prepared)
     monkeypatch.undo()

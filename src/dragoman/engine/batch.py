@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -78,7 +79,7 @@ class Encoder:
 
     def require_terms(self) -> None:
         """Raise ModelError if the compact format lacks the control tokens of a glossary."""
-        if self.form.kind == "compact" and not {TERM, MEANS} <= self.tokenizer.get_vocab().keys():
+        if self.form.kind == "compact" and not self._has_terms:
             raise ModelError(
                 f"the base model has no tokens for the terms of a glossary ({TERM}, {MEANS}); its prompt is 'compact'. "
                 "Train a new model, or leave the glossary out."
@@ -91,6 +92,10 @@ class Encoder:
                 f"the base model has no token for synthetic text ({SYNTHETIC}); its prompt is 'compact'. Train a new "
                 "model, or set `synthetic: {tag: false}`."
             )
+
+    @cached_property
+    def _has_terms(self) -> bool:
+        return {TERM, MEANS} <= self.tokenizer.get_vocab().keys()
 
     def _begin_ids(self) -> list[int]:
         """What the tokenizer itself puts before a text (usually BOS, sometimes nothing)."""
@@ -353,6 +358,11 @@ def cut(
     return _packed(rows, lengths, budget) if packing == "packed" else _sorted(rows, lengths, budget)
 
 
+def largest(batches: Sequence[list[list[int]]], lengths: npt.NDArray[np.int64]) -> list[list[int]]:
+    """The batch that computes the most tokens, padding included."""
+    return max(batches, key=lambda bins: len(bins) * max(int(lengths[members].sum()) for members in bins))
+
+
 def _sorted(part: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget: int) -> list[list[list[int]]]:
     batches: list[list[list[int]]] = []
     rows: list[list[int]] = []
@@ -450,7 +460,8 @@ class Stream:
         """The batch that takes the most memory: as many of the longest sequences as the budget allows."""
         order = np.argsort(self.corpus.lengths, kind="stable")
         count = max(1, self.budget // max(1, int(self.corpus.lengths.max()))) + 1
-        return collate(self.corpus, cut(order[-count:], self.corpus.lengths, self.budget, self.packing)[-1], self.pad)
+        batches = cut(order[-count:], self.corpus.lengths, self.budget, self.packing)
+        return collate(self.corpus, largest(batches, self.corpus.lengths), self.pad)
 
     def state(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position}

@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from dragoman.engine.average import Average
 from dragoman.engine.optimise import Optimiser
 from dragoman.errors import CheckpointError
 
@@ -50,6 +51,7 @@ def save(
     stream: Mapping[str, Any],
     extra: Mapping[str, Any],
     write_model: Callable[[Path], None],
+    average: Average | None = None,
 ) -> Checkpoint:
     """Write `root/step-00000042`. `write_model` fills a folder with model, tokenizer and card."""
     root.mkdir(parents=True, exist_ok=True)
@@ -60,6 +62,7 @@ def save(
         tensors, values = optimiser.state()
         state = {"rng.cpu": torch.get_rng_state(), **{f"optimiser.{k}": v for k, v in tensors.items()}}
         state |= {f"weight.{k}": v for k, v in optimiser.weights().items()}
+        state |= {f"average.{k}": v for k, v in average.weights().items()} if average is not None else {}
         if torch.cuda.is_available():
             state["rng.cuda"] = torch.cuda.get_rng_state()
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, temporary / "state.safetensors")
@@ -108,8 +111,8 @@ def verify(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder}: incomplete checkpoint ({error}).") from None
 
 
-def restore(checkpoint: Checkpoint, optimiser: Optimiser) -> dict[str, Any]:
-    """Put weights, optimiser and random state back. Returns the state of the stream."""
+def restore(checkpoint: Checkpoint, optimiser: Optimiser, average: Average | None = None) -> dict[str, Any]:
+    """Put weights, optimiser, average and random state back. Returns the state of the stream."""
     try:
         tensors = load_file(checkpoint.folder / "state.safetensors")
     except (OSError, SafetensorError) as error:
@@ -119,6 +122,11 @@ def restore(checkpoint: Checkpoint, optimiser: Optimiser) -> dict[str, Any]:
     if set(weights) != set(optimiser.names):
         raise CheckpointError(f"{checkpoint.folder}: was made with other trainable parameters; start this phase anew.")
     optimiser.restore_weights(weights)
+    if average is not None:
+        means = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
+        if set(means) != set(optimiser.names):
+            raise CheckpointError(f"{checkpoint.folder}: was made without an average; start this phase anew.")
+        average.restore(means)
     slots = {k.removeprefix("optimiser."): v for k, v in tensors.items() if k.startswith("optimiser.")}
     optimiser.restore(slots, record["optimiser"])
     torch.set_rng_state(tensors["rng.cpu"])

@@ -36,8 +36,10 @@ class Log:
         self.stream.write(json.dumps(record) + "\n")
         self.stream.flush()
         for name, value in record.items():
-            if name not in ("event", "step") and isinstance(value, int | float):
-                self.board.add_scalar(f"{record['event']}/{name}", value, record["step"])
+            parts = {f"/{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {"": value}
+            for key, part in parts.items():
+                if name not in ("event", "step") and isinstance(part, int | float):
+                    self.board.add_scalar(f"{record['event']}/{name}{key}", part, record["step"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

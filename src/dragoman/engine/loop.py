@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
 from dragoman.engine import attention
-from dragoman.engine.batch import Batch, Stream
+from dragoman.engine.batch import Batch, Source
 from dragoman.engine.load import decoder_layers
 from dragoman.engine.losses import Loss
 from dragoman.engine.optimise import Optimiser, Schedule, rate
@@ -38,11 +38,12 @@ class Step:
     learning_rate: float
     gradient_norm: float
     seconds: float
+    by_task: Mapping[str, tuple[float, int]] = field(default_factory=dict)  # group -> (summed loss, target tokens)
 
 
 def fit(
     model: nn.Module,
-    stream: Stream,
+    stream: Source,
     loss: Loss,
     optimiser: Optimiser,
     *,
@@ -64,11 +65,15 @@ def fit(
         batches = [stream.next() for _ in range(accumulation)]
         targets = sum(batch.target_tokens for batch in batches)
         total = torch.zeros((), device=device)
+        sums = torch.zeros(2, len(stream.groups), dtype=torch.float64, device=device)
         for batch in batches:
-            part = loss(model, batch.to(device))
+            moved = batch.to(device)
+            each = torch.empty(batch.target_tokens, device=device) if moved.groups is not None else None
+            part = loss(model, moved, each)
             (part / targets).backward()
             optimiser.absorb()
             total += part.detach()
+            add_groups(sums, moved, each)
         factor = rate(schedule, number, steps, warmup)
         norm = optimiser.step(factor)
         mean = float(total) / targets
@@ -87,7 +92,23 @@ def fit(
             optimiser.learning_rate * factor,
             norm,
             time.perf_counter() - begun,
+            by_group(stream.groups, sums),
         )
+
+
+def add_groups(sums: torch.Tensor, batch: Batch, each: torch.Tensor | None) -> None:
+    """Add the losses of a batch's target tokens, `each` [n], to those of their groups: sums [2, groups] holds the
+    summed losses and the numbers of tokens."""
+    if batch.groups is None or each is None:
+        return
+    sums[0].index_add_(0, batch.groups, each.to(sums.dtype))
+    sums[1].index_add_(0, batch.groups, torch.ones_like(each, dtype=sums.dtype))
+
+
+def by_group(names: Sequence[str], sums: torch.Tensor) -> dict[str, tuple[float, int]]:
+    """{group: (summed loss, target tokens)} of the groups that were seen."""
+    losses, counts = sums.tolist()
+    return {name: (loss, int(count)) for name, loss, count in zip(names, losses, counts, strict=True) if count}
 
 
 @torch.no_grad()

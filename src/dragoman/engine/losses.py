@@ -17,24 +17,27 @@ _CHUNK = 512  # positions whose logits stand in memory at a time: the buffer sta
 
 @dataclass(frozen=True)
 class Loss:
-    """What `fit` calls: sum of the loss over the batch's target tokens, as a scalar that can be differentiated."""
+    """What `fit` calls: sum of the loss over the batch's target tokens, as a scalar that can be differentiated.
 
-    function: Callable[[nn.Module, Batch], torch.Tensor]
+    `each` [n] fp32, where given, receives the loss of every target token.
+    """
 
-    def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        return self.function(model, batch)
+    function: Callable[[nn.Module, Batch, torch.Tensor | None], torch.Tensor]
+
+    def __call__(self, model: nn.Module, batch: Batch, each: torch.Tensor | None = None) -> torch.Tensor:
+        return self.function(model, batch, each)
 
 
 def _chunk_gradient(
     hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, smoothing: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(summed loss, gradient of the logits) of one chunk. hidden [n, d], weight [v, d], labels [n, 1]."""
+    """(losses [n, 1], gradient of the logits) of one chunk. hidden [n, d], weight [v, d], labels [n, 1]."""
     logits = (hidden @ weight.t()).float()
     log_total = logits.logsumexp(1, keepdim=True)
     size = logits.shape[1]
-    loss = (log_total - (1 - smoothing) * logits.gather(1, labels)).sum()
+    loss = log_total - (1 - smoothing) * logits.gather(1, labels)
     if smoothing:
-        loss = loss - smoothing * logits.mean(1).sum()
+        loss = loss - smoothing * logits.mean(1, keepdim=True)
     gradient = (logits - log_total).exp()
     hit = torch.arange(size, device=logits.device)[None] == labels
     gradient = gradient - (1 - smoothing) * hit.float()
@@ -57,8 +60,9 @@ class LinearCrossEntropy(torch.autograd.Function):
         labels: torch.Tensor,
         smoothing: float,
         chunk: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+        each: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """hidden [n, d], weight [v, d], labels [n] -> summed loss in fp32."""
+        """hidden [n, d], weight [v, d], labels [n] -> summed loss in fp32; `each` [n] receives its parts."""
         needs_weight = weight.requires_grad
         to_hidden = torch.empty_like(hidden)
         to_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if needs_weight else None
@@ -66,7 +70,9 @@ class LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(labels), _CHUNK):
             span = slice(start, start + _CHUNK)
             loss, gradient = chunk(hidden[span], weight, labels[span, None], smoothing)
-            total += loss
+            total += loss.sum()
+            if each is not None:
+                each[span] = loss[:, 0]
             to_hidden[span] = gradient @ weight
             if to_weight is not None:
                 to_weight += gradient.t() @ hidden[span]
@@ -77,7 +83,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         to_hidden, to_weight = ctx.saved_tensors
         scale = grads[0]
-        return to_hidden * scale, None if to_weight is None else to_weight * scale, None, None, None
+        return to_hidden * scale, None if to_weight is None else to_weight * scale, None, None, None, None
 
 
 def cross_entropy(smoothing: float = 0.0, *, compiled: bool = False) -> Loss:
@@ -89,19 +95,22 @@ def cross_entropy(smoothing: float = 0.0, *, compiled: bool = False) -> Loss:
     chunk = torch.compile(_chunk_gradient, dynamic=True) if compiled else _chunk_gradient
     plain: dict[int, bool] = {}
 
-    def function(model: nn.Module, batch: Batch) -> torch.Tensor:
+    def function(model: nn.Module, batch: Batch, each: torch.Tensor | None) -> torch.Tensor:
         inner: Any = _inner(model)
         if id(inner) not in plain:
             plain[id(inner)] = plain_head(inner)
         if not plain[id(inner)]:
             logits = inner(input_ids=batch.ids, position_ids=batch.positions, use_cache=False).logits
             flat = logits.reshape(-1, logits.shape[-1])[batch.where].float()
-            return nn.functional.cross_entropy(flat, batch.labels, reduction="sum", label_smoothing=smoothing)
+            losses = nn.functional.cross_entropy(flat, batch.labels, reduction="none", label_smoothing=smoothing)
+            if each is not None:
+                each.copy_(losses.detach())
+            return losses.sum()
         body = inner.base_model
         hidden = body(input_ids=batch.ids, position_ids=batch.positions, use_cache=False).last_hidden_state
         targets = hidden.reshape(-1, hidden.shape[-1])[batch.where]
         weight = inner.get_output_embeddings().weight
-        total: torch.Tensor = LinearCrossEntropy.apply(targets, weight, batch.labels, smoothing, chunk)
+        total: torch.Tensor = LinearCrossEntropy.apply(targets, weight, batch.labels, smoothing, chunk, each)
         return total
 
     return Loss(function)

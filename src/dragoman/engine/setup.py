@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from dragoman.core.balance import direction_factor
 from dragoman.core.languages import Direction, same_language
+from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompts import Rendered, render
 from dragoman.core.recipe import Balance, Lora, Phase, Recipe, Sft
 from dragoman.core.records import Example
+from dragoman.engine import synthetic as made_up
+from dragoman.engine.assist import Assisted
 from dragoman.engine.batch import Batch, Corpus, Encoder, Stream, collate, plan_epoch
 from dragoman.engine.device import Hardware
 from dragoman.engine.load import parameters
@@ -26,6 +32,8 @@ from dragoman.store import records
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
 
+Packing = Literal["sorted", "packed"]
+
 _COMPILE_FROM = 3_000_000  # tokens: below, compiling takes longer than it saves
 
 
@@ -35,7 +43,7 @@ class Settings:
 
     precision: Literal["fp32", "bf16"]
     batch_tokens: int
-    packing: Literal["sorted", "packed"]
+    packing: Packing
     optimiser: Kind
     learning_rate: float
     compile: bool
@@ -74,7 +82,8 @@ class Data:
     corpus: Corpus
     directions: Mapping[str, int]  # rows kept
     too_long: Mapping[str, int]  # rows that do not fit into the model, left out whole
-    examples: list[Rendered]  # the first three, to be shown
+    examples: list[Rendered]  # some, to be shown
+    assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
 
 
 def context_length(loaded: Loaded) -> int:
@@ -87,8 +96,19 @@ def padding_token(loaded: Loaded) -> int:
     return int(loaded.tokenizer.eos_token_id if pad is None else pad)
 
 
-def training_data(recipe: Recipe, sft: Sft, loaded: Loaded, texts: Path) -> Data:
-    """Encode the training split in every direction. Raises DataError when nothing is left."""
+def training_data(
+    recipe: Recipe,
+    sft: Sft,
+    loaded: Loaded,
+    texts: Path,
+    listener: Listener = SILENT,
+    made: Path | None = None,
+) -> Data:
+    """Encode the training split in every direction, with examples and terms where the recipe wants them, and what the
+    phase wants of the synthetic rows in `made`.
+
+    Raises DataError when nothing is left.
+    """
     limit = context_length(loaded)
     if recipe.prepare and recipe.prepare.checks.max_tokens:
         limit = min(limit, recipe.prepare.checks.max_tokens)
@@ -97,31 +117,63 @@ def training_data(recipe: Recipe, sft: Sft, loaded: Loaded, texts: Path) -> Data
     encoder.require(sorted({code for d in wanted for code in (d.source, d.target)}))
     balance = recipe.prepare.balance if recipe.prepare else Balance()
     factors = {str(direction): direction_factor(balance, direction) for direction in wanted}
+
+    synthetic = made_up.of(sft.synthetic, made, encoder)
+
+    def rows() -> Iterator[tuple[Example, float]]:
+        for example in records.read(texts / "train", Example) if synthetic is None or not synthetic.alone else ():
+            for pair in directed(example, wanted):
+                yield pair, example.weight * factors[str(pair.direction)]
+
     names: list[str] = []
     shown: list[Rendered] = []
 
-    def rows() -> Iterator[tuple[Rendered, float]]:
-        for example in records.read(texts / "train", Example):
-            for pair in directed(example, wanted):
+    def others() -> Iterator[made_up.Row]:
+        """After the real rows: the synthetic ones."""
+        for number, row in enumerate(synthetic.rows(encoder.form, wanted, rows()) if synthetic is not None else ()):
+            names.append(row.name)
+            if number == 0:
+                shown.append(row.rendered)
+            yield row
+
+    if sft.assisted:
+        helped = Assisted(recipe, sft, encoder, texts, limit, listener)
+        names += [str(pair.direction) for pair, _ in rows()]
+
+        def both() -> Iterator[tuple[list[int], list[bool], float]]:
+            yield from helped.encoded(rows)
+            for row in others():
+                helped.sentence.append(len(names) - 1)
+                yield *encoder.encode([row.rendered])[0], row.weight
+
+        corpus, too_long = Corpus.of(both(), limit)
+        sentences = np.delete(np.asarray(helped.sentence, dtype=np.int64), too_long)
+        corpus = replace(corpus, sentence=np.unique(sentences, return_inverse=True)[1])
+        lost = {helped.sentence[row] for row in too_long}
+        shown, facts = [*helped.shown.values(), *shown], helped.facts
+    else:
+        facts = {}
+
+        def alone() -> Iterator[tuple[Rendered, float]]:
+            for pair, weight in rows():
                 rendered = render(loaded.card.prompt, pair.direction, pair.source, pair.target)
                 names.append(str(pair.direction))
                 if len(shown) < 3:
                     shown.append(rendered)
-                yield rendered, example.weight * factors[str(pair.direction)]
+                yield rendered, weight
+            for row in others():
+                yield row.rendered, row.weight
 
-    corpus, too_long = Corpus.build(encoder, rows(), limit)
+        corpus, too_long = Corpus.build(encoder, alone(), limit)
+        lost = set(too_long)
     if not len(corpus):
         raise DataError(
             f"{texts / 'train'}: no training pair fits the directions {', '.join(map(str, wanted))} and the model's "
-            f"length of {limit} tokens ({len(too_long)} pairs are longer)."
+            f"length of {limit} tokens ({len(lost)} pairs are longer)."
         )
-    lost = set(too_long)
-    kept: dict[str, int] = {}
-    dropped: dict[str, int] = {}
-    for number, name in enumerate(names):
-        counts = dropped if number in lost else kept
-        counts[name] = counts.get(name, 0) + 1
-    return Data(corpus, kept, dropped, shown)
+    kept = Counter(name for number, name in enumerate(names) if number not in lost)
+    dropped = Counter(names[number] for number in lost)
+    return Data(corpus, dict(kept), dict(dropped), shown, facts)
 
 
 def stream(recipe: Recipe, data: Data, chosen: Settings, loaded: Loaded) -> Stream:
@@ -136,26 +188,46 @@ def stream(recipe: Recipe, data: Data, chosen: Settings, loaded: Loaded) -> Stre
 
 
 def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loaded: Loaded, *, fresh: bool) -> Settings:
-    """Fill in every `auto` of a phase. `fresh` = the model has not been trained yet."""
+    """Fill in every `auto` of a supervised phase. `fresh` = the model has not been trained yet."""
     sft = phase.sft
     assert sft is not None  # noqa: S101  - the recipe's own validator guarantees it
-    lora = isinstance(phase.adapt, Lora)
     corpus = data.corpus
     once = float((corpus.lengths * corpus.weight).sum())
     total = float(sft.tokens or once * sft.epochs)
-    budget = sft.batch_tokens if isinstance(sft.batch_tokens, int) else _budget(hardware, total)
-    budget = max(budget, int(corpus.lengths.max()))
-    packing: Literal["sorted", "packed"] = "sorted" if sft.packing == "auto" else sft.packing
-    kind: Kind = sft.optimiser if sft.optimiser != "auto" else ("muon" if fresh and not lora else "adamw")
+
+    def steps(budget: int, packing: Packing) -> int:
+        batches = len(plan_epoch(corpus, recipe.seed, 0, budget, packing))
+        return max(1, round(batches * total / max(once, 1.0) / sft.accumulation))
+
+    return resolved(recipe, phase, hardware, loaded, total, int(corpus.lengths.max()), steps, fresh=fresh)
+
+
+def resolved(
+    recipe: Recipe,
+    phase: Phase,
+    hardware: Hardware,
+    loaded: Loaded,
+    total: float,
+    longest: int,
+    steps_of: Callable[[int, Packing], int],
+    *,
+    fresh: bool,
+) -> Settings:
+    """The settings of any kind of phase: `total` tokens, rows of `longest` tokens at most, `steps_of` a budget."""
+    training = phase.training
+    lora = isinstance(phase.adapt, Lora)
+    budget = training.batch_tokens if isinstance(training.batch_tokens, int) else _budget(hardware, total)
+    budget = max(budget, longest)
+    packing: Packing = "sorted" if training.packing == "auto" else training.packing
+    kind: Kind = training.optimiser if training.optimiser != "auto" else ("muon" if fresh and not lora else "adamw")
     peak = (
-        sft.learning_rate
-        if isinstance(sft.learning_rate, float)
+        training.learning_rate
+        if isinstance(training.learning_rate, float)
         else default_rate(kind, parameters(loaded.model), fresh=fresh, lora=lora)
     )
-    batches = len(plan_epoch(corpus, recipe.seed, 0, budget, packing))
-    steps = max(1, round(batches * total / max(once, 1.0) / sft.accumulation))
-    every = sft.evaluate_every if isinstance(sft.evaluate_every, int) else max(20, -(-steps // 10))
-    compiled = sft.compile if isinstance(sft.compile, bool) else has_compiler() and total >= _COMPILE_FROM
+    steps = steps_of(budget, packing)
+    every = training.evaluate_every if isinstance(training.evaluate_every, int) else max(20, -(-steps // 10))
+    compiled = training.compile if isinstance(training.compile, bool) else has_compiler() and total >= _COMPILE_FROM
     return Settings(
         precision=hardware.precision if recipe.plan.precision == "auto" else recipe.plan.precision,
         batch_tokens=budget,
@@ -165,7 +237,7 @@ def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loade
         compile=compiled,
         steps=steps,
         evaluate_every=every,
-        checkpoint_every=sft.checkpoint_every if isinstance(sft.checkpoint_every, int) else every,
+        checkpoint_every=training.checkpoint_every if isinstance(training.checkpoint_every, int) else every,
     )
 
 
@@ -178,9 +250,8 @@ def _budget(hardware: Hardware, total: float) -> int:
     return budget
 
 
-def dev_sample(recipe: Recipe, sft: Sft, texts: Path, count: int) -> list[Example]:
+def dev_sample(wanted: Sequence[Direction], texts: Path, count: int) -> list[Example]:
     """`count` development pairs, shared evenly among the directions and spread evenly over the split."""
-    wanted = sft.directions or recipe.pairs
     try:
         rows = list(records.read(texts / "dev", Example))
     except DataError:

@@ -16,11 +16,12 @@ _RECIPES = ("recipe.lock.yaml", "recipe.yaml")
 
 @dataclass(frozen=True)
 class Phase:
-    """The log of one training phase: its `step` and `evaluate` events, in order."""
+    """The log of one training phase: its `step`, `evaluate` and, of a mixture, `window` events, in order."""
 
     name: str
     steps: Sequence[Mapping[str, Any]]
     evaluations: Sequence[Mapping[str, Any]]
+    windows: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -104,5 +105,5 @@ def _phase(path: Path) -> Phase:
         except ValueError as error:
             if number < len(lines):
                 raise DataError(f"{path}:{number}: damaged line ({error}).") from None
-    steps = [event for event in events if event.get("event") == "step"]
-    return Phase(path.parent.name, steps, [event for event in events if event.get("event") == "evaluate"])
+    kinds = {kind: [event for event in events if event.get("event") == kind] for kind in ("step", "evaluate", "window")}
+    return Phase(path.parent.name, kinds["step"], kinds["evaluate"], kinds["window"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman.core.languages import Direction, name, script
 from dragoman.core.metrics import TITLES
 from dragoman.core.outputs import KINDS
-from dragoman.report import mixture, plots
+from dragoman.report import hybrid, plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import RunFolder
 from dragoman.report.help import share
@@ -91,8 +91,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "synthetic": (made := run.facts("synthesise")),
         "synthetic_plot": plots.rejected(made["reasons"]) if made.get("reasons") else "",
         "curves": plots.curves(run.phases),
-        "mixtures": mixture.mixtures(run.phases),
-        "directions": mixture.directions(run.phases),
+        "mixtures": hybrid.mixtures(run.phases),
+        "directions": hybrid.directions(run.phases),
         "phases": run.facts("train").get("phases", []),
         "model": run.facts("model"),
         "plan": run.facts("plan"),

@@ -15,7 +15,8 @@ from dragoman.store.artifact import Artifact
 if TYPE_CHECKING:
     from dragoman.engine.device import Hardware
     from dragoman.engine.load import Loaded
-    from dragoman.engine.setup import Data, Settings
+    from dragoman.engine.material import Material
+    from dragoman.engine.setup import Settings
 
 _GIB = 2**30
 _HEADROOM = 0.9  # of the free memory: the rest is for the operating system and for fragmentation
@@ -28,8 +29,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     Raises ResourceError, with what would help, when a phase cannot fit into memory or into `plan.hours`.
     """
     from dragoman.engine import load
-    from dragoman.engine import setup as arrange
     from dragoman.engine.device import detect, use
+    from dragoman.engine.material import material
 
     hardware = detect(recipe.plan.threads)
     available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else hardware.memory
@@ -45,17 +46,15 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         for number, phase in enumerate(recipe.train):
             _check_weights(int(model.facts["parameters"]), phase, hardware, available)
             loaded = load.load(model.folder / str(model.facts["folder"]), device=use(hardware))
-            sft = phase.sft
-            if sft is None:
-                raise ModelError(f"train: phase {number} has no kind")
-            data = arrange.training_data(recipe, sft, loaded, inputs["prepare"].folder)
+            made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
             fresh = bool(model.facts["new"]) and number == 0
-            chosen = arrange.settings(recipe, phase, data, hardware, loaded, fresh=fresh)
-            found = _measure(recipe, phase, data, chosen, loaded)
+            texts = inputs["prepare"].folder
+            data = material(recipe, phase, loaded, texts, hardware, made=made, fresh=fresh, listener=listener)
+            found = _measure(phase, data, loaded) | _mixture(recipe, phase, data)
             name = f"{number}-{phase.kind}"
-            phases.append({"name": name, "settings": chosen.to_json(), **found})
-            _tell(name, found, chosen, listener)
-            _judge(name, found, chosen, recipe, available)
+            phases.append({"name": name, "settings": data.chosen.to_json(), **found})
+            _tell(name, found, data.chosen, listener)
+            _judge(name, found, data.chosen, recipe, available)
     facts = {
         "device": hardware.device,
         "processor": hardware.name,
@@ -77,24 +76,44 @@ def _check_weights(size: int, phase: Phase, hardware: Hardware, available: int) 
         )
 
 
-def _measure(recipe: Recipe, phase: Phase, data: Data, chosen: Settings, loaded: Loaded) -> dict[str, Any]:
+def _mixture(recipe: Recipe, phase: Phase, data: Material) -> dict[str, Any]:
+    """Of a hybrid phase: the starting shares and every task's rows and tokens. Refuses what the curriculum cannot do."""
+    from dragoman.engine.steering import curriculum
+
+    if phase.hybrid is None:
+        return {}
+    shares = curriculum(recipe, phase.hybrid, data.tokens).shares
+    return {
+        "tasks": {
+            task: {
+                "share": round(share, 6),
+                "tokens": round(share * phase.hybrid.tokens),
+                "tokens_per_epoch": data.tokens[task],
+                "epochs": round(share * phase.hybrid.tokens / max(1, data.tokens[task]), 3),
+            }
+            for task, share in shares.items()
+        },
+        "curriculum": phase.hybrid.curriculum.method,
+        "dropped": dict(data.dropped),
+    }
+
+
+def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time."""
     import torch
 
     from dragoman.engine import load, losses
-    from dragoman.engine import setup as arrange
     from dragoman.engine.device import DTYPES
     from dragoman.engine.dropout import add_dropout
     from dragoman.engine.loop import speed_up
     from dragoman.engine.optimise import Optimiser
 
-    sft = phase.sft
-    if sft is None:
-        raise ModelError("train: a phase has no kind")
+    chosen, stream = data.chosen, data.stream
+    training = phase.training
     model: Any = loaded.model
     if isinstance(phase.adapt, Lora):
         model = load.adapt(model, phase.adapt.rank, phase.adapt.alpha, phase.adapt.dropout, phase.adapt.targets)
-    add_dropout(loaded.model, sft.dropout)
+    add_dropout(loaded.model, training.dropout)
     optimiser = Optimiser(
         model,
         kind=chosen.optimiser,
@@ -103,8 +122,7 @@ def _measure(recipe: Recipe, phase: Phase, data: Data, chosen: Settings, loaded:
         clip=None,
         dtype=DTYPES[chosen.precision],
     )
-    stream = arrange.stream(recipe, data, chosen, loaded)
-    loss = losses.cross_entropy(sft.label_smoothing)
+    loss = losses.cross_entropy(training.label_smoothing)
     longest = stream.longest().to(loaded.device)
     speed_up(loaded.model, longest, loss, compiled=False)
     model.train()
@@ -125,14 +143,13 @@ def _measure(recipe: Recipe, phase: Phase, data: Data, chosen: Settings, loaded:
         tokens += batch.tokens
         targets += batch.target_tokens
         padded += batch.padded_tokens
-    passes = chosen.steps * sft.accumulation
-    corpus = data.corpus
+    passes = chosen.steps * training.accumulation
     return {
-        "rows": dict(data.directions),
+        "rows": dict(data.rows),
         "too_long": dict(data.too_long),
-        "tokens_per_epoch": int((corpus.lengths * corpus.weight).sum()),
-        "target_tokens_per_epoch": round(float((corpus.lengths * corpus.weight).sum()) * targets / tokens),
-        "longest": int(corpus.lengths.max()),
+        "tokens_per_epoch": data.tokens_per_epoch,
+        "target_tokens_per_epoch": round(data.tokens_per_epoch * targets / tokens),
+        "longest": data.longest,
         "padding": round(1 - tokens / padded, 4),
         "parameters": load.parameters(model),
         "trainable": load.parameters(model, trainable=True),
@@ -154,9 +171,14 @@ def _tell(name: str, found: Mapping[str, Any], chosen: Settings, listener: Liste
     rows = ", ".join(f"{direction} {count:,}" for direction, count in found["rows"].items())
     lost = sum(found["too_long"].values())
     listener.say(
-        f"plan: {name}: pairs {rows}{f', {lost} too long for the model' if lost else ''}; "
+        f"plan: {name}: {'rows' if 'tasks' in found else 'pairs'} {rows}{f', {lost} too long for the model' if lost else ''}; "
         f"{found['tokens_per_epoch']:,} tokens an epoch, {found['target_tokens_per_epoch']:,} of them under the loss"
     )
+    for task, part in found.get("tasks", {}).items():
+        listener.say(
+            f"plan: {name}: {task} {part['share']:.1%} to start with ({found['curriculum']}): {part['tokens']:,} tokens, "
+            f"{part['epochs']:.2f} passes through its {part['tokens_per_epoch']:,}"
+        )
     listener.say(
         f"plan: {name}: {chosen.steps:,} steps of {chosen.batch_tokens:,} tokens ({chosen.packing}, "
         f"{found['padding']:.1%} padding), {chosen.precision}, {chosen.optimiser} at {chosen.learning_rate:g}; "

@@ -19,7 +19,7 @@ from dragoman.core.curriculum.proportional import Doremi, Fair, Odm
 from dragoman.core.curriculum.schedule import Schedule, opustrainer
 from dragoman.errors import RecipeError
 
-__all__ = ["METHODS", "Curriculum", "Needed", "Observation", "Shares", "make", "opustrainer"]
+__all__ = ["METHODS", "Curriculum", "Needed", "Observation", "Shares", "default_floor", "make", "opustrainer"]
 
 _ALL: tuple[type[Base], ...] = (Static, Temperature, Schedule, Exp3, Exp3s, Fair, Odm, Doremi, Objective)
 METHODS: dict[str, Callable[..., Base]] = {method.method: method for method in _ALL}
@@ -44,7 +44,7 @@ def make(
     if method not in METHODS:
         raise RecipeError(f"no such curriculum: {method}. There are {', '.join(METHODS)}.")
     shares = _checked(prior)
-    least = floor if floor is not None else 0.0 if method in _FIXED else min(_FLOOR, 0.5 / len(shares))
+    least = floor if floor is not None else default_floor(method, len(shares))
     floors = dict(least) if isinstance(least, Mapping) else dict.fromkeys(shares, least)
     if unknown := [task for task in floors if task not in shares]:
         raise RecipeError(f"a floor is set for {', '.join(unknown)}, but the tasks are {', '.join(shares)}.")
@@ -53,6 +53,11 @@ def make(
     if method in _SEEDED:
         options["seed"] = seed
     return METHODS[method](shares, floors, **options)
+
+
+def default_floor(method: str, tasks: int) -> float:
+    """The least share of each of so many tasks where the recipe says nothing."""
+    return 0.0 if method in _FIXED else min(_FLOOR, 0.5 / tasks)
 
 
 def _checked(prior: Mapping[str, float]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from dragoman.core.recipe.curriculum import Curriculum, Static
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Language, Pair, PositiveCount, Section, Share, listed
 
+_FILES = ("file", "reference")  # options of a curriculum that name one
 Weight = Annotated[float, Field(ge=0)]  # the starting share, relative to the other tasks'
 Languages = Annotated[list[Language], BeforeValidator(listed), Field(min_length=1)]
 Pairs = Annotated[list[Pair], BeforeValidator(listed), Field(min_length=1)]
@@ -134,6 +135,12 @@ class Hybrid(Training):
             found["replay"] = rest * floor / (1 - floor)
         total = sum(found.values())
         return {name: found[name] / total for name in tasks}
+
+    @property
+    def files(self) -> list[str]:
+        """The files that the phase reads, as the recipe names them."""
+        replay = [self.tasks.replay.path] if self.tasks.replay is not None else []
+        return replay + [value for name in _FILES if (value := getattr(self.curriculum, name, None)) is not None]
 
     def translations(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that the phase trains, in order of first appearance; `pairs` are the recipe's."""

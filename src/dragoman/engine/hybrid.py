@@ -1,0 +1,323 @@
+"""From a recipe's tasks to their rows: what each task trains on, and what it is probed with, kept apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dragoman.core import heldout, tasks
+from dragoman.core.balance import direction_factor
+from dragoman.core.heldout import HeldOut
+from dragoman.core.languages import Direction
+from dragoman.core.normalise import leak_key, normalise
+from dragoman.core.prompts import Rendered
+from dragoman.core.recipe import (
+    Balance,
+    Denoise,
+    Fewshot,
+    Hybrid,
+    Interlinear,
+    Lm,
+    Mt,
+    Normalise,
+    ParallelSource,
+    Recipe,
+    Replay,
+    TextSource,
+)
+from dragoman.core.records import Example, Rejected, Text
+from dragoman.core.tasks import Row
+from dragoman.engine.batch import Corpus, Encoder
+from dragoman.engine.mixture import Part
+from dragoman.engine.setup import context_length, directed
+from dragoman.errors import DataError
+from dragoman.store import readers, records
+
+if TYPE_CHECKING:
+    from dragoman.engine.load import Loaded
+
+_PROBE_PAIRS = 400  # development pairs that the probes draw on
+Task = Lm | Denoise | Mt | Interlinear | Fewshot | Replay
+
+
+@dataclass
+class Rows:
+    """What the tasks of a phase train on, and what they are probed with."""
+
+    parts: list[Part]
+    rows: dict[str, int]  # rows kept, by task and language or direction
+    too_long: dict[str, int]  # rows that do not fit into the model, left out whole
+    dropped: dict[str, int]  # texts that a task cannot use, by task and reason
+    examples: list[Rendered]  # the first row of every task, to be shown
+    probes: dict[str, Corpus]  # rows that are never trained on, in random order
+    general: Corpus | None  # general text, for forgetting: of replay, else of the held-out monolingual text
+    directions: dict[str, int] = field(default_factory=dict)  # translation rows by direction
+
+
+def hybrid_rows(recipe: Recipe, hybrid: Hybrid, loaded: Loaded, texts: Path) -> Rows:
+    """Render and encode the rows of every task.
+
+    Raises DataError for a task (or one of its languages or pairs) without data, and when what is probed with stands in
+    what is trained on.
+    """
+    return _Builder(recipe, hybrid, loaded, texts).build()
+
+
+class _Builder:
+    def __init__(self, recipe: Recipe, hybrid: Hybrid, loaded: Loaded, texts: Path) -> None:
+        self.recipe, self.hybrid, self.loaded, self.texts = recipe, hybrid, loaded, texts
+        self.encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
+        self.form = loaded.card.prompt
+        self.limit = context_length(loaded)
+        if recipe.prepare and recipe.prepare.checks.max_tokens:
+            self.limit = min(self.limit, recipe.prepare.checks.max_tokens)
+        self.balance = recipe.prepare.balance if recipe.prepare else Balance()
+        self.seen: dict[str, str] = {}  # key of a text that is trained on -> where it stands
+        self.dropped: Counter[str] = Counter()
+        self._text: dict[str, HeldOut] | None = None
+        self._pairs: dict[str, list[Example]] = {}
+
+    def build(self) -> Rows:
+        parts: list[Part] = []
+        counts: dict[str, int] = {}
+        directions: dict[str, int] = {}
+        too_long: dict[str, int] = {}
+        shown: list[Rendered] = []
+        probes: dict[str, Corpus] = {}
+        general: Corpus | None = None
+        if {"mt", "interlinear", "fewshot"} & set(self.hybrid.tasks.present):
+            self._read("train")  # first of all: what stands in the pairs is no held-out text
+        for name, task in self.hybrid.tasks.present.items():
+            train, probe = self._sources(name, task)
+            corpus, labels, lost, first = self._encode(train)
+            if not len(corpus):
+                raise DataError(
+                    f"train.hybrid.tasks.{name}: no row fits into the model's {self.limit} tokens ({sum(lost.values())} "
+                    "are longer). Give it shorter texts, or a model with a longer context."
+                )
+            parts.append(Part(name, corpus, labels))
+            assert corpus.group is not None  # noqa: S101
+            for number, label in enumerate(labels):
+                count = counts[f"{name} {label}"] = int((corpus.group == number).sum())
+                if isinstance(task, Mt | Interlinear | Fewshot):
+                    directions[label] = directions.get(label, 0) + count
+            too_long |= {f"{name} {label}": lines for label, lines in lost.items()}
+            shown += first
+            found = self._encode(_shuffled(probe, self.recipe.seed))[0]
+            if len(found):
+                probes[name] = found
+            if name == "replay" or (name == "lm" and general is None):
+                general = found if len(found) else general
+        self._refuse_leaks()
+        if general is None:
+            general = general_text(self.recipe, self.loaded, self.texts)
+        return Rows(parts, counts, too_long, dict(self.dropped), shown, probes, general, directions)
+
+    def _encode(self, rows: Iterable[Row]) -> tuple[Corpus, tuple[str, ...], dict[str, int], list[Rendered]]:
+        """(corpus with groups, labels of the groups, rows too long by label, the first row)."""
+        names: list[str] = []
+        first: list[Rendered] = []
+
+        def stream() -> Iterator[tuple[Rendered, float]]:
+            for row in rows:
+                names.append(row.label)
+                if not first:
+                    first.append(row.rendered)
+                yield row.rendered, row.weight
+
+        corpus, too_long = Corpus.build(self.encoder, stream(), self.limit)
+        lost = set(too_long)
+        labels = tuple(dict.fromkeys(names))
+        numbers = {label: number for number, label in enumerate(labels)}
+        kept = [numbers[name] for number, name in enumerate(names) if number not in lost]
+        dropped = Counter(names[number] for number in too_long)
+        return replace(corpus, group=np.asarray(kept, dtype=np.int16)), labels, dict(dropped), first
+
+    # ------------------------------------------------------------ sources
+
+    def _sources(self, name: str, task: Task) -> tuple[Iterable[Row], list[Row]]:
+        """(rows to train on, rows to probe with) of a task."""
+        if isinstance(task, Lm | Denoise):
+            held = self._languages(name, task)
+            make = self._lm if isinstance(task, Lm) else self._denoise(task)
+            train = [text for part in held.values() for text in part.training]
+            return make(train), list(make([text for part in held.values() for text in part.held_out]))
+        if isinstance(task, Replay):
+            return self._replay(task)
+        wanted = task.pairs or self.recipe.pairs
+        reverse = 0.0 if isinstance(task, Interlinear) else task.reverse
+        shares = {pair: 1.0 for pair in wanted} | {
+            pair.reversed: reverse for pair in wanted if reverse and pair.reversed not in wanted
+        }
+        self.encoder.require(sorted({code for pair in shares for code in (pair.source, pair.target)}))
+        train_pairs = self._directed("train", shares)
+        for pair in wanted:
+            if not any(example.direction == pair for example in train_pairs):
+                raise DataError(
+                    f"train.hybrid.tasks.{name}: there is no training pair for {pair} in {self.texts / 'train'}. List "
+                    f"files for it under `prepare.parallel`, or take {pair} out of the task's `pairs`."
+                )
+        probe_pairs = self._directed("dev", shares)
+        if self.hybrid.curriculum.probe == "train":
+            train_pairs, probe_pairs = heldout.part_pairs(train_pairs)
+        probe_pairs = probe_pairs[:: max(1, len(probe_pairs) // _PROBE_PAIRS)]
+        return self._translations(task, train_pairs), list(self._translations(task, probe_pairs))
+
+    def _translations(self, task: Mt | Interlinear | Fewshot, pairs: list[Example]) -> Iterator[Row]:
+        measure = self.encoder.lengths
+        if isinstance(task, Fewshot):
+            shots = (task.shots[0], task.shots[1])
+            return tasks.fewshot(self.form, pairs, self.limit, measure, shots=shots, seed=self.recipe.seed)
+        if isinstance(task, Interlinear):
+            return tasks.interlinear(self.form, pairs, self.limit, measure, sentences=task.sentences, order=task.order)
+        return tasks.mt(self.form, pairs)
+
+    def _lm(self, texts: Iterable[Text]) -> Iterator[Row]:
+        return tasks.lm(self.form, texts, self.limit, self.encoder.lengths)
+
+    def _denoise(self, task: Denoise) -> Callable[[Iterable[Text]], Iterator[Row]]:
+        def make(texts: Iterable[Text]) -> Iterator[Row]:
+            dropped: Counter[str] = Counter()
+            yield from tasks.denoise(
+                self.form,
+                texts,
+                self.limit,
+                self.encoder.lengths,
+                noise=task.noise,
+                span=task.span,
+                answer=task.answer,
+                seed=self.recipe.seed,
+                token=self.encoder.has_gap,
+                dropped=dropped,
+            )
+            self.dropped.update({f"denoise {reason}": count for reason, count in dropped.items()})
+
+        return make
+
+    def _languages(self, name: str, task: Lm | Denoise) -> dict[str, HeldOut]:
+        """The monolingual text of the task's languages, parted into training and held-out text."""
+        wanted = task.languages or self.recipe.languages
+        self.encoder.require(wanted)
+        if self._text is None:
+            self._text = {code: self._apart(part) for code, part in monolingual(self.texts).items()}
+        missing = [code for code in wanted if code not in self._text or not self._text[code].training]
+        if missing:
+            raise DataError(
+                f"train.hybrid.tasks.{name}: there is no monolingual text in {', '.join(missing)}. List files under "
+                f"`prepare.monolingual.{missing[0]}`, or take it out of the task's `languages`."
+            )
+        return {code: self._text[code] for code in wanted}
+
+    def _apart(self, part: HeldOut) -> HeldOut:
+        """Held-out text that also stands in the training pairs is no held-out text: left out, and counted."""
+        held = [text for text in part.held_out if leak_key(text.text) not in self.seen]
+        if lost := part.left_out + len(part.held_out) - len(held):
+            self.dropped["text held_out"] += lost
+        self._note(part.training, "the monolingual text")
+        return replace(part, held_out=held)
+
+    def _directed(self, split: str, shares: Mapping[Direction, float]) -> list[Example]:
+        """The pairs of a split in every wanted direction, in order; weights times the direction's factor and share."""
+        factors = {pair: direction_factor(self.balance, pair) * share for pair, share in shares.items()}
+        return [
+            replace(row, weight=row.weight * factors[pair])
+            for pair in shares
+            for example in self._read(split)
+            for row in directed(example, [pair])
+        ]
+
+    def _read(self, split: str) -> list[Example]:
+        if split not in self._pairs:
+            self._pairs[split] = list(records.read(self.texts / split, Example)) if self._has(split) else []
+            if split == "train":
+                self._note(self._pairs[split], "the training pairs")
+        return self._pairs[split]
+
+    def _replay(self, task: Replay) -> tuple[Iterable[Row], list[Row]]:
+        normal = self.recipe.prepare.normalise if self.recipe.prepare else Normalise()
+        if task.pair is not None:
+            self.encoder.require([task.pair.source, task.pair.target])
+            source = ParallelSource(path=task.path, pair=task.pair)
+            pairs: list[Example] = []
+            for row in readers.read_parallel(source, self.recipe):
+                if isinstance(row, Rejected):
+                    self.dropped[f"replay {row.reason}"] += 1
+                else:
+                    clean = replace(row, source=normalise(row.source, normal), target=normalise(row.target, normal))
+                    pairs += directed(clean, [task.pair])
+            train_pairs, held_pairs = heldout.part_pairs(pairs)
+            self._note(train_pairs, task.path)
+            self._some(train_pairs, task)
+            return tasks.mt(self.form, train_pairs), list(tasks.mt(self.form, held_pairs))
+        language = task.language or self.recipe.pairs[0].source
+        self.encoder.require([language])
+        texts: list[Text] = []
+        for line in readers.read_text(TextSource(path=task.path), language, self.recipe):
+            if isinstance(line, Rejected):
+                self.dropped[f"replay {line.reason}"] += 1
+            elif text := normalise(line.text, normal):
+                texts.append(replace(line, text=text, language=language))
+        found = heldout.part(texts)
+        if found.left_out:
+            self.dropped["replay held_out"] += found.left_out
+        self._note(found.training, task.path)
+        self._some(found.training, task)
+        return self._lm(found.training), list(self._lm(found.held_out))
+
+    def _some(self, rows: Sequence[object], task: Replay) -> None:
+        if not rows:
+            raise DataError(f"train.hybrid.tasks.replay: {task.path} holds nothing to train on. Give another file.")
+
+    def _has(self, split: str) -> bool:
+        return any((self.texts / split).glob("shard-*.parquet"))
+
+    # ------------------------------------------------------------ leaks
+
+    def _note(self, rows: Iterable[Example | Text], where: str) -> None:
+        for row in rows:
+            for text in (row.text,) if isinstance(row, Text) else (row.source, row.target):
+                if key := leak_key(text):
+                    self.seen.setdefault(key, f"{where} ({row.origin or '?'}:{row.line})")
+
+    def _refuse_leaks(self) -> None:
+        """What probes and scores are measured on must not be trained on."""
+        held: list[tuple[str, str]] = []
+        for split in ("dev", "test"):
+            held += [(text, f"the {split} set") for pair in self._read(split) for text in (pair.source, pair.target)]
+        if self._text is not None:
+            held += [(t.text, "the held-out text") for part in self._text.values() for t in part.held_out]
+        found = [(text, where, self.seen[key]) for text, where in held if (key := leak_key(text)) in self.seen]
+        if found:
+            text, where, place = found[0]
+            raise DataError(
+                f"train.hybrid: {len(found)} segments that the shares are steered by or scores are measured on stand in "
+                f"the training data; the first, of {where}, in {place}: '{text[:80]}'. Take these lines out of that "
+                "file, or list it under `prepare`, where held-out segments are taken out for you."
+            )
+
+
+def _shuffled(rows: list[Row], seed: int) -> list[Row]:
+    order = np.random.default_rng([seed, len(rows)]).permutation(len(rows))
+    return [rows[i] for i in order]
+
+
+def general_text(recipe: Recipe, loaded: Loaded, texts: Path) -> Corpus | None:
+    """Held-out monolingual text of the recipe's languages, to measure what a phase without text of its own forgets."""
+    encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
+    limit = context_length(loaded)
+    parts = monolingual(texts)
+    held = [text for code in recipe.languages if code in parts for text in parts[code].held_out]
+    rows = _shuffled(list(tasks.lm(encoder.form, held, limit, encoder.lengths)), recipe.seed)
+    corpus, _ = Corpus.build(encoder, ((row.rendered, 1.0) for row in rows), limit)
+    return corpus if len(corpus) else None
+
+
+def monolingual(texts: Path) -> dict[str, HeldOut]:
+    """The prepared monolingual text of each language, parted into training and held-out text."""
+    folders = sorted(folder for folder in (texts / "text").glob("*") if any(folder.glob("shard-*.parquet")))
+    return {folder.name: heldout.part(list(records.read(folder, Text))) for folder in folders}

@@ -1,0 +1,140 @@
+"""What a phase of any kind trains on: its settings, its stream, and what became of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.prompts import Rendered
+from dragoman.core.recipe import Hybrid, Phase, Recipe
+from dragoman.engine import setup
+from dragoman.engine.batch import Corpus, Stream
+from dragoman.engine.device import Hardware
+from dragoman.engine.hybrid import Rows, general_text, hybrid_rows
+from dragoman.engine.mixture import Mixture
+from dragoman.engine.setup import Packing, Settings
+
+if TYPE_CHECKING:
+    from dragoman.engine.load import Loaded
+
+
+@dataclass
+class Material:
+    """A stream that is ready to be read, and the figures about it. Rows are counted by direction, in a hybrid phase by
+    task and language or direction."""
+
+    chosen: Settings
+    stream: Stream | Mixture
+    rows: Mapping[str, int]
+    too_long: Mapping[str, int]
+    examples: list[Rendered]  # some rows, to be shown
+    tokens_per_epoch: int  # of a hybrid phase: of all tasks together
+    longest: int  # tokens of the longest row
+    directions: Mapping[str, int] = field(default_factory=dict)  # translation rows
+    dropped: Mapping[str, int] = field(default_factory=dict)  # rows that a task cannot use, by reason
+    probes: Mapping[str, Corpus] = field(default_factory=dict)
+    general: Corpus | None = None
+    tokens: Mapping[str, int] = field(default_factory=dict)  # of an epoch, by task
+    assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
+
+
+def material(
+    recipe: Recipe,
+    phase: Phase,
+    loaded: Loaded,
+    texts: Path,
+    hardware: Hardware,
+    planned: Mapping[str, Any] | None = None,
+    *,
+    fresh: bool,
+    made: Path | None = None,
+    listener: Listener = SILENT,
+) -> Material:
+    """Read and encode the rows of a phase and choose its settings; those that `plan` wrote down are followed.
+
+    `made`: the folder of the synthetic rows. `fresh`: the model has not been trained yet.
+    """
+    if phase.hybrid is not None:
+        return _hybrid(recipe, phase, phase.hybrid, loaded, texts, hardware, planned, fresh=fresh)
+    assert phase.sft is not None  # noqa: S101  - the recipe's own validator guarantees it
+    data = setup.training_data(recipe, phase.sft, loaded, texts, listener, made)
+    chosen = (
+        Settings.from_json(planned) if planned else setup.settings(recipe, phase, data, hardware, loaded, fresh=fresh)
+    )
+    corpus = data.corpus
+    return Material(
+        chosen,
+        setup.stream(recipe, data, chosen, loaded),
+        data.directions,
+        data.too_long,
+        data.examples,
+        int((corpus.lengths * corpus.weight).sum()),
+        int(corpus.lengths.max()),
+        directions=data.directions,
+        assists=data.assists,
+        general=general_text(recipe, loaded, texts) if phase.stop_if is not None else None,
+    )
+
+
+def _hybrid(
+    recipe: Recipe,
+    phase: Phase,
+    hybrid: Hybrid,
+    loaded: Loaded,
+    texts: Path,
+    hardware: Hardware,
+    planned: Mapping[str, Any] | None,
+    *,
+    fresh: bool,
+) -> Material:
+    rows = hybrid_rows(recipe, hybrid, loaded, texts)
+    longest = max(int(part.corpus.lengths.max()) for part in rows.parts)
+
+    def stream(budget: int, packing: Packing) -> Mixture:
+        return _mixture(recipe, hybrid, rows, budget, packing, setup.padding_token(loaded))
+
+    chosen = (
+        Settings.from_json(planned)
+        if planned
+        else setup.resolved(
+            recipe,
+            phase,
+            hardware,
+            loaded,
+            hybrid.tokens,
+            longest,
+            lambda budget, packing: stream(budget, packing).steps,
+            fresh=fresh,
+        )
+    )
+    return Material(
+        chosen,
+        stream(chosen.batch_tokens, chosen.packing),
+        rows.rows,
+        rows.too_long,
+        rows.examples,
+        sum(part.tokens for part in rows.parts),
+        longest,
+        rows.directions,
+        rows.dropped,
+        rows.probes,
+        rows.general,
+        {part.name: part.tokens for part in rows.parts},
+    )
+
+
+def _mixture(recipe: Recipe, hybrid: Hybrid, rows: Rows, budget: int, packing: Packing, pad: int) -> Mixture:
+    return Mixture(
+        rows.parts,
+        hybrid.weights,
+        budget=budget,
+        window=hybrid.curriculum.every * hybrid.accumulation,
+        total=hybrid.tokens,
+        pad=pad,
+        seed=recipe.seed,
+        accumulation=hybrid.accumulation,
+        packing=packing,
+    )

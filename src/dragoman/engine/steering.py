@@ -1,0 +1,201 @@
+"""The curriculum at work: before a window it says the shares, after it it is told what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dragoman.core.curriculum import Curriculum, Observation, default_floor, make
+from dragoman.core.curriculum.base import floored
+from dragoman.core.recipe import Hybrid, Recipe
+from dragoman.engine.batch import Batch
+from dragoman.engine.loop import Step
+from dragoman.engine.mixture import Mixture
+from dragoman.engine.probes import Probes, gathered
+from dragoman.errors import CheckpointError, RecipeError
+from dragoman.store.artifact import model_folder
+
+
+def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Curriculum:
+    """The recipe's curriculum over its tasks; `tokens` are the sizes of their data. `replay` keeps its own floor.
+
+    Raises RecipeError for weights, floors or options that cannot be.
+    """
+    section = hybrid.curriculum
+    options = section.options(recipe.resolve)
+    if section.method == "temperature":
+        options["sizes"] = tokens
+    least = section.floor if section.floor is not None else default_floor(section.method, len(hybrid.weights))
+    floors = dict.fromkeys(hybrid.weights, least)
+    if hybrid.tasks.replay is not None:
+        floors["replay"] = max(least, hybrid.tasks.replay.floor)
+    return make(section.method, hybrid.weights, floor=floors, seed=recipe.seed, **options)
+
+
+def reference(recipe: Recipe, hybrid: Hybrid) -> Path:
+    """The folder of the model that the curriculum compares with. Raises RecipeError when there is none."""
+    name = getattr(hybrid.curriculum, "reference", "")
+    try:
+        return model_folder(Path(recipe.resolve(name)))
+    except CheckpointError as error:
+        raise RecipeError(f"train.hybrid.curriculum.reference: {error}") from None
+
+
+@dataclass
+class _Window:
+    """What is added up over the window that is being trained."""
+
+    seconds: float = 0.0
+    losses: dict[str, tuple[float, int]] | None = None
+
+
+class Steering:
+    """Joins a mixture, its curriculum and the probes. Call `begin` once, then `after` every step.
+
+    replay_until: share of the phase after which the task `replay` gets nothing more.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mixture: Mixture,
+        curriculum: Curriculum,
+        probes: Probes,
+        *,
+        sample_tokens: int,
+        replay_until: float = 1.0,
+    ) -> None:
+        self.model, self.mixture, self.curriculum, self.probes = model, mixture, curriculum, probes
+        self.sample_tokens = sample_tokens
+        self.replay_until = replay_until
+        self.objective: float | None = None  # set by the caller when it was measured; used once
+        self.forgetting: float | None = None
+        self._window = _Window()
+        self._delivered = mixture.delivered
+        self._probes: dict[str, float] = {}
+        self._latest: dict[str, float] = {}  # measured since the last step
+        self._before: dict[str, float] = {}
+        self._samples: dict[str, Batch] = {}
+
+    @property
+    def steers(self) -> bool:
+        """False for a curriculum that looks at no loss: then nothing is probed."""
+        return bool(self.curriculum.needs)
+
+    def begin(self) -> None:
+        """Before the first step, also of a run that goes on: measure what the coming window is compared with."""
+        if self.mixture.at_boundary:
+            self._open()
+
+    def after(self, step: Step) -> dict[str, Any] | None:
+        """After every optimiser step. At the end of a window: learn, move on, and return what happened, for the log."""
+        window = self._window
+        window.seconds += step.seconds
+        window.losses = window.losses or {}
+        for group, (loss, count) in step.by_task.items():
+            task = group.split(" ", 1)[0]
+            total, tokens = window.losses.get(task, (0.0, 0))
+            window.losses[task] = (total + loss, tokens + count)
+        if not self.mixture.at_boundary:
+            return None
+        shares = self.mixture.shares
+        seen = self._observe(step.number)
+        self.curriculum.observe(seen)
+        self._open()
+        return {
+            "event": "window",
+            "step": step.number,
+            "shares": shares,
+            "policy": self.curriculum.shares,
+            "tokens": dict(seen.tokens),
+            "probe": dict(seen.probe_after),
+            "gain": {
+                t: 1 - seen.probe_after[t] / seen.probe_before[t] for t in seen.probe_after if seen.probe_before[t]
+            },
+            "probe_seconds": round(self.probes.seconds, 4),
+        }
+
+    def _open(self) -> None:
+        """At a boundary: set the coming window's shares and measure before it."""
+        shares = self.curriculum.window
+        if "replay" in shares and self.mixture.progress >= self.replay_until:
+            rest = {name: 0.0 if name == "replay" else share for name, share in shares.items()}
+            shares = dict(zip(rest, floored(list(rest.values()), [0.0] * len(rest)), strict=True))
+        self.mixture.shares = shares
+        self._window = _Window()
+        self._delivered = self.mixture.delivered
+        self._probes = self._measure()
+        self._latest = {}
+        wanted = self.curriculum.probes if "batches" in self.curriculum.needs else ()
+        found = {task: self.mixture.sample(task, self.sample_tokens) for task in wanted}
+        self._samples = {task: batch for task, batch in found.items() if batch is not None}
+        self._before = self.probes.measure_batches(self.model, self._samples)
+
+    def _measure(self) -> dict[str, float]:
+        """The probes that the curriculum asks for; those of the last window are the same model's on the same batch."""
+        wanted = set(self.curriculum.probes) if "probes" in self.curriculum.needs else set()
+        if "objective_loss" in self.curriculum.needs:
+            wanted.add("mt")
+        known = {task: value for task, value in self._latest.items() if task in wanted}
+        return known | self.probes.measure(self.model, sorted((wanted - set(known)) & set(self.probes.batches)))
+
+    def _observe(self, step: int) -> Observation:
+        window, before = self._window, self._probes
+        self._latest = {}
+        after = self._latest = self._measure()
+        delivered = self.mixture.delivered
+        tokens = {task: count - self._delivered.get(task, 0) for task, count in delivered.items()}
+        total = max(1, sum(tokens.values()))
+        needs = self.curriculum.needs
+        parts = gathered(
+            Observation(
+                step=step,
+                tokens=tokens,
+                seconds={task: window.seconds * count / total for task, count in tokens.items()},
+                train_loss={task: loss / count for task, (loss, count) in (window.losses or {}).items()},
+                probe_before=before,
+                probe_after=after,
+                batch_before=self._before,
+                batch_after=self.probes.measure_batches(self.model, self._samples),
+                reference=self.probes.excess(self.model, self.probes.batches) if "reference" in needs else {},
+                objective=self.objective,
+                objective_loss=(before["mt"], after["mt"]) if "objective_loss" in needs else None,
+                forgetting=self.forgetting,
+                epochs=self.mixture.epochs,
+                progress=min(1.0, self.mixture.progress),
+            )
+        )
+        self.objective = self.forgetting = None
+        return Observation.merged(parts)
+
+    # ------------------------------------------------------------ checkpoints
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values; with the mixture's own state enough to go on exactly."""
+        return {
+            "curriculum": self.curriculum.state(),
+            "delivered": dict(self._delivered),
+            "seconds": self._window.seconds,
+            "losses": {task: list(pair) for task, pair in (self._window.losses or {}).items()},
+            "probes": self._probes,
+            "before": self._before,
+            "objective": self.objective,
+            "forgetting": self.forgetting,
+            "probe_seconds": self.probes.seconds,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """After the mixture's own restore."""
+        self.curriculum.restore(state["curriculum"])
+        self._delivered = {task: int(count) for task, count in state["delivered"].items()}
+        self._window = _Window(state["seconds"], {t: (a, int(n)) for t, (a, n) in state["losses"].items()})
+        self._probes, self._before = dict(state["probes"]), dict(state["before"])
+        self.objective, self.forgetting = state["objective"], state["forgetting"]
+        self.probes.seconds = state["probe_seconds"]
+        if self._before:  # the same rows as before the stop: they are those of the window that is being trained
+            found = {task: self.mixture.sample(task, self.sample_tokens) for task in self._before}
+            self._samples = {task: batch for task, batch in found.items() if batch is not None}

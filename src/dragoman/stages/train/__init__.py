@@ -1,0 +1,50 @@
+"""Stage 4, fine-tuning: the recipe's phases in order, each a folder that can be interrupted and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dragoman.core.listen import Listener
+from dragoman.core.recipe import Phase, Recipe
+from dragoman.errors import ModelError
+from dragoman.stages.train.phase import Trainer
+from dragoman.store import readers
+from dragoman.store.artifact import Artifact, digest, file_digest
+from dragoman.store.examples import looked_into
+
+
+def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
+    """Train every phase. Facts: folder of the final model, and one record per phase."""
+    if "prepare" not in inputs:
+        raise ModelError("training needs texts: give the recipe a `prepare` section.")
+    model = inputs["model"]
+    folder = model.folder / str(model.facts["folder"])
+    planned = inputs["plan"].facts.get("phases", []) if "plan" in inputs else []
+    made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
+    phases = []
+    sources = [inputs[name].key for name in ("prepare", "model", "synthesise") if name in inputs]
+    made_from = digest(sources, recipe.seed, [str(p) for p in recipe.pairs])
+    for number, phase in enumerate(recipe.train):
+        name = f"{number}-{phase.kind}"
+        settings = planned[number]["settings"] if number < len(planned) else None
+        made_from = digest(made_from, phase.model_dump(mode="json"), settings, _files(recipe, phase, out.parent))
+        done = Artifact.done(out / name, made_from)
+        if done is None:
+            trainer = Trainer(recipe, phase, name, out / name, made_from, listener)
+            fresh = bool(model.facts["new"]) and number == 0
+            done = trainer.run(folder, inputs["prepare"].folder, settings, fresh=fresh, made=made)
+        else:
+            listener.say(f"train: phase {name} is finished; skipped")
+        phases.append({"name": name, **done.facts})
+        folder = out / name / "model"
+    facts = {"folder": folder.relative_to(out).as_posix(), "phases": phases}
+    return Artifact.finish(out, "train", key, facts)
+
+
+def _files(recipe: Recipe, phase: Phase, folder: Path) -> list[str]:
+    """Digests of what a phase of the run in `folder` reads besides the prepared texts."""
+    if phase.sft is not None:
+        return [*looked_into(recipe, folder, phase.sft.shots, phase.sft.memory, phase.sft.glossary).values()]
+    names = phase.hybrid.files if phase.hybrid is not None else []
+    return [file_digest(Path(file)) for name in names for file in readers.files_of(name, recipe) if Path(file).exists()]

@@ -1,0 +1,258 @@
+"""A hybrid phase from plan to model: real models, small enough to learn in seconds."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example, Text
+from dragoman.engine.load import load
+from dragoman.engine.log import read
+from dragoman.errors import DataError, RecipeError
+from dragoman.stages import model, plan, train
+from dragoman.store import records
+from dragoman.store.artifact import Artifact
+from tests.stages.conftest import WORDS
+from tests.stages.test_training import Ear, go
+
+BASE = """
+pairs: [en-de, de-en]
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 348, context: 96}}
+plan: {precision: fp32, threads: 1}
+train:
+  - hybrid:
+      tokens: 16k
+      tasks:
+        lm: {languages: [en, de]}
+        denoise: {languages: [de]}
+        mt: {weight: 2}
+        interlinear: {pairs: [en-de], sentences: 3}
+        fewshot: {pairs: [en-de], shots: [1, 2]}
+        replay: {from: GENERAL, language: en, floor: 0.1}
+      curriculum: {method: fair, every: 6}
+      batch_tokens: 384
+      learning_rate: 2e-2
+      evaluate_every: 20
+      evaluate_sentences: 8
+"""
+
+
+def texts(language: str, count: int, seed: int) -> list[Text]:
+    """Sentences of three words that never stand in the pairs."""
+    draw = random.Random(seed)
+    words = list(WORDS) if language == "en" else list(WORDS.values())
+    made = [" ".join(draw.choices(words, k=draw.randint(4, 9))) for _ in range(count)]
+    return [Text(f"{text}.", language, f"{language}.txt", number) for number, text in enumerate(made, 1)]
+
+
+@pytest.fixture
+def paired(tmp_path: Path) -> Artifact:
+    """All sentences of three nouns, each in one split only."""
+    folder = tmp_path / "run" / "prepare"
+    rows = [
+        Example(
+            f"the {a} sees the {b} and the {c}.", f"{WORDS[a]} sieht {WORDS[b]} und {WORDS[c]}.", "en", "de", "toy.tsv"
+        )
+        for a, b, c in random.Random(0).sample(list(itertools.product(WORDS, repeat=3)), len(WORDS) ** 3)
+    ]
+    for split, part in (("dev", rows[:10]), ("test", rows[10:16]), ("train", rows[16:])):
+        records.write(folder / split, part, Example)
+    return Artifact.finish(folder, "prepare", "texts", {})
+
+
+@pytest.fixture
+def mixed(paired: Artifact, tmp_path: Path) -> Artifact:
+    """The prepared pairs with monolingual text beside them, and a file of general text."""
+    records.write(paired.folder / "text" / "en", texts("en", 200, 1), Text)
+    records.write(paired.folder / "text" / "de", texts("de", 200, 2), Text)
+    with gzip.open(tmp_path / "general.txt.gz", "wt", encoding="utf-8") as stream:
+        stream.writelines(f"now {text.text}\n" for text in texts("en", 200, 3))
+    return paired
+
+
+def recipe(folder: Path, *overrides: str, text: str = BASE) -> Recipe:
+    return Recipe.parse(text.replace("GENERAL", "general.txt.gz"), "recipe.yaml", overrides, folder)
+
+
+def phase_of(done: dict[str, Artifact]) -> dict[str, Any]:
+    facts: dict[str, Any] = done["train"].facts["phases"][0]
+    return facts
+
+
+def test_a_mixture_is_planned_learned_and_logged(tmp_path: Path, mixed: Artifact) -> None:
+    ear = Ear()
+    made = recipe(tmp_path, "train.0.average={decay: 0.9}")
+    done = go(tmp_path / "run", made, mixed, ear)
+    planned, facts = done["plan"].facts["phases"][0], phase_of(done)
+    assert sum(part["share"] for part in planned["tasks"].values()) == pytest.approx(1, abs=1e-4)
+    assert planned["tasks"]["replay"]["share"] == pytest.approx(0.1, abs=1e-4)
+    assert planned["rows"]["mt en-de"] == 200
+    assert facts["steps"] == planned["settings"]["steps"]
+    assert facts["tokens"] == pytest.approx(16_000, rel=0.02)
+    assert set(facts["delivered"]) == {"lm", "denoise", "mt", "interlinear", "fewshot", "replay"}
+    assert min(facts["shares"].values()) >= 0.02 * 0.9
+    assert facts["shares"]["replay"] >= 0.1 * 0.95
+    assert facts["best_chrf"] > 20
+    assert 0 < facts["probe_share"] < 1
+    log = read(tmp_path / "run" / "train" / "0-hybrid" / "metrics.jsonl")
+    windows = [record for record in log if record["event"] == "window"]
+    assert len(windows) == -(-facts["steps"] // 6)
+    for record in windows:
+        assert sum(record["shares"].values()) == pytest.approx(1)
+        asked, tokens = record["shares"], record["tokens"]
+        assert (
+            sum(abs(tokens[t] / sum(tokens.values()) - asked[t]) for t in asked) < 0.25
+        )  # a few rows of a small window
+        assert set(record["gain"]) == set(record["probe"]) == set(asked)
+    assert any(record["policy"] != windows[0]["policy"] for record in windows)
+    steps = [record for record in log if record["event"] == "step"]
+    groups = {group for record in steps for group in record["by_task"]}
+    assert {"lm en", "lm de", "denoise de", "mt en-de", "mt de-en", "interlinear de-en", "replay en"} <= groups
+    evaluations = [record for record in log if record["event"] == "evaluate"]
+    assert {"perplexity", "forgetting", "one_shot_chrf", "off_target", "chrf", "chrf_by_direction"} <= set(
+        evaluations[0]
+    )
+    assert sum("⟦" in line for line in ear.said) == 6
+
+
+def test_an_interrupted_mixture_goes_on_and_ends_the_same(
+    tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(
+        tmp_path,
+        "train.0.hybrid.tokens=9k",
+        "train.0.hybrid.checkpoint_every=8",  # in the middle of a window
+        "train.0.hybrid.dropout=0.1",
+        "train.0.hybrid.curriculum={method: exp3, every: 6, signal: prediction}",
+        "train.0.average={decay: 0.9}",
+    )
+    whole = go(tmp_path / "whole", made, mixed)
+    real = train.Trainer._save
+
+    def stop(self: train.Trainer, step: int) -> None:
+        real(self, step)
+        if step == 16:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Trainer, "_save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "parts", made, mixed)
+    monkeypatch.undo()
+    parts = go(tmp_path / "parts", made, mixed)
+    files = [tmp_path / run / "train" / "0-hybrid" / "model" / "model.safetensors" for run in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    kept = ("shares", "policy", "tokens", "gain", "by_task", "loss", "forgetting", "chrf")
+    logs = [
+        [{k: r[k] for k in kept if k in r} for r in read(tmp_path / run / "train" / "0-hybrid" / "metrics.jsonl")]
+        for run in ("whole", "parts")
+    ]
+    assert logs[0] == logs[1]
+    assert phase_of(whole)["delivered"] == phase_of(parts)["delivered"]
+
+
+def test_the_average_is_what_is_kept(tmp_path: Path, mixed: Artifact) -> None:
+    sizes = {}
+    for name, overrides in (("plain", []), ("average", ["train.0.average={decay: 0.99}"])):
+        made = recipe(tmp_path, "train.0.hybrid.tokens=6k", "train.0.hybrid.curriculum=static", *overrides)
+        go(tmp_path / name, made, mixed)
+        loaded = load(tmp_path / name / "train" / "0-hybrid" / "model")
+        sizes[name] = loaded.model.model.layers[0].mlp.up_proj.weight.detach()
+    start = load(tmp_path / "plain" / "model" / "model").model.model.layers[0].mlp.up_proj.weight.detach()
+    moved = {name: float((weight - start).norm()) for name, weight in sizes.items()}
+    assert 0 < moved["average"] < moved["plain"]
+
+
+def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> None:
+    go(tmp_path / "base", recipe(tmp_path, "train.0.hybrid.tokens=12k"), mixed)
+    ear = Ear()
+    made = recipe(
+        tmp_path,
+        f"model={{base: {tmp_path / 'base'}}}",
+        "train.0={sft: {epochs: 20, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 10, evaluate_sentences: 4},"
+        " stop_if: {forgetting: 0.05}}",
+    )
+    facts = phase_of(go(tmp_path / "tuned", made, mixed, ear))
+    assert "the perplexity of general text rose by" in facts["stopped"]
+    assert "stop_if.forgetting: 0.05" in facts["stopped"]
+    assert facts["steps"] < facts["settings"]["steps"]
+    assert any(line.startswith("train: stopped at step") for line in ear.said)
+
+
+def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:
+    tasks = "train.0.hybrid.tasks={lm: {}}"
+    done = go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.tokens=8k"), mixed)
+    facts = phase_of(done)
+    assert facts["best_step"] == facts["steps"]
+    assert facts["best_chrf"] is None
+    assert facts["shares"] == {"lm": 1.0}
+
+
+def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
+    tasks = "train.0.hybrid.tasks={mt: {}, replay: {from: general.txt.gz, floor: 0.3, until: 0.4}}"
+    facts = phase_of(go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.curriculum={every: 4}"), mixed))
+    assert facts["shares"]["replay"] == pytest.approx(0.3 * 0.4, abs=0.04)
+    log = read(tmp_path / "run" / "train" / "0-hybrid" / "metrics.jsonl")
+    shares = [record["shares"]["replay"] for record in log if record["event"] == "window"]
+    assert shares[0] == pytest.approx(0.3)
+    assert shares[-1] == 0
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "said"),
+    [
+        ("train.0.hybrid.tasks.lm.languages=[en, fr]", Exception, "no language token for fr|no monolingual text in fr"),
+        ("train.0.hybrid.tasks.mt={pairs: [en-fr]}", Exception, "no language token for fr|no training pair for en-fr"),
+        ("train.0.hybrid.tasks.replay={from: nowhere.txt}", DataError, "nowhere.txt"),
+        ("train.0.hybrid.curriculum={method: fair, floor: 0.3}", RecipeError, "sum to 1 at most"),
+        ("train.0.hybrid.curriculum={method: doremi, reference: nowhere}", DataError, "nowhere: no such file"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    tmp_path: Path, mixed: Artifact, override: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        go(tmp_path / "run", recipe(tmp_path, override), mixed)
+
+
+def test_a_task_without_data_is_refused(tmp_path: Path, paired: Artifact) -> None:
+    made = recipe(tmp_path, "train.0.hybrid.tasks={lm: {}, mt: {}}")
+    inputs = {"prepare": paired}
+    inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", Ear())
+    with pytest.raises(
+        DataError, match=r"tasks.lm: there is no monolingual text in en, de\. List files under `prepare"
+    ):
+        plan.run(made, inputs, tmp_path / "plan", "p", Ear())
+
+
+def test_a_probe_set_that_leaks_into_training_is_refused(tmp_path: Path, mixed: Artifact) -> None:
+    dev = next(records.read(mixed.folder / "dev", Example))
+    with gzip.open(tmp_path / "general.txt.gz", "at", encoding="utf-8") as stream:
+        stream.write(f"{dev.source.upper()}!!\n")
+    made = recipe(tmp_path)
+    inputs = {"prepare": mixed}
+    inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", Ear())
+    with pytest.raises(DataError, match=r"of the dev set, in general\.txt\.gz .*:201\): .* list it under `prepare`"):
+        plan.run(made, inputs, tmp_path / "plan", "p", Ear())
+
+
+def test_changed_replay_text_is_another_phase(tmp_path: Path, mixed: Artifact) -> None:
+    made = recipe(tmp_path, "train.0.hybrid.tokens=4k")
+    assert made.train[0].hybrid is not None
+    assert made.train[0].hybrid.files == ["general.txt.gz"]
+    first = go(tmp_path / "run", made, mixed)
+    assert json.loads((tmp_path / "run" / "train" / "0-hybrid" / "phase.json").read_text())["key"]
+    with gzip.open(tmp_path / "general.txt.gz", "at", encoding="utf-8") as stream:
+        stream.write("something else entirely\n")
+    ear = Ear()
+    train.run(made, first, tmp_path / "run" / "train", "t2", ear)
+    assert not any("finished; skipped" in line for line in ear.said)
