@@ -6,7 +6,18 @@ from dragoman.core.metrics import TITLES
 from dragoman.report.card import write_card
 from dragoman.report.comparison import Comparison, compare
 from dragoman.report.folders import read_outputs
+from dragoman.report.help import help_table
 from dragoman.report.page import render
 from dragoman.report.tables import p_text, set_table
 
-__all__ = ["TITLES", "Comparison", "compare", "p_text", "read_outputs", "render", "set_table", "write_card"]
+__all__ = [
+    "TITLES",
+    "Comparison",
+    "compare",
+    "help_table",
+    "p_text",
+    "read_outputs",
+    "render",
+    "set_table",
+    "write_card",
+]

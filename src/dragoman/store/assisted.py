@@ -60,6 +60,7 @@ class Helped:
             "bands": {name: counts[name] for name in BANDS if counts[name]},
             "gated": sum(one.gated or one.nearest is None for one in self.found),
             "twins": self.twins,
+            "matches": [round(match, 4) for match in self.matches],
         }
 
     def obeyed(self, translations: Sequence[str]) -> dict[str, Any]:
