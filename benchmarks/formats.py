@@ -1,9 +1,12 @@
 """Are files given back byte for byte, and does every output hold its markup?
 
     python benchmarks/formats.py [--data FOLDER] [--rows N] [--out benchmarks/results]
+    python benchmarks/formats.py --run RUN [--data FOLDER] [--rows N]
 
 1. Every readable file of `formats/`: nothing changed; every target written anew; the source as target of every unit.
 2. Real entries with markup, translated by functions that treat the markers badly in different ways.
+3. With --run: the entries with markup only, translated by the model of RUN (en-fr) with the assistant's retries; the record is
+   `formats-model.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from dragoman.core.inline import Inline
 from dragoman.core.languages import Direction
 from dragoman.core.placeholders import protect_placeholders
 from dragoman.core.protect import every_span
-from dragoman.core.rendering import translate_inlines
+from dragoman.core.rendering import Translate, translate_inlines
 from dragoman.errors import DataError
 from dragoman.store.documents import Document, Marking, Translated
 from dragoman.store.documents.model import apply
@@ -170,11 +173,9 @@ def well_formed(text: str) -> bool:
     return True
 
 
-def measure(sources: Sequence[str], spoil: Callable[[str, random.Random], str]) -> dict[str, Any]:
+def measure(sources: Sequence[str], translate: Translate, retry: Translate) -> dict[str, Any]:
     start = time.perf_counter()
-    results = translate_inlines(
-        [Inline.of([text]) for text in sources], as_function(spoil, 0), retry=as_function(spoil, 1)
-    )
+    results = translate_inlines([Inline.of([text]) for text in sources], translate, retry=retry)
     seconds = time.perf_counter() - start
     outcomes = Counter(one.outcome.name.lower() for one in results)
     texts = [one.text.text for one in results]
@@ -204,6 +205,38 @@ def rows(path: Path, column: int, limit: int | None) -> list[str]:
     return texts[:limit]
 
 
+def entries(data: Path, limit: int | None) -> dict[str, list[str]]:
+    """The English side of the two sets."""
+    docs = data / "software_docs"
+    gnome = dict.fromkeys(
+        text for code in ("fr", "de", "es", "cs") for text in rows(docs / f"gnome-help.en-{code}.tsv.gz", 0, None)
+    )
+    return {"python-docs": rows(docs / "python-docs-fr.en-fr.tsv.gz", 1, limit), "gnome-help": list(gnome)[:limit]}
+
+
+def with_model(run: Path, data: Path, limit: int | None, out: Path) -> None:
+    """The entries with markup, translated as `dragoman translate` does it, without a memory."""
+    import sys
+
+    from dragoman.assistant import Assistant
+    from dragoman.cli.terminal import screen
+    from dragoman.core.languages import choose
+    from dragoman.documents import Sentences
+
+    listener = screen(sys.stderr, as_json=False, quiet=False)
+    result: dict[str, Any] = {"python": platform.python_version(), "run": run.name, "sets": {}}
+    with Assistant.load(run, memory=False, glossary=False) as assistant:
+        direction = choose(assistant.translator.directions, "fr", "en")
+        for name, sources in entries(data, limit).items():
+            marked = [text for text in sources if frames(text)]
+            sentences = Sentences(assistant, direction, listener)
+            found = measure(marked, sentences.ask, sentences.ask_again)
+            result["sets"][name] = {"entries": len(sources), "with_markup": len(marked), **found}
+            print(name, result["sets"][name], flush=True)
+        result["sentences"] = assistant.tally.to_json()
+    (out / "formats-model.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     here = Path(__file__).resolve()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -211,7 +244,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--out", type=Path, default=here.parent / "results")
+    parser.add_argument("--run", type=Path, default=None, help="translate with the model of this run")
     options = parser.parse_args()
+    if options.run is not None:
+        with_model(options.run, options.data, options.rows, options.out)
+        return
     formats = options.data / "formats"
     files = [path for path in sorted(formats.rglob("*")) if path.suffix.lower() in SUFFIXES]
     result: dict[str, Any] = {
@@ -219,18 +256,10 @@ def main() -> None:
         "files": [identity_of(path, str(path.relative_to(formats))) for path in files],
         "sets": {},
     }
-    docs = options.data / "software_docs"
-    gnome = dict.fromkeys(
-        text for code in ("fr", "de", "es", "cs") for text in rows(docs / f"gnome-help.en-{code}.tsv.gz", 0, None)
-    )
-    sets = {
-        "python-docs": rows(docs / "python-docs-fr.en-fr.tsv.gz", 1, options.rows),
-        "gnome-help": list(gnome)[: options.rows],
-    }
-    for name, sources in sets.items():
+    for name, sources in entries(options.data, options.rows).items():
         result["sets"][name] = {"entries": len(sources), "with_markup": sum(bool(frames(text)) for text in sources)}
         for spoil in TRANSLATORS:
-            result["sets"][name][spoil.__name__] = measure(sources, spoil)
+            result["sets"][name][spoil.__name__] = measure(sources, as_function(spoil, 0), as_function(spoil, 1))
             print(name, spoil.__name__, result["sets"][name][spoil.__name__], flush=True)
     options.out.mkdir(exist_ok=True)
     (options.out / "formats.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

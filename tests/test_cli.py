@@ -229,11 +229,11 @@ def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path) -> None:
     assert (tmp_path / "out.txt").read_text() == spoken.out
 
     (tmp_path / "in.tsv").write_text("id\ttext\n" + "".join(f"{i}\t{line}\n" for i, line in enumerate(lines)))
-    rows = dragoman("translate", model, "--in", tmp_path / "in.tsv", "--column", "text", "--to", "de").out.splitlines()
-    assert rows == ["id\ttext\ttranslation", *(f"{i}\t{line}\t{found[i]}" for i, line in enumerate(lines))]
+    rows = dragoman("translate", model, "--in", tmp_path / "in.tsv", "--column", "text", "--to", "de").out.split("\n")
+    assert rows == ["id\ttext\ttranslation", *(f"{i}\t{line}\t{found[i]}" for i, line in enumerate(lines)), ""]
 
     records = [
-        json.loads(line) for line in dragoman("translate", model, *lines, "--to", "de", "--json").out.splitlines()
+        json.loads(line) for line in dragoman("translate", model, *lines, "--to", "de", "--json").out.split("\n")[:-1]
     ]
     assert [record["source"] for record in records] == lines
     assert [record["translation"] for record in records] == found[:3]

@@ -9,12 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dragoman.assistant import Assistant
     from dragoman.core.recipe import Recipe
     from dragoman.core.records import Example, Hypothesis
     from dragoman.pipeline import run
     from dragoman.translator import Translator
 
 _HOMES = {
+    "Assistant": "dragoman.assistant",
     "Example": "dragoman.core.records",
     "Hypothesis": "dragoman.core.records",
     "Recipe": "dragoman.core.recipe",
@@ -23,7 +25,7 @@ _HOMES = {
 }
 
 __version__ = "0.1.0"
-__all__ = ["Example", "Hypothesis", "Recipe", "Translator", "run"]
+__all__ = ["Assistant", "Example", "Hypothesis", "Recipe", "Translator", "run"]
 
 
 def __getattr__(name: str) -> Any:

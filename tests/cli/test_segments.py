@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 
 from dragoman.cli.segments import Input, Output, Segment, opened, writing
-from dragoman.core.records import Hypothesis
+from dragoman.core.answers import Answer
+from dragoman.core.matching import Match
+from dragoman.core.terms import Term
 from dragoman.errors import DataError
+
+MATCH = Match("b", "c", 0.857, origin="tm.tmx", line=7)
+TERM = Term("s", "t", "en", "fr")
 
 
 def read(path: Path, column: str | None = None) -> tuple[list[str], str | None]:
@@ -54,8 +59,13 @@ def test_texts_of_the_command_line_come_first() -> None:
 def written(*, as_json: bool, tsv: bool, header: str | None = None) -> str:
     stream = io.StringIO()
     output = Output(stream, as_json=as_json)
-    output.write(Segment("a", "1\ta"), Hypothesis("x\ty\nz", -0.5, 3, True), header, tsv)
-    output.write(Segment("", "2\t"), Hypothesis("", 0.0, 0, True), header, tsv)
+    output.write(
+        Segment("a", "1\ta"),
+        Answer("a", "x\ty\nz", "model", 61.26, -0.5, 3, flags=("term",), matches=(MATCH,), terms=(TERM,)),
+        header,
+        tsv,
+    )
+    output.write(Segment("", "2\t"), Answer("", "", "model"), header, tsv)
     return stream.getvalue()
 
 
@@ -63,19 +73,30 @@ def test_one_segment_in_is_one_line_out() -> None:
     assert written(as_json=False, tsv=False) == "x y z\n\n"
     assert written(as_json=False, tsv=True, header="id\tsource") == "id\tsource\ttranslation\n1\ta\tx y z\n2\t\t\n"
     assert written(as_json=False, tsv=True) == "1\ta\tx y z\n2\t\t\n"
-    assert [json.loads(line) for line in written(as_json=True, tsv=True).splitlines()] == [
-        {"source": "a", "translation": "x\ty\nz", "score": -0.5, "tokens": 3, "finished": True},
-        {"source": "", "translation": "", "score": 0.0, "tokens": 0, "finished": True},
-    ]
+    first, second = (json.loads(line) for line in written(as_json=True, tsv=True).splitlines())
+    assert first == {
+        "source": "a",
+        "translation": "x\ty\nz",
+        "score": -0.5,
+        "tokens": 3,
+        "finished": True,
+        "origin": "model",
+        "confidence": 61.3,
+        "flags": ["term"],
+        "matches": [{"percent": 85, "source": "b", "target": "c", "origin": "tm.tmx", "line": 7}],
+        "terms": [{"source": "s", "target": "t"}],
+        "attempts": [],
+    }
+    assert (second["translation"], second["confidence"], second["flags"]) == ("", None, [])
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     with writing(path, as_json=False) as output:
-        output.write(Segment("a", "a"), Hypothesis("é", 0.0, 1, True), None, False)
+        output.write(Segment("a", "a"), Answer("a", "é", "model"), None, False)
     assert path.read_bytes() == "é\n".encode()
     with pytest.raises(KeyboardInterrupt), writing(path, as_json=False) as output:
-        output.write(Segment("b", "b"), Hypothesis("half", 0.0, 1, True), None, False)
+        output.write(Segment("b", "b"), Answer("b", "half", "model"), None, False)
         raise KeyboardInterrupt
     assert path.read_bytes() == "é\n".encode()
     assert list(tmp_path.iterdir()) == [path]

@@ -11,7 +11,7 @@ from dragoman.core.flows import Outcome, Settings
 from dragoman.core.inline import Inline, Span
 from dragoman.core.placeholders import protect_placeholders
 from dragoman.core.protect import TAGS, every_span
-from dragoman.core.rendering import Rendering, translate_inlines
+from dragoman.core.rendering import Rendering, Sent, translate_inlines
 from dragoman.errors import ModelError
 
 from .test_placeholders import FRAGMENTS, texts
@@ -97,6 +97,18 @@ def test_the_translator_sees_sentences_once_each_without_outer_pairs() -> None:
     seen.clear()
     one("One. Two.", remember, settings=Settings(sentences=False))
     assert seen == ["One. Two."]
+
+
+def test_the_translator_is_told_what_a_memory_would_hold() -> None:
+    seen: list[str] = []
+    code = Span(("<x/>",), "x", element=True)
+
+    def remember(texts: list[str]) -> list[str]:
+        seen.extend(text.bare if isinstance(text, Sent) else text for text in texts)
+        return texts
+
+    translate_inlines([Inline.of(["Open ", code, " %s <b>now</b> {x}"])], remember)
+    assert seen == ["Open %s <b>now</b> {x}"]
 
 
 def test_branches_are_translated_apart_and_an_apostrophe_quotes_no_brace() -> None:

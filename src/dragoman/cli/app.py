@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dragoman import __version__
-from dragoman.cli import glossary, memory, study
+from dragoman.cli import glossary, memory, search, study
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -40,6 +40,9 @@ Force = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+To = Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")]
+From = Annotated[str | None, typer.Option("--from", help="Source language, likewise.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a model.", show_default=False)
 ]
@@ -152,33 +155,105 @@ def _stages(
 @app.command()
 def translate(
     run: RunFolder,
-    text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Segments to translate.")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help="Source language, likewise.")] = None,
-    file: Annotated[
-        str | None, typer.Option("--in", help="A file, one segment per line, or .tsv; `-` is standard input.")
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT|FILE", help="Segments, or an XLIFF, TMX, PO or text file.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of standard output.")] = None,
+    to: To = None,
+    source: From = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--in", help="A file: one segment per line, .tsv, or a document; `-` is standard input."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write to this file instead of standard output, or beside a document.")
+    ] = None,
     column: Annotated[
         str | None, typer.Option("--column", help="The TSV column with the text: its name, or its number from 0.")
     ] = None,
+    fill: Annotated[
+        Literal["untranslated", "unfinished", "all"],
+        typer.Option("--fill", help="Document: units without a target, also unfinished ones, or all."),
+    ] = "untranslated",
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Document: a page with source and target side by side."),
+    ] = None,
+    memory: Annotated[
+        bool | None,
+        typer.Option("--memory/--no-memory", help="Use the run's translation memory; default: if it has one."),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact/--no-exact", help="Give an exact match of the memory back as it is.")
+    ] = True,
+    min_match: Annotated[
+        float | None, typer.Option("--min-match", min=0, max=1, help="The least match that goes into a prompt.")
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option("--shots", min=0, max=16, help="Matches in one prompt; default: as the model was trained."),
+    ] = None,
+    glossary: Annotated[
+        Path | None, typer.Option("--glossary", metavar="FILE", help="Terms of this file instead of the run's.")
+    ] = None,
+    tenant: Tenant = "default",
     beam: Annotated[int, typer.Option("--beam", min=1, help="Width of the beam; 1 is greedy.")] = 1,
+    mbr: Annotated[
+        int | None,
+        typer.Option(
+            "--mbr", min=2, metavar="N", help="Minimum Bayes risk: of N samples, the one most like all others."
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Translate text, standard input, or a text or TSV file. Order is kept; --json adds a score per segment."""
+    """Translate text, standard input, a text or TSV file line by line, or a whole XLIFF, TMX, PO or text document."""
     with session(as_json=json, quiet=quiet, debug=debug) as here:
-        from dragoman.cli import segments
-        from dragoman.core.recipe import Decoding
-        from dragoman.errors import DataError
+        from contextlib import closing
 
+        from dragoman.cli import documents, segments
+        from dragoman.errors import DataError, RecipeError
+
+        if mbr and beam > 1:
+            raise RecipeError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
         if text and file:
             raise DataError("give either text or --in, not both.")
         if not text and not file and sys.stdin.isatty():
             raise DataError("nothing to translate: give text, --in FILE, or pipe segments in.")
+        wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr)
+        if (path := documents.file_of(text or [], file)) is not None:
+            documents.translate(here, run, path, out, to, source, wanted, fill=fill, page=html)
+            return
         with segments.opened(text or [], file or "-", column) as texts, segments.writing(out, as_json=json) as sink:
-            segments.translate(run, texts, sink, to, source, Decoding(beam=beam), here.listener)
+            from dragoman.assistant import directions_of
+            from dragoman.core.languages import choose
+
+            direction = choose(directions_of(run), to, source)
+            with closing(documents.assistant(run, direction, wanted, here.listener)) as helper:
+                segments.translate(helper, direction, texts, sink, here.listener)
+
+
+@app.command()
+def confirm(
+    run: RunFolder,
+    text: Annotated[str, typer.Argument(metavar="SOURCE", help="A segment ...", show_default=False)],
+    translation: Annotated[str, typer.Argument(metavar="TARGET", help="... and its translation.", show_default=False)],
+    to: To = None,
+    source: From = None,
+    context: Annotated[str, typer.Option("--context", help="The segment before it.")] = "",
+    creator: Annotated[str, typer.Option("--creator", help="Who confirms it.")] = "",
+    tenant: Tenant = "default",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Put a confirmed translation into the run's memory: the next sentence finds it."""
+    with session(as_json=json, debug=debug, folder=run) as here:
+        from dragoman.cli import documents
+
+        documents.confirm(here, run, text, translation, to, source, tenant, context, creator)
+
+
+app.command()(search.search)
 
 
 @app.command()

@@ -11,15 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from dragoman.core.languages import Direction, same_language
+from dragoman.core.languages import Direction
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Decoding
-from dragoman.core.records import Hypothesis
-from dragoman.errors import DataError, ModelError
-from dragoman.store.artifact import MANIFEST
+from dragoman.errors import DataError
 
 if TYPE_CHECKING:
-    from dragoman.translator import Translator
+    from dragoman.assistant import Assistant
+    from dragoman.core.answers import Answer
 
 _SEGMENTS = 2_000  # translated at once: enough that batches of equal length can be formed
 
@@ -104,16 +102,9 @@ class Output:
         self._stream, self._as_json = stream, as_json
         self._first = True
 
-    def write(self, segment: Segment, found: Hypothesis, header: str | None, tsv: bool) -> None:
+    def write(self, segment: Segment, found: Answer, header: str | None, tsv: bool) -> None:
         if self._as_json:
-            record = {
-                "source": segment.text,
-                "translation": found.text,
-                "score": found.score,
-                "tokens": found.tokens,
-                "finished": found.finished,
-            }
-            self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._stream.write(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
         elif tsv:
             if self._first and header is not None:
                 self._stream.write(f"{header}\ttranslation\n")
@@ -151,45 +142,27 @@ def writing(path: Path | None, *, as_json: bool) -> Iterator[Output]:
         unfinished.unlink(missing_ok=True)
 
 
-def translate(
-    folder: Path,
-    source: Input,
-    sink: Output,
-    to: str | None,
-    origin: str | None,
-    decoding: Decoding,
-    listener: Listener,
-) -> None:
-    """Translate everything that `source` gives into `sink`, in order."""
-    from dragoman.translator import Translator
-
-    if (folder / "train").is_dir() and not (folder / "train" / MANIFEST).is_file():
-        listener.warn(f"{folder}: its training is not finished, so this is the model as it was before training")
-    translator = Translator.load(folder)
-    direction = _direction(translator, to, origin)
-    done = unfinished = 0
+def translate(assistant: Assistant, direction: Direction, source: Input, sink: Output, listener: Listener) -> None:
+    """Translate everything that `source` gives into `sink`, in order. Each segment's context is the one before it."""
+    unfinished = 0
+    before = ""
     for some in _batches(source):
-        found = translator.translate([segment.text for segment in some], direction, decoding, listener)
-        for segment, hypothesis in zip(some, found, strict=True):
-            sink.write(segment, hypothesis, source.header, source.column is not None)
-            unfinished += not hypothesis.finished
+        texts = [segment.text for segment in some]
+        answers = assistant.translate(texts, direction, contexts=[before, *texts[:-1]], listener=listener)
+        before = texts[-1]
+        for segment, answer in zip(some, answers, strict=True):
+            sink.write(segment, answer, source.header, source.column is not None)
+            unfinished += not answer.finished
         sink.flush()
-        done += len(some)
+    tally = assistant.tally
     if unfinished:
-        listener.warn(f"{unfinished} of {done} translations reached the length limit before their end")
+        listener.warn(f"{unfinished} of {tally.segments} translations reached the length limit before their end")
+    if tally.flagged:
+        flags = ", ".join(f"{name} {count:,}" for name, count in tally.flags.most_common())
+        listener.warn(f"{tally.flagged:,} of {tally.segments:,} translations want a look ({flags}); --json tells which")
 
 
 def _batches(source: Iterable[Segment]) -> Iterator[list[Segment]]:
     segments = iter(source)
     while some := list(islice(segments, _SEGMENTS)):
         yield some
-
-
-def _direction(translator: Translator, to: str | None, origin: str | None) -> Direction:
-    if to is not None:
-        return translator.direction(to, origin)
-    targets = {d.target for d in translator.directions if origin is None or same_language(d.source, origin)}
-    if len(targets) != 1:
-        known = ", ".join(sorted({d.target for d in translator.directions}))
-        raise ModelError(f"say into which language, with --to: the model knows {known}.")
-    return translator.direction(targets.pop(), origin)

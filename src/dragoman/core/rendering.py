@@ -30,6 +30,22 @@ from dragoman.core.protect import (
 from dragoman.errors import ModelError
 
 DEFAULT = Settings()
+
+
+class Sent(str):
+    """A text as it is sent. `bare`: as a memory holds it, its placeholders as the source writes them and no elements."""
+
+    __slots__ = ("bare",)
+    bare: str
+
+    @classmethod
+    def of(cls, text: str, pieces: Iterable[Piece]) -> Sent:
+        sent = cls(text)
+        kept = (one if isinstance(one, str) else "" if one.element else one.raw for one in pieces)
+        sent.bare = " ".join("".join(kept).split())
+        return sent
+
+
 Translate = Callable[[list[str]], Sequence[str]]
 
 
@@ -54,8 +70,8 @@ def translate_inlines(
 ) -> list[Rendering]:
     """Translate texts, order kept; each result holds exactly the spans of its source.
 
-    `translate` takes texts (with markers) and gives as many back; `retry` is asked for those that came back broken, by
-    default the same function once more. `wrapped[i]`: what a line break inside text i means (see `segment`).
+    `translate` takes texts (with markers; see `Sent`) and gives as many back; `retry` is asked for those that came back
+    broken, by default the same function once more. `wrapped[i]`: what a line break inside text i means (see `segment`).
     Raises ModelError when a function gives another number of texts.
     """
     flows = []
@@ -102,7 +118,7 @@ def _attempt(
 ) -> list[Sentence]:
     """Translate with markers; gives back the sentences that came back broken."""
     marked = [mark(sentence.pieces, style) for sentence in sentences]
-    answers = _ask(translate, (_flat(one.text) for one in marked))
+    answers = _ask(translate, (Sent.of(_flat(one.text), one.pieces) for one in marked))
     failed = []
     for sentence, one in zip(sentences, marked, strict=True):
         sent = _flat(one.text)

@@ -73,6 +73,11 @@ _PO_START = re.compile(r'^\s*msgid\s+"', re.MULTILINE)
 _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
+def suffixes() -> frozenset[str]:
+    """The suffixes of the files that can be translated as a whole."""
+    return frozenset(suffix for _, known in _FORMATS.values() for suffix in known)
+
+
 def sniff(data: bytes, name: str) -> str:
     """The format by the name's suffix, else by the content. Raises DataError when it is none of the known ones."""
     suffix = PurePath(name).suffix.lower()

@@ -1,0 +1,405 @@
+"""Assistant: the adaptive translator. A model with the run's memory, glossary and confidence around it.
+
+For every text: an exact match of the memory is given back as such; else the best fuzzy matches and the glossary's terms go
+into the prompt, the translation is checked, a doubtful one is made again with other settings, the better one is kept, and
+what is still doubtful is marked. What was confirmed is in the memory for the next text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from dragoman.core.answers import CERTAIN, Answer, Attempt
+from dragoman.core.flags import Flagger, severity
+from dragoman.core.languages import Direction
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.matching import Match
+from dragoman.core.recipe import Decoding, Recipe
+from dragoman.core.records import ALONE, Assist, Example, Hypothesis
+from dragoman.core.ways import named
+from dragoman.errors import DataError, ModelError
+from dragoman.store.artifact import MANIFEST, Artifact, model_folder
+from dragoman.store.confidence import Calibrations
+from dragoman.store.glossary import Glossary, glossary_file
+from dragoman.store.memory import DEFAULT_TENANT, Memory, memory_file
+from dragoman.store.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
+from dragoman.translator import Translator
+
+_OF_MEMORY = frozenset({"tag", "number", "term"})  # doubts that a person's translation may raise too
+_WIDE = 4  # width of the beam that tries again after greedy decoding
+
+
+class Translates(Protocol):
+    """What is asked of a loaded model."""
+
+    @property
+    def directions(self) -> list[Direction]: ...
+
+    def direction(self, target: str, source: str | None = None) -> Direction: ...
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        direction: Direction,
+        decoding: Decoding | None = None,
+        listener: Listener = SILENT,
+        assists: Sequence[Assist] | None = None,
+    ) -> list[Hypothesis]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the help is used."""
+
+    tenant: str = DEFAULT_TENANT
+    exact: bool = True  # give an exact match of the memory back as it is
+    shots: int = 1  # fuzzy matches in one prompt
+    min_match: float = MIN_MATCH  # the least match that goes into a prompt
+    terms: int = MAX_TERMS  # terms in one prompt; 0 = the glossary is only held against the translations
+    retry: bool = True  # translate again what has a flag
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass
+class Tally:
+    """What became of many texts. Every text is counted once among the bands, `exact` and `alone`."""
+
+    segments: int = 0
+    exact: int = 0  # given back from the memory
+    bands: Counter[str] = field(default_factory=Counter)  # with an example in the prompt, by its match
+    alone: int = 0  # without an example
+    terms: int = 0  # that the sources have
+    retried: int = 0
+    better: int = 0  # of them, where another attempt was kept
+    mended: int = 0  # of them, without any flag in the end
+    flagged: int = 0
+    flags: Counter[str] = field(default_factory=Counter)
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            self.segments += 1
+            self.exact += answer.origin == "memory"
+            if answer.origin != "memory":
+                self.alone += not answer.matches
+                self.bands.update(band(match.match) for match in answer.matches[:1])
+            self.terms += len(answer.terms)
+            if len(answer.attempts) > 1:
+                self.retried += 1
+                self.mended += not answer.flags
+                self.better += answer.score != answer.attempts[0].score or answer.flags != answer.attempts[0].flags
+            self.flagged += bool(answer.flags)
+            self.flags.update(answer.flags)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "bands": dict(self.bands), "flags": dict(self.flags)}
+
+
+class Assistant:
+    """A translator that uses what is known. Not for several threads at once, except `confirm`."""
+
+    def __init__(
+        self,
+        translator: Translates,
+        *,
+        memory: Memory | None = None,
+        glossary: Glossary | None = None,
+        calibrations: Calibrations | None = None,
+        settings: Settings | None = None,
+        memory_path: Path | None = None,
+    ) -> None:
+        """`memory_path`: where `confirm` makes a memory when there is none yet."""
+        self.translator, self.memory, self.glossary = translator, memory, glossary
+        self.calibrations, self.settings = calibrations, settings or Settings()
+        self.tally = Tally()
+        self._memory_path = memory_path
+        self._flaggers: dict[Direction, Flagger] = {}
+
+    @classmethod
+    def load(
+        cls,
+        run: Path,
+        *,
+        memory: bool = True,
+        glossary: Glossary | bool = True,
+        settings: Settings | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """The model of a run (or a model folder) with the memory, glossary and calibration that lie in the run.
+
+        `memory=False` leaves the memory alone; a `glossary` of one's own takes the place of the run's. Without `settings`
+        as many examples and terms go into a prompt as the model was trained on.
+        """
+        translator = Translator.load(run, threads=threads)
+        held = Memory.open(memory_file(run)) if memory and memory_file(run).is_file() else None
+        if isinstance(glossary, bool):
+            known = glossary and glossary_file(run).is_file()
+            glossary = Glossary.load(glossary_file(run)) if known else Glossary()
+        return cls(
+            translator,
+            memory=held,
+            glossary=glossary if len(glossary) else None,
+            calibrations=Calibrations.read(run, _model_key(run)),
+            settings=settings or settings_of(run),
+            memory_path=memory_file(run) if memory else None,
+        )
+
+    def close(self) -> None:
+        if self.memory is not None:
+            self.memory.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- translate
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        direction: Direction,
+        *,
+        queries: Sequence[str] | None = None,
+        contexts: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        listener: Listener = SILENT,
+    ) -> list[Answer]:
+        """Translate texts, order kept.
+
+        `queries` are what the memory is asked for, where that is not the texts themselves (texts with markers: without
+        them); only where both are the same is an exact match the answer. `contexts` are the segments before the texts.
+        """
+        settings = settings or self.settings
+        asked = list(queries if queries is not None else texts)
+        found = self._find(asked, direction, contexts, settings)
+        drafts = [_Draft(text, one) for text, one in zip(texts, found, strict=True)]
+        for draft, query in zip(drafts, asked, strict=True):
+            best = next(iter(draft.found.matches), None)
+            if settings.exact and best is not None and best.exact and query == draft.text:
+                draft.exact = best
+        todo = [draft for draft in drafts if draft.exact is None]
+        self._attempt(todo, direction, settings, settings.decoding, listener)
+        if settings.retry:
+            doubtful = [draft for draft in todo if draft.flags and draft.best.tokens]
+            self._attempt(doubtful, direction, settings, _other(settings.decoding), listener)
+            misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
+            self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)
+        answers = [self._answer(draft, direction, settings) for draft in drafts]
+        self.tally.add(answers)
+        return answers
+
+    def recall(
+        self, texts: Sequence[str], direction: Direction, contexts: Sequence[str] | None = None
+    ) -> list[Answer | None]:
+        """For each text what the memory has for it as it stands, if exact matches are wanted; the model is not asked.
+
+        The tally does not count them: whether they can be used, the caller knows.
+        """
+        if not self.settings.exact or self.memory is None:
+            return [None] * len(texts)
+        found = self._find(texts, direction, contexts, replace(self.settings, shots=0))
+        answers: list[Answer | None] = []
+        for text, one in zip(texts, found, strict=True):
+            best = next(iter(one.matches), None)
+            answers.append(self._recalled(text, best, one, direction) if best is not None and best.exact else None)
+        return answers
+
+    def _find(
+        self, texts: Sequence[str], direction: Direction, contexts: Sequence[str] | None, settings: Settings
+    ) -> list[Found]:
+        """The matches (at least one is looked for where exact ones are wanted) and terms of each text."""
+        retriever = Retriever(self.memory, self.glossary, settings.tenant)
+        least = settings.min_match if settings.shots else 1.0
+        return retriever.find(
+            texts,
+            direction,
+            shots=max(settings.shots, int(settings.exact)),
+            min_match=least,
+            floor=least,
+            terms=settings.terms or MAX_TERMS,  # those that are not in the prompt are looked for in the translation
+            contexts=contexts,
+        )
+
+    def _attempt(
+        self,
+        drafts: Sequence[_Draft],
+        direction: Direction,
+        settings: Settings,
+        decoding: Decoding,
+        listener: Listener,
+    ) -> None:
+        """Translate the drafts once more; each keeps the better of what it has."""
+        if not drafts:
+            return
+        assists = [draft.assist(settings.shots, settings.terms) for draft in drafts]
+        wanted = assists if any(assists) else None
+        made = self.translator.translate([draft.text for draft in drafts], direction, decoding, listener, wanted)
+        flags = self._flagger(direction).flags(
+            [draft.text for draft in drafts], made, [draft.found.terms for draft in drafts]
+        )
+        for draft, hypothesis, doubts in zip(drafts, made, flags, strict=True):
+            draft.take(hypothesis, doubts, decoding.beam)
+
+    @property
+    def other_decoding(self) -> Decoding:
+        """The settings that a doubtful text is tried again with."""
+        return _other(self.settings.decoding)
+
+    def _flagger(self, direction: Direction) -> Flagger:
+        if direction not in self._flaggers:
+            languages = [code for one in self.translator.directions for code in (one.source, one.target)]
+            self._flaggers[direction] = Flagger(direction, list(dict.fromkeys(languages)))
+        return self._flaggers[direction]
+
+    def _answer(self, draft: _Draft, direction: Direction, settings: Settings) -> Answer:
+        if draft.exact is not None:
+            return self._recalled(draft.text, draft.exact, draft.found, direction)
+        made = draft.best
+        calibration = (
+            self.calibrations.of(direction, *_ways(settings.decoding, made.assist)) if self.calibrations else None
+        )
+        return Answer(
+            draft.text,
+            made.text,
+            "model",
+            calibration(made.score) if calibration and made.tokens else None,
+            made.score,
+            made.tokens,
+            made.finished,
+            draft.flags,
+            draft.found.matches[: len(made.assist.shots)],
+            draft.found.terms,
+            tuple(draft.attempts),
+        )
+
+    def _recalled(self, text: str, match: Match, found: Found, direction: Direction) -> Answer:
+        """The answer that an exact match is."""
+        made = Hypothesis(match.target, 0.0, 0, True)
+        flags = self._flagger(direction).flags([text], [made], [found.terms])[0]
+        kept = tuple(flag for flag in flags if flag in _OF_MEMORY)
+        return Answer(text, match.target, "memory", CERTAIN, flags=kept, matches=(match,), terms=found.terms)
+
+    # ---------------------------------------------------------------- adapt
+
+    def confirm(self, source: str, target: str, direction: Direction, *, context: str = "", creator: str = "") -> bool:
+        """Put a translation that a person has confirmed into the memory: the next text finds it. False = it was there.
+
+        A run without a memory gets one. Raises DataError when the memory was left out, or when the translation cannot be
+        kept (empty, control characters).
+        """
+        if self.memory is None:
+            if self._memory_path is None:
+                raise DataError("the translation cannot be kept: this assistant works without a memory.")
+            self.memory = Memory.open(self._memory_path, create=True)
+        return confirm(self.memory, source, target, direction, self.settings.tenant, context=context, creator=creator)
+
+
+def confirm(
+    memory: Memory,
+    source: str,
+    target: str,
+    direction: Direction,
+    tenant: str = DEFAULT_TENANT,
+    *,
+    context: str = "",
+    creator: str = "",
+) -> bool:
+    """`Assistant.confirm` without a model."""
+    example = Example(source, target, direction.source, direction.target, origin="confirmed")
+    added = memory.add([example], tenant, context=context, creator=creator)
+    if added.rejected:
+        raise DataError(f"the translation cannot be kept: {', '.join(added.rejected)}.")
+    return bool(added.count)
+
+
+def _other(decoding: Decoding) -> Decoding:
+    """A beam where there was none, greedy where there was anything else."""
+    plain = decoding.beam == 1 and decoding.sample is None and decoding.mbr is None
+    return decoding.model_copy(update={"beam": _WIDE if plain else 1, "sample": None, "mbr": None})
+
+
+def _ways(decoding: Decoding, assist: Assist) -> list[str]:
+    """What an evaluation calls this way of translating, and what comes nearest to it (`core.ways`)."""
+    name = next(iter(named([decoding])))
+    return [
+        *([f"{name}-{len(assist.shots)}shot"] if assist.shots else []),
+        *([f"{name}-terms"] if assist.terms else []),
+        name,
+    ]
+
+
+def directions_of(run: Path) -> list[Direction]:
+    """The directions of a run's model, without loading it. Raises ModelError and CheckpointError."""
+    return [Direction.parse(text) for text in _card(run)["directions"]]
+
+
+def settings_of(run: Path) -> Settings:
+    """As much help as the model of a run was trained to use: a model from scratch that never saw an example or a term in
+    its prompt gets none, one that understands plain language gets one example and the terms."""
+    shots, terms = _trained_on(run)
+    if _card(run)["prompt"]["kind"] != "compact":
+        shots, terms = max(shots, 1), True
+    return Settings(shots=shots, terms=MAX_TERMS if terms else 0)
+
+
+def _card(run: Path) -> dict[str, Any]:
+    """What the model of a run says of itself (`engine.load.Card`, read without torch)."""
+    path = model_folder(run) / "dragoman.json"
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {"directions": list(card["directions"]), "prompt": dict(card["prompt"])}
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path.parent}: has no {path.name}; it is no model that dragoman made. Name it as `model.base`."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: damaged ({error}).") from None
+
+
+def _trained_on(run: Path) -> tuple[int, bool]:
+    """The most examples in a prompt, and whether terms were, in the training that a run's recipe describes."""
+    for name in ("recipe.lock.yaml", "recipe.yaml"):
+        if (run / name).is_file():
+            phases = [phase.sft for phase in Recipe.load(run / name).train if phase.sft is not None]
+            shots = [count for sft in phases for count, share in sft.shots.items() if share]
+            return max(shots, default=0), any(sft.glossary is not None for sft in phases)
+    return 0, False
+
+
+def _model_key(run: Path) -> str | None:
+    """The key of the model that a run translates with; None for a bare model folder."""
+    for stage in ("train", "model"):
+        if (run / stage / MANIFEST).is_file():
+            return Artifact.load(run / stage).key
+    return None
+
+
+class _Draft:
+    """A text on its way to an answer."""
+
+    def __init__(self, text: str, found: Found) -> None:
+        self.text, self.found = text, found
+        self.exact: Match | None = None
+        self.best = Hypothesis("", 0.0, 0, not text)
+        self.flags: tuple[str, ...] = ()
+        self.attempts: list[Attempt] = []
+
+    def assist(self, shots: int, terms: int) -> Assist:
+        """What is to stand in the prompt; nothing beside an empty text."""
+        if not self.text.strip():
+            return ALONE
+        return replace(self.found, matches=self.found.matches[:shots], terms=self.found.terms[:terms]).assist
+
+    def take(self, made: Hypothesis, flags: tuple[str, ...], beam: int) -> None:
+        """Remember an attempt, and keep it where it is the first or better: fewer doubts, then more probable."""
+        rank, before = (severity(flags), -made.score), (severity(self.flags), -self.best.score)
+        if not self.attempts or rank < before:
+            self.best, self.flags = made, flags
+        held = made.assist
+        self.attempts.append(Attempt(beam, len(held.shots), len(held.terms), made.score, flags))

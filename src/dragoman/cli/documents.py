@@ -1,0 +1,241 @@
+"""`dragoman translate` and `dragoman confirm`: the assistant that they work with, whole files, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.cli.session import Session
+from dragoman.core.languages import Direction, choose
+from dragoman.core.listen import Listener
+from dragoman.core.recipe import Decoding, Mbr
+from dragoman.errors import DataError
+
+if TYPE_CHECKING:
+    from dragoman.assistant import Assistant, Tally
+    from dragoman.store.documents import Document
+    from dragoman.store.documents.translate import DocumentReport, Fill
+    from dragoman.store.glossary import Glossary
+
+_SHOWN = 20  # problems that are told one by one
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options of `translate` ask for; None = as the run has it."""
+
+    memory: bool | None = None
+    glossary: Path | None = None
+    exact: bool = True
+    min_match: float | None = None
+    shots: int | None = None
+    tenant: str = "default"
+    beam: int = 1
+    mbr: int | None = None  # samples of minimum Bayes risk, instead of a beam
+
+
+def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listener) -> Assistant:
+    """The run's model with as much help as is wanted and there."""
+    from dragoman.assistant import Assistant, settings_of
+    from dragoman.store.artifact import MANIFEST
+    from dragoman.store.memory import memory_file
+    from dragoman.store.retrieval import MAX_TERMS
+
+    if (run / "train").is_dir() and not (run / "train" / MANIFEST).is_file():
+        listener.warn(f"{run}: its training is not finished, so this is the model as it was before training")
+    if wanted.memory and not memory_file(run).is_file():
+        raise DataError(f"{run}: has no memory. Make one with `dragoman memory build {run}`, or leave out --memory.")
+    settings = settings_of(run)
+    given = {"min_match": wanted.min_match, "shots": wanted.shots}
+    settings = replace(
+        settings,
+        tenant=wanted.tenant,
+        exact=wanted.exact,
+        decoding=Decoding(beam=wanted.beam, mbr=Mbr(candidates=wanted.mbr) if wanted.mbr else None),
+        terms=MAX_TERMS if wanted.glossary else settings.terms,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    glossary = _glossary(wanted.glossary, direction, listener) if wanted.glossary else True
+    return Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)
+
+
+def _glossary(path: Path, direction: Direction, listener: Listener) -> Glossary:
+    from dragoman.store.glossary import Glossary
+
+    found = Glossary.load(path, direction)
+    for row in found.rejected:
+        listener.warn(f"{path}:{row.line}: {row.reason}: {row.detail}")
+    return found
+
+
+# ---------------------------------------------------------------- files
+
+
+def file_of(texts: Sequence[str], name: str | None) -> Path | None:
+    """The document that is meant: a text that is the name of a file in a known format, or the file of --in.
+
+    A text file named with --in is a list of segments, not a document. Raises DataError for a name without its file.
+    """
+    from dragoman.store.documents import suffixes
+
+    named = name if name is not None else texts[0] if len(texts) == 1 else None
+    if named is None or Path(named).suffix.lower() not in suffixes() or (name is not None and is_text(named)):
+        return None
+    path = Path(named)
+    try:
+        there = path.is_file()
+    except OSError:  # far too long for a name
+        return None
+    if there or name is not None:
+        return path
+    if any(map(str.isspace, named)):
+        return None
+    raise DataError(f"{named}: no such file. To translate the words themselves, pipe them in.")
+
+
+def is_text(name: str) -> bool:
+    return Path(name).suffix.lower() in (".txt", ".text")
+
+
+def translate(
+    here: Session,
+    run: Path,
+    path: Path,
+    out: Path | None,
+    to: str | None,
+    origin: str | None,
+    wanted: Wanted,
+    *,
+    fill: Fill = "untranslated",
+    page: Path | None = None,
+) -> None:
+    """Translate one file into another, and tell what became of its units."""
+    from dragoman import documents
+    from dragoman.assistant import directions_of
+    from dragoman.report.diff import as_html
+    from dragoman.store.artifact import write_atomic
+
+    document, direction = _opened(path, directions_of(run), to, origin)
+    target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
+    if out is None and target.exists():
+        raise DataError(f"{target}: is there already. Say with --out where the translation goes.")
+    with closing(assistant(run, direction, wanted, here.listener)) as helper:
+        data, report = documents.translate(helper, document, direction, fill=fill, listener=here.listener)
+        tally = helper.tally
+    _written(target, data, write_atomic)
+    if page is not None:
+        _written(page, as_html(report).encode(), write_atomic)
+    for problem in report.problems[:_SHOWN]:
+        here.listener.warn(f"{path}:{problem.line}: {problem.unit or 'a part'}: {problem.reason}")
+    if len(report.problems) > _SHOWN:
+        here.listener.warn(f"{path}: {len(report.problems) - _SHOWN} more units with problems; --json lists all")
+    lines = [f"{target}: {_units(report)}", *_help(tally)]
+    facts: dict[str, Any] = {**report.facts, "assistant": tally.to_json()}
+    here.result("\n".join(lines), event="translated", out=target, html=page, **facts)
+
+
+def _opened(
+    path: Path, directions: Sequence[Direction], to: str | None, origin: str | None
+) -> tuple[Document, Direction]:
+    """The document, and the direction that is asked for or that its own languages tell."""
+    from dragoman.store.documents import Document
+
+    try:
+        document = Document.open(path)
+        source, target = document.languages
+    except DataError:  # several languages, and the file does not say which; else the error comes again
+        direction = choose(directions, to, origin)
+        return Document.open(path, direction=direction), direction
+    if to is None and target and any(_known(target, d.target) for d in directions):
+        to = target
+    if origin is None and source and any(_known(source, d.source) for d in directions):
+        origin = source
+    direction = choose(directions, to, origin)
+    return document.towards(direction), direction
+
+
+def _known(tag: str, language: str) -> bool:
+    from dragoman.core.languages import same_language
+
+    try:
+        return same_language(tag, language)
+    except DataError:  # templates name `xx` and the like
+        return False
+
+
+def _written(path: Path, data: bytes, write: Any) -> None:
+    try:
+        write(path, data)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+_SAID = {
+    "memory": "from the memory",
+    "kept": "had a translation",
+    "locked": "not to be translated",
+    "problem": "with problems",
+    "source": "with problems",
+    "verbatim": "without words",
+    "retry": "translated at the second attempt",
+    "split": "translated in parts",
+    "reattached": "with markup put back by position",
+}
+
+
+def _units(report: DocumentReport) -> str:
+    """`120 units: 80 translated, 20 from the memory, ...`"""
+    told: dict[str, int] = {}
+    for outcome, count in report.counts.items():
+        name = _SAID.get(outcome, "translated")
+        told[name] = told.get(name, 0) + count
+    order = ["translated", *dict.fromkeys(_SAID.values())]
+    parts = [f"{told[name]:,} {name}" for name in order if name in told]
+    confidence = report.facts["confidence"]
+    tail = "" if confidence is None else f"; confidence {100 * confidence:.0f} of 100"
+    return f"{len(report.lines):,} units: {', '.join(parts) or 'none'}{tail}"
+
+
+def _help(tally: Tally) -> list[str]:
+    """What the sentences were translated with."""
+    lines = []
+    bands = ", ".join(f"{name} % {count:,}" for name, count in sorted(tally.bands.items(), reverse=True))
+    if bands:
+        lines.append(f"  sentences with a match in the prompt: {bands}; without: {tally.alone:,}")
+    if tally.terms:
+        lines.append(f"  terms in the sentences: {tally.terms:,}")
+    if tally.retried:
+        lines.append(f"  sentences tried again: {tally.retried:,}, of which {tally.mended:,} then had no flag")
+    if tally.flagged:
+        flags = ", ".join(f"{name} {count:,}" for name, count in tally.flags.most_common())
+        lines.append(f"  sentences to look at: {tally.flagged:,} ({flags})")
+    return lines
+
+
+# ---------------------------------------------------------------- confirm
+
+
+def confirm(
+    here: Session,
+    run: Path,
+    source: str,
+    target: str,
+    to: str | None,
+    origin: str | None,
+    tenant: str,
+    context: str,
+    creator: str,
+) -> None:
+    """Put one confirmed translation into the memory of a run; a run without one gets one."""
+    from dragoman.assistant import confirm as keep
+    from dragoman.assistant import directions_of
+    from dragoman.store.memory import Memory, memory_file
+
+    direction = choose(directions_of(run), to, origin)
+    with Memory.open(memory_file(run), create=True) as memory:
+        new = keep(memory, source, target, direction, tenant, context=context, creator=creator)
+    told = "confirmed" if new else "was there already"
+    here.result(f"{direction}: {told}", event="confirmed", added=int(new), direction=str(direction))

@@ -1,0 +1,64 @@
+"""The answer to a text: its translation, and everything that it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dragoman.core.matching import Match
+from dragoman.core.terms import Term
+
+CERTAIN = 100.0  # confidence of what a person has translated
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a text: with how wide a beam, how many examples and terms in the prompt, and what spoke against it."""
+
+    beam: int
+    shots: int
+    terms: int
+    score: float
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A translation and everything that it rests on."""
+
+    source: str
+    text: str
+    origin: Literal["memory", "model"]
+    confidence: float | None = None  # expected chrF, 0 to 100; None = the run has no calibration
+    score: float = 0.0  # mean log-probability per token
+    tokens: int = 0
+    finished: bool = True
+    flags: tuple[str, ...] = ()  # names of `core.flags`, worst first
+    matches: tuple[Match, ...] = ()  # that stood in the prompt, or the one that is the answer; best first
+    terms: tuple[Term, ...] = ()  # the terms of the glossary that the source has
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def percent(self) -> int | None:
+        """The best match in per cent, as CAT tools show it; None without a match."""
+        return self.matches[0].percent if self.matches else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; matches and terms shortened to what a person asks for."""
+        matches = [
+            {"percent": m.percent, "source": m.source, "target": m.target, "origin": m.origin, "line": m.line}
+            for m in self.matches
+        ]
+        return {
+            "source": self.source,
+            "translation": self.text,
+            "score": self.score,
+            "tokens": self.tokens,
+            "finished": self.finished,
+            "origin": self.origin,
+            "confidence": None if self.confidence is None else round(self.confidence, 1),
+            "flags": list(self.flags),
+            "matches": matches,
+            "terms": [{"source": term.source, "target": term.target} for term in self.terms],
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+        }

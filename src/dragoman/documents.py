@@ -1,0 +1,111 @@
+"""Whole documents through an assistant: every sentence with its matches and terms, every unit with its confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dragoman.assistant import Assistant
+from dragoman.core.answers import Answer
+from dragoman.core.flags import FLAGS
+from dragoman.core.flows import Outcome
+from dragoman.core.languages import Direction
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.rendering import Rendering, Sent
+from dragoman.store.documents import Document, Marking
+from dragoman.store.documents.translate import (
+    DocumentReport,
+    Fill,
+    Known,
+    Verdict,
+    translate_document,
+)
+
+# Doubts that do not hold of a unit: its markup was verified, and a stretch of a sentence may well stay as it is.
+_SETTLED = frozenset({"tag"})
+_SETTLED_IN_PARTS = frozenset({"tag", "copied", "length"})
+
+
+def translate(
+    assistant: Assistant,
+    document: Document,
+    direction: Direction,
+    *,
+    fill: Fill = "untranslated",
+    marking: Marking | None = None,
+    listener: Listener = SILENT,
+) -> tuple[bytes, DocumentReport]:
+    """Translate a document; its bytes, and what became of every unit.
+
+    A unit that the memory has as it stands is taken from there. Sentences whose markup comes back broken are asked for
+    again with the assistant's other width of the beam. Raises DataError when the languages do not fit.
+    """
+    work = Sentences(assistant, direction, listener)
+    data, report = translate_document(
+        document,
+        work.ask,
+        direction=direction,
+        retry=work.ask_again,
+        fill=fill,
+        marking=marking or Marking(),
+        lookup=work.known,
+        judge=work.judge,
+    )
+    units = [line.unit.source.text for line in report.lines if line.outcome == "memory"]
+    assistant.tally.add(work.recalled[text] for text in units)
+    return data, report
+
+
+class Sentences:
+    """The answers that one document's sentences have had, by sentence."""
+
+    def __init__(self, assistant: Assistant, direction: Direction, listener: Listener) -> None:
+        self.assistant, self.direction, self.listener = assistant, direction, listener
+        self.answers: dict[str, Answer] = {}
+        self.recalled: dict[str, Answer] = {}  # whole units that the memory has
+
+    def ask(self, texts: list[str]) -> list[str]:
+        return self._translated(texts, again=False)
+
+    def ask_again(self, texts: list[str]) -> list[str]:
+        return self._translated(texts, again=True)
+
+    def _translated(self, texts: Sequence[str], *, again: bool) -> list[str]:
+        settings = self.assistant.settings
+        if again:
+            settings = replace(settings, decoding=self.assistant.other_decoding, exact=False)
+        answers = self.assistant.translate(
+            texts, self.direction, queries=[_bare(text) for text in texts], settings=settings, listener=self.listener
+        )
+        self.answers |= dict(zip(texts, answers, strict=True))
+        return [answer.text for answer in answers]
+
+    def known(self, texts: Sequence[tuple[str, str]]) -> list[Known | None]:
+        """Whole units: (text, the text before it)."""
+        found = self.assistant.recall([text for text, _ in texts], self.direction, [before for _, before in texts])
+        self.recalled |= {answer.source: answer for answer in found if answer is not None}
+        return [None if one is None else Known(one.text, one.percent or 100, one.flags) for one in found]
+
+    def judge(self, renderings: Sequence[Rendering]) -> list[Verdict]:
+        return [self._verdict(rendering) for rendering in renderings]
+
+    def _verdict(self, rendering: Rendering) -> Verdict:
+        answers = [self.answers[text] for text in rendering.asked]
+        settled = _SETTLED_IN_PARTS if rendering.outcome is Outcome.SPLIT else _SETTLED
+        flags = {flag for answer in answers for flag in answer.flags} - settled
+        matches = [answer.percent for answer in answers if answer.percent is not None]
+        return Verdict(_weighed(answers), tuple(flag for flag in FLAGS if flag in flags), max(matches, default=None))
+
+
+def _bare(text: str) -> str:
+    """The text as a memory holds it: without markers."""
+    return text.bare if isinstance(text, Sent) else text
+
+
+def _weighed(answers: Sequence[Answer]) -> float | None:
+    """The mean confidence by length of the source, from 0 to 1; None when one of them has none."""
+    pairs = [(answer.confidence, max(1, len(answer.source))) for answer in answers]
+    known = [(confidence, weight) for confidence, weight in pairs if confidence is not None]
+    if not known or len(known) < len(pairs):
+        return None
+    return sum(confidence * weight for confidence, weight in known) / sum(weight for _, weight in known) / 100
