@@ -92,7 +92,8 @@ def _drawn(arms: Sequence[Runs], protocol: Protocol) -> list[Floats]:
     """For each arm its mean score [samples] in every resample of segments and seeds.
 
     Of S seeds S - 1 are drawn, with replacement: drawing all S would make the variance of a mean of so few too small, by
-    (S - 1) / S (Rao & Wu 1988). One seed stays as it is: then nothing is known of what another would give.
+    (S - 1) / S (Rao & Wu 1988). One seed stays as it is: then nothing is known of what another would give. Resampling
+    two crossed factors counts their interaction more than once (Owen 2007, the pigeonhole bootstrap): it is cautious.
     """
     rows = resampled([run for runs in arms for run in runs], protocol.samples, protocol.seed)
     found, start = [], 0
