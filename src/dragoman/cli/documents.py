@@ -49,14 +49,14 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
     if wanted.memory and not memory_file(run).is_file():
         raise DataError(f"{run}: has no memory. Make one with `dragoman memory build {run}`, or leave out --memory.")
     settings = settings_of(run)
-    given = {"min_match": wanted.min_match, "shots": wanted.shots}
     settings = replace(
         settings,
         tenant=wanted.tenant,
         exact=wanted.exact,
         decoding=Decoding(beam=wanted.beam, mbr=Mbr(candidates=wanted.mbr) if wanted.mbr else None),
         terms=MAX_TERMS if wanted.glossary else settings.terms,
-        **{name: value for name, value in given.items() if value is not None},
+        shots=settings.shots if wanted.shots is None else wanted.shots,
+        min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
     )
     glossary = _glossary(wanted.glossary, direction, listener) if wanted.glossary else True
     return Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)

@@ -147,8 +147,8 @@ def translate_document(
         outcome = outcomes.get(unit.id, "kept" if unit.translatable else "locked")
         target = made.text if made else unit.target
         shown = None if target is None else target if isinstance(target, str) else target.text
-        facts = (made.score, made.flags, matches.get(unit.id)) if made else ()
-        report.lines.append(Line(unit, shown, outcome, *facts))
+        score, flags = (made.score, made.flags) if made else (None, ())
+        report.lines.append(Line(unit, shown, outcome, score, flags, matches.get(unit.id)))
     return document.with_targets(done, marking), report
 
 
