@@ -281,6 +281,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--steps", type=int, default=45)
     arguments.add_argument("--warm", type=int, default=15)
+    arguments.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
     arguments.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     arguments.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = arguments.parse_args()
@@ -295,9 +296,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             prepare(size, given.data, folder)
-            found: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
+            found: dict[str, list[dict[str, Any]]] = {name: [] for name in given.contenders}
             for _ in range(given.rounds):
-                for name in CONTENDERS:
+                for name in given.contenders:
                     command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
                     command += ["--steps", str(given.steps), "--warm", str(given.warm)]
                     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -311,7 +312,8 @@ def main() -> None:
     hardware = detect()
     peak = gemm_peak(hardware.precision)
     record = {
-        "command": f"python benchmarks/speed.py --data DIR --sizes {' '.join(given.sizes)} --rounds {given.rounds}",
+        "command": f"python benchmarks/speed.py --data DIR --sizes {' '.join(given.sizes)} --rounds {given.rounds} "
+        f"--steps {given.steps} --warm {given.warm}",
         "machine": {
             "processor": hardware.name,
             "threads": hardware.threads,
