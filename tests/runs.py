@@ -10,7 +10,7 @@ from typing import Any
 from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Decoding, Recipe
-from dragoman.core.records import Example, Hypothesis
+from dragoman.core.records import ALONE, Assist, Example, Hypothesis
 from dragoman.store import records
 from dragoman.store.artifact import Artifact, write_json
 
@@ -37,7 +37,10 @@ def pairs(split: str) -> list[Example]:
 
 
 class Memory:
-    """Translates by looking up the target; leaves out every word whose place is a multiple of `worse`."""
+    """Translates by looking up the target; leaves out every word whose place is a multiple of `worse`.
+
+    An example in the prompt makes it better, and a term is written at the end.
+    """
 
     def __init__(self, worse: int) -> None:
         self.worse = worse
@@ -55,15 +58,17 @@ class Memory:
         direction: Direction,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
+        assists: Sequence[Assist] | None = None,
     ) -> list[Hypothesis]:
         del direction
         self.calls += 1
-        worse = self.worse + (decoding.beam - 1 if decoding else 0)
         listener.progress("translate", len(texts), len(texts))
         found = []
-        for text in texts:
+        for text, assist in zip(texts, assists or [ALONE] * len(texts), strict=True):
+            worse = self.worse + (decoding.beam - 1 if decoding else 0) + len(assist.shots)
             words = [w for i, w in enumerate(self.known[text].split(), start=1) if i % worse]
-            found.append(Hypothesis(" ".join(words), -0.5, len(words) + 1, True))
+            words += [target for _, target in assist.terms if target not in words]
+            found.append(Hypothesis(" ".join(words), -0.5, len(words) + 1, True, assist))
         return found
 
 

@@ -14,8 +14,10 @@ import pytest
 from dragoman import pipeline
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DataError, RecipeError
 from dragoman.store.artifact import Artifact
+from dragoman.store.memory import Memory, memory_file
 
 RECIPE = """
 name: small
@@ -133,6 +135,39 @@ def test_a_change_runs_what_depends_on_it(stages: Stages, project: Path, overrid
     assert stages.since() == ran
     assert f"{ran[0]}: made anew (changed: `{re.split('[.=]', override)[0]}` in the recipe)" in said.lines
     go(project)
+    assert stages.since() == []
+
+
+def test_a_memory_that_changed_trains_anew_and_one_that_was_only_touched_does_not(
+    stages: Stages, project: Path
+) -> None:
+    wish = "train.0.sft.shots={0: 0.5, 1: 0.5}", "evaluate.shots=[0, 1]"
+    go(project, *wish)
+    stages.since()
+    with Memory.open(memory_file(project), create=True) as memory:
+        memory.add([Example("house", "maison", "en", "fr")])
+    said = Said()
+    go(project, *wish, listener=said)
+    assert stages.since() == ["plan", "train", "evaluate"]
+    assert "plan: made anew (changed: the memory of the run)" in said.lines
+    os.utime(memory_file(project))
+    go(project, *wish)
+    assert stages.since() == []
+    with Memory.open(memory_file(project)) as memory:
+        memory.remove(source="house")
+    go(project, *wish)
+    assert stages.since() == ["plan", "train", "evaluate"]
+
+
+def test_a_glossary_must_be_there_and_counts(stages: Stages, project: Path) -> None:
+    wish = ("evaluate.glossary={path: terms.csv}",)
+    go(project, *wish)
+    stages.since()
+    (project / "terms.csv").write_text("house,maison\n")
+    go(project, *wish)
+    assert stages.since() == ["evaluate"]
+    with pytest.raises(RecipeError, match="Import one with `dragoman glossary import`"):
+        go(project, "train.0.sft.glossary=true")
     assert stages.since() == []
 
 

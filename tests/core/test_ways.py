@@ -23,3 +23,8 @@ def test_names_are_never_shared() -> None:
         {"decode": [{}, {"max_extra": 1}, {"beam": 2, "length_penalty": 0.6}, {"sample": {}}, {"mbr": {}}]}
     )
     assert [way.name for way in ways(settings)] == ["greedy", "greedy-2", "beam2-lp0.6", "sample", "mbr64"]
+
+
+def test_random_examples_have_names_of_their_own() -> None:
+    settings = Evaluate.model_validate({"shots": [0, 1], "random_shots": [1, 5]})
+    assert [way.name for way in ways(settings)] == ["greedy", "greedy-1shot", "greedy-1random", "greedy-5random"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dragoman import report
 from dragoman.core.listen import SILENT
 from dragoman.core.metrics import command
 from dragoman.core.records import Example
@@ -16,6 +17,8 @@ from dragoman.errors import QualityError, RecipeError
 from dragoman.stages import evaluate
 from dragoman.store import records
 from dragoman.store.artifact import MANIFEST, Artifact
+from dragoman.store.memory import Memory as Store
+from dragoman.store.memory import memory_file
 from tests.runs import Memory, make_run, pairs, recipe
 
 
@@ -238,3 +241,106 @@ def test_with_a_real_model(tmp_path: Path) -> None:
     assert [row["hypothesis"] for row in rows] == [hypothesis.text for hypothesis in made]
     unfinished = sum(not hypothesis.finished for hypothesis in made)
     assert entry["results"][0]["outputs"]["unfinished"] == unfinished
+
+
+@pytest.fixture(scope="module")
+def helped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run evaluated without help, with one example from its training texts, and with terms."""
+    run = tmp_path_factory.mktemp("helped")
+    inputs = make_run(run, new=False)
+    (run / "terms.tsv").write_text("nurse\tSchwester\ntablet\tPille\n", encoding="utf-8")
+    evaluate.run(recipe(HELPED, run), inputs, run / "evaluate", "e", SILENT, Loader())
+    return run
+
+
+HELPED = "evaluate.shots=[0, 1]\nevaluate.glossary={path: terms.tsv}\nevaluate.sets=[test]"
+
+
+def test_examples_and_terms_are_further_rows_of_the_same_systems(helped: Path) -> None:
+    (entry,) = scores(helped)["sets"]
+    assert [(line["system"], line["decoding"], line["against"]) for line in entry["results"]] == [
+        ("baseline", "greedy", None),
+        ("baseline", "greedy-1shot", None),
+        ("baseline", "greedy-terms", None),
+        ("trained", "greedy", "baseline.greedy"),
+        ("trained", "greedy-1shot", "baseline.greedy-1shot"),
+        ("trained", "greedy-terms", "baseline.greedy-terms"),
+    ]
+    help = entry["help"]
+    assert (help["segments"], help["glossary"], help["min_match"], help["twins"]) == (60, 2, 0.5, 0)
+    assert sum(help["bands"].values()) == 60
+    assert help["gated"] == 0
+    by_row = {(row["system"], row["decoding"]): row for row in help["gains"]}
+    assert set(by_row) == {(s, f"greedy-{w}") for s in ("baseline", "trained") for w in ("1shot", "terms")}
+    one_shot = by_row["trained", "greedy-1shot"]
+    assert (one_shot["alone"], one_shot["given"]) == ("greedy", 60)
+    whole, *bands = one_shot["parts"]
+    assert (whole["part"], whole["segments"]) == ("all", 60)
+    assert {part["part"]: part["segments"] for part in bands} == help["bands"]
+    lines_by = {(line["system"], line["decoding"]): line for line in entry["results"]}
+    for side, name in (("before", "greedy"), ("after", "greedy-1shot")):
+        assert whole[side]["chrf"] == lines_by["trained", name]["scores"]["chrf"]["value"]
+    gain = whole["gains"]["chrf"]
+    assert gain["gain"] == pytest.approx(whole["after"]["chrf"] - whole["before"]["chrf"])
+    assert gain["interval"]["low"] <= gain["gain"] <= gain["interval"]["high"]
+    assert gain["p_randomisation"] == 1 / 51
+
+
+def test_examples_come_from_the_training_texts_and_never_from_the_set(helped: Path) -> None:
+    train = {(e.source, e.target) for e in pairs("train")}
+    for row in lines(helped, "test.en-de.trained.greedy-1shot.jsonl"):
+        ((source, target),) = [(shot["source"], shot["target"]) for shot in row["shots"]]
+        assert (source, target) in train
+        assert row["terms"] == []
+    assert "shots" not in lines(helped, "test.en-de.trained.greedy.jsonl")[0]
+
+
+def test_the_report_has_gains_and_terms(helped: Path) -> None:
+    text = report.help_table(scores(helped)["sets"][0])
+    assert "trained greedy-1shot over greedy" in text
+    assert "examples from a memory of 60 segments" in text
+    assert "20 of 20 (100 %)" in text
+    assert "10 of 20 (50 %)" in text
+    page = (helped / "evaluate" / "report.html").read_text(encoding="utf-8")
+    assert "Examples and terms in the prompt" in page
+    assert "20 of 20 (100 %)" in page
+
+
+def test_terms_that_were_obeyed_are_counted(helped: Path) -> None:
+    terms = {(row["system"], row["decoding"]): row for row in scores(helped)["sets"][0]["help"]["terms"]}
+    with_terms, without = terms["trained", "greedy-terms"], terms["trained", "greedy"]
+    assert with_terms["all"] == {"terms": 20, "exact": 20, "inflected": 20}  # both stand in ten of the sentences
+    assert with_terms["in_reference"] == {"terms": 10, "exact": 10, "inflected": 10}
+    assert without["all"]["exact"] == without["in_reference"]["exact"] == 10
+
+
+def test_helped_translations_are_used_again_until_the_memory_changes(helped: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(helped, run)
+    inputs = {stage: Artifact.load(run / stage) for stage in ("prepare", "model", "train")}
+    loader, said = Loader(), Said()
+    evaluate.run(recipe(HELPED, run), inputs, run / "evaluate", "e", said, loader)
+    assert loader.loaded == {}
+    assert scores(run)["sets"][0]["help"] == scores(helped)["sets"][0]["help"]
+    with Store.open(memory_file(run), create=True) as memory:
+        memory.add([*pairs("test"), *pairs("extra")])
+    evaluate.run(recipe(HELPED, run), inputs, run / "evaluate", "e", SILENT, loader)
+    assert loader.loaded["train"].calls == 1  # the one with examples
+    assert scores(run)["sets"][0]["help"]["twins"] == 60
+    extra = {e.source for e in pairs("extra")}
+    rows = lines(run, "test.en-de.trained.greedy-1shot.jsonl")
+    assert all(shot["source"] in extra for row in rows for shot in row["shots"])
+
+
+def test_examples_need_a_memory(tmp_path: Path) -> None:
+    inputs = make_run(tmp_path, new=False)
+    del inputs["prepare"]
+    with pytest.raises(RecipeError, match="neither a memory nor training texts"):
+        evaluate.run(
+            recipe("evaluate.shots=[0, 1]\nevaluate.files=[x.tsv]"),
+            inputs,
+            tmp_path / "evaluate",
+            "e",
+            SILENT,
+            Loader(),
+        )

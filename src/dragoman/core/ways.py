@@ -10,23 +10,27 @@ from dragoman.core.recipe import Decoding, Evaluate
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A decoding, and what stands in the prompts. `alone` names the same decoding without help."""
+    """A decoding, and what stands in the prompts. `alone` names the same decoding without help; `random`: the examples
+    are drawn at random, so there is no help to account for."""
 
     name: str
     decoding: Decoding
     shots: int = 0
     terms: bool = False
     alone: str | None = None
+    random: bool = False
 
 
 def ways(settings: Evaluate) -> list[Way]:
-    """Each decoding with each number of examples, and then with terms: greedy, greedy-1shot, greedy-terms."""
+    """Each decoding with each number of examples, then at random and with terms: greedy, greedy-1shot,
+    greedy-1random, greedy-terms."""
     found = []
     for name, decoding in named(settings.decode).items():
         found += [
             Way(f"{name}-{shots}shot", decoding, shots, alone=name) if shots else Way(name, decoding)
             for shots in settings.shots
         ]
+        found += [Way(f"{name}-{shots}random", decoding, shots, random=True) for shots in settings.random_shots]
         if settings.glossary:
             found.append(Way(f"{name}-terms", decoding, terms=True, alone=name))
     return found

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from dragoman import report
 from dragoman.core import outputs, scoring
 from dragoman.core.languages import Direction
@@ -20,10 +22,13 @@ from dragoman.core.listen import SILENT, Listener
 from dragoman.core.metrics import Segments, segments
 from dragoman.core.normalise import normalise
 from dragoman.core.recipe import Decoding, Evaluate, Normalise, Recipe
-from dragoman.core.records import Hypothesis
+from dragoman.core.records import Assist, Hypothesis
+from dragoman.core.ways import Way, ways
 from dragoman.errors import QualityError, RecipeError
-from dragoman.store import testsets
+from dragoman.store import confidence, testsets
 from dragoman.store.artifact import Artifact, digest, file_digest, versions, write_atomic, write_json
+from dragoman.store.assisted import Assistance, Helped
+from dragoman.store.random_examples import random_assists
 from dragoman.store.testsets import EvaluationSet
 from dragoman.translator import Translator
 
@@ -42,6 +47,7 @@ class Translates(Protocol):
         direction: Direction,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
+        assists: Sequence[Assist] | None = None,
     ) -> list[Hypothesis]: ...
 
 
@@ -109,13 +115,17 @@ def _systems(inputs: Mapping[str, Artifact]) -> list[System]:
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """The translations of one set by one system with one decoding."""
+    """The translations of one set by one system in one way."""
 
     system: System
-    decoding: str
+    way: Way
     file: str
     hypotheses: list[Hypothesis]
     seconds: float
+
+    @property
+    def decoding(self) -> str:
+        return self.way.name
 
     @property
     def name(self) -> str:
@@ -142,16 +152,21 @@ class _Evaluation:
         sets = testsets.read_sets(self.recipe, self.settings, prepared, self.listener)
         training = self._training_texts(prepared)
         sets = testsets.mark_overlap(sets, training, self.listener)
+        self.help = Assistance(self.recipe, self.settings, prepared, self.out.parent, self.listener)
+        helped = self.help.find(sets, [self._inputs(entry) for entry in sets]) if self.help.wanted else []
         made: list[list[_Output]] = [[] for _ in sets]
         for system in systems:
-            for number, outputs_here in enumerate(self._translate(system, sets, load)):
+            for number, outputs_here in enumerate(self._translate(system, sets, helped, load)):
                 made[number] += outputs_here
         entries = []
-        for entry, found in zip(sets, made, strict=True):
-            entries.append(self._score(entry, found))
+        for number, (entry, found) in enumerate(zip(sets, made, strict=True)):
+            entries.append(self._score(entry, found, helped[number] if helped else None))
             self.listener.say(report.set_table(entries[-1], self.protocol.confidence))
+            if told := report.help_table(entries[-1]):
+                self.listener.say(told)
         self._gate(entries)
         self._write(systems, entries, training)
+        self._calibrate(systems[-1].key, entries)
         return self._facts(entries)
 
     def _training_texts(self, prepared: Path | None) -> list[Path]:
@@ -164,16 +179,20 @@ class _Evaluation:
 
     # ------------------------------------------------------------ translations
 
-    def _translate(self, system: System, sets: Sequence[EvaluationSet], load: Load) -> list[list[_Output]]:
+    def _translate(
+        self, system: System, sets: Sequence[EvaluationSet], helped: Sequence[Helped], load: Load
+    ) -> list[list[_Output]]:
         """The system's outputs for each set; the model is loaded only when something is missing."""
         translator: Translates | None = None
         found: list[list[_Output]] = []
-        decodings = _named(self.settings.decode) if system.kind == "model" else {"copy": Decoding()}
-        for entry in sets:
+        chosen = ways(self.settings) if system.kind == "model" else [Way("copy", Decoding())]
+        for number, entry in enumerate(sets):
             here = []
-            for name, decoding in decodings.items():
-                file = _file_name(entry, system, name)
-                key = digest(system.key, decoding.model_dump(), str(entry.direction), self._inputs(entry))
+            for way in chosen:
+                file = _file_name(entry, system, way.name)
+                assists = helped[number].assists(way.shots, way.terms) if way.alone else self._drawn(entry, way)
+                beside = [] if assists is None else [[(one.shots, one.terms) for one in assists]]
+                key = digest(system.key, way.decoding.model_dump(), str(entry.direction), self._inputs(entry), *beside)
                 hypotheses, seconds = self._stored(file, key), 0.0
                 if hypotheses is not None:
                     seconds = float(self._index[file]["seconds"])
@@ -183,24 +202,36 @@ class _Evaluation:
                         translator = load(system.folder, threads=self.recipe.plan.threads)
                         self.descriptions[system.name] = translator.description
                     begun = time.perf_counter()
-                    hypotheses = self._make(translator, entry, decoding)
+                    hypotheses = self._make(translator, entry, way.decoding, assists)
                     seconds = time.perf_counter() - begun
                     self._store(file, key, entry, hypotheses, seconds, self.descriptions.get(system.name, {}))
-                here.append(_Output(system, name, file, hypotheses, seconds))
+                here.append(_Output(system, way, file, hypotheses, seconds))
             found.append(here)
         if translator is not None:
             del translator
             gc.collect()  # two models need not be in memory at once
         return found
 
+    def _drawn(self, entry: EvaluationSet, way: Way) -> list[Assist] | None:
+        prepared = self.inputs["prepare"].folder if "prepare" in self.inputs else None
+        return random_assists(prepared, entry, way.shots, self.recipe.seed) if way.random else None
+
     def _inputs(self, entry: EvaluationSet) -> list[str]:
         return [normalise(text, self.normal) for text in entry.sources]
 
-    def _make(self, translator: Translates | None, entry: EvaluationSet, decoding: Decoding) -> list[Hypothesis]:
+    def _make(
+        self,
+        translator: Translates | None,
+        entry: EvaluationSet,
+        decoding: Decoding,
+        assists: Sequence[Assist] | None,
+    ) -> list[Hypothesis]:
         texts = self._inputs(entry)
         if translator is None:
             return [Hypothesis(text, 0.0, 0, True) for text in entry.sources]
-        return translator.translate(texts, entry.direction, decoding, self.listener)
+        if assists is None:
+            return translator.translate(texts, entry.direction, decoding, self.listener)
+        return translator.translate(texts, entry.direction, decoding, self.listener, assists=assists)
 
     def _store(
         self,
@@ -227,6 +258,9 @@ class _Evaluation:
                 "origin": example.origin,
                 "line": example.line,
             }
+            if hypothesis.assist:
+                line["shots"] = [{"source": source, "target": target} for source, target in hypothesis.assist.shots]
+                line["terms"] = [{"source": source, "target": target} for source, target in hypothesis.assist.terms]
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         write_atomic(self.out / file, "".join(lines).encode())
         self._index[file] = {
@@ -245,11 +279,20 @@ class _Evaluation:
             return None
         self.listener.say(f"evaluate: {file} is there already; used again")
         rows = report.read_outputs(path)
-        return [Hypothesis(row["hypothesis"], row["score"], row["tokens"], row["finished"]) for row in rows]
+        return [
+            Hypothesis(
+                row["hypothesis"],
+                row["score"],
+                row["tokens"],
+                row["finished"],
+                Assist(*(tuple((p["source"], p["target"]) for p in row.get(kind, ())) for kind in ("shots", "terms"))),
+            )
+            for row in rows
+        ]
 
     # ------------------------------------------------------------ scores
 
-    def _score(self, entry: EvaluationSet, made: Sequence[_Output]) -> dict[str, Any]:
+    def _score(self, entry: EvaluationSet, made: Sequence[_Output], helped: Helped | None) -> dict[str, Any]:
         """The record of one set in scores.json (docs/evaluate.md)."""
         statistics = {}
         for number, output in enumerate(made, start=1):
@@ -290,8 +333,37 @@ class _Evaluation:
             "reference_digest": entry.reference_digest,
             "overlap": dict(testsets.summary(entry)),
             "results": lines,
+            "help": self._help(made, statistics, helped) if helped is not None else None,
             "samples": self._samples(made, rows, baselines),
         }
+
+    def _help(
+        self, made: Sequence[_Output], statistics: Mapping[str, Mapping[str, Segments]], helped: Helped
+    ) -> dict[str, Any]:
+        """What was found for the set, and what it gained: each helped output against the same system without help."""
+        outputs_by = {output.name: output for output in made}
+        everywhere = {"all": np.ones(len(helped.found), dtype=bool)}
+        gains, terms = [], []
+        for output in made:
+            alone = outputs_by.get(f"{output.system.name}.{output.way.alone}")
+            if alone is None:
+                continue
+            before, after = statistics[alone.name], statistics[output.name]
+            parts = everywhere | (helped.bands() if output.way.shots else {})
+            found = scoring.by_part(before, after, self.protocol, parts)
+            about = {"system": output.system.name, "decoding": output.decoding, "alone": alone.decoding}
+            given = sum(bool(h.assist) for h in output.hypotheses)
+            gains.append({**about, "given": given, "parts": found})
+            if output.way.terms:
+                terms += [
+                    {
+                        "system": one.system.name,
+                        "decoding": one.decoding,
+                        **helped.obeyed([h.text for h in one.hypotheses]),
+                    }
+                    for one in (alone, output)
+                ]
+        return {**self.help.facts, **helped.to_json(), "gains": gains, "terms": terms}
 
     def _statistics(self, entry: EvaluationSet, output: _Output) -> dict[str, Segments]:
         texts = [h.text for h in output.hypotheses]
@@ -304,8 +376,6 @@ class _Evaluation:
         baselines: Mapping[str, str],
     ) -> dict[str, Any]:
         """Which segments of which file to show: those of the last system with the first decoding."""
-        import numpy as np
-
         last = next(output for output in made if output.system == made[-1].system)
         base = next((o for o in made if o.name == baselines.get(last.name) and o.system.kind == "model"), None)
         chrf = np.array([row["chrf"] for row in rows[last.name]])
@@ -332,6 +402,7 @@ class _Evaluation:
                 )
 
     def _write(self, systems: Sequence[System], entries: Sequence[Mapping[str, Any]], training: Sequence[Path]) -> None:
+        held_out = {system.name: self._held_out(system) for system in systems}
         record = {
             "format": 1,
             "name": self.recipe.name,
@@ -343,6 +414,7 @@ class _Evaluation:
                     "kind": system.kind,
                     "key": system.key,
                     "description": self.descriptions.get(system.name, {}),
+                    "held_out": held_out.get(system.name, {}),
                 }
                 for system in systems
             ],
@@ -353,6 +425,32 @@ class _Evaluation:
             "versions": versions(),
         }
         write_json(self.out / "scores.json", record)
+
+    def _held_out(self, system: System) -> dict[str, Any]:
+        """Perplexity of held-out monolingual text by language, where the recipe asks for it and there is such text."""
+        if not self.settings.perplexity or system.folder is None or "prepare" not in self.inputs:
+            return {}
+        from dragoman.engine.load import load
+        from dragoman.engine.perplexity import held_out_perplexity
+
+        found = held_out_perplexity(self.recipe, load(system.folder), self.inputs["prepare"].folder)
+        for language, figures in found.items():
+            self.listener.say(
+                f"evaluate: {system.name}: held-out {language}: {figures['bits_per_byte']:.4f} bits per byte, perplexity "
+                f"{figures['perplexity']:.2f} on {figures['texts']} texts"
+            )
+        if not found:
+            self.listener.warn("evaluate.perplexity: there is no held-out monolingual text; see prepare.monolingual")
+        return found
+
+    def _calibrate(self, key: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Fit the confidence of the last system on dev, and tell how it holds on the other sets."""
+        for found in confidence.calibrate(self.out, key, entries):
+            for name, told in found.held_out.items():
+                self.listener.say(
+                    f"evaluate: confidence {name} {found.direction} {found.decoding}: calibration error "
+                    f"{told.error:.1f} points of chrF, rank correlation {told.spearman:.2f}"
+                )
 
     def _facts(self, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Set, direction, system and decoding with its values and gains."""
@@ -380,24 +478,6 @@ def _baselines(made: Sequence[_Output]) -> dict[str, str]:
         for output in made
         if output.system.name != "baseline" and base
     }
-
-
-def _named(decodings: Sequence[Decoding]) -> dict[str, Decoding]:
-    """Short names for the recipe's decodings: greedy, beam4-lp0.6, mbr64; numbered where that is not enough."""
-    named: dict[str, Decoding] = {}
-    for decoding in decodings:
-        name = "greedy" if decoding.beam == 1 else f"beam{decoding.beam}"
-        if decoding.beam > 1 and decoding.length_penalty != 1.0:
-            name += f"-lp{decoding.length_penalty:g}"
-        if decoding.sample is not None:
-            name = "sample"
-        if decoding.mbr is not None:
-            name = f"mbr{decoding.mbr.candidates}{'' if decoding.mbr.aggregate else '-exact'}"
-        number, chosen = 2, name
-        while chosen in named:
-            chosen, number = f"{name}-{number}", number + 1
-        named[chosen] = decoding
-    return named
 
 
 def _file_name(entry: EvaluationSet, system: System, decoding: str) -> str:

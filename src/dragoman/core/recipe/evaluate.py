@@ -55,7 +55,9 @@ class Evaluate(Section):
     decode: list[Decoding] = [Decoding()]
     shots: Annotated[list[ShotCount], BeforeValidator(listed), Field(min_length=1)] = [0]  # each is a row of its own
     memory: MemoryUse = MemoryUse()  # where the examples come from
+    random_shots: list[ShotCount] = []  # as `shots`, with examples drawn at random from the training pairs
     glossary: UsedGlossary = None  # a further row with terms in the prompt: are they obeyed?
+    perplexity: bool = False  # of held-out monolingual text, for every system (docs/hybrid.md)
     bootstrap: PositiveCount = 1000
     randomisation: PositiveCount = 10000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -66,8 +68,10 @@ class Evaluate(Section):
     def _memory_is_used(self) -> Self:
         if self.memory != MemoryUse() and not max(self.shots):
             raise ValueError("`memory` is given, but no prompt has an example: give `shots`, such as [0, 1]")
-        if len(set(self.shots)) != len(self.shots):
+        if len(set(self.shots)) != len(self.shots) or len(set(self.random_shots)) != len(self.random_shots):
             raise ValueError("`shots` names a number twice")
+        if 0 in self.random_shots:
+            raise ValueError("`random_shots` starts at 1: without examples there is nothing to draw")
         if 0 not in self.shots:
             raise ValueError("`shots` needs a 0: without examples is what the others are held against")
         return self
