@@ -236,6 +236,8 @@ def test_loading_a_run_with_what_lies_in_it(tmp_path: Path) -> None:
     (run / "recipe.yaml").write_text("pairs: [en-de]\ntrain: [{sft: {shots: {0: 0.5, 2: 0.5}, glossary: true}}]\n")
     assert (settings_of(run).shots, settings_of(run).terms) == (2, 8)
     assert directions_of(run) == [Direction("en", "de"), Direction("de", "en")]
+    (run / "recipe.lock.yaml").write_text("no: recipe\n")
+    assert settings_of(run).shots == 2  # the next best description
     with Memory.open(run / "memory" / "memory.sqlite", create=True) as memory:
         memory.add([Example("the cat", "die Katze", "en", "de")])
     Glossary([Term("dog", "Hund", "en", "de")]).save(run / "memory" / "glossary.tsv")

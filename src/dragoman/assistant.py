@@ -22,7 +22,7 @@ from dragoman.core.matching import Match
 from dragoman.core.recipe import Decoding, Recipe
 from dragoman.core.records import ALONE, Assist, Example, Hypothesis
 from dragoman.core.ways import named
-from dragoman.errors import DataError, ModelError
+from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.store.artifact import MANIFEST, Artifact, model_folder
 from dragoman.store.confidence import Calibrations
 from dragoman.store.glossary import Glossary, glossary_file
@@ -366,9 +366,15 @@ def _trained_on(run: Path) -> tuple[int, bool]:
     """The most examples in a prompt, and whether terms were, in the training that a run's recipe describes."""
     for name in ("recipe.lock.yaml", "recipe.yaml"):
         if (run / name).is_file():
-            phases = [phase.sft for phase in Recipe.load(run / name).train if phase.sft is not None]
-            shots = [count for sft in phases for count, share in sft.shots.items() if share]
-            return max(shots, default=0), any(sft.glossary is not None for sft in phases)
+            try:
+                phases = Recipe.load(run / name).train
+            except RecipeError:  # changed since, or of another version: a translation needs no valid recipe
+                continue
+            tuned = [phase.sft for phase in phases if phase.sft is not None]
+            shots = [count for sft in tuned for count, share in sft.shots.items() if share]
+            mixed = [phase.hybrid.tasks.fewshot for phase in phases if phase.hybrid is not None]
+            shots += [task.shots[1] for task in mixed if task is not None]
+            return max(shots, default=0), any(sft.glossary is not None for sft in tuned)
     return 0, False
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dragoman.core.languages import Direction
-from dragoman.store.confidence import FILE, Calibrations, calibrate, outputs_of
+from dragoman.store.confidence import FILE, Calibrations, calibrate, held_out, outputs_of
 
 EN_DE = Direction("en", "de")
 
@@ -87,3 +87,11 @@ def test_a_copy_of_the_source_has_no_confidence(evaluated: Path) -> None:
     copied = [{"set": "dev", "direction": "en-de", "results": [line("baseline", "copy", "dev.jsonl", "copy")]}]
     assert calibrate(evaluated, "key", copied) == []
     assert Calibrations.read(evaluated.parent) is None
+
+
+def test_a_report_lists_each_held_out_set(evaluated: Path) -> None:
+    assert held_out(evaluated.parent) == []
+    calibrate(evaluated, "key", SETS)
+    (row,) = held_out(evaluated.parent)
+    assert (row["set"], row["direction"], row["decoding"], row["segments"]) == ("test", "en-de", "greedy", 600)
+    assert len(row["bins"]) == 10

@@ -15,6 +15,7 @@ from dragoman.report.folders import RunFolder
 from dragoman.report.help import share
 from dragoman.report.tables import LEVEL, overlap_text, p_text
 from dragoman.store.artifact import write_atomic
+from dragoman.store.confidence import held_out
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -103,6 +104,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "flows": _flow(run.prepare) if run.prepare else [],
         "kinds": KINDS,
         "titles": TITLES,
+        "confidence": held_out(run.folder),
         "sample_titles": _SAMPLES,
         "language_name": name,
         "overlap_text": overlap_text,

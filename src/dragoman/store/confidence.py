@@ -86,6 +86,19 @@ def outputs_of(path: Path) -> tuple[list[float], list[float]]:
     return scores, quality
 
 
+def held_out(run: Path) -> list[dict[str, Any]]:
+    """For a report: each calibration of a run with each set that it was held against; nothing where there is none."""
+    try:
+        data = json.loads((run / "evaluate" / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [
+        {"direction": one["direction"], "decoding": one["decoding"], "set": name, **told}
+        for one in data["calibrations"]
+        for name, told in one["held_out"].items()
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Calibrations:
     """What a run knows of its confidence."""
