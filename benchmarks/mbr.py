@@ -43,7 +43,6 @@ DECODINGS: dict[str, dict[str, Any]] = {
     "one sample": {"sample": {"epsilon": EPSILON}},
     "MBR 16": {"mbr": {"candidates": 16, "epsilon": EPSILON}},
     "MBR 64": {"mbr": {"candidates": CANDIDATES, "epsilon": EPSILON}},
-    "MBR 64, exact": {"mbr": {"candidates": CANDIDATES, "epsilon": EPSILON, "aggregate": False}},
 }
 
 
@@ -121,7 +120,10 @@ WAYS: dict[str, Callable[[Sequence[str]], int]] = {
 def compare(groups: list[list[str]], references: list[str], few: int) -> dict[str, Any]:
     """Aggregated against exact on the same candidates: choices, scores, milliseconds for a segment."""
     chosen = {name: [group[WAYS[name](group)] for group in groups] for name in ("aggregated", "exact")}
-    scores = {name: segments("chrf", texts, references, "de").score.value for name, texts in chosen.items()}
+    scores = {
+        metric: {name: segments(metric, texts, references, "de").score.value for name, texts in chosen.items()}
+        for metric in ("bleu", "chrf")
+    }
     some = groups[:few]
     same = [WAYS["exact"](group) == by_sacrebleu(group) for group in some]
     milliseconds = {
@@ -134,7 +136,7 @@ def compare(groups: list[list[str]], references: list[str], few: int) -> dict[st
         "candidates": len(groups[0]),
         "different_candidates": round(statistics.mean(len(set(group)) for group in groups), 1),
         "same_choice": sum(a == b for a, b in zip(*chosen.values(), strict=True)) / len(groups),
-        "chrf": scores,
+        **scores,
         "exact_choice_is_sacrebleus": f"{sum(same)} of {len(same)}",
         "milliseconds": milliseconds,
         "times_faster_than_sacrebleu": round(milliseconds["exact, sacreBLEU"] / milliseconds["aggregated"], 1),
