@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from dragoman.core.listen import SILENT
 from dragoman.core.recipe.synthesise import ApiTeacher
 from dragoman.core.synthesis import Reply, Request
 from dragoman.core.synthesis_prompts import translate
@@ -48,8 +47,8 @@ class Client:
             return self.teacher(manner, answers, **settings).ask(asked, lambda done: None)
 
     def teacher(self, manner: str, answers: Answers, **settings: Any) -> Api:
-        chosen = {"retries": 1, "timeout": 5.0, "answer_tokens": 40, **settings}
-        return Api("t", ApiTeacher(url=self.server.url(manner), model="toy", **chosen), answers, SILENT, seed=1)
+        chosen = {"retries": 1, "timeout": 60.0, "answer_tokens": 40, **settings}
+        return Api("t", ApiTeacher(url=self.server.url(manner), model="toy", **chosen), answers, seed=1)
 
     def spent(self) -> tuple[int, int, float]:
         with Answers(self.path) as answers:
@@ -121,20 +120,28 @@ def test_a_teacher_that_fails_is_told_apart_and_never_hangs(
 ) -> None:
     begun = time.monotonic()
     replies = client(manner, requests(3), timeout=0.5, retries=1)
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 30
     assert [(reply.failure, reply.text == "" or failure == "unfinished") for reply in replies] == [(failure, True)] * 3
     assert all(told in reply.detail for reply in replies)
     assert "sk-secret" in replies[0].detail or failure not in ("rate_limit", "server_error")
 
 
-def test_one_bad_request_does_not_harm_the_others(client: Client) -> None:
-    for manner, failure in (("stuck", "timeout"), ("strict", "refused")):
-        replies = client(manner, requests(40), timeout=2.5, retries=0)
-        bad = ["tree" in source for source, _ in PAIRS]
-        assert [reply.failure for reply in replies] == [failure if b else "" for b in bad]
-        assert [r.text for r in replies if not r.failure] == [t for (_, t), b in zip(PAIRS, bad, strict=True) if not b]
-    again = client("stuck", requests(35), timeout=2.5, retries=0)  # what was good is kept, the rest is asked again
-    assert sum(bool(reply.failure) for reply in again) == sum(bad[:35])
+def test_one_bad_request_does_not_harm_the_others(client: Client, server: Server) -> None:
+    bad = ["tree" in source for source, _ in PAIRS]
+    replies = client("strict", requests(40), retries=0, timeout=60)
+    assert [reply.failure for reply in replies] == ["refused" if b else "" for b in bad]
+    assert [r.text for r in replies if not r.failure] == [t for (_, t), b in zip(PAIRS, bad, strict=True) if not b]
+
+
+def test_requests_that_time_out_are_lost_alone_and_asked_again(client: Client, server: Server) -> None:
+    some = [*requests(2), *requests(3, start=30)]  # three of the five have the word that the server is stuck at
+    assert [reply.failure for reply in client("stuck", some[:2], timeout=60)] == ["", ""]
+    before = server.calls("stuck")
+    replies = client("stuck", some, timeout=1.0, retries=1)
+    assert [reply.failure for reply in replies] == ["", "", "timeout", "timeout", "timeout"]
+    assert server.calls("stuck") - before == 6
+    again = client("stuck", some, timeout=1.0, retries=0)
+    assert again == replies and server.calls("stuck") - before == 9
 
 
 def test_a_teacher_that_is_gone_ends_the_work_soon_and_answers_are_kept(client: Client, server: Server) -> None:
@@ -149,7 +156,7 @@ def test_a_teacher_that_is_gone_ends_the_work_soon_and_answers_are_kept(client: 
 def test_nothing_listens(tmp_path: Path) -> None:
     settings = ApiTeacher(url="http://127.0.0.1:9/v1", model="toy", retries=0, budget={"tokens": 10_000})
     with Answers(tmp_path / "a") as answers:
-        replies = Api("t", settings, answers, SILENT, seed=1).ask(requests(3), lambda done: None)
+        replies = Api("t", settings, answers, seed=1).ask(requests(3), lambda done: None)
         assert {reply.failure for reply in replies} == {"connection"}
         assert answers.spent("t").tokens == 0  # nothing was sent
 

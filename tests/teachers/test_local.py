@@ -92,7 +92,6 @@ def test_a_run_of_ours_translates_and_does_nothing_else(toy_model: Path, tmp_pat
 
 
 def test_teachers_are_opened_by_their_section(toy_model: Path, chat: Path, tmp_path: Path) -> None:
-    from dragoman.core.listen import SILENT
     from dragoman.teachers.api import Api
 
     sections = {
@@ -102,7 +101,7 @@ def test_teachers_are_opened_by_their_section(toy_model: Path, chat: Path, tmp_p
     }
     with Answers(tmp_path / "a") as answers:
         for kind, section in sections.items():
-            teacher = open_teacher("t", Teacher.model_validate(section), RECIPE, answers, SILENT)
+            teacher = open_teacher("t", Teacher.model_validate(section), RECIPE, answers)
             assert isinstance(teacher, kind)
         with pytest.raises(RecipeError, match=r"teachers.t.run: .*neither a finished run"):
-            open_teacher("t", Teacher.model_validate({"run": str(tmp_path / "no")}), RECIPE, answers, SILENT)
+            open_teacher("t", Teacher.model_validate({"run": str(tmp_path / "no")}), RECIPE, answers)

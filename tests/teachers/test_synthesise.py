@@ -127,7 +127,7 @@ def test_distillation_from_a_server_with_its_cost(tmp_path: Path, server: Server
 
 
 def test_a_threshold_rejects_by_its_name(tmp_path: Path, server: Server, toy_model: Path) -> None:
-    text = api(server, "good", ", body: {logprobs: true}") + "verify: {near: null, log_probability: -0.00001}\n"
+    text = api(server, "good") + "verify: {near: null, log_probability: -0.00001}\n"
     with pytest.raises(DataError, match=r"24  log_probability"):
         run(tmp_path, text + "make: [{forward: {teacher: t}}]")
     # a teacher that says the same to everything cannot be translated back

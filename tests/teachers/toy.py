@@ -5,13 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import torch
-
 from dragoman.core.languages import Direction
-from dragoman.core.prompts import render
-from dragoman.engine.batch import Encoder
-from dragoman.engine.load import save
-from tests.tiny import tiny
 
 NOUNS = {
     "cat": "Katze", "dog": "Hund", "man": "Mann", "car": "Auto", "book": "Buch", "house": "Haus", "tree": "Baum",
@@ -29,8 +23,15 @@ def pairs() -> list[tuple[str, str]]:
     ]
 
 
-def train(folder: Path, steps: int = 100) -> None:
+def train(folder: Path, steps: int = 80) -> None:
     """Train the tests' tiny model on the toy language in both directions and save it to a folder."""
+    import torch
+
+    from dragoman.core.prompts import render
+    from dragoman.engine.batch import Encoder
+    from dragoman.engine.load import save
+    from tests.tiny import tiny
+
     loaded = tiny()
     model = loaded.model
     for parameter in model.parameters():

@@ -65,7 +65,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     path = Path(recipe.resolve(settings.answers)) if settings.answers else out.parent / ANSWERS
     with Answers(path) as answers:
         names = dict.fromkeys(name for make in settings.make for name in make.teachers.values())
-        teachers = {name: open_teacher(name, settings.teachers[name], recipe, answers, listener) for name in names}
+        teachers = {name: open_teacher(name, settings.teachers[name], recipe, answers) for name in names}
         for one in work:
             _start(one, texts, recipe.seed)
             examples = texts.examples(one.direction.source) if isinstance(one.make.task, Source) else []
@@ -310,6 +310,7 @@ def _task_facts(work: _Work, texts: _Texts) -> dict[str, Any]:
             "real_rows": len(real),
             "real_distinct": distinct(real, language),
         },
+        "without_log_probability": sum(draft.log_probability is None for draft in kept),
         "round_trip": _mean(draft.round_trip for draft in kept),
         "log_probability": _mean(draft.log_probability for draft in kept),
         "samples": [_shown(draft) for draft in kept[:_SHOWN]],
@@ -347,6 +348,11 @@ def _tell(facts: Mapping[str, Any], out: Path, listener: Listener) -> None:
             f"synthesise: {task['mode']} {task['direction']}: {task['accepted']:,} of {task['in']:,} rows accepted "
             f"({share:.1%})"
         )
+        if facts["verify"]["log_probability"] is not None and task["without_log_probability"]:
+            listener.warn(
+                f"synthesise: {task['without_log_probability']:,} of these rows were not judged by `log_probability`, for their "
+                "teacher tells none."
+            )
     for line in table.split("\n") if table else ():
         listener.say(line)
     for name, cost in facts["teachers"].items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.synthesise import Teacher as Settings
 from dragoman.core.synthesis import Reply, Request
@@ -25,12 +24,14 @@ class Teacher(Protocol):
         """
 
 
-def open_teacher(name: str, settings: Settings, recipe: Recipe, answers: Answers, listener: Listener) -> Teacher:
-    """A teacher by its section of the recipe. Nothing is asked yet. Raises ModelError when it cannot be used."""
+def open_teacher(name: str, settings: Settings, recipe: Recipe, answers: Answers) -> Teacher:
+    """A teacher by its section of the recipe. Nothing is asked yet. Raises ModelError or RecipeError when it cannot be
+    used."""
     if settings.api is not None:
         from dragoman.teachers.api import Api
 
-        return Api(name, settings.api, answers, listener, seed=recipe.seed)
+        wanted = recipe.synthesise is not None and recipe.synthesise.verify.log_probability is not None
+        return Api(name, settings.api, answers, seed=recipe.seed, log_probabilities=wanted)
     if settings.local is not None:
         from dragoman.teachers.local import Local
 

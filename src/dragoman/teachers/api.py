@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dragoman.core.listen import Listener
 from dragoman.core.recipe.synthesise import ApiTeacher
 from dragoman.core.synthesis import Reply, Request
 from dragoman.errors import ModelError, ResourceError
@@ -55,10 +54,13 @@ class _Outcome:
 class Api:
     """See `dragoman.teachers.Teacher`."""
 
-    def __init__(self, name: str, settings: ApiTeacher, answers: Answers, listener: Listener, *, seed: int) -> None:
-        self.name, self.settings, self._answers, self._listener = name, settings, answers, listener
+    def __init__(
+        self, name: str, settings: ApiTeacher, answers: Answers, *, seed: int, log_probabilities: bool = False
+    ) -> None:
+        self.name, self.settings, self._answers = name, settings, answers
         self._key = self._read_key()
         self._seed = seed
+        self._further = {"logprobs": True} if log_probabilities else {}
         self._url = f"{settings.url.rstrip('/')}/chat/completions"
         self._in_a_row = 0
         self._open = 0  # calls on their way
@@ -96,6 +98,7 @@ class Api:
             "temperature": request.temperature,
             "seed": request.seed,
             settings.limit: settings.answer_tokens,
+            **self._further,
             **settings.body,
         }
 
@@ -264,10 +267,12 @@ class Api:
 
     def _usage(self, completion: Any) -> Cost | None:
         usage = completion.get("usage") if isinstance(completion, dict) else None
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else []
-        if len(counts) != 2 or not all(isinstance(n, int) and n >= 0 for n in counts):
+        if not isinstance(usage, dict):
             return None
-        return Cost.of(counts[0], counts[1], self.settings.price)
+        prompt, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if not isinstance(prompt, int) or not isinstance(answer, int) or min(prompt, answer) < 0:
+            return None
+        return Cost.of(prompt, answer, self.settings.price)
 
     def _safe(self, text: str) -> str:
         """A server's message in one short line, without our key."""
