@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dragoman.core.languages import Direction, same_language
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.prompts import render
+from dragoman.core.prompts import language_token, render
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import ALONE, Assist, Hypothesis
 from dragoman.errors import ModelError
@@ -203,12 +203,16 @@ class Translator:
         return self.encoder.end if pad is None else int(pad)
 
     def _end_tokens(self) -> list[int]:
-        """End token, the model's own further ones, and for plain prompts every token with a line break: there an
-        untuned model goes on with the next example instead of ending."""
+        """End token, the model's own further ones, and what a model that was not tuned to end goes on with, the next
+        example: every token with a line break in plain prompts, the tags of the languages in compact ones."""
         ends = {self.encoder.end}
         own = getattr(self.loaded.model.generation_config, "eos_token_id", None)
         ends |= set(own if isinstance(own, list) else [own]) - {None}
         if self.encoder.form.kind == "plain":
             breaks = ("\n", "Ċ", "<0x0A>")
             ends |= {i for token, i in self.loaded.tokenizer.get_vocab().items() if any(b in token for b in breaks)}
+        if self.encoder.form.kind == "compact":
+            vocabulary = self.loaded.tokenizer.get_vocab()
+            tags = {language_token(code) for pair in self.directions for code in (pair.source, pair.target)}
+            ends |= {vocabulary[tag] for tag in tags if tag in vocabulary}
         return sorted(int(e) for e in ends if e is not None)

@@ -181,7 +181,8 @@ def test_what_is_left_out_is_what_the_library_leaves_out(draw: Draw, theirs: lis
     expected = logits
     for warper in theirs:
         expected = warper(torch.zeros(50, 1, dtype=torch.long), expected)
-    assert torch.allclose(draw.cut(logits), expected)
+    found = draw.probabilities(logits)
+    assert torch.allclose(found / found.sum(-1, keepdim=True), expected.softmax(-1))
 
 
 def test_tokens_are_drawn_with_their_probability() -> None:
@@ -244,7 +245,7 @@ def test_first_tokens_follow_the_models_distribution() -> None:
     loaded = tiny(seed=6)
     row = prompts(1)[0]
     with torch.no_grad():
-        probability = Draw(top_k=8).cut(loaded.model(torch.tensor([row])).logits[:, -1]).softmax(-1)[0]
+        probability = Draw(top_k=8).probabilities(loaded.model(torch.tensor([row])).logits[:, -1])[0]
     found = sample(loaded.model, [row], [1], samples=4000, draw=Draw(seed=4, top_k=8), ends=[2], pad=0, budget=10**6)[0]
     counts = torch.zeros_like(probability)
     for result in found:
@@ -280,3 +281,10 @@ def test_translating_by_minimum_bayes_risk_gives_the_sample_most_like_the_others
     assert found[0].score == pytest.approx(chosen.log_probability / chosen.tokens, abs=1e-5)
     one = translator.translate(texts[:1], EN_DE, Decoding(sample=Sampling(top_k=3, epsilon=0, seed=5)))
     assert one[0].text == candidates[0]
+
+
+def test_the_tag_of_a_next_example_ends_a_translation() -> None:
+    translator = Translator(tiny())
+    tags = [translator.loaded.tokenizer.convert_tokens_to_ids(tag) for tag in ("<|en|>", "<|de|>")]
+    assert set(translator._ends) == {translator.encoder.end, *tags}
+    assert translator.loaded.tokenizer.convert_tokens_to_ids("<|fr|>") not in translator._ends  # not of its directions

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from dragoman.core.instructions import instruction, own_name
 from dragoman.core.languages import Direction, name
 from dragoman.errors import ModelError
 
@@ -19,7 +20,8 @@ Kind = Literal["compact", "plain", "chat"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """The wording of a prompt. Fields in braces: {S} and {T} are language names, {src} and {tgt} the texts.
+    """The wording of a prompt. Fields in braces: {S} and {T} are language names in English, {own S} and {own T} those in
+    the source language, {I} the instruction in the source language, {src} and {tgt} the texts.
 
     opening + shot * n + glossary + query is what the model reads; `answer` is what it writes. The blank before the
     target belongs to the answer, so that the last token of the prompt never depends on the answer. The glossary holds
@@ -65,6 +67,10 @@ FORMATS: dict[str, Format] = {
         "### Instruction:\nTranslate the following sentences from {S} to {T}.\n\n",
         "### Input:\n{src}\n\n### Response:{tgt}\n\n",
         "### Input:\n{src}\n\n### Response:",
+    ),
+    # instruction and names in the language of the source (2403.11430 has the instruction so)
+    "native": Format(
+        "native", "plain", "{I}\n", "{own S}: {src}\n{own T}: {tgt}\n", "{own S}: {src}\n{own T}:", " {tgt}"
     ),
     "chat": Format(
         "chat",
@@ -151,9 +157,14 @@ def render(
     if form.kind == "compact":
         return Rendered(pieces=tuple(_compact(direction, source, target, shots, terms)))
 
+    sides = {"S": direction.source, "T": direction.target}
+
     def fill(template: str, src: str, tgt: str = "") -> str:
         # str.format would read braces inside the user's text of an earlier field; one pass over the template does not
         fields = {"S": name(direction.source), "T": name(direction.target), "src": src, "tgt": tgt, "terms": src}
+        if "{I}" in form.opening:
+            own = {f"own {side}": own_name(language, direction.source) for side, language in sides.items()}
+            fields |= {"I": instruction(direction), **own}
         return "".join(fields.get(part, part) for part in template.replace("{", "\0").replace("}", "\0").split("\0"))
 
     glossary = fill(form.glossary, form.between.join(fill(form.term, *term) for term in terms)) if terms else ""

@@ -185,7 +185,7 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
     return [key for kind in kinds for key in _fields(kind)]
 
 
-def _fields(kind: type[Section]) -> dict[str | int, Any]:
+def _fields(kind: type[Section]) -> dict[str, Any]:
     """The fields of a section by the names that a recipe gives them."""
     return {field.alias or name: field for name, field in kind.model_fields.items()}
 
