@@ -201,21 +201,14 @@ def laws(points: Sequence[Mapping[str, Any]], budgets: Sequence[int], limit: flo
     choices, refused = [], []
     for budget in budgets:
         translation, general = _for(fitted["translation"], budget), _for(fitted["general"], budget)
-        wanted = {
-            "best": lambda t=translation, b=budget: best_share(t, b) if t else None,
-            "critical": lambda g=general, b=budget: critical_share(g, b, ceiling) if g and ceiling else None,
-            "best_within_limit": lambda t=translation, g=general, b=budget: (
-                best_share(t, b, keeps=(g, ceiling)) if t and g and ceiling else None
-            ),
-        }
-        for name, choose in wanted.items():
+        for kind in page.KINDS:
             try:
-                chosen = choose()
+                chosen = _chosen(kind, budget, translation, general, ceiling)
             except DataError as error:
-                refused.append(f"{name.replace('_', ' ')}, {budget:,} tokens: {error}")
+                refused.append(f"{kind.replace('_', ' ')}, {budget:,} tokens: {error}")
                 continue
             if chosen is not None:
-                choices.append({"tokens": budget, "kind": name, **_told(chosen)})
+                choices.append({"tokens": budget, "kind": kind, **_told(chosen)})
     return {
         "laws": {measure: [law.to_json() for law in found] for measure, found in fitted.items()},
         "curves": [
@@ -229,6 +222,19 @@ def laws(points: Sequence[Mapping[str, Any]], budgets: Sequence[int], limit: flo
         "refused": refused,
         "not_fitted": not_fitted,
     }
+
+
+def _chosen(
+    kind: str, budget: int, translation: Law | None, general: Law | None, ceiling: float | None
+) -> Choice | None:
+    """The share that is sought, or None where a law that it needs is not there."""
+    if kind == "best":
+        return best_share(translation, budget) if translation is not None else None
+    if general is None or ceiling is None:
+        return None
+    if kind == "critical":
+        return critical_share(general, budget, ceiling)
+    return best_share(translation, budget, keeps=(general, ceiling)) if translation is not None else None
 
 
 def _fitted(runs: Sequence[Run], single: Form) -> list[Law]:

@@ -133,14 +133,16 @@ class Experiment:
 def posterior(experiments: Sequence[Experiment], believed: Floats) -> tuple[Floats, Floats]:
     """Mean [tasks] and covariance [tasks, tasks] of the effects, the prior being N(believed, 1)."""
     tasks = len(believed)
-    mean, spread = believed, np.eye(tasks)
+    mean = believed
+    spread: Floats = np.eye(tasks)
     for _ in range(4):  # the noise depends on the effects and they on it; this settles quickly
-        precision, answers = np.eye(tasks), believed.copy()
+        precision: Floats = np.eye(tasks)
+        answers = believed.copy()
         for experiment in experiments:
             noise = experiment.noise(mean)
             precision += experiment.products / noise
             answers += experiment.answers / noise
-        spread = np.linalg.inv(precision)
+        spread = np.asarray(np.linalg.inv(precision), dtype=np.float64)
         mean = spread @ answers
     return mean, spread
 
@@ -180,7 +182,9 @@ class Objective(Base):
         self.guard = np.array([-1.0 if task in guard else 0.0 for task in self.tasks])
         self.sharpness = sharpness
         self.explore = explore
-        self._experiments = {need: Experiment(need, len(self.tasks), seed, memory) for need in sorted(self.needs)}
+        self._experiments: dict[str, Experiment] = {
+            need: Experiment(need, len(self.tasks), seed, memory) for need in sorted(self.needs)
+        }
         self._effects, self._spread = self._posterior()
         self._mixture = list(self.prior)  # the shares to which the effects are relative
         self._last: dict[str, float | None] = dict.fromkeys(self._experiments)  # the latest measurements

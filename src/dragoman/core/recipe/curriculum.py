@@ -63,7 +63,6 @@ class Schedule(_Options):
 class _Gains(_Options):
     """Methods that learn from what a window did to losses."""
 
-    signal: Literal["self", "prediction"] = "self"  # on an independent probe batch, or on one that was trained on
     relative: bool = True  # 1 - after/before instead of before - after
 
 
@@ -90,6 +89,7 @@ class Exp3s(_Bandit):
 
 class Fair(_Gains):
     method: Literal["fair"]
+    signal: Literal["self", "prediction"] = "self"  # on an independent probe batch, or on one that was trained on
     memory: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of the moving averages
     per: Literal["window", "share", "second"] = "window"
 
