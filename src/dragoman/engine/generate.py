@@ -47,27 +47,26 @@ class Draw:
         key = hashlib.sha256(np.array([self.seed, *prompt], dtype="<i8").tobytes()).digest()
         return np.random.default_rng(int.from_bytes(key, "little")).random((samples, steps), dtype=np.float32)
 
-    def cut(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits [rows, vocabulary] at this temperature, minus infinity for what is left out."""
-        logits = logits / self.temperature
-        never = float("-inf")
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Probabilities [rows, vocabulary] at this temperature, 0 for what is left out; the rest is not scaled up."""
+        if self.temperature != 1.0:
+            logits = logits / self.temperature
         if self.top_k is not None and self.top_k < logits.shape[-1]:
-            logits = logits.masked_fill(logits < logits.topk(self.top_k).values[:, -1:], never)
+            logits = logits.masked_fill(logits < logits.topk(self.top_k).values[:, -1:], float("-inf"))
         if self.top_p is not None and self.top_p < 1.0:
             ordered, place = logits.sort(descending=True, stable=True)
-            before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-            outside = before >= self.top_p
+            shares = ordered.softmax(-1)
+            outside = shares.cumsum(-1) - shares >= self.top_p
             outside[:, 0] = False
-            logits = logits.masked_fill(outside.gather(1, place.argsort(-1)), never)
+            logits = logits.masked_fill(outside.gather(1, place.argsort(-1)), float("-inf"))
+        found = logits.softmax(-1)
         if self.epsilon > 0.0:
-            rare = logits.softmax(-1) < self.epsilon
-            rare.scatter_(1, logits.argmax(-1, keepdim=True), False)
-            logits = logits.masked_fill(rare, never)
-        return logits
+            found.masked_fill_(found < found.amax(-1, keepdim=True).clamp(max=self.epsilon), 0.0)
+        return found
 
 
 def _drawn(probability: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
-    """The token [rows] at which the sum of the probabilities [rows, vocabulary] passes the random number [rows]."""
+    """The token [rows] at which the sum of the probabilities [rows, vocabulary] passes that share [rows] of their total."""
     sums = probability.cumsum(-1)
     total = sums[:, -1:]
     # just below the total, lest rounding pass over the last token that is possible
@@ -139,7 +138,7 @@ def sample(
             flat = some.reshape(-1, some.shape[-1]).to(model.device)
 
             def choose(logits: torch.Tensor, at: torch.Tensor, step: int, flat: torch.Tensor = flat) -> torch.Tensor:
-                return _drawn(draw.cut(logits).softmax(-1), flat[at, step])
+                return _drawn(draw.probabilities(logits), flat[at, step])
 
             results = _walk(model, rows, limits, ends, pad, choose, some.shape[1])
             for number, index in enumerate(batch):
