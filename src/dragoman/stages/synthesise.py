@@ -350,8 +350,8 @@ def _tell(facts: Mapping[str, Any], out: Path, listener: Listener) -> None:
         )
         if facts["verify"]["log_probability"] is not None and task["without_log_probability"]:
             listener.warn(
-                f"synthesise: {task['without_log_probability']:,} of these rows were not judged by `log_probability`, for their "
-                "teacher tells none."
+                f"synthesise: {task['without_log_probability']:,} of these rows were not judged by `log_probability`, for"
+                " their teacher tells none."
             )
     for line in table.split("\n") if table else ():
         listener.say(line)
