@@ -18,8 +18,10 @@ Kind = Literal["under-fitting", "over-fitting", "noise", "settled", "unclear"]
 
 LEAST = 4  # evaluations from which a curve is read
 RISE = 0.02  # of the lowest dev loss: a final loss so much above it is over-fitting ...
-FALL = 0.03  # ... and one that has fallen so much since half of the steps is under-fitting
-ROUGH = 0.15  # a training loss that scatters so much around its trend is noisy
+FALL = 0.02  # ... and one that has fallen so much since half of the steps is under-fitting
+ROUGH = 0.08  # of its whole range: a training loss that scatters so much around its trend is noisy ...
+JUMPS = 0.15  # ... and a dev loss, of which there are few points, that jumps so much
+SURE = 3.0  # a rise or fall within so many jumps of the dev loss is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def _over(curve: Curve) -> Reading | None:
     steps, losses = curve.dev[:, 0], curve.dev[:, 1]
     best = int(np.argmin(losses))
     rise = losses[-1] / losses[best] - 1
-    if rise < max(RISE, _jitter(losses) / losses[best]):
+    if rise < max(RISE, SURE * _jitter(losses) / losses[best]):
         return None
     before, after = _level(curve.train, steps[best]), _level(curve.train, steps[-1])
     figures = {
@@ -107,7 +109,7 @@ def _under(curve: Curve) -> Reading | None:
     steps, losses = curve.dev[:, 0], curve.dev[:, 1]
     middle = float(np.interp(steps[-1] / 2, steps, losses))
     fall = 1 - losses[-1] / middle
-    if fall < max(FALL, _jitter(losses) / middle) or losses[-1] > losses.min() * (1 + RISE):
+    if fall < max(FALL, SURE * _jitter(losses) / middle) or losses[-1] > losses.min() * (1 + RISE):
         return None
     train = _level(curve.train, steps[-1])
     gap = losses[-1] / train - 1
@@ -135,14 +137,23 @@ def _settled(curve: Curve) -> Reading:
 
 def _noise(curve: Curve) -> Reading | None:
     """The training loss scatters widely, or the dev loss jumps more than it moves."""
-    rough = _scatter(curve.train)
-    losses = curve.dev[:, 1]
-    jitter, moved = _jitter(losses), float(losses.max() - losses.min())
-    figures = {"train_scatter": rough, "dev_jitter": jitter, "dev_range": moved}
-    if rough >= ROUGH:
-        text = f"the training loss scatters by {rough:.1%} around its trend: a larger batch would steady it"
-    elif moved > 0 and jitter > moved / 2:
-        text = f"the dev loss jumps by {jitter:.3f} from one evaluation to the next and moves by {moved:.3f} in all"
+    train, dev = curve.train[:, 1], curve.dev[:, 1]
+    figures = {
+        "train_scatter": _jitter(train),
+        "train_range": float(np.ptp(train)) if len(train) else 0.0,
+        "dev_jitter": _jitter(dev),
+        "dev_range": float(np.ptp(dev)),
+    }
+    if figures["train_scatter"] > ROUGH * figures["train_range"] > 0:
+        text = (
+            f"the training loss scatters by {figures['train_scatter']:.3f} around its trend and moves by "
+            f"{figures['train_range']:.3f} in all: a larger batch would steady it"
+        )
+    elif figures["dev_jitter"] > JUMPS * figures["dev_range"] > 0:
+        text = (
+            f"the dev loss jumps by {figures['dev_jitter']:.3f} from one evaluation to the next and moves by "
+            f"{figures['dev_range']:.3f} in all: more dev sentences would steady it"
+        )
     else:
         return None
     return Reading("noise", text, figures)
@@ -170,9 +181,3 @@ def _jitter(losses: Floats) -> float:
     second = losses[2:] - 2 * losses[1:-1] + losses[:-2]
     half = second[len(second) // 2 :]  # the first steps bend by themselves
     return float(np.sqrt(np.mean(half**2) / 6))
-
-
-def _scatter(train: Floats) -> float:
-    """Standard deviation of the training loss around its trend, relative to it, over the second half of the steps."""
-    late = train[len(train) // 2 :, 1]
-    return _jitter(train[:, 1]) / float(late.mean()) if len(late) >= 8 else 0.0
