@@ -105,7 +105,10 @@ class _Counts:
 
     def totals(self, texts: int) -> Floats:
         """n-grams [texts] of each text."""
-        return np.bincount(self.text, self.count.astype(np.float64), texts)
+        found: Floats = np.bincount(self.text, weights=self.count.astype(np.float64), minlength=texts).astype(
+            np.float64
+        )
+        return found
 
     def shared(self, texts: int) -> Floats:
         """n-grams [texts, texts] that two texts have in common: the sum of the smaller counts.

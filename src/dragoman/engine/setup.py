@@ -96,6 +96,56 @@ def padding_token(loaded: Loaded) -> int:
     return int(loaded.tokenizer.eos_token_id if pad is None else pad)
 
 
+class _Rows:
+    """The rows of a phase as they are read, real ones first: remembers the direction of each, and some to be shown."""
+
+    def __init__(self, recipe: Recipe, sft: Sft, encoder: Encoder, texts: Path, made: Path | None) -> None:
+        self.encoder, self.texts = encoder, texts
+        self.wanted = sft.directions or recipe.pairs
+        balance = recipe.prepare.balance if recipe.prepare else Balance()
+        self._factors = {direction: direction_factor(balance, direction) for direction in self.wanted}
+        self._made = made_up.of(sft.synthetic, made, encoder)
+        self.names: list[str] = []
+        self.shown: list[Rendered] = []
+
+    def real(self) -> Iterator[tuple[Example, float]]:
+        """Pairs of the training split in every wanted direction, with their weights."""
+        if self._made is not None and self._made.alone:
+            return
+        for example in records.read(self.texts / "train", Example):
+            for pair in directed(example, self.wanted):
+                yield pair, example.weight * self._factors[pair.direction]
+
+    def synthetic(self) -> Iterator[made_up.Row]:
+        """What the phase wants of the synthetic rows."""
+        if self._made is None:
+            return
+        for number, row in enumerate(self._made.rows(self.encoder.form, self.wanted, self.real())):
+            self.names.append(row.name)
+            if number == 0:
+                self.shown.append(row.rendered)
+            yield row
+
+    def alone(self) -> Iterator[tuple[Rendered, float]]:
+        """Every row with nothing but the sentence in its prompt."""
+        for pair, weight in self.real():
+            rendered = render(self.encoder.form, pair.direction, pair.source, pair.target)
+            self.names.append(str(pair.direction))
+            if len(self.shown) < 3:
+                self.shown.append(rendered)
+            yield rendered, weight
+        for row in self.synthetic():
+            yield row.rendered, row.weight
+
+    def helped(self, help_: Assisted) -> Iterator[tuple[list[int], list[bool], float]]:
+        """Every row encoded, a sentence once for each kind of prompt that it may have."""
+        self.names += [str(pair.direction) for pair, _ in self.real()]
+        yield from help_.encoded(self.real)
+        for row in self.synthetic():
+            help_.sentence.append(len(self.names) - 1)
+            yield *self.encoder.encode([row.rendered])[0], row.weight
+
+
 def training_data(
     recipe: Recipe,
     sft: Sft,
@@ -113,66 +163,26 @@ def training_data(
     if recipe.prepare and recipe.prepare.checks.max_tokens:
         limit = min(limit, recipe.prepare.checks.max_tokens)
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
-    wanted = sft.directions or recipe.pairs
-    encoder.require(sorted({code for d in wanted for code in (d.source, d.target)}))
-    balance = recipe.prepare.balance if recipe.prepare else Balance()
-    factors = {str(direction): direction_factor(balance, direction) for direction in wanted}
-
-    synthetic = made_up.of(sft.synthetic, made, encoder)
-
-    def rows() -> Iterator[tuple[Example, float]]:
-        for example in records.read(texts / "train", Example) if synthetic is None or not synthetic.alone else ():
-            for pair in directed(example, wanted):
-                yield pair, example.weight * factors[str(pair.direction)]
-
-    names: list[str] = []
-    shown: list[Rendered] = []
-
-    def others() -> Iterator[made_up.Row]:
-        """After the real rows: the synthetic ones."""
-        for number, row in enumerate(synthetic.rows(encoder.form, wanted, rows()) if synthetic is not None else ()):
-            names.append(row.name)
-            if number == 0:
-                shown.append(row.rendered)
-            yield row
-
+    rows = _Rows(recipe, sft, encoder, texts, made)
+    encoder.require(sorted({code for d in rows.wanted for code in (d.source, d.target)}))
+    facts: Mapping[str, Any] = {}
     if sft.assisted:
         helped = Assisted(recipe, sft, encoder, texts, limit, listener)
-        names += [str(pair.direction) for pair, _ in rows()]
-
-        def both() -> Iterator[tuple[list[int], list[bool], float]]:
-            yield from helped.encoded(rows)
-            for row in others():
-                helped.sentence.append(len(names) - 1)
-                yield *encoder.encode([row.rendered])[0], row.weight
-
-        corpus, too_long = Corpus.of(both(), limit)
+        corpus, too_long = Corpus.of(rows.helped(helped), limit)
         sentences = np.delete(np.asarray(helped.sentence, dtype=np.int64), too_long)
         corpus = replace(corpus, sentence=np.unique(sentences, return_inverse=True)[1])
         lost = {helped.sentence[row] for row in too_long}
-        shown, facts = [*helped.shown.values(), *shown], helped.facts
+        shown, facts = [*helped.shown.values(), *rows.shown], helped.facts
     else:
-        facts = {}
-
-        def alone() -> Iterator[tuple[Rendered, float]]:
-            for pair, weight in rows():
-                rendered = render(loaded.card.prompt, pair.direction, pair.source, pair.target)
-                names.append(str(pair.direction))
-                if len(shown) < 3:
-                    shown.append(rendered)
-                yield rendered, weight
-            for row in others():
-                yield row.rendered, row.weight
-
-        corpus, too_long = Corpus.build(encoder, alone(), limit)
-        lost = set(too_long)
+        corpus, too_long = Corpus.build(encoder, rows.alone(), limit)
+        lost, shown = set(too_long), rows.shown
     if not len(corpus):
         raise DataError(
-            f"{texts / 'train'}: no training pair fits the directions {', '.join(map(str, wanted))} and the model's "
-            f"length of {limit} tokens ({len(lost)} pairs are longer)."
+            f"{texts / 'train'}: no training pair fits the directions {', '.join(map(str, rows.wanted))} and the "
+            f"model's length of {limit} tokens ({len(lost)} pairs are longer)."
         )
-    kept = Counter(name for number, name in enumerate(names) if number not in lost)
-    dropped = Counter(names[number] for number in lost)
+    kept = Counter(name for number, name in enumerate(rows.names) if number not in lost)
+    dropped = Counter(rows.names[number] for number in lost)
     return Data(corpus, dict(kept), dict(dropped), shown, facts)
 
 

@@ -31,7 +31,9 @@ class Lora(Section):
 class SyntheticRows(Section):
     """How the rows of `synthesise` are mixed in."""
 
-    share: Annotated[float, Field(gt=0, le=1)] | None = None  # of what an epoch shows; default: every row once; 1: alone
+    share: Annotated[float, Field(gt=0, le=1)] | None = (
+        None  # of what an epoch shows; default: every row once; 1: alone
+    )
     tag: bool = True  # a control token at the prompt's start says that a machine made the row (Caswell et al. 2019)
 
 
