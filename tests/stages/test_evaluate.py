@@ -335,9 +335,10 @@ def test_helped_translations_are_used_again_until_the_memory_changes(helped: Pat
 def test_examples_need_a_memory(tmp_path: Path) -> None:
     inputs = make_run(tmp_path, new=False)
     del inputs["prepare"]
+    (tmp_path / "x.en-de.tsv").write_text("source\ttarget\nthe cat\tKatze\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="neither a memory nor training texts"):
         evaluate.run(
-            recipe("evaluate.shots=[0, 1]\nevaluate.files=[x.tsv]"),
+            recipe(f"evaluate.shots=[0, 1]\nevaluate.files=[{tmp_path / 'x.en-de.tsv'}]"),
             inputs,
             tmp_path / "evaluate",
             "e",

@@ -158,8 +158,10 @@ def test_a_study_without_its_texts_fails_as_a_whole(project: Path) -> None:
 # ---------------------------------------------------------------- processes, interruption
 
 
-def translations(folder: Path) -> str:
-    return next(folder.glob("evaluate/test.*trained*")).read_text(encoding="utf-8")
+def translations(folder: Path) -> list[dict[str, Any]]:
+    """What was translated and how it was scored; not where the study's folder stands."""
+    rows = next(folder.glob("evaluate/test.*trained*")).read_text(encoding="utf-8").split("\n")
+    return [{**json.loads(row), "origin": "", "line": 0} for row in rows if row]
 
 
 @pytest.mark.slow

@@ -159,6 +159,6 @@ def test_a_small_grid_runs_to_its_page(tmp_path: Path) -> None:
         assert point["delivered"] == pytest.approx(point["asked"], abs=0.12)  # a few dozen rows
     assert [law["form"] for law in found["mixture"]["laws"]["general"]] == ["CMR"]
     assert json.loads((project / "study" / "study.json").read_text())["mixture"] == found["mixture"]
-    rows = list(csv.DictReader((project / "study" / page.TABLE).open()))
+    rows = list(csv.DictReader((project / "study" / page.TABLE).read_text(encoding="utf-8").split("\n")))
     assert [row["arm"] for row in rows] == [point["arm"] for point in grid]
     assert (project / "study" / page.PAGE).is_file()

@@ -131,7 +131,9 @@ def smooth(values: Mapping[str, Any]) -> float:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "Shared", FakeShared)
     monkeypatch.setattr(search, "_PAUSE", 0)
-    monkeypatch.setattr(search.report, "render", lambda folder: folder)  # figures take long; where they matter: report.page
+    monkeypatch.setattr(
+        search.report, "render", lambda folder: folder
+    )  # figures take long; where they matter: report.page
 
 
 def table(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -227,6 +229,14 @@ def test_trials_that_fall_behind_are_ended(tmp_path: Path) -> None:
         not search.run(parsed("search.pruner=none"), tmp_path / "none", start=Player(smooth, 10))["cost"]["tokens"]
         % 1000
     )
+
+
+def test_hyperband_gives_few_trials_the_whole_time(tmp_path: Path) -> None:
+    recipe = parsed("search.trials=9", "search.pruner=hyperband")
+    found = search.run(recipe, tmp_path, start=Player(smooth, looks=10))
+    lengths = [row["curve"][-1][0] for row in found["trials"]]
+    assert {row["state"] for row in found["trials"]} == {"pruned", "complete"}
+    assert min(lengths) < 0.5 < max(lengths) == 1
 
 
 def test_failures_are_shown_and_the_others_stand(tmp_path: Path) -> None:

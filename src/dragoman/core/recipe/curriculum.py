@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dragoman.core.curriculum import opustrainer
 from dragoman.core.recipe.values import PositiveCount, Section, Share
 from dragoman.errors import RecipeError
 
@@ -52,6 +51,8 @@ class Schedule(_Options):
             return {"stages": self.stages}
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
+
+        from dragoman.core.curriculum import opustrainer  # brings numpy: not before it is needed
 
         try:
             document = YAML(typ="safe", pure=True).load(Path(resolve(self.file)).read_text(encoding="utf-8"))
