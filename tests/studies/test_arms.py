@@ -166,7 +166,7 @@ def translations(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_side_by_side_is_the_same_as_one_by_one(project: Path) -> None:
-    changes = {"real": {}, "gone": {"model": {"base": "nowhere"}}, "both": BOTH}
+    changes = {"real": {}, "gone": {"model": {"base": "./nowhere"}}, "both": BOTH}
     alone = go(project, changes, "study.seeds=[1]")
     base, found = start(project, changes, "study.seeds=[1]")
     said = Said()
