@@ -28,11 +28,11 @@ TRAIN = """
   - sft:
       tokens: TOKENS
       optimiser: muon
-      learning_rate: 8e-3
+      learning_rate: 6e-3
       dropout: 0.1
       label_smoothing: 0.1
-      batch_tokens: 4096
-      evaluate_every: 1000
+      batch_tokens: 2048
+      evaluate_every: 1150
       compile: true
 """
 RECIPES = {
@@ -80,7 +80,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument(
-        "--tokens", default="11500k", help="prompt and target tokens; about ten minutes on two cores"
+        "--tokens", default="4600k", help="prompt and target tokens; ten minutes on two cores without bf16"
     )
     arguments.add_argument("overrides", nargs="*", help="section.key=value")
     given = arguments.parse_intermixed_args()

@@ -1,7 +1,7 @@
 """Causal attention for short sequences as plain matrix products.
 
 On a processor, torch's fused kernel is slow for sequences of a sentence's length; plain products, compiled together
-with the rest of a block, are faster (benchmarks/speed.md). It is used in training only, and only after a probe has
+with the rest of a block, are faster (benchmarks/speed.py). It is used in training only, and only after a probe has
 shown that the model gives the same loss with it as with its own attention.
 """
 
