@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dragoman.core.languages import Direction
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
@@ -63,6 +65,31 @@ def test_max_tokens_leaves_long_pairs_out(tmp_path: Path) -> None:
     assert data.directions == {"en-de": 1}
 
 
+@pytest.mark.parametrize("shots", ["{0: 1.0}", "{0: 0.5, 1: 0.5}"])
+def test_markers_stand_for_placeholders_in_their_share(tmp_path: Path, shots: str) -> None:
+    def prompts(markers: float) -> list[str]:
+        text = f"pairs: [en-de]\nmodel: {{new: {{}}}}\nplan: {{threads: 1}}\ntrain: [{{sft: {{markers: {markers}, shots: {shots}}}}}]\n"
+        recipe = Recipe.parse(text)
+        assert recipe.train[0].sft is not None
+        loaded = tiny()
+        data = training_data(recipe, recipe.train[0].sft, loaded, tmp_path / "prepare")
+        found = [loaded.tokenizer.decode(data.corpus.row(row)[0]) for row in range(len(data.corpus))]
+        assert data.marked == sum("<1/>" in text or "[1/]" in text for text in found)
+        return found
+
+    animals = "cat dog bird fish cow pig hen fox bear wolf".split()
+    pairs = [Example(f"the {a} sees {b} %s", f"{b} %s {a}", "en", "de") for a in animals for b in animals]
+    records.write(tmp_path / "prepare" / "train", pairs, Example)
+    assert not any("1/" in text for text in prompts(0.0))
+    all_marked = prompts(1.0)
+    assert all("1/" in text for text in all_marked)
+    assert 0.1 < sum("[1/]" in text for text in all_marked) / len(all_marked) < 0.3
+    assert all("%s" in text for text in all_marked if text.count("<|en|>") == 2), "examples are as the memory has them"
+    half = prompts(0.5)
+    assert 0.4 < sum("1/" in text for text in half) / len(half) < 0.6
+    assert half == prompts(0.5)
+
+
 def test_auto_settings(tmp_path: Path) -> None:
     recipe = Recipe.parse("pairs: [en-de]\nmodel: {new: {}}\ntrain: [{sft: {epochs: 2}}, {sft: {tokens: 40M}}]\n")
     loaded, folder = tiny(), prepared(tmp_path)
@@ -99,3 +126,12 @@ def test_this_machine_is_described() -> None:
     assert found.threads == 1
     assert found.memory > 0
     assert found.name
+
+
+def test_openmp_settings_are_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+    assert detect().threads == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "4096")
+    most = detect().threads
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert detect().threads == most

@@ -10,6 +10,8 @@ from typing import Literal
 import psutil
 import torch
 
+from dragoman.store.workers import cores
+
 Precision = Literal["fp32", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -30,9 +32,12 @@ class Hardware:
 
 
 def detect(threads: int | None = None) -> Hardware:
-    """Look at this machine; `threads` limits the processor cores used (default: all that this process may use)."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(threads or available, available)
+    """Look at this machine; `threads` limits the processor cores used.
+
+    The default is OMP_NUM_THREADS, where it is set, else all cores that this process may use. Two trainings that share
+    the cores with more threads than cores take several times as long as one after the other.
+    """
+    threads = min(threads or _asked_threads() or cores(), cores())
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         return Hardware("cuda", torch.cuda.get_device_name(), threads, free, torch.cuda.is_bf16_supported())
@@ -45,6 +50,12 @@ def use(hardware: Hardware) -> torch.device:
     """Set the number of threads and return the device."""
     torch.set_num_threads(hardware.threads)
     return torch.device(hardware.device)
+
+
+def _asked_threads() -> int:
+    """OMP_NUM_THREADS, 0 where it is not set; of a list for nested levels the first counts."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdigit() else 0
 
 
 def _multiplies_bf16() -> bool:
