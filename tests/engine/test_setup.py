@@ -77,7 +77,7 @@ def test_markers_stand_for_placeholders_in_their_share(tmp_path: Path, shots: st
         assert data.marked == sum("<1/>" in text or "[1/]" in text for text in found)
         return found
 
-    animals = "cat dog bird fish cow pig hen fox bear wolf".split()
+    animals = ["cat", "dog", "bird", "fish", "cow", "pig", "hen", "fox", "bear", "wolf"]
     pairs = [Example(f"the {a} sees {b} %s", f"{b} %s {a}", "en", "de") for a in animals for b in animals]
     records.write(tmp_path / "prepare" / "train", pairs, Example)
     assert not any("1/" in text for text in prompts(0.0))
