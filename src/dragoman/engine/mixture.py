@@ -176,6 +176,15 @@ class Mixture:
         return {name: account.delivered for name, account in self._accounts.items()}
 
     @property
+    def read(self) -> dict[str, int]:
+        """Tokens of each task that have been read; of a window that is being read, in proportion to its batches."""
+        if self._start is None or self.at_boundary:
+            return self.delivered
+        part = self._position / len(self._batches)
+        before = {name: int(account[3]) for name, account in self._start["accounts"].items()}
+        return {name: before[name] + round((end - before[name]) * part) for name, end in self.delivered.items()}
+
+    @property
     def epochs(self) -> dict[str, float]:
         """Passes through each task's rows so far."""
         return {name: account.epochs for name, account in self._accounts.items()}
@@ -231,12 +240,8 @@ class Mixture:
 
     @property
     def progress(self) -> float:
-        """Share of the phase that has been delivered; the window that is being read counts by its batches."""
-        done = sum(self.delivered.values())
-        if self._start is None or not self._batches:
-            return done / self.total
-        before = sum(account[3] for account in self._start["accounts"].values())
-        return (before + (done - before) * self._position / len(self._batches)) / self.total
+        """Share of the phase that has been read."""
+        return sum(self.read.values()) / self.total
 
     # ------------------------------------------------------------ a window
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from dragoman.engine.mixture import Mixture
 from dragoman.engine.probes import Probes, gathered
 from dragoman.errors import CheckpointError, RecipeError
 from dragoman.store.artifact import model_folder
+
+_TRANSLATING = ("mt", "fewshot", "interlinear")
 
 
 def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Curriculum:
@@ -45,6 +47,12 @@ def reference(recipe: Recipe, hybrid: Hybrid) -> Path:
         raise RecipeError(f"train.hybrid.curriculum.reference: {error}") from None
 
 
+def batches_of(curriculum: Curriculum, tasks: Sequence[str]) -> int:
+    """How many batches are measured between two windows: as many as share the time that probes may take."""
+    needs = curriculum.needs
+    return len(tasks) if "reference" in needs else max(1, len(curriculum.probes) + ("objective_loss" in needs))
+
+
 @dataclass
 class _Window:
     """What is added up over the window that is being trained."""
@@ -56,7 +64,9 @@ class _Window:
 class Steering:
     """Joins a mixture, its curriculum and the probes. Call `begin` once, then `after` every step.
 
-    replay_until: share of the phase after which the task `replay` gets nothing more.
+    replay_until: share of the phase after which the task `replay` gets nothing more; measured: whether evaluations
+    will tell of `objective` (dev translations) and of `forgetting` (general text). Raises RecipeError when the
+    curriculum needs what nothing measures.
     """
 
     def __init__(
@@ -68,6 +78,7 @@ class Steering:
         *,
         sample_tokens: int,
         replay_until: float = 1.0,
+        measured: Mapping[str, bool] | None = None,
     ) -> None:
         self.model, self.mixture, self.curriculum, self.probes = model, mixture, curriculum, probes
         self.sample_tokens = sample_tokens
@@ -80,19 +91,35 @@ class Steering:
         self._latest: dict[str, float] = {}  # measured since the last step
         self._before: dict[str, float] = {}
         self._samples: dict[str, Batch] = {}
+        translating = [task for task in _TRANSLATING if task in probes.batches]
+        self._objective = translating[0] if translating else ""  # whose probe is the loss on the dev references
+        self._check(measured or {})
 
-    @property
-    def steers(self) -> bool:
-        """False for a curriculum that looks at no loss: then nothing is probed."""
-        return bool(self.curriculum.needs)
+    def _check(self, measured: Mapping[str, bool]) -> None:
+        needs = self.curriculum.needs
+        wanted = self.mixture.shares if needs & {"probes", "reference"} else ()
+        if missing := [task for task in wanted if task not in self.probes.batches]:
+            raise RecipeError(
+                f"train.hybrid.curriculum: there is nothing to probe {', '.join(missing)} with. Set "
+                "`prepare.holdout.dev` or `probe: train`, or give longer texts."
+            )
+        if "objective_loss" in needs and not self._objective:
+            raise RecipeError(
+                f"train.hybrid.curriculum: `objective` is steered by development pairs of {', '.join(_TRANSLATING)}, and "
+                "there are none. Set `prepare.holdout.dev` or `probe: train`, or take another method."
+            )
+        for need, how in (("objective", "set `prepare.holdout.dev`"), ("forgetting", "list `prepare.monolingual`")):
+            if need in needs and not measured.get(need, True):
+                raise RecipeError(f"train.hybrid.curriculum needs `{need}`, which nothing measures here: {how}.")
 
     def begin(self) -> None:
         """Before the first step, also of a run that goes on: measure what the coming window is compared with."""
         if self.mixture.at_boundary:
             self._open()
 
-    def after(self, step: Step) -> dict[str, Any] | None:
-        """After every optimiser step. At the end of a window: learn, move on, and return what happened, for the log."""
+    def after(self, step: Step, *, last: bool = False) -> dict[str, Any] | None:
+        """After every optimiser step and its evaluation. At the end of a window: learn, move on (except after the last
+        step), and return what happened, for the log."""
         window = self._window
         window.seconds += step.seconds
         window.losses = window.losses or {}
@@ -105,7 +132,8 @@ class Steering:
         shares = self.mixture.shares
         seen = self._observe(step.number)
         self.curriculum.observe(seen)
-        self._open()
+        if not last:
+            self._open()
         return {
             "event": "window",
             "step": step.number,
@@ -139,12 +167,12 @@ class Steering:
         """The probes that the curriculum asks for; those of the last window are the same model's on the same batch."""
         wanted = set(self.curriculum.probes) if "probes" in self.curriculum.needs else set()
         if "objective_loss" in self.curriculum.needs:
-            wanted.add("mt")
+            wanted.add(self._objective)
         known = {task: value for task, value in self._latest.items() if task in wanted}
         return known | self.probes.measure(self.model, sorted((wanted - set(known)) & set(self.probes.batches)))
 
     def _observe(self, step: int) -> Observation:
-        window, before = self._window, self._probes
+        window, before, name = self._window, self._probes, self._objective
         self._latest = {}
         after = self._latest = self._measure()
         delivered = self.mixture.delivered
@@ -163,7 +191,7 @@ class Steering:
                 batch_after=self.probes.measure_batches(self.model, self._samples),
                 reference=self.probes.excess(self.model, self.probes.batches) if "reference" in needs else {},
                 objective=self.objective,
-                objective_loss=(before["mt"], after["mt"]) if "objective_loss" in needs else None,
+                objective_loss=(before[name], after[name]) if "objective_loss" in needs else None,
                 forgetting=self.forgetting,
                 epochs=self.mixture.epochs,
                 progress=min(1.0, self.mixture.progress),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,28 +22,33 @@ from dragoman.errors import RecipeError
 _QUANTILES = (20, 80)  # percent (Graves et al. 2017)
 
 
-class _Bandit(Base):
+class _Bandit(Base, ABC):
+    """The options that both share; `explore` is the share that goes to the starting shares whatever was learned."""
+
     def __init__(
         self,
         prior: Mapping[str, float],
         floors: Mapping[str, float],
         *,
-        seed: int,
         explore: float,
-        windows: Windows,
-        gain: Gain,
-        history: int,
+        seed: int = 7,
+        windows: Windows = "mixed",
+        signal: Signal = "self",
+        relative: bool = True,
+        per: Per = "share",
+        target: str | None = None,
+        history: int = 200,
     ) -> None:
         super().__init__(prior, floors)
         if not 0 <= explore <= 1:
             raise RecipeError(f"curriculum.explore is {explore}; it must lie between 0 and 1.")
-        gain.check(self.tasks, windows)
+        self.gain = Gain(signal, relative, per, target)
+        self.gain.check(self.tasks, windows)
         self.seed = seed
         self.explore = explore
         self.windows = windows
-        self.gain = gain
         self.history = history
-        self.needs = frozenset({SIGNALS[gain.signal]})
+        self.needs = frozenset({SIGNALS[signal]})
         self._logits = [0.0] * len(self.tasks)  # relative to the starting shares
         self._rewards: list[float] = []  # the last ones, unscaled
         self._time = 0
@@ -94,9 +100,9 @@ class _Bandit(Base):
             return 0.0
         return float(min(1.0, max(-1.0, 2 * (gain - low) / (high - low) - 1)))
 
+    @abstractmethod
     def _move(self, estimates: Sequence[float]) -> None:
         """Update the logits from the estimated rewards of all tasks."""
-        raise NotImplementedError
 
     def _memory(self) -> dict[str, Any]:
         return {"logits": list(self._logits), "rewards": list(self._rewards), "time": self._time}
@@ -117,21 +123,9 @@ class Exp3(_Bandit):
     method = "exp3"
 
     def __init__(
-        self,
-        prior: Mapping[str, float],
-        floors: Mapping[str, float],
-        *,
-        seed: int = 7,
-        explore: float = 0.1,
-        windows: Windows = "mixed",
-        signal: Signal = "self",
-        relative: bool = True,
-        per: Per = "share",
-        target: str | None = None,
-        history: int = 200,
+        self, prior: Mapping[str, float], floors: Mapping[str, float], *, explore: float = 0.1, **options: Any
     ) -> None:
-        gain = Gain(signal, relative, per, target)
-        super().__init__(prior, floors, seed=seed, explore=explore, windows=windows, gain=gain, history=history)
+        super().__init__(prior, floors, explore=explore, **options)
 
     def _scaled(self, gain: float) -> float:
         return (super()._scaled(gain) + 1) / 2
@@ -156,19 +150,12 @@ class Exp3s(_Bandit):
         prior: Mapping[str, float],
         floors: Mapping[str, float],
         *,
-        seed: int = 7,
         explore: float = 0.05,
         rate: float = 0.1,
         share_least: float = 0.0,
-        windows: Windows = "mixed",
-        signal: Signal = "self",
-        relative: bool = True,
-        per: Per = "share",
-        target: str | None = None,
-        history: int = 200,
+        **options: Any,
     ) -> None:
-        gain = Gain(signal, relative, per, target)
-        super().__init__(prior, floors, seed=seed, explore=explore, windows=windows, gain=gain, history=history)
+        super().__init__(prior, floors, explore=explore, **options)
         self.rate = rate
         self.share_least = share_least
 

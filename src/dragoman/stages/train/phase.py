@@ -12,21 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
-from dragoman.core.metrics import score
 from dragoman.core.recipe import Lora, Phase, Recipe
-from dragoman.core.records import Hypothesis
 from dragoman.engine.log import Log
 from dragoman.errors import ModelError
-from dragoman.stages.train.guards import Guards
+from dragoman.stages.train.measures import Measures
 from dragoman.stages.train.signals import Stop, stoppable
 from dragoman.store.artifact import Artifact, write_json
-from dragoman.translator import Translator
 
 if TYPE_CHECKING:
     from dragoman.engine.loop import Step
     from dragoman.engine.steering import Steering
 
-_GENERAL_TOKENS = 8192  # of the general text that forgetting is measured on
 _PROBE_LIMIT = 0.08  # of the training time; above it the user is told
 
 
@@ -62,13 +58,11 @@ class Trainer:
         import torch
 
         from dragoman.engine import load, losses
-        from dragoman.engine import setup as arrange
         from dragoman.engine.average import Average
         from dragoman.engine.device import DTYPES, detect, use
         from dragoman.engine.dropout import add_dropout
         from dragoman.engine.loop import speed_up
         from dragoman.engine.material import material
-        from dragoman.engine.mixture import batch_of
         from dragoman.engine.optimise import Optimiser
 
         training = self.training
@@ -94,16 +88,9 @@ class Trainer:
         )
         self.average = Average(self.optimiser, self.phase.average.decay) if self.phase.average else None
         self.loss = losses.cross_entropy(training.label_smoothing, compiled=self.chosen.compile)
-        self.own_attention = loaded.model.config._attn_implementation
-        self.dev = arrange.dev_sample(self.directions, texts, training.evaluate_sentences)
-        self.dev_batches = arrange.dev_batches(loaded, self.dev, self.chosen.batch_tokens)
-        self.guards: Guards | None = None
-        if self.phase.hybrid is not None or self.phase.stop_if is not None:
-            rows = self.data.general
-            general = batch_of(rows, range(len(rows)), _GENERAL_TOKENS, arrange.padding_token(loaded)) if rows else None
-            self.guards = Guards(
-                self.phase.stop_if, [general] if general is not None else [], self.dev, self.recipe.languages
-            )
+        smoothed = training.label_smoothing > 0  # what is measured is not: it has to compare between phases
+        self.plain_loss = losses.cross_entropy(compiled=self.chosen.compile) if smoothed else self.loss
+        self.measures = Measures(self.recipe, self.phase, loaded, self.data, texts, self.model, self.plain_loss)
         attention = speed_up(loaded.model, self.stream.longest(), self.loss, compiled=self.chosen.compile)
         self._steer()
         self._show(attention)
@@ -115,21 +102,29 @@ class Trainer:
         from dragoman.engine.device import detect, use
         from dragoman.engine.mixture import Mixture
         from dragoman.engine.probes import Probes, probe_tokens
-        from dragoman.engine.steering import Steering, curriculum, reference
+        from dragoman.engine.steering import Steering, batches_of, curriculum, reference
 
         hybrid = self.phase.hybrid
         if hybrid is None or not isinstance(self.stream, Mixture):
             return
         chosen = curriculum(self.recipe, hybrid, self.data.tokens)
         passes = 2 if "batches" in chosen.needs else 1
-        tokens = probe_tokens(self.stream.size, len(self.data.tokens), passes)
-        probes = Probes(self.data.probes, tokens, arrange.padding_token(self.loaded), self.loss)
+        tokens = probe_tokens(self.stream.size, batches_of(chosen, list(self.data.tokens)), passes)
+        probes = Probes(self.data.probes, tokens, arrange.padding_token(self.loaded), self.plain_loss)
         if "reference" in chosen.needs:
             other = load.load(reference(self.recipe, hybrid), device=use(detect(self.recipe.plan.threads)))
             probes.refer(other.model)
         replay = hybrid.tasks.replay
         until = replay.until if replay is not None else 1.0
-        self.steering = Steering(self.model, self.stream, chosen, probes, sample_tokens=tokens, replay_until=until)
+        self.steering = Steering(
+            self.model,
+            self.stream,
+            chosen,
+            probes,
+            sample_tokens=tokens,
+            replay_until=until,
+            measured={"objective": bool(self.measures.dev), "forgetting": self.data.general is not None},
+        )
 
     # ------------------------------------------------------------ before the first step
 
@@ -149,14 +144,13 @@ class Trainer:
         checkpoint.sweep(root)
         found = checkpoint.latest(root)
         if found is None:
-            if self.guards is not None:
-                self.guards.begin(self.model, self.loss)
+            self.measures.begin()
             return 0
         self.stream.restore(checkpoint.restore(found, self.optimiser, self.average))
         self.best = dict(found.extra["best"])
         self.totals = dict(found.extra["totals"])
-        if self.guards is not None:
-            self.guards.restore(found.extra["guards"])
+        self.broken = found.extra["broken"]
+        self.measures.restore(found.extra["guards"])
         if self.steering is not None:
             self.steering.restore(found.extra["steering"])
         self.listener.say(f"train: {self.name} goes on from step {found.step}")
@@ -197,6 +191,8 @@ class Trainer:
         from dragoman.engine.loop import fit
 
         step = start
+        if start and self._ends(start):  # it was stopped before it could be finished
+            return start
         if self.steering is not None:
             self.steering.begin()
         for done in fit(
@@ -215,12 +211,12 @@ class Trainer:
             if self.average is not None:
                 self.average.update(step)
             self._tell(done, log)
-            if self.steering is not None and (window := self.steering.after(done)) is not None:
-                log.write(window)
             scored = last or step % self.chosen.evaluate_every == 0
             if scored:
                 self._score(step, log)
-            if scored or last or stop.wanted or step % self.chosen.checkpoint_every == 0:
+            if self.steering is not None and (window := self.steering.after(done, last=last)) is not None:
+                log.write(window)
+            if scored or stop.wanted or step % self.chosen.checkpoint_every == 0:
                 self._save(step)
             if stop.wanted and not last:
                 raise KeyboardInterrupt
@@ -271,8 +267,8 @@ class Trainer:
         step by chrF. With an average, the averaged weights are what is measured."""
         begun = time.perf_counter()
         with self._averaged():
-            record = self._measure()
-        self.broken = self.guards.broken(record) if self.guards is not None else ""
+            record = self.measures.take()
+        self.broken = self.measures.broken(record)
         if self.steering is not None:
             self.steering.objective, self.steering.forgetting = record.get("chrf"), record.get("forgetting")
         chrf = record.get("chrf") if self.trains_translation else None
@@ -292,7 +288,7 @@ class Trainer:
             f"{names.get(k, k.replace('_', ' '))} {v:.3g}" if k in ("loss", "forgetting", "off_target") else
             f"{names.get(k, k)} {v:.2f}" for k, v in record.items() if isinstance(v, float)
         )  # fmt: skip
-        sentences = f" on {len(self.dev)} sentences" if self.dev else ""
+        sentences = f" on {len(self.measures.dev)} sentences" if self.measures.dev else ""
         self.listener.say(f"train: step {step}: {figures}{sentences}{' (best)' if better else ''}")
 
     @property
@@ -302,38 +298,6 @@ class Trainer:
 
     def _averaged(self) -> AbstractContextManager[None]:
         return self.average.in_place() if self.average is not None else nullcontext()
-
-    def _measure(self) -> dict[str, Any]:
-        from dragoman.engine.loop import as_loaded, mean_loss
-        from dragoman.engine.setup import grouped
-
-        record: dict[str, Any] = {}
-        if self.dev:
-            record["loss"] = mean_loss(self.model, self.dev_batches, self.loss)
-        if self.guards is not None:
-            record |= self.guards.general_loss(self.model, self.loss)
-        if not self.dev:
-            return record
-        found: list[Hypothesis] = []
-        pairs = []
-        by_direction: dict[str, float] = {}
-        with as_loaded(self.loaded.model, self.own_attention):
-            translator = Translator(self.loaded)
-            for direction, group in grouped(self.dev).items():
-                here = translator.translate([pair.source for pair in group], direction)
-                found += here
-                pairs += group
-                by_direction[str(direction)] = score("chrf", [h.text for h in here], [p.target for p in group]).value
-            if self.guards is not None:
-                record |= self.guards.in_context(translator)
-        references = [pair.target for pair in pairs]
-        record["chrf"] = score("chrf", [h.text for h in found], references).value
-        record["bleu"] = score("bleu", [h.text for h in found], references).value
-        if len(by_direction) > 1:
-            record["chrf_by_direction"] = {name: round(value, 4) for name, value in by_direction.items()}
-        if self.guards is not None:
-            record |= self.guards.translations(pairs, found)
-        return record
 
     def _save(self, step: int) -> None:
         from dragoman.engine import checkpoint, load
@@ -347,7 +311,8 @@ class Trainer:
         extra = {
             "best": self.best,
             "totals": self.totals,
-            "guards": self.guards.state() if self.guards is not None else None,
+            "broken": self.broken,
+            "guards": self.measures.state(),
             "steering": self.steering.state() if self.steering is not None else None,
         }
         stream = self.stream.state()
@@ -404,6 +369,8 @@ class Trainer:
         }
         if self.data.assists:
             facts["assists"] = dict(self.data.assists)
+        if self.data.marked:
+            facts["marked"] = self.data.marked
         if self.broken:
             facts["stopped"] = self.broken
         if self.steering is not None:
@@ -412,7 +379,7 @@ class Trainer:
 
     def _mixture_facts(self, steering: Steering) -> dict[str, Any]:
         """What the mixture delivered and what steering it cost."""
-        delivered = steering.mixture.delivered
+        delivered = steering.mixture.read
         total = max(1, sum(delivered.values()))
         share = steering.probes.seconds / max(self.totals["seconds"], 1e-9)
         if share > _PROBE_LIMIT:

@@ -1,0 +1,88 @@
+"""What an evaluation in the middle of a phase measures: loss and translations of the development sample, guard rails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dragoman.core.metrics import score
+from dragoman.core.recipe import Phase, Recipe
+from dragoman.core.records import Hypothesis
+from dragoman.stages.train.guards import Guards
+from dragoman.translator import Translator
+
+if TYPE_CHECKING:
+    from dragoman.engine.load import Loaded
+    from dragoman.engine.losses import Loss
+    from dragoman.engine.material import Material
+
+_GENERAL_TOKENS = 8192  # of the general text that forgetting is measured on
+
+
+class Measures:
+    """The development sample and the guard rails of a phase. `loss` is the cross-entropy, without label smoothing."""
+
+    def __init__(
+        self, recipe: Recipe, phase: Phase, loaded: Loaded, data: Material, texts: Path, model: Any, loss: Loss
+    ) -> None:
+        from dragoman.engine import setup as arrange
+        from dragoman.engine.mixture import batch_of
+
+        self.loaded, self.model, self.loss = loaded, model, loss
+        self.own_attention = loaded.model.config._attn_implementation
+        self.dev = arrange.dev_sample(phase.directions(recipe.pairs), texts, phase.training.evaluate_sentences)
+        self._batches = arrange.dev_batches(loaded, self.dev, data.chosen.batch_tokens)
+        self.guards: Guards | None = None
+        if phase.hybrid is not None or phase.stop_if is not None:
+            rows = data.general
+            general = batch_of(rows, range(len(rows)), _GENERAL_TOKENS, arrange.padding_token(loaded)) if rows else None
+            self.guards = Guards(phase.stop_if, [general] if general is not None else [], self.dev, recipe.languages)
+
+    def begin(self) -> None:
+        """Before the first step of the phase."""
+        if self.guards is not None:
+            self.guards.begin(self.model, self.loss)
+
+    def take(self) -> dict[str, Any]:
+        """The figures of the model as it stands, translated greedily; empty when there is nothing to measure on."""
+        from dragoman.engine.loop import as_loaded, mean_loss
+        from dragoman.engine.setup import grouped
+
+        record: dict[str, Any] = {}
+        if self.dev:
+            record["loss"] = mean_loss(self.model, self._batches, self.loss)
+        if self.guards is not None:
+            record |= self.guards.general_loss(self.model, self.loss)
+        if not self.dev:
+            return record
+        found: list[Hypothesis] = []
+        pairs = []
+        by_direction: dict[str, float] = {}
+        with as_loaded(self.loaded.model, self.own_attention):
+            translator = Translator(self.loaded)
+            for direction, group in grouped(self.dev).items():
+                here = translator.translate([pair.source for pair in group], direction)
+                found += here
+                pairs += group
+                by_direction[str(direction)] = score("chrf", [h.text for h in here], [p.target for p in group]).value
+            if self.guards is not None:
+                record |= self.guards.in_context(translator)
+        references = [pair.target for pair in pairs]
+        record["chrf"] = score("chrf", [h.text for h in found], references).value
+        record["bleu"] = score("bleu", [h.text for h in found], references).value
+        if len(by_direction) > 1:
+            record["chrf_by_direction"] = {name: round(value, 4) for name, value in by_direction.items()}
+        if self.guards is not None:
+            record |= self.guards.translations(pairs, found)
+        return record
+
+    def broken(self, record: dict[str, Any]) -> str:
+        """The guard rail that a record breaks, in words; empty when all hold."""
+        return self.guards.broken(record) if self.guards is not None else ""
+
+    def state(self) -> dict[str, Any] | None:
+        return self.guards.state() if self.guards is not None else None
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        if self.guards is not None and state is not None:
+            self.guards.restore(state)
