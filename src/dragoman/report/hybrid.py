@@ -59,10 +59,11 @@ def directions(phases: Sequence[Phase]) -> list[dict[str, Any]]:
 def _shares(phase: Phase) -> str:
     """Delivered shares as stacked areas, and under them the smoothed gains on the probes where there are any."""
     windows = phase.windows
-    steps = [window["step"] for window in windows]
+    ends = [0, *(window["step"] for window in windows)]  # a window's shares hold from the end of the one before it
     tasks = list(windows[0]["tokens"])
     totals = [max(1, sum(window["tokens"].values())) for window in windows]
     layers = [[w["tokens"].get(task, 0) / total for w, total in zip(windows, totals, strict=True)] for task in tasks]
+    layers = [[layer[0], *layer] for layer in layers]
     gains = {task: _smoothed(windows, task) for task in tasks}
     gains = {task: points for task, points in gains.items() if points}
     rows = 2 if gains else 1
@@ -70,12 +71,11 @@ def _shares(phase: Phase) -> str:
         panels = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=[1.25, 1][:rows])[:, 0]
         colours = {task: plots.SERIES[number % len(plots.SERIES)] for number, task in enumerate(tasks)}
         faint = {task: 0.9 if number < len(plots.SERIES) else 0.45 for number, task in enumerate(tasks)}
-        step = "pre" if len(steps) > 1 else None
-        bottom = [0.0] * len(steps)
+        bottom = [0.0] * len(ends)
         for task, layer in zip(tasks, layers, strict=True):
             top = [a + b for a, b in zip(bottom, layer, strict=True)]
             panels[0].fill_between(
-                steps, bottom, top, step=step, color=colours[task], alpha=faint[task], linewidth=0, label=task
+                ends, bottom, top, step="pre", color=colours[task], alpha=faint[task], linewidth=0, label=task
             )
             bottom = top
         panels[0].set_ylim(0, 1)
