@@ -5,11 +5,11 @@
     python benchmarks/mixture.py interlinear --data DIR --out runs/mixture   # interlinear text before sft
     python benchmarks/mixture.py replay      --data DIR --out runs/mixture   # forgetting against gain
 
-Models from scratch on everyday sentences (tatoeba en-fr) and news (mono en, fr), three seeds, one thread each. An arm is
-about a minute with the default --tokens. Every finished run is kept under --out and in the record
-benchmarks/results/mixture-NAME.json, so that the same command goes on where it was stopped. Scores are of the Tatoeba test
-set, zero-shot and after one random training pair; gains are tested on all seeds' segments together by approximate
-randomisation, and the spread over the seeds is given beside them.
+Models from scratch on everyday sentences (tatoeba en-fr) and news and debates (mono en, fr), one thread each. Every
+finished run is kept under --out, so that the same command goes on where it was stopped; the record
+benchmarks/results/mixture-NAME.json is written at the end, and `python benchmarks/mixture_report.py` draws it. Scores are
+of the Tatoeba test set, zero-shot and after one random development pair; an arm is tested against the one that it is to be
+compared with on all seeds' segments together by approximate randomisation, and the gain of every seed is given beside it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import math
 import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,9 @@ from dragoman.core.languages import Direction
 from dragoman.core.metrics import segments
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Assist, Example
+from dragoman.engine import perplexity
 from dragoman.engine.device import detect
+from dragoman.engine.log import read as read_log
 from dragoman.stages import model, prepare, train
 from dragoman.store import records
 from dragoman.store.artifact import Artifact, versions, write_json
@@ -41,6 +42,8 @@ from dragoman.translator import Translator
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (7, 8, 9)
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of translation, in the grid
+BEST = "the best static"  # the grid's arm with the highest mean BLEU
 PAIR = Direction("en", "fr")
 RECIPE = """
 name: mixture
@@ -62,15 +65,17 @@ model: MODEL
 plan: {threads: 1, precision: fp32}
 train: []
 """
-MODEL = "{new: {hidden: 128, layers: 3, heads: 4, feed_forward: 384, vocabulary: 4000, context: 256}}"
-COMMON = "batch_tokens: 2048, optimiser: muon, compile: false, evaluate_sentences: 100"
+MODEL = "{new: {hidden: 96, layers: 3, heads: 4, feed_forward: 288, vocabulary: 4000, context: 192}}"
+BATCH = 1024
+COMMON = f"batch_tokens: {BATCH}, optimiser: muon, compile: false, evaluate_sentences: 100"
+FIGURES = ("bleu_zero", "chrf_zero", "bleu_one", "chrf_one", "perplexity_en", "perplexity_fr", "probe_share", "seconds")
 
 
 def hybrid(
     tokens: int, tasks: str, curriculum: str = "static", rate: float = 8e-3, more: str = "", phase: str = ""
 ) -> str:
     """One hybrid phase as YAML."""
-    every = f"evaluate_every: {max(20, tokens // 2048 // 6)}"
+    every = f"evaluate_every: {max(20, tokens // BATCH // 5)}"
     section = (
         f"tokens: {tokens}, tasks: {tasks}, curriculum: {curriculum}, learning_rate: {rate:g}, {every}, {COMMON}{more}"
     )
@@ -78,80 +83,95 @@ def hybrid(
 
 
 def sft(tokens: int, rate: float = 2e-3) -> str:
-    return f"{{sft: {{tokens: {tokens}, learning_rate: {rate:g}, evaluate_every: {max(20, tokens // 2048 // 3)}, {COMMON}}}}}"
+    """One sft phase as YAML."""
+    every = f"evaluate_every: {max(20, tokens // BATCH // 3)}"
+    return f"{{sft: {{tokens: {tokens}, learning_rate: {rate:g}, {every}, {COMMON}}}}}"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Phases that follow one another; `base` names the arm whose model they start from."""
+    """Phases that follow one another. `base` names the arm whose model they start from; `against`, the arm that it is
+    tested against."""
 
     name: str
     phases: list[str]
     base: str = ""
-    scored: bool = True
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    against: str = ""
 
 
 def arms(what: str, tokens: int) -> list[Arm]:
     """The arms of a question. Small sft: an eighth of the tokens."""
-    small = tokens // 8
-    both = "{lm: {}, mt: {weight: W}}"
+    small, half = tokens // 8, tokens // 2
+    lm = Arm("lm", [hybrid(tokens, "{lm: {}}")])
+    after = sft(small)
     if what == "hybrid-gain":
-        after = [sft(small)]
+        three = "hybrid+interlinear+fewshot"
         return [
-            Arm("lm", [hybrid(tokens, "{lm: {}}")]),
-            Arm("hybrid", [hybrid(tokens, "{lm: {}, mt: {}}")]),
-            Arm("hybrid+interlinear+fewshot", [hybrid(tokens, "{lm: {}, mt: {}, interlinear: {}, fewshot: {}}")]),
-            Arm("lm, sft", after, "lm"),
-            Arm("hybrid, sft", after, "hybrid"),
-            Arm("hybrid+interlinear+fewshot, sft", after, "hybrid+interlinear+fewshot"),
+            lm,
+            Arm("hybrid", [hybrid(tokens, "{lm: {}, mt: {}}")], against="lm"),
+            Arm(three, [hybrid(tokens, "{lm: {}, mt: {}, interlinear: {}, fewshot: {}}")], against="lm"),
+            Arm("lm, sft", [after], "lm"),
+            Arm("hybrid, sft", [after], "hybrid", "lm, sft"),
+            Arm(f"{three}, sft", [after], three, "lm, sft"),
         ]
     if what == "grid":
-        shares = (0.1, 0.25, 0.5, 0.75, 0.9)
-        static = [
-            Arm(f"static {share:g}", [hybrid(tokens, both.replace("W", f"{share / (1 - share):g}"))])
-            for share in shares
-        ]
-        methods = {
-            "fair": "{method: fair, every: 20}",
-            "exp3": "{method: exp3, every: 20}",
-            "exp3s": "{method: exp3s, every: 20}",
-            "odm": "{method: odm, every: 20}",
-            "objective": "{method: objective, every: 20, evidence: loss}",
-            "objective both": "{method: objective, every: 20, evidence: both}",
-            "doremi": "{method: doremi, every: 20, reference: REFERENCE}",
-        }
-        learned = [Arm(name, [hybrid(tokens, both.replace("W", "1"), text)]) for name, text in methods.items()]
-        return [*static, *learned]
+        return grid(tokens)
     if what == "interlinear":
-        base = Arm("lm", [hybrid(tokens, "{lm: {}}")], scored=False)
-        after = sft(small)
-        cpt = tokens // 2
         return [
-            base,
+            lm,
             Arm("sft", [after], "lm"),
-            Arm("interlinear, sft", [hybrid(cpt, "{interlinear: {}}", rate=4e-3), after], "lm"),
-            Arm("interlinear forward, sft", [hybrid(cpt, "{interlinear: {order: forward}}", rate=4e-3), after], "lm"),
-            Arm("lm again, sft", [hybrid(cpt, "{lm: {}}", rate=4e-3), after], "lm"),
-            Arm("long sft", [sft(cpt + small, 4e-3)], "lm"),
+            Arm("interlinear, sft", [hybrid(half, "{interlinear: {}}", rate=4e-3), after], "lm", "sft"),
+            Arm(
+                "interlinear forward, sft",
+                [hybrid(half, "{interlinear: {order: forward}}", rate=4e-3), after],
+                "lm",
+                "sft",
+            ),
+            Arm("lm again, sft", [hybrid(half, "{lm: {}}", rate=4e-3), after], "lm", "sft"),
+            Arm("long sft", [sft(half + small, 4e-3)], "lm", "sft"),
         ]
-    base = Arm("lm", [hybrid(tokens, "{lm: {}}")], scored=False)
-    replay = "{mt: {}, replay: {from: GENERAL, floor: F, language: en}}"
-    half = tokens // 2
+    none = "replay 0 %"
     return [
-        base,
-        Arm("replay 0 %", [hybrid(half, "{mt: {}}", rate=4e-3)], "lm"),
+        lm,
+        Arm(none, [hybrid(half, "{mt: {}}", rate=4e-3)], "lm"),
         *(
-            Arm(f"replay {100 * floor:g} %", [hybrid(half, replay.replace("F,", f"{floor:g},"), rate=4e-3)], "lm")
+            Arm(f"replay {100 * floor:g} %", [replay(half, f"floor: {floor:g}")], "lm", none)
             for floor in (0.01, 0.05, 0.25)
         ),
-        Arm("ema", [hybrid(half, "{mt: {}}", rate=4e-3, phase=", average: {decay: 0.99}")], "lm"),
-        Arm(
-            "source first",
-            [hybrid(half, replay.replace("F,", "0.25, until: 0.1,"), rate=4e-3)],
-            "lm",
-        ),
+        Arm("source first", [replay(half, "floor: 0.25, until: 0.1")], "lm", none),
+        Arm("ema", [hybrid(half, "{mt: {}}", rate=4e-3, phase=", average: {decay: 0.99}")], "lm", none),
     ]
+
+
+def replay(tokens: int, options: str) -> str:
+    """Translation with the general text beside it."""
+    return hybrid(tokens, f"{{mt: {{}}, replay: {{from: GENERAL, language: en, {options}}}}}", rate=4e-3)
+
+
+def grid(tokens: int) -> list[Arm]:
+    """Static shares, and every method that finds them from one half each."""
+    static = [
+        Arm(static_name(share), [hybrid(tokens, f"{{lm: {{}}, mt: {{weight: {share / (1 - share):g}}}}}")])
+        for share in SHARES
+    ]
+    every = max(4, tokens // BATCH // 40)
+    methods = {
+        "fair": "method: fair",
+        "exp3": "method: exp3",
+        "exp3s": "method: exp3s",
+        "odm": "method: odm",
+        "doremi": "method: doremi, reference: REFERENCE",
+        "objective": "method: objective, evidence: loss",
+        "objective both": "method: objective, evidence: both",
+    }
+    return static + [
+        Arm(name, [hybrid(tokens, "{lm: {}, mt: {}}", f"{{{options}, every: {every}}}")], against=BEST)
+        for name, options in methods.items()
+    ]
+
+
+def static_name(share: float) -> str:
+    return f"static {share:g}"
 
 
 class Bench:
@@ -174,12 +194,11 @@ class Bench:
 
     def reference(self, seed: int) -> Path:
         """DoReMi's reference model: the static half-and-half mixture of the same seed."""
-        return self.folder("static 0.5", seed) / "0-hybrid" / "model"
+        return self.folder(static_name(0.5), seed) / "0-hybrid" / "model"
 
     def folder(self, arm: str, seed: int) -> Path:
-        return (
-            self.out / f"{self.given.what}-{self.given.tokens}" / f"{arm.replace(' ', '_').replace('%', 'pc')}-{seed}"
-        )
+        what = "lm" if arm == "lm" else self.given.what  # the same in all questions, so it is trained once
+        return self.out / f"{what}-{self.given.tokens}" / f"{arm.replace(' ', '_').replace('%', 'pc')}-{seed}"
 
     def prepare(self) -> Artifact:
         folder = self.out / "prepare"
@@ -226,19 +245,14 @@ class Bench:
             "phases": arm.phases,
             "seconds": sum(phase["seconds"] for phase in phases),
             "tokens": sum(phase["tokens"] for phase in phases),
-            "probe_share": max((phase.get("probe_share", 0.0) for phase in phases), default=0.0),
+            "probe_share": max(phase.get("probe_share", 0.0) for phase in phases),
             "shares": phases[-1].get("shares", {}),
-            "average_shares": phases[-1].get("average_shares", {}),
+            "course": course(folder / phases[-1]["name"]),
         }
-        return result | self.score(folder / str(done.facts["folder"]), recipe, seed)
+        return result | self.score(folder / str(done.facts["folder"]), recipe)
 
-    def score(self, folder: Path, recipe: Recipe, seed: int) -> dict[str, Any]:
-        from dragoman.engine import setup
-        from dragoman.engine.hybrid import general_text
-        from dragoman.engine.loop import mean_loss
-        from dragoman.engine.losses import cross_entropy
-        from dragoman.engine.mixture import batch_of
-
+    def score(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
+        """Translations of the test sentences and their scores; perplexity of held-out text in both languages."""
         assert self.prepared is not None
         translator = Translator.load(folder, threads=1)
         sources, references = [e.source for e in self.test], [e.target for e in self.test]
@@ -248,30 +262,54 @@ class Bench:
             found["outputs"][name] = made
             for metric in ("bleu", "chrf"):
                 found[f"{metric}_{name}"] = round(segments(metric, made, references, "fr").score.value, 3)
-        rows = general_text(recipe, translator.loaded, self.prepared.folder)
-        assert rows is not None
-        batch = batch_of(rows, range(len(rows)), 16_384, setup.padding_token(translator.loaded))
-        assert batch is not None
-        found["perplexity"] = round(math.exp(mean_loss(translator.loaded.model, [batch], cross_entropy())), 4)
-        del seed
-        return found
+        held = perplexity.held_out_perplexity(recipe, translator.loaded, self.prepared.folder)
+        return found | {f"perplexity_{language}": figures["perplexity"] for language, figures in held.items()}
 
 
-def summary(runs: Sequence[Mapping[str, Any]], references: Sequence[str]) -> list[dict[str, Any]]:
-    """Mean and spread over the seeds, and each arm against the best other one and against the first."""
-    names = list(dict.fromkeys(run["arm"] for run in runs))
-    by_arm = {name: sorted((r for r in runs if r["arm"] == name), key=lambda r: r["seed"]) for name in names}
+def course(phase: Path) -> dict[str, list[float]]:
+    """How a mixture went, in tenths of its windows: means of the share of mt, and of each task's relative gain."""
+    windows = [record for record in read_log(phase / "metrics.jsonl") if record["event"] == "window"]
+    parts = [windows[len(windows) * i // 10 : len(windows) * (i + 1) // 10] for i in range(10)]
+    found: dict[str, list[float]] = {}
+    for part in parts:
+        for task in ("lm", "mt"):
+            shares = [w["shares"][task] for w in part if task in w["shares"]]
+            gains = [w["gain"][task] for w in part if task in w["gain"]]
+            for name, values in ((f"share {task}", shares), (f"gain {task}", gains)):
+                if values:
+                    found.setdefault(name, []).append(round(statistics.mean(values), 5))
+    return found
+
+
+def summary(
+    runs: Sequence[Mapping[str, Any]], planned: Sequence[Arm], references: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Mean and spread over the seeds, and each arm against the one that it is compared with."""
+    by_arm: dict[str, list[Mapping[str, Any]]] = {}
+    for arm in planned:
+        if found := sorted((run for run in runs if run["arm"] == arm.name), key=lambda run: run["seed"]):
+            by_arm[arm.name] = found
+    static = [name for name in by_arm if name.startswith("static")]
+    best = max(static, key=lambda name: statistics.mean(run["bleu_zero"] for run in by_arm[name]), default="")
     lines = []
-    for name, found in by_arm.items():
-        line: dict[str, Any] = {"arm": name, "seeds": [run["seed"] for run in found]}
-        for figure in ("bleu_zero", "chrf_zero", "bleu_one", "chrf_one", "perplexity", "probe_share", "seconds"):
+    for arm in planned:
+        if arm.name not in by_arm:
+            continue
+        found = by_arm[arm.name]
+        line: dict[str, Any] = {"arm": arm.name, "seeds": [run["seed"] for run in found]}
+        for figure in FIGURES:
             values = [run[figure] for run in found]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             line[figure] = {"mean": round(statistics.mean(values), 4), "sd": round(spread, 4)}
-        first = by_arm[names[0]]
-        both = [(a, b) for a in first for b in found if a["seed"] == b["seed"]]
-        if name != names[0] and both:
-            line["against"] = names[0]
+        for name in found[0]["course"]:
+            rows = [run["course"][name] for run in found]
+            line.setdefault("course", {})[name] = [
+                round(statistics.mean(tenth), 5) for tenth in zip(*rows, strict=True)
+            ]
+        against = best if arm.against == BEST else arm.against
+        both = [(a, b) for a in by_arm.get(against, []) for b in found if a["seed"] == b["seed"]]
+        if both:
+            line["against"] = against
             line["tests"] = {
                 f"{metric}_{shots}": _test(both, metric, shots, references)
                 for metric in ("bleu", "chrf")
@@ -302,7 +340,7 @@ def main() -> None:
     arguments.add_argument("what", choices=["hybrid-gain", "grid", "interlinear", "replay"])
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--tokens", type=int, default=1_000_000, help="of the first phase of an arm")
+    arguments.add_argument("--tokens", type=int, default=400_000, help="of an arm from scratch")
     arguments.add_argument("--pairs", type=int, default=60_000, help="translation pairs read")
     arguments.add_argument("--texts", type=int, default=60_000, help="monolingual sentences read of each language")
     arguments.add_argument("--sentences", type=int, default=500, help="test sentences")
@@ -315,7 +353,6 @@ def main() -> None:
     bench = Bench(given)
     bench.prepared = bench.prepare()
     setting = {name: getattr(given, name) for name in ("tokens", "pairs", "texts", "sentences")}
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kept = _runs(bench.out, given.what, setting)
     for seed in SEEDS[: given.seeds]:
         for arm in arms(given.what, given.tokens):
@@ -328,12 +365,11 @@ def main() -> None:
             found["wall"] = round(time.perf_counter() - begun, 1)
             kept.append(found | {"setting": setting})
             _keep(bench.out, given.what, kept)
-            record = _record(given, setting, kept, [e.target for e in bench.test], arms(given.what, given.tokens))
-            write_json(path, record)
             said = ", ".join(
-                f"{k} {found[k]:.2f}" for k in ("bleu_zero", "chrf_zero", "bleu_one", "chrf_one", "perplexity")
+                f"{k} {found[k]:.2f}" for k in ("bleu_zero", "chrf_zero", "bleu_one", "perplexity_en", "probe_share")
             )
             print(f"{arm.name}, seed {seed}: {said}, {found['wall']:.0f} s", file=sys.stderr)
+    write_json(path, _record(given, setting, kept, [e.target for e in bench.test]))
 
 
 def _runs(out: Path, what: str, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -350,23 +386,17 @@ def _keep(out: Path, what: str, runs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _record(
-    given: argparse.Namespace,
-    setting: Mapping[str, Any],
-    runs: Sequence[Mapping[str, Any]],
-    references: Sequence[str],
-    planned: Sequence[Arm],
+    given: argparse.Namespace, setting: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], references: Sequence[str]
 ) -> dict[str, Any]:
-    scored = {arm.name for arm in planned if arm.scored}
-    order: Callable[[Mapping[str, Any]], int] = lambda run: [arm.name for arm in planned].index(run["arm"])  # noqa: E731
-    ordered = sorted((run for run in runs if run["arm"] in scored), key=order)
+    options = " ".join(f"--{name} {value}" for name, value in setting.items())
     return {
-        "command": f"python benchmarks/mixture.py {given.what} --data DIR --out runs/mixture --tokens {given.tokens}",
+        "command": f"python benchmarks/mixture.py {given.what} --data DIR --out runs/mixture {options}",
         "machine": {"processor": detect().name, "threads": 1},
         "versions": versions(),
         "setting": dict(setting),
         "model": MODEL,
-        "summary": summary(ordered, references),
-        "runs": [{name: value for name, value in run.items() if name not in ("outputs", "setting")} for run in runs],
+        "summary": summary(runs, arms(given.what, given.tokens), references),
+        "runs": [{k: v for k, v in run.items() if k not in ("outputs", "setting", "course")} for run in runs],
     }
 
 

@@ -1,0 +1,165 @@
+"""The records of mixture.py as tables and plots: results/mixture.md, mixture-grid.svg and mixture-replay.svg.
+
+python benchmarks/mixture_report.py [--results FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dragoman.store.artifact import write_atomic
+
+RESULTS = Path(__file__).parent / "results"
+TITLES = {
+    "hybrid-gain": "Language modelling alone against the mixture, then both with the same small sft",
+    "grid": "Shares found while training against static ones",
+    "interlinear": "Interlinear text before the sft",
+    "replay": "What is forgotten, and what that costs to avoid",
+}
+COLUMNS = {
+    "bleu_zero": "BLEU 0-shot",
+    "bleu_one": "BLEU 1-shot",
+    "chrf_zero": "chrF2++ 0-shot",
+    "chrf_one": "chrF2++ 1-shot",
+    "perplexity_en": "perplexity en",
+    "perplexity_fr": "perplexity fr",
+}
+LIMITS = {"bleu": 0.5, "probes": 0.08}  # what is wanted of the grid
+
+
+def table(record: Mapping[str, Any]) -> list[str]:
+    """One row an arm: means over the seeds (deviation), and the tests of BLEU against the arm that is named."""
+    lines = ["| arm | " + " | ".join(COLUMNS.values()) + " | gain in BLEU 0-shot | 1-shot |"]
+    lines.append("| --- |" + " ---: |" * len(COLUMNS) + " --- | --- |")
+    for line in record["summary"]:
+        figures = []
+        for name in COLUMNS:
+            digits = 1 if name.startswith("perplexity") else 2
+            figures.append(f"{line[name]['mean']:.{digits}f} ({line[name]['sd']:.{digits}f})")
+        told = [gain(line, f"bleu_{shots}") for shots in ("zero", "one")]
+        lines.append(f"| {line['arm']} | {' | '.join([*figures, *told])} |")
+    return lines
+
+
+def gain(line: Mapping[str, Any], name: str) -> str:
+    if "tests" not in line:
+        return ""
+    test = line["tests"][name]
+    low, high = test["interval"]
+    return (
+        f"{test['gain']:+.2f} [{low:+.2f}, {high:+.2f}], p = {test['p_randomisation']:.3g}, against {line['against']}"
+    )
+
+
+def learned(record: Mapping[str, Any]) -> list[str]:
+    """What every method delivered, what its probes cost, and whether it reached what is wanted."""
+    best = max(line["bleu_zero"]["mean"] for line in record["summary"] if line["arm"].startswith("static"))
+    lines = ["| method | share of mt, first tenth → last | BLEU below the grid's best | probes | wanted reached |"]
+    lines.append("| --- | --- | ---: | ---: | --- |")
+    for line in record["summary"]:
+        if line["arm"].startswith("static"):
+            continue
+        course = line["course"]["share mt"]
+        below, probes = best - line["bleu_zero"]["mean"], line["probe_share"]["mean"]
+        reached = "yes" if below <= LIMITS["bleu"] and probes <= LIMITS["probes"] else "no"
+        lines.append(f"| {line['arm']} | {course[0]:.2f} → {course[-1]:.2f} | {below:.2f} | {probes:.1%} | {reached} |")
+    return lines
+
+
+def gains(record: Mapping[str, Any]) -> list[str]:
+    """The mean relative gain of a window on each task's probe, in tenths of the run, under `fair`."""
+    found = next((line for line in record["summary"] if line["arm"] == "fair"), None)
+    if found is None:
+        return []
+    rows = [
+        f"| {name} | " + " | ".join(f"{v:.2f}" if name.startswith("share") else f"{100 * v:.2f}" for v in values) + " |"
+        for name, values in found["course"].items()
+    ]
+    head = "| fair | " + " | ".join(str(tenth) for tenth in range(1, 11)) + " |"
+    return [head, "| --- |" + " ---: |" * 10, *rows]
+
+
+def draw_grid(record: Mapping[str, Any], path: Path) -> None:
+    """BLEU over the static share, the methods at their mean share; and the shares over the run."""
+    with figure(path, 9.5, 3.6) as (left, right):
+        static = [line for line in record["summary"] if line["arm"].startswith("static")]
+        xs = [float(line["arm"].split()[1]) for line in static]
+        left.errorbar(xs, *spread(static, "bleu_zero"), fmt="o-", color="black", capsize=3, label="static")
+        for line in record["summary"]:
+            if line in static:
+                continue
+            course = line["course"]["share mt"]
+            (dots,) = left.plot(sum(course) / len(course), line["bleu_zero"]["mean"], "s", label=line["arm"])
+            right.plot([t / 10 - 0.05 for t in range(1, 11)], course, color=dots.get_color())
+        left.set(xlabel="share of translation (mean over the run)", ylabel="BLEU, zero-shot", xlim=(0, 1))
+        left.legend(fontsize=8, frameon=False)
+        right.set(xlabel="part of the run", ylabel="share of translation", ylim=(0, 1))
+
+
+def draw_replay(record: Mapping[str, Any], path: Path) -> None:
+    """Perplexity of the text that is replayed (English) and of the rest (French) against BLEU."""
+    with figure(path, 9.5, 3.6) as panels:
+        tuned = [line for line in record["summary"] if line["arm"] != "lm"]
+        start = next(line for line in record["summary"] if line["arm"] == "lm")
+        for panel, code, said in zip(panels, ("en", "fr"), ("English, replayed", "French, not replayed"), strict=True):
+            for line in tuned:
+                x, y = line[f"perplexity_{code}"], line["bleu_zero"]
+                panel.errorbar(x["mean"], y["mean"], y["sd"], x["sd"], fmt="o", capsize=2, label=line["arm"])
+            panel.axvline(start[f"perplexity_{code}"]["mean"], color="grey", linestyle=":", label="before")
+            panel.set(xlabel=f"perplexity of held-out text ({said})", ylabel="BLEU, zero-shot", xscale="log")
+        panels[1].legend(fontsize=8, frameon=False)
+
+
+class figure:  # noqa: N801  - a context manager, used like a function
+    """Two panels side by side, written as SVG at the end."""
+
+    def __init__(self, path: Path, width: float, height: float) -> None:
+        from matplotlib.figure import Figure
+
+        self.path = path
+        self.drawn = Figure(figsize=(width, height), layout="constrained")
+        self.panels = self.drawn.subplots(1, 2)
+
+    def __enter__(self) -> Any:
+        return self.panels
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.drawn.savefig(self.path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def spread(lines: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    return [line[name]["mean"] for line in lines], [line[name]["sd"] for line in lines]
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--results", type=Path, default=RESULTS)
+    results: Path = arguments.parse_args().results
+    text = ["# Mixtures of language modelling and translation", ""]
+    text += [
+        "Means over the seeds (deviation). What was run, and on what, is said in `mixture.py` and in the records.",
+        "",
+    ]
+    for name, title in TITLES.items():
+        path = results / f"mixture-{name}.json"
+        if not path.is_file():
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        seeds = max(len(line["seeds"]) for line in record["summary"])
+        text += [f"## {title}", "", f"`{record['command']}`, {seeds} seeds.", "", *table(record), ""]
+        if name == "grid":
+            draw_grid(record, results / "mixture-grid.svg")
+            text += [*learned(record), "", *gains(record), "", "![The grid](mixture-grid.svg)", ""]
+        if name == "replay":
+            draw_replay(record, results / "mixture-replay.svg")
+            text += ["![Forgetting against gain](mixture-replay.svg)", ""]
+    write_atomic(results / "mixture.md", "\n".join(text).encode())
+
+
+if __name__ == "__main__":
+    main()
