@@ -28,8 +28,8 @@ TRAIN = """
   - sft:
       tokens: TOKENS
       optimiser: muon
-      learning_rate: 6e-3
-      dropout: 0.1
+      learning_rate: 7e-3
+      schedule: linear
       label_smoothing: 0.1
       batch_tokens: 2048
       evaluate_every: 1150
