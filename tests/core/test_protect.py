@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dragoman.core.inline import Inline, Span
 from dragoman.core.placeholders import protect_placeholders
-from dragoman.core.protect import BRACKETS, TAGS, BrokenMarkupError, MarkerStyle, mark, unmark, verify
+from dragoman.core.protect import BRACKETS, TAGS, BrokenMarkupError, MarkerStyle, mark, marked_pair, unmark, verify
 
 from .test_placeholders import texts
 
@@ -113,3 +113,36 @@ def test_shuffled_markers_are_refused_or_hold_every_span(text: str, luck: random
     except BrokenMarkupError:
         return
     assert sorted(span.frame for span in Inline.of(pieces).spans) == sorted(span.frame for span in source.spans)
+
+
+def test_a_translation_has_the_markers_of_its_source() -> None:
+    pair = marked_pair("Press <b>OK</b> in %s: <b>now</b>", "Drücken Sie in %s <b>jetzt</b> auf <b>OK</b>")
+    assert pair == ("Press <1>OK</1> in <2/>: <3>now</3>", "Drücken Sie in <2/> <1>jetzt</1> auf <3>OK</3>")
+    assert marked_pair("See {name}", "Siehe {name}", BRACKETS) == ("See [1/]", "Siehe [1/]")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("nothing here", "nichts hier"),
+        ("a %s", "ein"),  # lost
+        ("a {x}", "ein {y}"),  # another
+        ("a {x}", "ein {x} {x}"),  # doubled
+        ("%s of %d", "%d von %s"),  # the order means something
+        ("{n, plural, one {day} other {days}}", "{n, plural, one {Tag} other {Tage}}"),
+        ("<i>a <b>c</b></i>", "<i>a <b>c</i></b>"),  # pairs that cross
+        ("a {x}", "ein {x} <1/>"),  # the text itself writes a marker
+    ],
+)
+def test_pairs_with_other_markup_on_each_side_are_not_marked(source: str, target: str) -> None:
+    assert marked_pair(source, target) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts, texts)
+def test_what_is_marked_on_both_sides_can_be_unmarked(source: str, other: str) -> None:
+    pair = marked_pair(source, f"{other} {source}")
+    if pair is not None:
+        marked = mark(protect_placeholders(Inline.of([source])).pieces)
+        assert pair[0] == marked.text
+        assert Inline.of(unmark(marked, pair[1])[0]).text.split() == f"{other} {source}".split()

@@ -124,6 +124,39 @@ def unmark(marked: Marked, output: str) -> tuple[list[Piece], bool]:
     return _restored(marked, output, found), loose
 
 
+def marked_pair(source: str, target: str, style: MarkerStyle = TAGS) -> tuple[str, str] | None:
+    """A translation with the same markers on both sides, as a model is to write it when it is asked for a document.
+
+    None where there is nothing to mark, where the sides do not have the same spans, and for ICU messages, whose branches
+    are translated apart.
+    """
+    left, right = (protect_placeholders(Inline.of([text])) for text in (source, target))
+    if not left.spans or any(span.flows for span in left.spans):
+        return None
+    marked = mark(left.pieces, style)
+    both = _whole_pairs(marked.spans)
+    waiting: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for place, span in enumerate(marked.spans):
+        waiting.setdefault((span.role, span.frame), []).append(place)
+    texts = []
+    for piece in right.pieces:
+        if isinstance(piece, str):
+            texts.append(piece)
+            continue
+        places = waiting.get((piece.role, piece.frame))
+        if not places:
+            return None
+        place = places.pop(0)
+        span = marked.spans[place]
+        texts.append(style.write(marked.numbers[place], span, span.pair in both))
+    written = "".join(texts)
+    try:
+        unmark(marked, written)
+    except BrokenMarkupError:
+        return None
+    return marked.text, written
+
+
 def _restored(marked: Marked, output: str, found: Sequence[tuple[int, int, int]]) -> list[Piece]:
     """The pieces of the output, with the spaces beside the spans put right."""
     left, right = _neighbours(marked.pieces)

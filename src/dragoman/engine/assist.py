@@ -20,6 +20,7 @@ from dragoman.core.recipe import Recipe, Sft
 from dragoman.core.records import Assist, Example
 from dragoman.engine.batch import Encoder
 from dragoman.engine.fit import Ask, Encoded, fitted
+from dragoman.engine.markers import Markers
 from dragoman.store import examples
 from dragoman.store.examples import Shot
 from dragoman.store.memory import twin_keys
@@ -65,10 +66,17 @@ class Assisted:
     """
 
     def __init__(
-        self, recipe: Recipe, sft: Sft, encoder: Encoder, texts: Path, limit: int, listener: Listener = SILENT
+        self,
+        recipe: Recipe,
+        sft: Sft,
+        encoder: Encoder,
+        texts: Path,
+        limit: int,
+        markers: Markers,
+        listener: Listener = SILENT,
     ) -> None:
         self.recipe, self.sft, self.encoder, self.texts = recipe, sft, encoder, texts
-        self.limit, self.listener = limit, listener
+        self.limit, self.markers, self.listener = limit, markers, listener
         self.tally = Tally()
         self.shown: dict[str, Rendered] = {}
         self.sentence: list[int] = []  # of every row
@@ -91,11 +99,12 @@ class Assisted:
                 for place, (example, weight) in enumerate(chunk)
                 for assist, share in self._ways(example, shots[place], chunk, weight)
             ]
-            asked = [Ask(e.direction, e.source, e.target, a) for e, a in ((chunk[p][0], a) for p, a, _ in prompts)]
-            for (place, wish, weight), made in zip(
-                prompts, fitted(self.encoder, asked, [self.limit] * len(asked)), strict=True
-            ):
-                self._count(chunk[place][0], wish, made, weight)
+            # the memory is asked with the sentence as it is: it knows no markers
+            shown = [self.markers(chunk[place][0]) for place, _, _ in prompts]
+            asked = [Ask(e.direction, e.source, e.target, a) for e, (_, a, _) in zip(shown, prompts, strict=True)]
+            made_of = fitted(self.encoder, asked, [self.limit] * len(asked))
+            for example, (place, wish, weight), made in zip(shown, prompts, made_of, strict=True):
+                self._count(example, wish, made, weight)
                 self.sentence.append(number + place)
                 yield made.ids, made.trained, weight
             number += len(chunk)

@@ -39,6 +39,7 @@ class Material:
     general: Corpus | None = None
     tokens: Mapping[str, int] = field(default_factory=dict)  # of an epoch, by task
     assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
+    marked: int = 0  # prompts with markers in place of tags and placeholders
 
 
 def material(
@@ -75,6 +76,7 @@ def material(
         int(corpus.lengths.max()),
         directions=data.directions,
         assists=data.assists,
+        marked=data.marked,
         general=general_text(recipe, loaded, texts) if phase.stop_if is not None else None,
     )
 

@@ -25,6 +25,7 @@ from dragoman.engine.batch import Batch, Corpus, Encoder, Stream, collate, plan_
 from dragoman.engine.device import Hardware
 from dragoman.engine.load import parameters
 from dragoman.engine.loop import has_compiler
+from dragoman.engine.markers import Markers
 from dragoman.engine.optimise import Kind, default_rate
 from dragoman.errors import DataError
 from dragoman.store import records
@@ -84,6 +85,7 @@ class Data:
     too_long: Mapping[str, int]  # rows that do not fit into the model, left out whole
     examples: list[Rendered]  # some, to be shown
     assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
+    marked: int = 0  # prompts with markers in place of tags and placeholders
 
 
 def context_length(loaded: Loaded) -> int:
@@ -105,6 +107,7 @@ class _Rows:
         balance = recipe.prepare.balance if recipe.prepare else Balance()
         self._factors = {direction: direction_factor(balance, direction) for direction in self.wanted}
         self._made = made_up.of(sft.synthetic, made, encoder)
+        self.markers = Markers(sft.markers, recipe.seed)
         self.names: list[str] = []
         self.shown: list[Rendered] = []
 
@@ -129,9 +132,10 @@ class _Rows:
     def alone(self) -> Iterator[tuple[Rendered, float]]:
         """Every row with nothing but the sentence in its prompt."""
         for pair, weight in self.real():
-            rendered = render(self.encoder.form, pair.direction, pair.source, pair.target)
+            marked = self.markers(pair)
+            rendered = render(self.encoder.form, marked.direction, marked.source, marked.target)
             self.names.append(str(pair.direction))
-            if len(self.shown) < 3:
+            if len(self.shown) < 3 or (marked is not pair and self.markers.count == 1):
                 self.shown.append(rendered)
             yield rendered, weight
         for row in self.synthetic():
@@ -167,7 +171,7 @@ def training_data(
     encoder.require(sorted({code for d in rows.wanted for code in (d.source, d.target)}))
     facts: Mapping[str, Any] = {}
     if sft.assisted:
-        helped = Assisted(recipe, sft, encoder, texts, limit, listener)
+        helped = Assisted(recipe, sft, encoder, texts, limit, rows.markers, listener)
         corpus, too_long = Corpus.of(rows.helped(helped), limit)
         sentences = np.delete(np.asarray(helped.sentence, dtype=np.int64), too_long)
         corpus = replace(corpus, sentence=np.unique(sentences, return_inverse=True)[1])
@@ -183,7 +187,7 @@ def training_data(
         )
     kept = Counter(name for number, name in enumerate(rows.names) if number not in lost)
     dropped = Counter(rows.names[number] for number in lost)
-    return Data(corpus, dict(kept), dict(dropped), shown, facts)
+    return Data(corpus, dict(kept), dict(dropped), shown, facts, rows.markers.count)
 
 
 def stream(recipe: Recipe, data: Data, chosen: Settings, loaded: Loaded) -> Stream:

@@ -47,6 +47,7 @@ class Sft(Training):
     shots: Shots = {0: 1.0}  # examples in the prompt -> share of the prompts
     memory: TrainingMemory = TrainingMemory()
     glossary: UsedTrainingGlossary = None
+    markers: Share = 0.5  # of the sentences with tags or placeholders: markers stand for them, as in a document
 
     @model_validator(mode="after")
     def _memory_is_used(self) -> Self:
