@@ -3,15 +3,17 @@
 # make test    the test suite
 # make lint    ruff, mypy, import-linter
 # make check   lint and test
+# make fuzz    damaged files for every reader, SECONDS=60 each; guided by coverage where atheris is installed
 
 PYTHON ?= python3
 VENV ?= .venv
+SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check clean
+.PHONY: help setup demo test lint check fuzz clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -38,6 +40,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
 check: lint test
+
+fuzz: $(STAMP)
+	$(BIN)/python benchmarks/fuzz/readers.py --seconds $(SECONDS)
+	$(BIN)/python benchmarks/fuzz/documents.py --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

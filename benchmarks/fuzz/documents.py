@@ -3,18 +3,17 @@
     python benchmarks/fuzz/documents.py [--seconds 60] [xliff tmx po text protect]
 
 With atheris installed it is guided by coverage (atheris' own options follow `--`); without, inputs are mutated at random.
-A finding is any exception but DataError, a result that breaks a promise, or an input that takes longer than 5 seconds.
+A finding is any exception but DataError, a result that breaks a promise, an input that takes longer than 5 seconds, or one
+that makes the process more than 500 MB larger.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
+
+import search
 
 from dragoman.core.inline import Inline
 from dragoman.core.languages import Direction
@@ -155,65 +154,8 @@ def mutated(data: bytes, luck: random.Random) -> bytes:
                 continue
             data = data[: place + 1] + luck.choice(BALANCED) + data[place + 1 :]
         return data
-    for _ in range(luck.randint(1, 6)):
-        start = luck.randint(0, len(data))
-        end = min(len(data), start + luck.choice([0, 0, 1, 4, 20, 100]))
-        new = luck.choice([b"", luck.choice(PARTS), data[start:end] * luck.choice([2, 50]), luck.randbytes(2)])
-        data = data[:start] + new + data[end:]
-    return data[:20_000]
-
-
-def at_random(kind: str, seconds: float, seed: int) -> dict[str, object]:
-    luck = random.Random(seed)
-    end = time.monotonic() + seconds
-    tried, opened, slowest = 0, 0, 0.0
-    findings: list[dict[str, str]] = []
-    while time.monotonic() < end:
-        data = mutated(luck.choice(SEEDS[kind]), luck)
-        start = time.process_time()
-        try:
-            opened += try_one(kind, data)
-        except Exception as error:
-            findings.append({"error": f"{type(error).__name__}: {error}"[:200], "input": repr(data)[:2000]})
-        spent = time.process_time() - start
-        slowest = max(slowest, spent)
-        if spent > 5:
-            findings.append({"error": f"took {spent:.1f} s", "input": repr(data)[:2000]})
-        tried += 1
-    return {
-        "target": kind,
-        "inputs": tried,
-        "opened": opened,
-        "slowest_seconds": round(slowest, 2),
-        "findings": findings,
-    }
-
-
-def main() -> None:
-    cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    mine, theirs = sys.argv[1:cut], sys.argv[cut + 1 :]
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("targets", nargs="*", default=list(SEEDS))
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(mine)
-    try:
-        import atheris
-    except ImportError:
-        for kind in options.targets:
-            result = at_random(kind, options.seconds, options.seed)
-            print(json.dumps(result, indent=1))
-            if result["findings"]:
-                sys.exit(1)
-        return
-    atheris.instrument_all()
-    kind = options.targets[0]  # libFuzzer runs one target a process
-    atheris.Setup(
-        [sys.argv[0], f"-max_total_time={int(options.seconds)}", "-timeout=5", *theirs],
-        lambda data: try_one(kind, data),
-    )
-    atheris.Fuzz()
+    return search.spliced(data, luck, PARTS)
 
 
 if __name__ == "__main__":
-    main()
+    search.main(SEEDS, try_one, mutated, __doc__)
