@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.commands import Command, Done
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
 
@@ -23,3 +26,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared data is not here; set DRAGOMAN_DATA")
     return folder
+
+
+@pytest.fixture
+def dragoman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Calls the command line with these arguments, in this process."""
+    from dragoman.cli import main
+
+    def command(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["dragoman", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return command

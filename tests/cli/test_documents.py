@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from dragoman.cli import main
 from dragoman.core.records import Example
 from dragoman.core.terms import Term
 from dragoman.store.documents import Document
 from dragoman.store.glossary import Glossary
 from dragoman.store.memory import Memory
+from tests.commands import Command
 from tests.tiny import tiny
 
 XLIFF = """<?xml version="1.0"?>
@@ -26,32 +23,6 @@ XLIFF = """<?xml version="1.0"?>
 <trans-unit id="4"><source>a tree</source><target state="final">ein Baum</target></trans-unit>
 </body></file></xliff>
 """
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def record(self) -> dict[str, Any]:
-        (line,) = self.out.split("\n")[:-1]
-        return json.loads(line)
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def dragoman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    def command(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["dragoman", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        code = end.value.code
-        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return command
 
 
 @pytest.fixture
