@@ -5,8 +5,8 @@
 
 1. Every readable file of `formats/`: nothing changed; every target written anew; the source as target of every unit.
 2. Real entries with markup, translated by functions that treat the markers badly in different ways.
-3. With --run: the entries with markup only, translated by the model of RUN (en-fr) with the assistant's retries; the record is
-   `formats-model.json`.
+3. With --run: the entries with markup only, translated by the model of RUN (en-fr); what comes back broken is tried
+   again, and nothing else. The record is `formats-model.json`.
 """
 
 from __future__ import annotations
@@ -215,20 +215,25 @@ def entries(data: Path, limit: int | None) -> dict[str, list[str]]:
 
 
 def with_model(run: Path, data: Path, limit: int | None, out: Path) -> None:
-    """The entries with markup, translated as `dragoman translate` does it, without a memory."""
-    import sys
+    """The entries with markup, translated as `dragoman translate` does it, without a memory.
 
-    from dragoman.assistant import Assistant
+    Only what comes back with broken markup is tried again, not what is doubtful for other reasons.
+    """
+    import sys
+    from dataclasses import replace
+
+    from dragoman.assistant import Assistant, settings_of
     from dragoman.cli.terminal import screen
     from dragoman.core.languages import choose
     from dragoman.documents import Sentences
 
     listener = screen(sys.stderr, as_json=False, quiet=False)
     result: dict[str, Any] = {"python": platform.python_version(), "run": run.name, "sets": {}}
-    with Assistant.load(run, memory=False, glossary=False) as assistant:
+    settings = replace(settings_of(run), retry=False)
+    with Assistant.load(run, memory=False, glossary=False, settings=settings) as assistant:
         direction = choose(assistant.translator.directions, "fr", "en")
-        for name, sources in entries(data, limit).items():
-            marked = [text for text in sources if frames(text)]
+        for name, sources in entries(data, None).items():
+            marked = [text for text in sources if frames(text)][:limit]
             sentences = Sentences(assistant, direction, listener)
             found = measure(marked, sentences.ask, sentences.ask_again)
             result["sets"][name] = {"entries": len(sources), "with_markup": len(marked), **found}
