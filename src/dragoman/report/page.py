@@ -43,9 +43,13 @@ def render(folder: Path) -> Path:
 
 def page(run: RunFolder) -> str:
     """The HTML text."""
-    jinja = environment(html=True)
+    return html("page.html.jinja", **_context(run))
+
+
+def html(template: str, **shown: Any) -> str:
+    """A page of this package, its style inside."""
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    return jinja.get_template("page.html.jinja").render(style=style, **_context(run))
+    return environment(html=True).get_template(template).render(style=style, **shown)
 
 
 def environment(*, html: bool) -> Environment:
@@ -104,7 +108,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "flows": _flow(run.prepare) if run.prepare else [],
         "kinds": KINDS,
         "titles": TITLES,
-        "confidence": held_out(run.folder),
+        "confidence": (confidence := held_out(run.folder)),
+        "confidence_plots": plots.calibration(confidence),
         "sample_titles": _SAMPLES,
         "language_name": name,
         "overlap_text": overlap_text,

@@ -233,3 +233,30 @@ def scores(sets: Sequence[Mapping[str, Any]], metric: str, title: str) -> str:
         axes.set_title(title)
         numbers(axes, "x")
     return svg[0]
+
+
+def calibration(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """For each decoding: true against expected chrF, bin by bin; a calibrated confidence lies on the diagonal."""
+    by_decoding: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_decoding.setdefault(row["decoding"], []).append(row)
+    return {name: _reliability(f"calibration-{i}", name, found) for i, (name, found) in enumerate(by_decoding.items())}
+
+
+def _reliability(name: str, title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    with drawing(3.7, 3.2, name) as (figure, svg):
+        axes = figure.subplots()
+        axes.axline((0, 0), slope=1, color=_MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        for number, row in enumerate(rows):
+            expected, found = [b[0] for b in row["bins"]], [b[1] for b in row["bins"]]
+            style = "-" if number < len(SERIES) else "--"
+            label = f"{row['set']} {row['direction']}"
+            colour = SERIES[number % len(SERIES)]
+            axes.plot(expected, found, style, color=colour, marker="o", markersize=3, linewidth=1.2, label=label)
+        axes.set_title(title)
+        axes.set_xlabel("expected chrF")
+        axes.set_ylabel("true chrF")
+        numbers(axes, "x")
+        numbers(axes, "y")
+        axes.legend(loc="upper left", fontsize=8)
+    return svg[0]
