@@ -107,3 +107,16 @@ def _phase(path: Path) -> Phase:
                 raise DataError(f"{path}:{number}: damaged line ({error}).") from None
     kinds = {kind: [event for event in events if event.get("event") == kind] for kind in ("step", "evaluate", "window")}
     return Phase(path.parent.name, kinds["step"], kinds["evaluate"], kinds["window"])
+
+
+def read_record(path: Path, kind: str) -> dict[str, Any]:
+    """The record of a study or a search. Raises CheckpointError when there is none, DataError when it is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path.parent}: holds no finished {kind} ({path.name} is missing). Run `dragoman {kind}`."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged ({error}). Run the {kind} again.") from None
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from dragoman.errors import DataError
 from dragoman.report import study as report
-from dragoman.report.page import environment
+from dragoman.report.page import html
 from dragoman.report.plots import SERIES, drawing, numbers
 from dragoman.report.tables import grid
 from dragoman.store.artifact import write_atomic
@@ -34,9 +34,7 @@ def page(study: Mapping[str, Any]) -> str:
     found = study.get("mixture")
     if found is None:
         raise DataError(f"the study {study['name']} is none of mixtures.")
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    template = environment(html=True).get_template("mixture.html.jinja")
-    return template.render(style=style, study=study, mixture=found, plots=plots(found), titles=TITLES, kinds=KINDS)
+    return html("mixture.html.jinja", study=study, mixture=found, plots=plots(found), titles=TITLES, kinds=KINDS)
 
 
 def plots(found: Mapping[str, Any]) -> dict[str, str]:

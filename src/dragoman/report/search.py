@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.core.metrics import TITLES
-from dragoman.errors import CheckpointError, DataError
 from dragoman.report import search_plots
-from dragoman.report.page import environment
+from dragoman.report.folders import read_record
+from dragoman.report.page import html
 from dragoman.report.tables import grid, p_text
 from dragoman.store.artifact import write_atomic
 
@@ -19,16 +19,7 @@ RECORD, PAGE = "search.json", "search.html"
 
 def read(folder: Path) -> dict[str, Any]:
     """The record of a search. Raises CheckpointError when there is none, DataError when it is damaged."""
-    path = folder / RECORD
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{folder}: holds no ended search ({RECORD} is missing). Run `dragoman search`."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: damaged ({error}). Run the search again.") from None
-    return found
+    return read_record(folder / RECORD, "search")
 
 
 def render(folder: Path) -> Path:
@@ -40,26 +31,21 @@ def render(folder: Path) -> Path:
 
 def page(search: Mapping[str, Any]) -> str:
     """The HTML text."""
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     done = [row for row in search["trials"] if row["state"] == "complete"]
     best = search["trials"][search["best"]["number"]]
-    return (
-        environment(html=True)
-        .get_template("search.html.jinja")
-        .render(
-            style=style,
-            search=search,
-            best=best,
-            title=search["title"],
-            titles=TITLES,
-            keys=list(search["space"]),
-            short=short,
-            ordered=sorted(done, key=lambda row: -row["selection"])
-            + [row for row in search["trials"] if row["state"] != "complete"],
-            plots=search_plots.plots(search),
-            last_part=last_part,
-            p_text=p_text,
-        )
+    return html(
+        "search.html.jinja",
+        search=search,
+        best=best,
+        title=search["title"],
+        titles=TITLES,
+        keys=list(search["space"]),
+        short=short,
+        ordered=sorted(done, key=lambda row: -row["selection"])
+        + [row for row in search["trials"] if row["state"] != "complete"],
+        plots=search_plots.plots(search),
+        last_part=last_part,
+        p_text=p_text,
     )
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dragoman.core.languages import Direction
 from dragoman.core.metrics import TITLES
-from dragoman.errors import CheckpointError, DataError
 from dragoman.report import study_plots
 from dragoman.report.differences import marked
-from dragoman.report.page import cut, environment, side
+from dragoman.report.folders import read_record
+from dragoman.report.page import cut, html, side
 from dragoman.report.tables import grid, p_text
 from dragoman.store.artifact import write_atomic
 
@@ -21,16 +20,7 @@ RECORD, PAGE = "study.json", "study.html"
 
 def read(folder: Path) -> dict[str, Any]:
     """The record of a study. Raises CheckpointError when there is none, DataError when it is damaged."""
-    path = folder / RECORD
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{folder}: holds no finished study ({RECORD} is missing). Run `dragoman study`."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: damaged ({error}). Run the study again.") from None
-    return found
+    return read_record(folder / RECORD, "study")
 
 
 def render(folder: Path) -> Path:
@@ -42,24 +32,19 @@ def render(folder: Path) -> Path:
 
 def page(study: Mapping[str, Any]) -> str:
     """The HTML text."""
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     names = [arm["name"] for arm in study["arms"]]
-    return (
-        environment(html=True)
-        .get_template("study.html.jinja")
-        .render(
-            style=style,
-            study=study,
-            titles=TITLES,
-            bars=[_bars(number, entry, names) for number, entry in enumerate(study["sets"])],
-            curves=study_plots.curves(study["curves"], names),
-            tiles=_tiles(study, names),
-            effects=[_effect(pair, study["sets"]) for pair in study["ablations"]],
-            samples=[_samples(entry) for entry in study["sets"]],
-            failed=[(arm["name"], run) for arm in study["arms"] for run in arm["runs"] if run["failed"]],
-            readings=_readings(study["curves"]),
-            p_text=p_text,
-        )
+    return html(
+        "study.html.jinja",
+        study=study,
+        titles=TITLES,
+        bars=[_bars(number, entry, names) for number, entry in enumerate(study["sets"])],
+        curves=study_plots.curves(study["curves"], names),
+        tiles=_tiles(study, names),
+        effects=[_effect(pair, study["sets"]) for pair in study["ablations"]],
+        samples=[_samples(entry) for entry in study["sets"]],
+        failed=[(arm["name"], run) for arm in study["arms"] for run in arm["runs"] if run["failed"]],
+        readings=_readings(study["curves"]),
+        p_text=p_text,
     )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,13 +10,11 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from dragoman.core.listen import Listener
 from dragoman.studies.arms import Job, Outcome, explain, work
-
-_GRACE = 60.0  # seconds that a stopped arm has for its checkpoint
+from dragoman.studies.children import obey, stop
 
 
 def at_once(jobs: Sequence[Job], out: Path, processes: int, listener: Listener) -> Iterator[Outcome]:
@@ -40,7 +36,7 @@ def at_once(jobs: Sequence[Job], out: Path, processes: int, listener: Listener) 
                     running.remove(one)
                     yield outcome
     finally:
-        _stop(running)
+        stop(*(one.process for one in running))
 
 
 @dataclass(frozen=True)
@@ -90,16 +86,6 @@ def _hear(one: _Running, listener: Listener) -> Outcome | None:
     return None
 
 
-def _stop(running: Sequence[_Running]) -> None:
-    for one in running:
-        one.process.terminate()
-    for one in running:
-        one.process.join(_GRACE)
-        if one.process.is_alive():
-            one.process.kill()
-            one.process.join()
-
-
 # ---------------------------------------------------------------- in the process
 
 
@@ -120,9 +106,7 @@ class _Speaker:
 
 
 def _run(job: Job, out: Path, connection: Connection, cores: Sequence[int]) -> None:
-    os.setsid()  # Ctrl-C reaches the study, and the study stops its arms, once
-    signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_watch, args=(connection,), daemon=True).start()
+    obey(connection)
     if job.recipe.plan.threads is None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     failed = ""
@@ -134,15 +118,3 @@ def _run(job: Job, out: Path, connection: Connection, cores: Sequence[int]) -> N
         failed = explain(error)
     with suppress(OSError):
         connection.send(("end", failed))
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
-
-
-def _watch(connection: Connection) -> None:
-    """Stop when the process of the study is gone, however it went: nobody else would."""
-    with suppress(EOFError, OSError):
-        connection.recv()
-    os.kill(os.getpid(), signal.SIGTERM)

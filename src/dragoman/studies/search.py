@@ -8,21 +8,16 @@ the other half judges the one chosen, and test is touched once, at the end.
 from __future__ import annotations
 
 import hashlib
-import itertools
-import json
-import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from dragoman import pipeline
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Evaluate, Recipe
-from dragoman.core.recipe.search import Dimension, Search
+from dragoman.core.recipe.search import Search
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DragomanError, ModelError, RecipeError, ResourceError
 from dragoman.report import search as report
@@ -32,7 +27,8 @@ from dragoman.store.workspace import locked
 from dragoman.studies import halves, trial
 from dragoman.studies.processes import shares
 from dragoman.studies.shared import Shared
-from dragoman.studies.summary import summary
+from dragoman.studies.space import check, distribution, grid, own_values, parameter_of, told, value_of, with_values
+from dragoman.studies.summary import ended_well, summary
 
 if TYPE_CHECKING:
     import optuna
@@ -62,106 +58,6 @@ def run(
         finally:
             work.stop()
         return work.finish()
-
-
-def check(recipe: Recipe, settings: Search) -> None:
-    """Every key must stand in the recipe and take every value of its space. Raises RecipeError with all problems."""
-    for section in ("prepare", "model", "train"):
-        if not getattr(recipe, section):
-            raise RecipeError(f"a search trains models: the recipe needs a `{section}` section.")
-    corners = {path: dimension.corners for path, dimension in settings.space.items()}
-    for number in range(max(map(len, corners.values()))):
-        with_values(recipe, {path: values[min(number, len(values) - 1)] for path, values in corners.items()})
-
-
-def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with other values at some keys, and without what is not a trial's business."""
-    plain = recipe.model_copy(update={"search": None, "study": None})
-    data = plain.model_dump(mode="json", by_alias=True)
-    try:
-        for path, value in values.items():
-            _put(data, path.split("."), value)
-        made = Recipe.model_validate(data)
-        return plain.model_copy(update={name: getattr(made, name) for name in Recipe.model_fields})
-    except (ValidationError, LookupError, TypeError, ValueError):
-        return _as_overrides(plain, values)
-
-
-def _put(node: Any, path: list[str], value: Any) -> None:
-    """Set what stands at a path; LookupError or TypeError where nothing does."""
-    *before, last = [int(key) if key.isdigit() else key for key in path]
-    for key in before:
-        node = node[key]
-    if node[last] != value:
-        node[last] = value
-
-
-def _as_overrides(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The same by way of the recipe's text, which is slow and can tell what is wrong."""
-    overrides = [f"{path}={json.dumps(value)}" for path, value in values.items()]
-    try:
-        return Recipe.parse(recipe.to_yaml(), recipe.file or "recipe", overrides, recipe.folder)
-    except RecipeError as error:
-        lines = [line.replace("command line: ", "search.space: ") for line in str(error).split("\n")]
-        raise RecipeError("\n".join(f"search.space: {x}" if x.startswith("'") else x for x in lines)) from None
-
-
-# ---------------------------------------------------------------- Optuna's view of the space
-
-
-def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
-    """Real numbers and whole ones as they are, a list of points as its numbers, so that its order is seen, and choices
-    as JSON."""
-    from optuna import distributions
-
-    if dimension.choice is not None:
-        return distributions.CategoricalDistribution([json.dumps(value) for value in dimension.choice])
-    if dimension.points is not None:
-        return distributions.IntDistribution(0, dimension.points - 1)
-    if dimension.whole is not None:
-        listed = dimension.listed or []
-        return distributions.IntDistribution(listed[0], listed[-1], step=dimension.step or 1)
-    low, high = dimension.log or dimension.uniform or (0.0, 0.0)
-    return distributions.FloatDistribution(low, high, log=dimension.log is not None)
-
-
-def value_of(dimension: Dimension, parameter: Any) -> Any:
-    """The recipe's value for Optuna's."""
-    if dimension.choice is not None:
-        return json.loads(parameter)
-    if dimension.points is not None:
-        return (dimension.listed or [])[parameter]
-    return parameter
-
-
-def parameter_of(dimension: Dimension, value: Any) -> Any:
-    """Optuna's value for the recipe's."""
-    if dimension.choice is not None:
-        return json.dumps(value)
-    if dimension.points is not None:
-        return (dimension.listed or []).index(value)
-    return float(value) if dimension.whole is None else value
-
-
-def grid(settings: Search) -> list[dict[str, Any]]:
-    """Every combination of the values, in an order drawn by the seed: fewer trials than points see all regions."""
-    lists = [dimension.listed or [] for dimension in settings.space.values()]
-    found = [dict(zip(settings.space, values, strict=True)) for values in itertools.product(*lists)]
-    random.Random(settings.seed).shuffle(found)
-    return found
-
-
-def own_values(recipe: Recipe, settings: Search) -> dict[str, Any] | None:
-    """The recipe's own values of the keys, where all of them lie within the space."""
-    values = {}
-    for path, dimension in settings.space.items():
-        node: Any = recipe.model_dump(mode="json", by_alias=True)
-        for key in path.split("."):
-            node = node[int(key)] if isinstance(node, list) else node.get(key) if isinstance(node, dict) else None
-        if not dimension.holds(node):
-            return None
-        values[path] = node
-    return values
 
 
 # ---------------------------------------------------------------- the search
@@ -314,7 +210,7 @@ class _Search:
         values = self.values(asked.params)
         self.listener.say(f"search: trial {asked.number}: {told(values)}")
         for other in self.study.get_trials(deepcopy=False):
-            if other.user_attrs.get("held_out") is not None and other.params == asked.params:
+            if ended_well(other) and other.params == asked.params:
                 self._copy(asked, other)
                 return
         try:
@@ -392,8 +288,8 @@ class _Search:
 
     def best(self) -> int | None:
         """The number of the best trial: the first of the highest."""
-        done = [(t.value, -t.number) for t in self.study.get_trials(deepcopy=False) if "held_out" in t.user_attrs]
-        return -max((value, number) for value, number in done if value is not None)[1] if done else None
+        done = [(t.value or 0.0, -t.number) for t in self.study.get_trials(deepcopy=False) if ended_well(t)]
+        return -max(done)[1] if done else None
 
     def _tell_progress(self) -> None:
         done = self.study.get_trials(deepcopy=False)
@@ -440,15 +336,6 @@ class _Search:
         head = f"# {self.recipe.file or 'The recipe'} with the values of trial {number} of the search in {self.out}.\n"
         write_atomic(path, head.encode() + with_values(self.recipe, values).to_yaml().encode())
         return path
-
-
-def told(values: Mapping[str, Any]) -> str:
-    """Values in a line: the last part of their keys is enough for a person."""
-    return ", ".join(f"{path.split('.')[-1]} {_short(value)}" for path, value in values.items())
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _holds(folder: Path) -> bool:

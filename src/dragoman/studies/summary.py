@@ -14,6 +14,7 @@ from dragoman.core.recipe.search import Search
 from dragoman.core.statistics import differences, interval, resampled
 from dragoman.store.artifact import versions
 from dragoman.studies import halves, trial
+from dragoman.studies.space import value_of
 
 if TYPE_CHECKING:
     import optuna
@@ -23,8 +24,6 @@ _SAMPLES = 1000  # of the bootstrap
 
 def summary(name: str, settings: Search, study: optuna.Study, out: Path, jobs: int) -> dict[str, Any]:
     """The record of a search, but for its test score (docs/search.md)."""
-    from dragoman.studies.search import value_of
-
     rows = []
     for one in study.get_trials(deepcopy=False):
         values = {path: value_of(d, one.params[path]) for path, d in settings.space.items()}
@@ -52,6 +51,11 @@ def summary(name: str, settings: Search, study: optuna.Study, out: Path, jobs: i
         },
         "versions": versions(),
     }
+
+
+def ended_well(one: optuna.trial.FrozenTrial) -> bool:
+    """Whether it has both scores; one that was ended early has the last score of its training for a value."""
+    return one.value is not None and "held_out" in one.user_attrs
 
 
 def _row(one: optuna.trial.FrozenTrial, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +125,7 @@ def importance(study: optuna.Study) -> dict[str, float]:
     empty where there are too few trials to tell."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-    complete = [t for t in study.get_trials(deepcopy=False) if t.value is not None and "held_out" in t.user_attrs]
+    complete = [t for t in study.get_trials(deepcopy=False) if ended_well(t)]
     if len({t.value for t in complete}) < 4:
         return {}
     try:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,16 +13,15 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DragomanError
 from dragoman.store.artifact import Artifact, digest, write_json
+from dragoman.studies.children import obey, stop
 
 RESULT, TRANSLATIONS, LOG = "trial.json", "dev.jsonl", "log.txt"
-_GRACE = 60.0  # seconds that a stopped trial has for its checkpoint
 _PRELOADED = ("dragoman.stages.train", "dragoman.stages.plan", "dragoman.stages.model", "dragoman.engine.setup")
 
 
@@ -135,11 +132,7 @@ class Process:
         return False
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.join(_GRACE)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        stop(self._process)
 
 
 # ---------------------------------------------------------------- in the trial's process
@@ -159,9 +152,7 @@ class _Logged:
 
 
 def _run(job: Job, connection: Connection, cores: Sequence[int]) -> None:
-    os.setsid()  # Ctrl-C reaches the search, and the search stops its trials, once
-    signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_watch, args=(connection,), daemon=True).start()
+    obey(connection)
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -196,15 +187,3 @@ def work(job: Job) -> None:
         failed = f"{type(error).__name__}: {error}"
     seconds = round(time.perf_counter() - begun, 2)
     write_json(job.folder / RESULT, {"key": job.key, "failed": failed, "seconds": seconds})
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
-
-
-def _watch(connection: Connection) -> None:
-    """Stop when the process of the search is gone, however it went: nobody else would."""
-    with suppress(EOFError, OSError):
-        connection.recv()
-    os.kill(os.getpid(), signal.SIGTERM)
