@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ import pytest
 
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
+from dragoman.core.synthesis import Reply, Request, Synthetic
 from dragoman.errors import DataError, RecipeError
+from dragoman.stages import synthesise
 from dragoman.store import records
 from dragoman.studies import arms
 from dragoman.studies.arms import Arm, Outcome, as_overrides, read_arms, seeds_of
+from dragoman.teachers import Told
+from tests.studies.conftest import NOUNS
 
 BOTH = {"prepare": {"parallel": ["real.tsv", "synthetic.tsv"]}}
 
@@ -129,6 +134,42 @@ def test_arms_share_held_out_texts_and_base_and_a_second_run_skips_everything(pr
     said = Said()
     assert go(project, changes, listener=said) == outcomes
     assert {line.split(" seed")[0] for line in said.lines if "made anew" in line and "seed" in line} == {"both"}
+
+
+class Dictionary:
+    """A teacher that knows the toy sentences, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ask(self, requests: Sequence[Request], told: Told) -> list[Reply]:
+        self.asked += len(requests)
+        told(len(requests))
+        words = [request.text.removesuffix(".").split() for request in requests]
+        return [Reply(f"{NOUNS[a]} kennt {NOUNS[b]}.", digest=f"{a} {b}") for _, a, _, _, b in words]
+
+
+def test_arms_share_what_a_teacher_makes_for_a_phase_with_synthetic_rows(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = Dictionary()
+    monkeypatch.setattr(synthesise, "open_teacher", lambda *about: teacher)
+    pairs = (project / "synthetic.tsv").read_text().split("\n")[1:-1]
+    (project / "mono.txt").write_text("".join(f"{pair.split(chr(9))[0]}\n" for pair in pairs))
+    overrides = (
+        "prepare.monolingual={en: [mono.txt]}",
+        "synthesise={teachers: {t: {run: base}}, make: [{forward: {teacher: t}}], verify: {near: null}}",
+    )
+    changes = {"real": {}, "mixed": {"train.0.sft.synthetic": {"tag": False}}}
+    for _ in range(2):  # the second time nothing is asked
+        outcomes = go(project, changes, *overrides)
+        assert [o.failed for o in outcomes] == [""] * 4
+        assert teacher.asked == len(pairs)
+    folders = {(o.arm, o.seed): o.folder / "synthesise" for o in outcomes}
+    assert [place for place, folder in folders.items() if folder.exists()] == [("mixed", 1), ("mixed", 2)]
+    made = [list(records.read(folders["mixed", seed] / "rows", Synthetic)) for seed in (1, 2)]
+    assert made[0] == made[1]
+    assert {(row.teacher, row.mode, row.prompt.split()[0]) for row in made[0]} == {("t", "forward", n) for n in NOUNS}
 
 
 def test_an_arm_that_fails_is_told_and_the_others_stand(project: Path) -> None:

@@ -1,7 +1,8 @@
 """Arms: the recipe with some keys changed, each run for every seed in a folder of its own.
 
 `STUDY/arms/NAME/seed-N` is an ordinary run. What must be the same in all arms is made once, in `STUDY/shared`, and taken
-over: the held-out texts, the prepared texts of arms that prepare alike, the base, and the base's translations.
+over: the held-out texts, the prepared texts of arms that prepare alike, the rows of arms that ask the same of the same
+teachers, the base, and the base's translations.
 """
 
 from __future__ import annotations
@@ -181,11 +182,12 @@ def _planned(arm: Arm, seeds: Sequence[int], shared: Shared, out: Path) -> list[
 
 
 def _measured(arm: Arm) -> Recipe:
-    """The arm's recipe as it is run: with a name of its own, without a bar to pass, and without what is no arm's work."""
+    """The arm's recipe as it is run: with a name of its own, and without a bar to pass."""
     recipe = arm.recipe
     evaluate = recipe.evaluate.model_copy(update={"must_gain": {}}) if recipe.evaluate is not None else None
-    aside = {"study": None, "search": None, "synthesise": None}
-    return recipe.model_copy(update={"name": f"{recipe.name}-{arm.name}", "evaluate": evaluate, **aside})
+    return recipe.model_copy(
+        update={"name": f"{recipe.name}-{arm.name}", "evaluate": evaluate, "study": None, "search": None}
+    )
 
 
 def _here(job: Job, out: Path, listener: Listener) -> Outcome:

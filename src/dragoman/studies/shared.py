@@ -37,6 +37,10 @@ class Shared:
         if recipe.prepare is not None:
             recipe = recipe.model_copy(update={"prepare": self._with_held_out(recipe)})
             given["prepare"] = self._stage("prepare", recipe)
+        if any(phase.sft is not None and phase.sft.synthetic is not None for phase in recipe.train):
+            given["synthesise"] = self._stage("synthesise", recipe)
+        else:
+            recipe = recipe.model_copy(update={"synthesise": None})
         if recipe.model is not None and recipe.model.base is not None:  # a new model depends on the seed
             given["model"] = self._stage("model", self._base if recipe.model == self._base.model else recipe)
         return recipe, given
@@ -47,13 +51,12 @@ class Shared:
 
     def _stage(self, name: str, recipe: Recipe) -> Artifact:
         """The stage of a recipe, with the base's seed whatever the arm's."""
-        recipe = recipe.model_copy(update={"seed": self._base.seed, "name": self._base.name})
-        parts = {"prepare": recipe.prepare, "model": recipe.model if name == "model" else None}
-        about = {key: part.model_dump(mode="json") for key, part in parts.items() if part is not None}
+        recipe = _only(name, recipe.model_copy(update={"seed": self._base.seed, "name": self._base.name}))
+        about = recipe.model_dump(mode="json", include={"prepare", name}, exclude_none=True)
         folder = f"{name}-{digest(about, [str(pair) for pair in recipe.pairs], recipe.seed)[:10]}"
         if folder not in self._made:
             self._listener.say(f"study: shared/{folder}")
-            given = {"prepare": self._stage("prepare", recipe)} if name == "model" and recipe.prepare else None
+            given = {"prepare": self._stage("prepare", recipe)} if name != "prepare" and recipe.prepare else None
             try:
                 done = pipeline.run(recipe, self._folder / folder, stages=[name], given=given, listener=self._listener)
                 self._made[folder] = done[name]
@@ -100,3 +103,8 @@ class Shared:
 def _line(row: Example) -> str:
     fields = {"source": row.source, "target": row.target, "domain": row.domain, "document": row.document}
     return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def _only(name: str, recipe: Recipe) -> Recipe:
+    """The recipe without the stages between its texts and the one that is wanted."""
+    return recipe.model_copy(update={"model": None}) if name == "synthesise" else recipe
