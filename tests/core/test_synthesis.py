@@ -73,7 +73,7 @@ def test_refinement_criticises_and_mends_only_where_there_is_something_to_mend()
     [bad] = apply(criticise, row, Reply("- agreement: dorment\n- else fine", digest="d2"))
     assert bad.prompt == "d1" and "agreement: dorment" in asked(mend.ask(bad))
     [mended] = apply(mend, bad, Reply("Le chat dort.", -0.1, digest="d3"))
-    assert (mended.target, mended.prompt, mended.log_probability) == ("Le chat dort.", "d3", -0.1)
+    assert (mended.target, mended.prompt, mended.log_probability) == ("Le chat dort.", "d1 + d3", -0.1)
     [good] = apply(criticise, row, Reply("None.", digest="d2"))
     assert mend.ask(good) is None
 

@@ -62,7 +62,7 @@ class Draft:
     domain: str = ""
     document: str = ""
     seed: int = 0
-    prompt: str = ""  # digest of the request that made it
+    prompt: str = ""  # digests of the requests that wrote it, the first one first
     log_probability: float | None = None
     round_trip: float | None = None  # chrF2++ of the way back, percent
     note: str = ""  # what a critic said, or the topic to write about
@@ -94,7 +94,7 @@ class Synthetic(Example):
     mode: str = ""
     made: str = ""  # the side that was generated: source or target
     teacher: str = ""
-    prompt: str = ""  # digest of the request: the answer stands under it in the file of answers
+    prompt: str = ""  # digests of the requests that wrote it, joined by " + ": answers stand under them in their file
     seed: int = 0
     log_probability: float | None = None  # mean per token of the answer, natural logarithm
     round_trip: float | None = None  # chrF2++ of the way back, percent
@@ -128,7 +128,7 @@ class Step:
     teacher: str
     ask: Callable[[Draft], Request | None]
     take: Callable[[Draft, Reply], Sequence[Draft]]
-    writes: bool = True  # the answer goes into the row, so its request is the row's provenance
+    writes: bool = True  # the answer goes into the row, so its request belongs to the row's provenance
 
 
 def steps(make: Make, examples: Sequence[str]) -> list[Step]:
@@ -168,7 +168,9 @@ def apply(step: Step, draft: Draft, reply: Reply) -> list[Draft]:
     if not reply.text.strip():
         return [draft.lost("no_answer", "the answer is empty")]
     try:
-        return list(step.take(replace(draft, prompt=reply.digest) if step.writes else draft, reply))
+        if step.writes:
+            draft = replace(draft, prompt=f"{draft.prompt} + {reply.digest}" if draft.prompt else reply.digest)
+        return list(step.take(draft, reply))
     except NonsenseError as error:
         return [draft.lost("format", f"{error}: {' '.join(reply.text.split())[:200]}")]
 
