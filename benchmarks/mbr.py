@@ -16,7 +16,8 @@ import gzip
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from dragoman.core.metrics import segments
 from dragoman.core.recipe import Decoding
 from dragoman.core.scoring import Protocol, results
 from dragoman.engine.device import detect
-from dragoman.engine.generate import Draw, sample
 from dragoman.store.artifact import versions
 from dragoman.translator import Translator
 
@@ -46,13 +46,14 @@ DECODINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def decode(translator: Translator, texts: list[str], references: list[str]) -> dict[str, Any]:
-    """Scores and seconds of every decoding, and its paired tests against greedy."""
+def decode(translator: Translator, texts: list[str], references: list[str]) -> tuple[dict[str, Any], list[list[str]]]:
+    """Scores and seconds of every decoding, its paired tests against greedy; and the candidates of the last one."""
     translator.translate(texts[:32], DIRECTION)
     systems, seconds = {}, {}
     for name, options in DECODINGS.items():
         begun = time.perf_counter()
-        found = translator.translate(texts, DIRECTION, Decoding.model_validate(options))
+        with candidates() as groups:
+            found = translator.translate(texts, DIRECTION, Decoding.model_validate(options))
         seconds[name] = round(time.perf_counter() - begun, 2)
         systems[name] = {m: segments(m, [h.text for h in found], references, "de") for m in ("bleu", "chrf", "ter")}
         print(f"{name}: {seconds[name]} s", flush=True)
@@ -60,28 +61,24 @@ def decode(translator: Translator, texts: list[str], references: list[str]) -> d
     return {
         name: {**row, "seconds": seconds[name], "cost": round(seconds[name] / seconds["greedy"], 2)}
         for name, row in rows.items()
-    }
+    }, groups
 
 
-def samples(translator: Translator, texts: list[str], count: int) -> list[list[str]]:
-    """`count` samples of every text, as `Decoding.mbr` draws them."""
-    from dragoman.core.prompts import render
+@contextmanager
+def candidates() -> Iterator[list[list[str]]]:
+    """The candidates of every segment for which minimum Bayes risk chooses meanwhile."""
+    groups: list[list[str]] = []
+    choose = mbr.choose
 
-    prompts = [
-        ids for ids, _ in translator.encoder.encode([render(translator.encoder.form, DIRECTION, t) for t in texts])
-    ]
-    sources = translator.loaded.tokenizer(texts, add_special_tokens=False).input_ids
-    limits = [min(2 * len(s) + 20, translator.context - len(p)) for s, p in zip(sources, prompts, strict=True)]
-    groups = sample(
-        translator.loaded.model,
-        prompts,
-        limits,
-        samples=count,
-        draw=Draw(epsilon=EPSILON),
-        ends=translator._ends,
-        pad=translator._pad,
-    )
-    return [[translator._text(result.ids) for result in group] for group in groups]
+    def seen(texts: Sequence[str], **options: Any) -> mbr.Choice:
+        groups.append(list(texts))
+        return choose(texts, **options)
+
+    mbr.choose = seen
+    try:
+        yield groups
+    finally:
+        mbr.choose = choose
 
 
 def by_sacrebleu(texts: Sequence[str]) -> int:
@@ -99,7 +96,7 @@ def by_sacrebleu(texts: Sequence[str]) -> int:
     return totals.index(max(totals))
 
 
-def timed(work: Callable[[Sequence[str]], Any], groups: Sequence[Sequence[str]], rounds: int = 3) -> float:
+def timed(work: Callable[[Sequence[str]], Any], groups: Sequence[Sequence[str]], rounds: int = 2) -> float:
     """Milliseconds for one segment: the best of several rounds over all."""
     found = []
     for _ in range(rounds):
@@ -150,17 +147,20 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--segments", type=int, default=1000)
     arguments.add_argument("--timed", type=int, default=20, help="segments on which sacreBLEU's pairs are timed")
-    arguments.add_argument("--scaling", type=int, default=20, help="segments with 16 to 1,024 samples; 0 leaves it out")
+    arguments.add_argument("--scaling", type=int, default=10, help="segments with 16 to 1,024 samples; 0 leaves it out")
+    arguments.add_argument("--record", type=Path, default=RESULTS / "mbr.json")
     given = arguments.parse_args()
     with gzip.open(given.data / "multi30k" / "test_2016_flickr.tsv.gz", "rt", encoding="utf-8", newline="") as lines:
         rows = [line.split("\t") for line in lines.read().split("\n")[1:] if line][: given.segments]
     texts, references = [row[0] for row in rows], [row[1] for row in rows]
     translator = Translator.load(given.run)
-    decodings = decode(translator, texts, references)
-    choices = compare(samples(translator, texts, CANDIDATES), references, given.timed)
+    decodings, groups = decode(translator, texts, references)
+    choices = compare(groups, references, given.timed)
     scaling = []
     for count in (16, 64, 256, 1024) if given.scaling else ():
-        groups = samples(translator, texts[: given.scaling], count)
+        with candidates() as groups:
+            wanted = Decoding.model_validate({"mbr": {"candidates": count, "epsilon": EPSILON}})
+            translator.translate(texts[: given.scaling], DIRECTION, wanted)
         ways = ("aggregated", "exact")
         scaling.append({"candidates": count, **{way: timed(WAYS[way], groups) for way in ways}})
     record = {
@@ -173,8 +173,7 @@ def main() -> None:
         "aggregated_against_exact": choices,
         "milliseconds_by_candidates": scaling,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "mbr.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    given.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for name, row in decodings.items():
         told = ", ".join(f"{m} {row['scores'][m]['value']:.2f}" for m in ("bleu", "chrf", "ter"))
         gain = row["gains"].get("chrf")

@@ -18,6 +18,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,12 @@ prepare:
     - {path: DATA/tatoeba/dev.en-fr.tsv.gz, pair: en-fr, quoting: none, use: dev}
     - {path: DATA/tatoeba/test.en-fr.tsv.gz, pair: en-fr, quoting: none, use: test}
   monolingual: {fr: MONO}
-model: {new: {hidden: 192, layers: 4, heads: 6, feed_forward: 512, vocabulary: 4000, context: 256}}
+model: {new: {hidden: 128, layers: 4, heads: 4, feed_forward: 384, vocabulary: 4000, context: 256}}
 """
-SFT = "tokens: TOKENS, dropout: 0.2, label_smoothing: 0.1, batch_tokens: 2048, evaluate_sentences: 300"
+SFT = (
+    "tokens: TOKENS, optimiser: muon, learning_rate: 6e-3, dropout: 0.2, label_smoothing: 0.1, batch_tokens: 2048, "
+    "evaluate_sentences: 300"
+)
 REAL = COMMON + f"train: [{{sft: {{{SFT}}}}}]\n"
 MIXED = (
     COMMON
@@ -58,8 +62,8 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--pairs", type=int, default=5000)
-    arguments.add_argument("--mono", type=int, default=30_000)
-    arguments.add_argument("--tokens", default="1.5M", help="training tokens of each model")
+    arguments.add_argument("--mono", type=int, default=20_000)
+    arguments.add_argument("--tokens", default="1M", help="training tokens of each model")
     arguments.add_argument("--share", type=float, default=0.7, help="of synthetic rows in the mixture")
     arguments.add_argument("--seeds", type=int, nargs="+", default=[7])
     arguments.add_argument("--record", type=Path, default=RESULTS / "synthetic.json")
@@ -69,7 +73,7 @@ def main() -> None:
     mono = given.out / "mono.fr.txt"
     write_monolingual(given.data / "tatoeba" / "train.en-fr.tsv.gz", mono, given.pairs, given.mono)
     record: dict[str, Any] = {
-        "command": "python benchmarks/synthetic.py --data DIR --out runs/synthetic",
+        "command": " ".join(["python benchmarks/synthetic.py", *sys.argv[1:]]),
         "machine": {"processor": detect().name, "threads": detect().threads},
         "versions": versions(),
         "settings": {name: str(getattr(given, name)) for name in ("pairs", "mono", "tokens", "share", "seeds")},
@@ -79,8 +83,10 @@ def main() -> None:
     for seed in given.seeds:
         record["seeds"].append(one_seed(given, mono, seed))
     record["minutes"] = round((time.perf_counter() - begun) / 60, 1)
-    given.record.parent.mkdir(exist_ok=True)
-    given.record.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=1, default=str) + "\n"
+    for folder, name in ((given.data, "DIR"), (given.out, "runs/synthetic")):
+        text = text.replace(str(folder.resolve()), name).replace(str(folder), name)
+    given.record.write_text(text, encoding="utf-8")
 
 
 def write_monolingual(pairs: Path, out: Path, skip: int, count: int) -> None:
@@ -121,14 +127,20 @@ def one_seed(given: argparse.Namespace, mono: Path, seed: int) -> dict[str, Any]
         done = pipeline.run(recipe, run, listener=screen(sys.stderr, as_json=False, quiet=False))
         found[name] = {"seconds": round(time.perf_counter() - begun, 1), "train": done["train"].facts["phases"]}
         if "synthesise" in done:
-            found["synthesise"] = {k: v for k, v in done["synthesise"].facts.items() if k != "examples"}
+            found["synthesise"] = without_texts(done["synthesise"].facts)
         if "evaluate" in done:
             scores = json.loads((done["evaluate"].folder / "scores.json").read_text(encoding="utf-8"))
-            found[name]["scores"] = scores["sets"]
+            found[name]["scores"] = [line["scores"] for entry in scores["sets"] for line in entry["results"]]
     compared = report.compare([folder / "real", folder / "mixed"])
     print(compared)
     found["comparison"] = compared.to_json()
     return found
+
+
+def without_texts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `synthesise` tells, but for sentences of the data."""
+    tasks = [{key: value for key, value in task.items() if key != "samples"} for task in facts["tasks"]]
+    return {**{key: value for key, value in facts.items() if key != "examples"}, "tasks": tasks}
 
 
 if __name__ == "__main__":
