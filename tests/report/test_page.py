@@ -74,7 +74,7 @@ def test_the_page_tells_what_happened(run: Path) -> None:
         assert wanted.replace("\u202frows", "") in text
     for section in ("scores", "segments", "texts", "training", "environment", "recipe"):
         assert f'<section id="{section}">' in text
-    assert text.count("<svg") == 1 + 3 + 3  # rejected rows, curves, one for each metric
+    assert text.count("<svg") == 1 + 3 + 3 + 1  # rejected rows, curves, one for each metric, calibration
     assert "<mark" in text and "over the untouched model" in text and "copy of the source" not in text
     assert "Not in this run" not in text
 
