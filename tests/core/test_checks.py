@@ -89,6 +89,21 @@ def test_the_other_script_of_chinese_is_found(language: str, text: str) -> None:
     assert "script" in names(pair(ENGLISH, text, language))
 
 
+SPORT = "Livingston 1 - 0 Rangers: Menga goal downs Gerrard's men"
+
+
+def test_names_that_stay_are_no_other_script() -> None:
+    assert names(pair(SPORT, "Livingston 1 - 0 Rangers: Menga ทำโกลจากลูกส่งของ Gerrard", "th")) == []
+    assert set(names(pair("ทำโกลจากลูกส่งของ Gerrard: Menga", SPORT, "th"))) == {"script"}
+
+
+@pytest.mark.parametrize(
+    "target", ["Livingston 1 - 0 Rangers: Menga goal ทำ Gerrard's men", "Livingston 1 - 0 Rangers: Menga", "Gerrard ทำ"]
+)
+def test_what_is_left_untranslated_is_another_script(target: str) -> None:
+    assert "script" in names(pair(SPORT, target, "th"))
+
+
 @pytest.mark.parametrize(
     ("setting", "source", "target"),
     [

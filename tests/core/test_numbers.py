@@ -23,6 +23,8 @@ AGREE = [
     ("at 7:55 am", "à 7 h 55"),
     ("1950-53", "1950–1953"),
     ("the late 19th century", "1800-luvun lopulla"),
+    ("founded in 2018", "ก่อตั้งในปี พ.ศ. 2561"),
+    ("founded in 2010", "ก่อตั้งในปี ๒๕๕๓"),
     ("5 apples", "cinq pommes"),
     ("12 apples", "douze pommes"),
 ]
@@ -43,6 +45,8 @@ def test_agree(source: str, target: str) -> None:
         ("19 cats", "18 chats", ["19", "18"]),
         ("25 and 25", "25", ["25"]),
         ("1.5 mg", "15.5 mg", ["15", "155"]),
+        ("in 2018", "ในปี 2562", ["2018", "2562"]),
+        ("1457 people", "2000 คน", ["1457"]),
     ],
 )
 def test_differ(source: str, target: str, expected: list[str]) -> None:

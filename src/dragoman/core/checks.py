@@ -48,6 +48,7 @@ _BATCH = 4096
 _RATIO_SLACK = 2.0  # words added to both lengths before they are compared: "OK" may well be "D'accord"
 _SCRIPT_LETTERS = 4  # fewer letters say nothing about a script
 _LANGUAGE_WORDS, _LANGUAGE_LETTERS = 5.0, 24  # words of English; fewer are not judged
+_NAME = re.compile(r"[^\W\d_]{2,}")
 _HAN_LEAN = 2  # so many more characters of the other Chinese script convict
 _LOOP_CHARACTERS = 12  # a shorter loop ("......", "hahaha") is style
 _KINDS: dict[str, tuple[markup.Kind, ...]] = {
@@ -151,7 +152,7 @@ class Checker:
         signs = (source.profile.signs > 0) | (target.profile.signs > 0)
         findings = []
         for row, example in enumerate(examples):
-            found = self._alone(source, row, "source") + self._alone(target, row, "target")
+            found = self._alone(source, row, "source", target) + self._alone(target, row, "target", source)
             if not any(finding.name == "empty" for finding in found):
                 if alike[row] and self._identical(example):
                     found.append(Finding("identical", example.target[:80]))
@@ -184,7 +185,7 @@ class Checker:
 
     # ---------------------------------------------------------------- one side
 
-    def _alone(self, side: _Side, row: int, name: str) -> list[Finding]:
+    def _alone(self, side: _Side, row: int, name: str, other: _Side | None = None) -> list[Finding]:
         settings, profile = self.settings, side.profile
         if profile.letters[row] + profile.digits[row] == 0 and not markup.spans(side.texts[row]):
             return [Finding("empty", f"{name} has no letter and no digit")] if settings.empty else []
@@ -192,14 +193,14 @@ class Checker:
         if settings.max_length is not None and side.words[row] > settings.max_length:
             found.append(Finding("max_length", f"{name} is {side.words[row]:.0f} words long"))
         if settings.script is not None and profile.letters[row] >= _SCRIPT_LETTERS:
-            found += self._script(side, row, name, settings.script)
+            found += self._script(side, row, name, settings.script, other)
         if settings.mojibake and (broken := mojibake(side.texts[row])):
             found.append(Finding("mojibake", f"{name} has {broken}"))
         return found
 
-    def _script(self, side: _Side, row: int, name: str, least: float) -> list[Finding]:
+    def _script(self, side: _Side, row: int, name: str, least: float, other: _Side | None) -> list[Finding]:
         language = side.languages[row]
-        if side.share[row] < least:
+        if side.share[row] < least and not (other and _without_names(side, other, row) >= least):
             share = f"{side.share[row]:.0%} of the letters"
             return [Finding("script", f"{name} is {side.profile.main(row)}, {share} are in the script of {language}")]
         wanted = script(language)
@@ -281,6 +282,17 @@ class _Side:
         for language in set(languages):
             rows = np.array([label == language for label in languages])
             self.share[rows] = self.profile.share(scripts_of(language))[rows]
+
+
+def _without_names(side: _Side, other: _Side, row: int) -> float:
+    """Share of a text's letters in the script of its language, not counting names that stand on the other side as well.
+
+    Names are words that are not in lower case. 0 where too few letters are left to say anything.
+    """
+    names = {name for name in _NAME.findall(other.texts[row]) if not name.islower()}
+    rest = _NAME.sub(lambda match: " " if match[0] in names else match[0], side.texts[row])
+    profile = Profile([rest])
+    return float(profile.share(scripts_of(side.languages[row]))[0]) if profile.letters[0] >= _SCRIPT_LETTERS else 0.0
 
 
 def _difference(

@@ -22,7 +22,7 @@ UNEXPLAINED = 0.1  # probability that a word comes from nowhere
 MOST_CELLS = 12_000_000  # word pairs held at once while probabilities are estimated (some 40 bytes each)
 _MOST_PAIRS = 500_000  # word pairs that a table keeps: some 25 MB
 _STEM = 5  # letters of a word that are looked at: inflected forms share them
-_TOKENS = 64  # of one side that are looked at
+_TOKENS = 128  # of one side that are looked at
 _VOCABULARY = 60_000
 _ROUNDS = 4
 _RARE = 0.5  # added to a word's count when probabilities are taken: a word seen once proves little
@@ -33,6 +33,11 @@ _SPLIT = regex.compile(
     r"(?P<han>\p{Han}+)|(?P<kana>[\p{Hiragana}\p{Katakana}ー]+)"
     r"|(?P<run>[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]+)|(?P<word>[\p{L}\p{M}]+|\p{Nd}+)"
 )
+# Where a word of unspaced text can begin: not with a vowel or sign that follows its consonant, not with the consonant
+# after a vowel that is written before it, not below another consonant. A third to a half of all places.
+_START = regex.compile(
+    r"(?V1)(?<![\u0e40-\u0e44\u0ec0-\u0ec4\u1039\u17d2])[\p{L}--[\u0e30\u0e32\u0e33\u0e45\u0e46\u0eb0\u0eb2\u0eb3\u0ec6]]"
+)
 _NEEDS_SPLIT = re.compile("[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _HAS_MARKS = re.compile("[\u0300-\u036f\u0590-\u0dff\u1800-\u1cff]")
 
@@ -40,7 +45,7 @@ _HAS_MARKS = re.compile("[\u0300-\u036f\u0590-\u0dff\u1800-\u1cff]")
 def tokens(text: str) -> list[str]:
     """What stands for words: their first letters, casefolded; numbers whole; n-grams where words are not spaced.
 
-    In the order of first appearance, each once, at most 64.
+    In the order of first appearance, each once, at most 128.
     """
     text = text.casefold()
     if not text.isascii() and _NEEDS_SPLIT.search(text):
@@ -61,7 +66,10 @@ def _word(word: str) -> str:
 def _pieces(kind: str | None, run: str) -> list[str]:
     if kind == "word":
         return [_word(run)]
-    size = {"han": 2, "kana": 3}.get(kind or "", 4)
+    if kind == "run":
+        starts = [match.start() for match in _START.finditer(run)]
+        return [run[start : start + _STEM] for start in starts if start + _STEM <= len(run)] or [run[:_STEM]]
+    size = 2 if kind == "han" else 3
     return [run[start : start + size] for start in range(max(1, len(run) - size + 1))]
 
 

@@ -73,7 +73,7 @@ def unmatched(source: str, target: str) -> list[str]:
     """Numbers that stand on one side only, as significant digits, those of the source first.
 
     Forgiven: numbers that are often written as words (up to twelve, and powers of ten), Han and Roman numerals, hours
-    counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953, centuries.
+    counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953, centuries, Buddhist years.
     """
     if numbers(source) == numbers(target):
         return []
@@ -111,7 +111,7 @@ def _forgiven(number: str, others: list[str], counts: Counter[str], text: str) -
     clock = {str(hour - 12), str(hour + 12)} if 1 <= hour <= 23 else set()
     return (
         bool(clock & counts.keys())
-        or any(_same_year(number, other) for other in others)
+        or any(_same_year(number, other) or _buddhist_year(number, other) for other in others)
         or number in written_numbers(text)
     )
 
@@ -141,6 +141,12 @@ def _same_year(left: str, right: str) -> bool:
     """1953 and 53."""
     short, long = sorted((left, right), key=len)
     return len(short) == 2 and len(long) == 4 and long.endswith(short)
+
+
+def _buddhist_year(left: str, right: str) -> bool:
+    """2018 and 2561 (2010 stands here as 201): Thailand counts the years from 543 before ours."""
+    short, long = sorted(int(number.ljust(4, "0")) for number in (left, right))
+    return 1800 <= short <= 2100 and long - short == 543
 
 
 def _roman(numeral: str) -> int:
