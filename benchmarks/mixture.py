@@ -5,10 +5,9 @@
     python benchmarks/mixture.py interlinear --data DIR --out runs/mixture   # interlinear text before sft
     python benchmarks/mixture.py replay      --data DIR --out runs/mixture   # forgetting against gain
 
-Models from scratch on everyday sentences (tatoeba en-fr) and news and debates (mono en, fr), one thread each. Every
-finished run is kept under --out, so that the same command goes on where it was stopped; the record
+Models from scratch on image captions (multi30k en-fr) and news and debates (mono en, fr), one thread each. Every finished run is kept under --out, so that the same command goes on where it was stopped; the record
 benchmarks/results/mixture-NAME.json is written at the end, and `python benchmarks/mixture_report.py` draws it. Scores are
-of the Tatoeba test set, zero-shot and after one random development pair; an arm is tested against the one that it is to be
+of test_2016_flickr, zero-shot and after one random development pair; an arm is tested against the one that it is to be
 compared with on all seeds' segments together by approximate randomisation, and the gain of every seed is given beside it.
 """
 
@@ -51,9 +50,9 @@ pairs: [en-fr]
 seed: SEED
 prepare:
   parallel:
-    - {path: DATA/tatoeba/train.en-fr.tsv.gz, quoting: none, limit: PAIRS}
-    - {path: DATA/tatoeba/dev.en-fr.tsv.gz, quoting: none, use: dev}
-    - {path: DATA/tatoeba/test.en-fr.tsv.gz, quoting: none, use: test}
+    - {path: DATA/multi30k/train.tsv.gz, columns: {target: target_fr}, quoting: none, limit: PAIRS}
+    - {path: DATA/multi30k/val.tsv.gz, columns: {target: target_fr}, quoting: none, use: dev}
+    - {path: DATA/multi30k/test_2016_flickr.tsv.gz, columns: {target: target_fr}, quoting: none, use: test}
   monolingual:
     en: [{path: DATA/mono/news.en.tsv.gz, column: source, quoting: none, limit: TEXTS}]
     fr:
@@ -67,7 +66,7 @@ train: []
 """
 MODEL = "{new: {hidden: 96, layers: 3, heads: 4, feed_forward: 288, vocabulary: 4000, context: 192}}"
 BATCH = 1024
-COMMON = f"batch_tokens: {BATCH}, optimiser: muon, compile: false, evaluate_sentences: 100"
+COMMON = f"batch_tokens: {BATCH}, optimiser: muon, compile: false, evaluate_sentences: 60"
 FIGURES = ("bleu_zero", "chrf_zero", "bleu_one", "chrf_one", "perplexity_en", "perplexity_fr", "probe_share", "seconds")
 
 
@@ -75,7 +74,7 @@ def hybrid(
     tokens: int, tasks: str, curriculum: str = "static", rate: float = 8e-3, more: str = "", phase: str = ""
 ) -> str:
     """One hybrid phase as YAML."""
-    every = f"evaluate_every: {max(20, tokens // BATCH // 5)}"
+    every = f"evaluate_every: {max(20, tokens // BATCH // 4)}"
     section = (
         f"tokens: {tokens}, tasks: {tasks}, curriculum: {curriculum}, learning_rate: {rate:g}, {every}, {COMMON}{more}"
     )
@@ -340,10 +339,10 @@ def main() -> None:
     arguments.add_argument("what", choices=["hybrid-gain", "grid", "interlinear", "replay"])
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--tokens", type=int, default=400_000, help="of an arm from scratch")
-    arguments.add_argument("--pairs", type=int, default=60_000, help="translation pairs read")
-    arguments.add_argument("--texts", type=int, default=60_000, help="monolingual sentences read of each language")
-    arguments.add_argument("--sentences", type=int, default=500, help="test sentences")
+    arguments.add_argument("--tokens", type=int, default=240_000, help="of an arm from scratch")
+    arguments.add_argument("--pairs", type=int, default=12_000, help="translation pairs read")
+    arguments.add_argument("--texts", type=int, default=8_000, help="monolingual sentences read of each language")
+    arguments.add_argument("--sentences", type=int, default=300, help="test sentences")
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--only", nargs="*", help="arms to run, by name; their bases must have been run")
     arguments.add_argument("--record", type=Path, help="the record; by default in benchmarks/results")
