@@ -43,9 +43,13 @@ def test_a_stopped_command_says_how_to_go_on(
     by: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["dragoman", "run", "my recipe.yaml"])
-    with pytest.raises(typer.Exit) as caught, session():
-        os.kill(os.getpid(), by)
-        signal.sigtimedwait([], 5)  # never gets there: the signal raises first
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it
+    try:
+        with pytest.raises(typer.Exit) as caught, session():
+            os.kill(os.getpid(), by)
+            signal.sigtimedwait([], 5)  # never gets there: the signal raises first
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert caught.value.exit_code == 130
     assert capsys.readouterr().err == (
         "error: stopped. What is finished is kept; go on with: dragoman run 'my recipe.yaml'\n"

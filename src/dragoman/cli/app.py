@@ -11,6 +11,7 @@ import typer
 
 from dragoman import __version__
 from dragoman.cli import glossary, memory, search, study
+from dragoman.cli.options import Debug, Json, Quiet, RecipeFile, Tenant
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # loading rich would take nearly half of the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -28,7 +30,6 @@ app.add_typer(memory.app, name="memory")
 app.add_typer(glossary.app, name="glossary")
 app.add_typer(study.app, name="study")
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to set, such as train.0.sft.epochs=3."),
@@ -37,12 +38,8 @@ Out = Annotated[Path | None, typer.Option("--out", help="The run's folder, by de
 Force = Annotated[
     list[str] | None, typer.Option("--force", metavar="STAGE", help="Make this stage anew, and all that follow it.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 To = Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")]
 From = Annotated[str | None, typer.Option("--from", help="Source language, likewise.")]
-Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a model.", show_default=False)
 ]
@@ -61,7 +58,7 @@ def demo(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Everything, offline, on generated text: train a small translator, adapt it to a clinic, measure both. Minutes."""
+    """All of it in minutes, offline, on generated text. Train a small translator, adapt it to a clinic, measure both."""
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
         from dragoman.cli.summary import run_demo
 
@@ -123,12 +120,15 @@ def _verb(stage: str, text: str) -> None:
     app.command(name=stage, help=text)(verb)
 
 
-_verb("prepare", "Stage 1: files to cleaned, de-duplicated, leak-free splits; every row accounted for.")
-_verb("model", "Stage 2: the model to adapt, or a new one, with its tokenizer and prompt.")
-_verb("synthesise", "Between 2 and 3: parallel text from a teacher (a server, a model, a run), verified row by row.")
+_verb("prepare", "Stage 1: clean texts in leak-free splits. Every row is accounted for.")
+_verb("model", "Stage 2: the model, its tokenizer and its prompt.")
+_verb(
+    "synthesise",
+    "Parallel text from a teacher, verified. A server, a model or a run; after `model`, where the recipe asks for it.",
+)
 _verb("plan", "Stage 3: rows, tokens, memory, time. Will it fit? Nothing is trained.")
 _verb("train", "Stage 4: fine-tuning, phase by phase.")
-_verb("evaluate", "Stage 5: scores with intervals and tests against the untouched model; the report.")
+_verb("evaluate", "Stage 5: scores, intervals, tests, the report. Always against the untouched model.")
 
 
 def _stages(
@@ -207,7 +207,7 @@ def translate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Translate text, standard input, a text or TSV file line by line, or a whole XLIFF, TMX, PO or text document."""
+    """Translate segments or documents. Standard input, a text or TSV file line by line, whole XLIFF, TMX, PO or text."""
     with session(as_json=json, quiet=quiet, debug=debug) as here:
         from contextlib import closing
 
@@ -246,7 +246,7 @@ def confirm(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Put a confirmed translation into the run's memory: the next sentence finds it."""
+    """Put a confirmed translation into the run's memory. The next sentence finds it."""
     with session(as_json=json, debug=debug, folder=run) as here:
         from dragoman.cli import documents
 
@@ -262,7 +262,7 @@ def compare(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Compare evaluated runs on the test sets that they share, with paired significance tests."""
+    """Compare evaluated runs, with paired tests. On the test sets that they share."""
     with session(as_json=json, debug=debug) as here:
         from dragoman import report
 
@@ -275,7 +275,7 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of an evaluated run.", show_default=False)],
     debug: Debug = False,
 ) -> None:
-    """Write an evaluated run's report.html again from its scores."""
+    """Write an evaluated run's report.html again, from its scores."""
     with session(debug=debug) as here:
         from dragoman import report as writer
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragoman.cli.options import Debug, Json
 from dragoman.cli.session import session
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ app = typer.Typer(help="The glossary of a run: terms and their translations.", n
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.", show_default=False)]
 Pair = Annotated[str | None, typer.Option("--pair", help="Languages, such as en-fr.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @app.command(name="import")
@@ -43,6 +42,9 @@ def import_(
             known = len(read) - new + read.duplicates
             for row in read.rejected:
                 here.listener.warn(f"{file}:{row.line}: {row.reason}: {row.detail}")
+            if pair and not len(read) and not read.rejected:  # a TBX in other languages
+                held = ", ".join(dict.fromkeys(str(term.direction) for term in Glossary.load(file))) or "nothing"
+                here.listener.warn(f"{file}: has no terms for {pair}; it has {held}")
             text = f"{file}: {new:,} terms added, {known:,} were there already, {len(read.rejected):,} rejected"
             here.result(text, file=file, added=new, duplicates=known, rejected=len(read.rejected))
         glossary.save(glossary_file(run))

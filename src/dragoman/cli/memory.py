@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragoman.cli.options import Debug, Json, Quiet, Tenant
 from dragoman.cli.session import Session, session
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dragoman.store.memory import Added, Memory
 
 app = typer.Typer(
-    help="The translation memory of a run: what was translated before, found again.", no_args_is_help=True
+    help="The translation memory of a run. What was translated before is found again.", no_args_is_help=True
 )
 
 Run = Annotated[
@@ -31,15 +32,11 @@ From = Annotated[
     list[str] | None, typer.Option("--from", metavar="FILE", help="A file with translations: TMX, XLIFF, PO, TSV ...")
 ]
 Pair = Annotated[str | None, typer.Option("--pair", help="Languages, such as en-fr; by default those of the run.")]
-Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]
 Domain = Annotated[str, typer.Option("--domain", help="Domain of the segments.")]
 Creator = Annotated[str, typer.Option("--creator", help="Who is named as their creator.")]
 Refused = Annotated[
     Path | None, typer.Option("--rejected", metavar="FILE", help="Write the rejected rows to this TSV.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 _REJECTED = ("reason", "detail", "origin", "line", "source", "target")
 
@@ -304,11 +301,14 @@ def search(
 
         with Memory.open(memory_file(run)) as memory:
             direction = _direction(memory, run, pair, tenant)
+            if next(memory.segments(tenant, direction), None) is None:
+                here.listener.warn(f"{memory.path}: holds nothing for {direction}, tenant '{tenant}'")
             for each in text:
                 found = memory.search(each, direction, k=k, min_match=min_match, tenant=tenant, context=context)
                 matches = [{"percent": match.percent, **asdict(match)} for match in found]
                 shown = _shown(each, found) or f"no match of {min_match:.0%} or more"
-                here.result(shown, query=each, direction=str(direction), matches=matches)
+                head = f"{each}\n" if len(text) > 1 else ""
+                here.result(head + shown, query=each, direction=str(direction), matches=matches)
 
 
 def _direction(memory: Memory, run: Path, pair: str | None, tenant: str) -> Direction:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dragoman.cli.options import Debug, Json, Quiet, RecipeFile
 from dragoman.cli.session import session
 
 
@@ -24,9 +25,7 @@ class Pruner(StrEnum):
 
 
 def search(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="A recipe with a section `search`.", show_default=False)
-    ],
+    recipe: RecipeFile,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to set, for all trials.")
     ] = None,
@@ -37,13 +36,11 @@ def search(
     out: Annotated[
         Path | None, typer.Option("--out", help="The search's folder, by default `search` beside the recipe.")
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Try values of the recipe's keys, end what falls behind, write the best recipe. A stopped search goes on."""
+    """Search for better values of a recipe's keys. Ends what falls behind, writes the best recipe; goes on when stopped."""
     folder = out or recipe.parent / "search"
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
         from dragoman.core.recipe import Recipe

@@ -7,22 +7,19 @@ from typing import Annotated
 
 import typer
 
+from dragoman.cli.options import Debug, Json, Quiet, RecipeFile
 from dragoman.cli.session import session
 
 app = typer.Typer(
-    help="Controlled experiments: arms that differ in named keys of a recipe, with honest statistics.",
+    help="Controlled experiments. Arms that differ in named keys of a recipe, with honest statistics.",
     no_args_is_help=True,
 )
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to set, for all arms.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The study's folder, by default `study` beside the recipe.")]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Runs at once, each in a process of its own.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @app.command()

@@ -1,0 +1,14 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings, errors and results only.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]
