@@ -5,7 +5,8 @@
     python benchmarks/mixture.py interlinear --data DIR --out runs/mixture   # interlinear text before sft
     python benchmarks/mixture.py replay      --data DIR --out runs/mixture   # forgetting against gain
 
-Models from scratch on image captions (multi30k en-fr) and news and debates (mono en, fr), one thread each. Every finished run is kept under --out, so that the same command goes on where it was stopped; the record
+Models from scratch on image captions (multi30k en-fr) and news and debates (mono en, fr), one thread each. Every finished
+run is kept under --out, so that the same command goes on where it was stopped; the record
 benchmarks/results/mixture-NAME.json is written at the end, and `python benchmarks/mixture_report.py` draws it. Scores are
 of test_2016_flickr, zero-shot and after one random development pair; an arm is tested against the one that it is to be
 compared with on all seeds' segments together by approximate randomisation, and the gain of every seed is given beside it.
