@@ -126,8 +126,8 @@ def run_trainer(folder: Path, steps: int, warm: int, kind: str) -> dict[str, Any
     from dragoman.core.prompts import render
     from dragoman.core.records import Example
     from dragoman.engine import load
-    from dragoman.engine.batch import Encoder
     from dragoman.engine.device import detect
+    from dragoman.engine.encoder import Encoder
     from dragoman.store import records
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dragoman.core.languages import Direction
 from dragoman.core.prompts import FORMATS, render
-from dragoman.engine.batch import Corpus, Encoder, Stream, collate, epoch_order, plan_epoch
+from dragoman.engine.batch import Corpus, Stream, collate, epoch_order, plan_epoch
+from dragoman.engine.encoder import Encoder
 from dragoman.engine.losses import cross_entropy
 from dragoman.errors import ModelError
 from tests.tiny import tiny, tiny_tokenizer

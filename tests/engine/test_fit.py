@@ -10,7 +10,7 @@ from dragoman.core.languages import Direction
 from dragoman.core.prompts import FORMATS, render
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import ALONE, Assist
-from dragoman.engine.batch import Encoder
+from dragoman.engine.encoder import Encoder
 from dragoman.engine.fit import Ask, fitted
 from dragoman.errors import ModelError
 from dragoman.translator import Translator

@@ -11,8 +11,9 @@ import torch
 from dragoman.core.languages import Direction
 from dragoman.core.prompts import render
 from dragoman.engine import attention, checkpoint
-from dragoman.engine.batch import Corpus, Encoder, Stream, collate
+from dragoman.engine.batch import Corpus, Stream, collate
 from dragoman.engine.dropout import add_dropout, dropout
+from dragoman.engine.encoder import Encoder
 from dragoman.engine.load import Loaded, load, save_trained
 from dragoman.engine.loop import Step, as_loaded, fit, mean_loss, speed_up
 from dragoman.engine.losses import cross_entropy

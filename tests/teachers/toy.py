@@ -28,7 +28,7 @@ def train(folder: Path, steps: int = 80) -> None:
     import torch
 
     from dragoman.core.prompts import render
-    from dragoman.engine.batch import Encoder
+    from dragoman.engine.encoder import Encoder
     from dragoman.engine.load import save
     from tests.tiny import tiny
 

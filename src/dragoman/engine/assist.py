@@ -18,7 +18,7 @@ from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompts import Rendered, render
 from dragoman.core.recipe import Recipe, Sft
 from dragoman.core.records import Assist, Example
-from dragoman.engine.batch import Encoder
+from dragoman.engine.encoder import Encoder
 from dragoman.engine.fit import Ask, Encoded, fitted
 from dragoman.engine.markers import Markers
 from dragoman.store import examples

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dragoman.core.languages import Direction
 from dragoman.core.prompts import render
 from dragoman.core.records import ALONE, Assist
-from dragoman.engine.batch import Encoder
+from dragoman.engine.encoder import Encoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from dragoman.core.recipe import (
 )
 from dragoman.core.records import Example, Rejected, Text
 from dragoman.core.tasks import Row
-from dragoman.engine.batch import Corpus, Encoder
+from dragoman.engine.batch import Corpus
+from dragoman.engine.encoder import Encoder
 from dragoman.engine.mixture import Part
 from dragoman.engine.setup import context_length, directed
 from dragoman.errors import DataError
@@ -169,7 +170,7 @@ class _Builder:
         return self._translations(task, train_pairs), list(self._translations(task, probe_pairs))
 
     def _translations(self, task: Mt | Interlinear | Fewshot, pairs: list[Example]) -> Iterator[Row]:
-        measure = self.encoder.lengths
+        measure = _Lengths(self.encoder, pairs)
         if isinstance(task, Fewshot):
             shots = (task.shots[0], task.shots[1])
             return tasks.fewshot(self.form, pairs, self.limit, measure, shots=shots, seed=self.recipe.seed)
@@ -299,6 +300,21 @@ class _Builder:
                 f"the training data; the first, of {where}, in {place}: '{text[:80]}'. Take these lines out of that "
                 "file, or list it under `prepare`, where held-out segments are taken out for you."
             )
+
+
+class _Lengths:
+    """Tokens of the texts of pairs. All are counted at the first question, together: one by one takes ten times as long."""
+
+    def __init__(self, encoder: Encoder, pairs: Sequence[Example]) -> None:
+        self.encoder, self.pairs = encoder, pairs
+
+    def __call__(self, texts: Sequence[str]) -> list[int]:
+        return [self._found[text] for text in texts]
+
+    @cached_property
+    def _found(self) -> dict[str, int]:
+        texts = list(dict.fromkeys(text for pair in self.pairs for text in (pair.source, pair.target)))
+        return dict(zip(texts, self.encoder.lengths(texts), strict=True))
 
 
 def _shuffled(rows: list[Row], seed: int) -> list[Row]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.core import tasks
 from dragoman.core.recipe import Recipe
-from dragoman.engine.batch import Corpus, Encoder, collate, plan_epoch
+from dragoman.engine.batch import Corpus, collate, plan_epoch
+from dragoman.engine.encoder import Encoder
 from dragoman.engine.hybrid import monolingual
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy

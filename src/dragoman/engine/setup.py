@@ -21,8 +21,9 @@ from dragoman.core.recipe import Balance, Lora, Phase, Recipe, Sft
 from dragoman.core.records import Example
 from dragoman.engine import synthetic as made_up
 from dragoman.engine.assist import Assisted
-from dragoman.engine.batch import Batch, Corpus, Encoder, Stream, collate, plan_epoch
+from dragoman.engine.batch import Batch, Corpus, Stream, collate, plan_epoch
 from dragoman.engine.device import Hardware
+from dragoman.engine.encoder import Encoder
 from dragoman.engine.load import parameters
 from dragoman.engine.loop import has_compiler
 from dragoman.engine.markers import Markers

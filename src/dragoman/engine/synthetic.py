@@ -11,7 +11,7 @@ from dragoman.core.languages import Direction, same_language
 from dragoman.core.prompts import Format, Rendered, render, tagged
 from dragoman.core.recipe.train import SyntheticRows
 from dragoman.core.records import Example
-from dragoman.engine.batch import Encoder
+from dragoman.engine.encoder import Encoder
 from dragoman.errors import DataError
 from dragoman.store import records
 

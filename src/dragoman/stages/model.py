@@ -143,7 +143,7 @@ def _base(recipe: Recipe, section: ModelSection) -> Loaded:
     import torch
 
     from dragoman.engine import load
-    from dragoman.engine.batch import Encoder
+    from dragoman.engine.encoder import Encoder
 
     name = str(section.base)
     local = Path(recipe.resolve(name))

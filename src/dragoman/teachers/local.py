@@ -62,8 +62,8 @@ class _Writer:
     """The loaded model."""
 
     def __init__(self, place: str, settings: LocalTeacher, threads: int | None) -> None:
-        from dragoman.engine.batch import Encoder
         from dragoman.engine.device import DTYPES, detect, use
+        from dragoman.engine.encoder import Encoder
         from dragoman.engine.load import load_model, load_tokenizer
 
         hardware = detect(threads)

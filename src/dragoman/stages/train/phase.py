@@ -158,7 +158,7 @@ class Trainer:
 
     def _show(self, attention: str) -> None:
         """Say what will be trained, and show examples with the mask; refuse if an end token is not trained."""
-        from dragoman.engine.batch import Encoder
+        from dragoman.engine.encoder import Encoder
         from dragoman.engine.load import parameters
 
         chosen, data, model = self.chosen, self.data, self.model
