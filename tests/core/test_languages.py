@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.languages import Direction, choose, name, primary, same_language, script, tag
+from dragoman.core.languages import Direction, choose, matches, name, primary, same_language, script, tag
 from dragoman.errors import DataError, ModelError
 
 
@@ -48,6 +48,28 @@ def test_facts_about_languages() -> None:
     ]
     assert same_language("pt", "pt-BR")
     assert not same_language("pt", "es")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "how"),
+    [
+        ("en", "en", 2),
+        ("fr-CA", "fr_CA", 2),
+        ("en", "en-US", 1),
+        ("fr-CA", "fra", 1),
+        ("fr", "fr_XX", 2),
+        ("fr-CA", "fr-XX", 1),
+        ("zh-TW", "zh-Hant", 1),
+        ("en-GB", "en-US", 0),
+        ("zh", "zh-TW", 0),
+        ("sr", "sr-Latn", 0),
+        ("en", "de", 0),
+        ("en", "Notes", 0),
+        ("en", "", 0),
+    ],
+)
+def test_how_well_a_language_serves(wanted: str, found: str, how: int) -> None:
+    assert matches(wanted, found) == how
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from dragoman.errors import DataError, ModelError
 
 # Scripts that are written without spaces between words: lengths are counted in characters there.
 UNSPACED_SCRIPTS = frozenset({"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
+_NO_REGION = re.compile("[-_]XX$", re.IGNORECASE)  # fr_XX: French of no region, as some platforms write it
 
 
 @lru_cache(maxsize=4096)
@@ -57,6 +58,25 @@ def script(language: str) -> str:
 def same_language(left: str, right: str) -> bool:
     """True when two tags name the same language, whatever their region: `pt` and `pt-BR`."""
     return primary(left) == primary(right)
+
+
+@lru_cache(maxsize=65536)
+def matches(wanted: str, found: str) -> int:
+    """How well a language that is found serves the one wanted: 2 the same, 1 where one of them names no region, else 0.
+
+    `en` and `en-US` match, `en-GB` and `en-US` do not, nor do `zh` (Simplified) and `zh-TW` (Traditional). What is no
+    language tag, in some file, matches nothing.
+    """
+    try:
+        given = tag(_NO_REGION.sub("", found))
+    except DataError:
+        return 0
+    if given == wanted:
+        return 2
+    regions = {
+        region[1] for code in (given, wanted) if (region := re.search("-([A-Z]{2}|[0-9]{3})(?![A-Za-z0-9])", code))
+    }
+    return int(primary(given) == primary(wanted) and script(given) == script(wanted) and len(regions) < 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from dragoman.core.languages import Direction
+from dragoman.core.languages import Direction, matches
 from dragoman.core.languages import tag as language_tag
 from dragoman.core.matching import tokens
 from dragoman.core.records import Rejected
 from dragoman.core.terms import Finder, Occurrence, Term, obeyed
 from dragoman.errors import DataError
 from dragoman.store.artifact import write_atomic
-from dragoman.store.segments import fits
 from dragoman.store.xml import LANGUAGE, TruncatedError, events, forget, local
 
 FIELDS = ("source_language", "target_language", "source", "target", "part_of_speech", "note")
@@ -156,7 +155,7 @@ class Glossary:
 
 
 def _serves(term: Term, direction: Direction) -> bool:
-    return fits(direction.source, term.source_language) and fits(direction.target, term.target_language)
+    return bool(matches(direction.source, term.source_language) and matches(direction.target, term.target_language))
 
 
 def _told(term: Term) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.languages import Direction
+from dragoman.core.languages import Direction, matches
 from dragoman.errors import DataError
 
 _APPLICATION = 0x64726167  # "drag"
@@ -165,9 +165,9 @@ class Table:
         for number, source, target in self.rows(
             "SELECT id, source_language, target_language FROM collections WHERE tenant = ? ORDER BY id", (tenant,)
         ):
-            if fits(direction.source, source) and fits(direction.target, target):
+            if matches(direction.source, source) and matches(direction.target, target):
                 found[number] = False
-            elif fits(direction.source, target) and fits(direction.target, source):
+            elif matches(direction.source, target) and matches(direction.target, source):
                 found[number] = True
         return found
 
@@ -223,8 +223,3 @@ class Table:
                 yield Segment(number, target, source, before_target, *rest)
             else:
                 yield Segment(number, source, target, before, *rest)
-
-
-def fits(asked: str, stored: str) -> bool:
-    """True when a stored language serves the one asked for: the same, or one without the other's region or script."""
-    return asked == stored or asked.startswith(stored + "-") or stored.startswith(asked + "-")

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dragoman.core.languages import Direction, name
+from dragoman.core.languages import Direction, matches, name
 from dragoman.core.recipe import Columns, ParallelSource, Recipe, TextSource
 from dragoman.core.records import Example, Rejected, Text
 from dragoman.errors import DataError
 from dragoman.store.readers.inline import one_line
 from dragoman.store.readers.lines import flaw_of
-from dragoman.store.readers.places import Place, matches, pair_of_name, unordered
+from dragoman.store.readers.places import Place, pair_of_name, unordered
 
 Column = str | int
 _PAIRS = (

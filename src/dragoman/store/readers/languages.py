@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from dragoman.core.languages import Direction
+from dragoman.core.languages import Direction, matches
 from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.errors import DataError
-from dragoman.store.readers.places import Place, matches, pair_of_name, unordered
+from dragoman.store.readers.places import Place, pair_of_name, unordered
 
 PATIENCE = 1000  # rows of other languages after which a file is taken to hold none of ours
 

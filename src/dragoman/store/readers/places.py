@@ -6,13 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from dragoman.core.languages import Direction, primary, script, tag
+from dragoman.core.languages import Direction, matches
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Rejected
-from dragoman.errors import DataError
 from dragoman.store.files import expand, is_url, shown, stem_name, suffix
 
 FORMATS = {
@@ -95,26 +93,6 @@ def format_of(name: str, languages: Sequence[str], plain: str) -> str | None:
 
 
 # ---------------------------------------------------------------- languages
-
-
-@lru_cache(maxsize=65536)
-def matches(wanted: str, found: str) -> int:
-    """How well a language named in a file serves one of the recipe: 2 the same, 1 another region of it, 0 not at all.
-
-    `en` and `en-US` match, `en-GB` and `en-US` do not, nor do `zh` (Simplified) and `zh-TW` (Traditional).
-    """
-    try:
-        given = tag(found)
-    except DataError:
-        if not found.upper().endswith(("_XX", "-XX")):  # fr_XX: French of no region, in some platforms' notation
-            return 0
-        return matches(wanted, found[:-3])
-    if given == wanted:
-        return 2
-    regions = {
-        region[1] for code in (given, wanted) if (region := re.search("-([A-Z]{2}|[0-9]{3})(?![A-Za-z0-9])", code))
-    }
-    return int(primary(given) == primary(wanted) and script(given) == script(wanted) and len(regions) < 2)
 
 
 def unordered(recipe: Recipe) -> list[Direction]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from dragoman.core.languages import Direction
+from dragoman.core.languages import Direction, matches
 from dragoman.core.recipe import ParallelSource, Recipe, TextSource
 from dragoman.core.records import Example, Rejected, Text
 from dragoman.errors import DataError
 from dragoman.store.files import COMPRESSED, is_url
 from dragoman.store.readers.lines import Fault, count_lines, read_lines
-from dragoman.store.readers.places import Place, matches, pair_of_name, unordered
+from dragoman.store.readers.places import Place, pair_of_name, unordered
 
 
 def read(place: Place, source: TextSource, language: str) -> Iterator[Text | Rejected]:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from dragoman.core.languages import Direction
+from dragoman.core.languages import Direction, matches
 from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.store.files import read_blocks
 from dragoman.store.readers.inline import UnknownEntityError, plain_text
 from dragoman.store.readers.languages import Choice
-from dragoman.store.readers.places import Place, matches
+from dragoman.store.readers.places import Place
 from dragoman.store.xml import LANGUAGE, TruncatedError, events, forget, local
 
 
