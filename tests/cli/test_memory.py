@@ -32,13 +32,16 @@ def test_build_search_and_the_rest(dragoman: Command, run: Path) -> None:
 
     found = dragoman("memory", "search", run, "Take 3 tablets daily", "nothing alike")
     assert found.code == 0, found.err
-    assert found.out.split("\n")[:4] == [
+    assert found.out.split("\n")[:5] == [
+        "Take 3 tablets daily",
         " 68 %  Take [2] tablets",
         "       Prenez 2 comprimés",
         "       with your numbers: Prenez 3 comprimés",
         "       asked: Take [3] tablets [daily]",
     ]
-    assert "a.tsv:2" in found.out and "no match of 30% or more" in found.out
+    assert "a.tsv:2" in found.out and "nothing alike\nno match of 30% or more" in found.out
+    nothing = dragoman("memory", "search", run, "Take 3 tablets", "--pair", "en-de")
+    assert nothing.code == 0 and "holds nothing for en-de, tenant 'default'" in nothing.err
     (match,) = dragoman("memory", "search", run, "Take 3 tablets", "--json", "--k", 1).records[0]["matches"]
     assert (match["percent"], match["differences"][0]["kind"]) == (91, "number")
 
@@ -88,6 +91,11 @@ def test_glossary(dragoman: Command, run: Path) -> None:
     assert imported.code == 0, imported.err
     assert [(r["added"], r["duplicates"], r["rejected"]) for r in imported.records] == [(2, 1, 1)]
     assert "terms.csv:4: columns" in imported.err
+    section = '<langSet xml:lang="{}"><tig><term>{}</term></tig></langSet>'
+    entry = section.format("en", "dose") + section.format("hu", "adag")
+    (run / "t.tbx").write_text(f"<martif><text><body><termEntry>{entry}</termEntry></body></text></martif>")
+    other = dragoman("glossary", "import", run, run / "t.tbx", "--pair", "en-fr")
+    assert "0 terms added" in other.out and "has no terms for en-fr; it has en-hu" in other.err
     assert dragoman("glossary", "add", run, "cold", "rhume", "--pair", "en-fr", "--note", "common").code == 0
     assert dragoman("glossary", "list", run).out == "en-fr\tflu\tgrippe\nen-fr\tcase\tcas\nen-fr\tcold\trhume\tcommon\n"
     found = dragoman("glossary", "find", run, "two flu cases", "--pair", "en-fr", "--translation", "deux cas")

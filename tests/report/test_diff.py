@@ -35,7 +35,7 @@ def test_source_and_target_stand_side_by_side() -> None:
     rows = html.fromstring(page()).xpath("//tbody/tr")
     assert len(rows) == 3
     cells = [cell.text_content() for cell in rows[0].xpath("td")]
-    assert cells[1:] == ["Press <b>OK</b> now", "Press <b>OK</b> now", "translated, markup held; confidence 0.50"]
+    assert cells[1:] == ["Press <b>OK</b> now", "Press <b>OK</b> now", "translated, markup held; confidence 50 of 100"]
     assert [code.text for code in rows[0].xpath("td[2]/code")] == ["<b>", "</b>"]
 
 
