@@ -60,6 +60,7 @@ train:
       memory: {min_match: 0.4}
       optimiser: muon
       learning_rate: 8e-3
+      schedule: linear
       label_smoothing: 0.1
       batch_tokens: 2048
       evaluate_every: 500
@@ -98,8 +99,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--tokens", default="4000k", help="of the base: prompt and target tokens")
-    arguments.add_argument("--tune-tokens", default="2500k", help="of the tuning")
+    arguments.add_argument("--tokens", default="3500k", help="of the base: prompt and target tokens")
+    arguments.add_argument("--tune-tokens", default="2000k", help="of the tuning")
     arguments.add_argument(
         "--base-override", action="append", default=[], help="section.key=value of the base's recipe"
     )
