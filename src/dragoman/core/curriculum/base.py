@@ -37,7 +37,7 @@ class Observation:
     reference: Mapping[str, float] = field(default_factory=dict)  # mean of max(loss - reference model's loss, 0)
     objective: float | None = None  # score of the translated dev sentences, higher is better; None: not measured now
     objective_loss: tuple[float, float] | None = None  # of their references, before and after the window
-    forgetting: float | None = None  # rise of the loss on general text over that of the start, 0.1 = 10 %; or None
+    forgetting: float | None = None  # rise of the perplexity of general text since the start, 0.1 = 10 %; or None
     epochs: Mapping[str, float] = field(default_factory=dict)  # passes through each task's data since the start
     progress: float = 0.0  # share of the phase that is done
 

@@ -17,8 +17,8 @@ the tasks by regression, and each task gets a share in proportion to a power of 
 
 Two measurements serve, each with pairs of its own length and noise of its own, in one regression: the loss on the
 reference translations of the dev sentences (a forward pass; every window is a stretch; little noise) and the score of
-their translations (a stretch is from one measurement to the next; few and noisy). Forgetting, the rise of the loss on
-general text, is attributed in the same way; its effects are subtracted from d with a multiplier that grows while
+their translations (a stretch is from one measurement to the next; few and noisy). Forgetting, the rise of the perplexity
+of general text, is attributed in the same way; its effects are subtracted from d with a multiplier that grows while
 forgetting is above `limit` and shrinks below it (dual ascent). Tasks in `guard` are believed to undo forgetting
 until measured otherwise.
 
@@ -148,7 +148,7 @@ def posterior(experiments: Sequence[Experiment], believed: Floats) -> tuple[Floa
 
 
 class Objective(Base):
-    """See the head of this file. `limit`: the forgetting (rise of the loss on general text) that is tolerated."""
+    """See the head of this file. `limit`: the forgetting (rise of the perplexity of general text) that is tolerated."""
 
     method = "objective"
 

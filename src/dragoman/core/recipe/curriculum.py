@@ -113,7 +113,7 @@ class Doremi(_Options):
 class Objective(_Options):
     method: Literal["objective"]
     evidence: Literal["loss", "score", "both"] = "both"  # loss on the dev references, score of the dev translations
-    limit: Annotated[float, Field(gt=0)] | None = None  # rise of the loss on general text that is tolerated, 0.1 = 10 %
+    limit: Annotated[float, Field(gt=0)] | None = None  # rise of the perplexity of general text that is tolerated
     guard: list[str] = []  # tasks that are believed to undo forgetting, such as replay
     sharpness: Annotated[float, Field(gt=0)] = 3.0  # power of the effects to which shares are proportional
     explore: Annotated[float, Field(gt=0)] = 1.0  # how far the shares are varied, in posterior deviations
