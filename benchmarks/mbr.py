@@ -6,7 +6,8 @@ Translates multi30k/test_2016_flickr.tsv.gz with the run's model: greedily, with
 minimum Bayes risk over 16 and 64 samples (chrF utility, epsilon sampling); each with BLEU, chrF2++, TER, seconds, and paired
 tests against greedy. Then, on the 64 samples of every segment: the choice by aggregated references against the exact one,
 and the time of both against every pair scored by sacreBLEU (on `--timed` segments; it is slow). `--scaling` does the last
-for 16 to 1,024 samples. The record goes to benchmarks/results/mbr.json.
+for 16 to 1,024 samples. Seconds are those of the processor, all threads together, so that a busy machine changes them
+little. The record goes to benchmarks/results/mbr.json.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ def decode(translator: Translator, texts: list[str], references: list[str]) -> t
     translator.translate(texts[:32], DIRECTION)
     systems, seconds = {}, {}
     for name, options in DECODINGS.items():
-        begun = time.perf_counter()
+        begun = time.process_time()
         with candidates() as groups:
             found = translator.translate(texts, DIRECTION, Decoding.model_validate(options))
-        seconds[name] = round(time.perf_counter() - begun, 2)
+        seconds[name] = round(time.process_time() - begun, 2)
         systems[name] = {m: segments(m, [h.text for h in found], references, "de") for m in ("bleu", "chrf", "ter")}
         print(f"{name}: {seconds[name]} s", flush=True)
     rows = results(systems, {name: "greedy" for name in systems if name != "greedy"}, Protocol())
@@ -97,13 +98,13 @@ def by_sacrebleu(texts: Sequence[str]) -> int:
 
 
 def timed(work: Callable[[Sequence[str]], Any], groups: Sequence[Sequence[str]], rounds: int = 2) -> float:
-    """Milliseconds for one segment: the best of several rounds over all."""
+    """Milliseconds of processor time for one segment: the best of several rounds over all."""
     found = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        begun = time.process_time()
         for group in groups:
             work(group)
-        found.append(time.perf_counter() - begun)
+        found.append(time.process_time() - begun)
     return round(1000 * min(found) / len(groups), 3)
 
 
@@ -164,7 +165,8 @@ def main() -> None:
         ways = ("aggregated", "exact")
         scaling.append({"candidates": count, **{way: timed(WAYS[way], groups) for way in ways}})
     record = {
-        "command": f"python benchmarks/mbr.py --run runs/multi30k --data DIR --segments {given.segments}",
+        "command": f"python benchmarks/mbr.py --run runs/multi30k --data DIR --segments {given.segments} "
+        f"--timed {given.timed} --scaling {given.scaling}",
         "machine": {"processor": detect().name, "threads": detect().threads},
         "versions": versions(),
         "segments": len(texts),
