@@ -1,0 +1,156 @@
+"""Stage 5, evaluation: every system on exactly the same segments, scored, tested against the baseline, reported.
+
+Translations are written as soon as they are made and are used again when a run is repeated (docs/evaluate.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dragoman import report
+from dragoman.core.listen import Listener
+from dragoman.core.recipe import Recipe
+from dragoman.errors import QualityError, RecipeError
+from dragoman.stages.evaluate.scores import Scorer, facts, missed
+from dragoman.stages.evaluate.translations import Load, System, Translations
+from dragoman.store import confidence, testsets
+from dragoman.store.artifact import Artifact, versions, write_json
+from dragoman.store.assisted import Assistance
+from dragoman.translator import Translator
+
+
+def run(
+    recipe: Recipe,
+    inputs: Mapping[str, Artifact],
+    out: Path,
+    key: str,
+    listener: Listener,
+    load: Load = Translator.load,
+) -> Artifact:
+    """Write translations, scores.json, report.html and the model card. Facts: the scores, shortened.
+
+    Raises QualityError, after everything is written, when a gain is smaller than `must_gain` wants; then the stage does
+    not count as finished.
+    """
+    settings = recipe.evaluate
+    if settings is None:
+        raise RecipeError("the recipe has no section `evaluate`")
+    systems = _systems(inputs)
+    if settings.must_gain and len(systems) < 2:
+        raise RecipeError(
+            "evaluate.must_gain: without training there is nothing that could gain. Add a `train` section."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    prepared = inputs["prepare"].folder if "prepare" in inputs else None
+    sets = testsets.read_sets(recipe, settings, prepared, listener)
+    training = _training_texts(recipe, prepared)
+    sets = testsets.mark_overlap(sets, training, listener)
+    translations = Translations(recipe, settings, prepared, out, load, listener)
+    help_ = Assistance(recipe, settings, prepared, out.parent, listener)
+    helped = help_.find(sets, [translations.inputs(entry) for entry in sets]) if help_.wanted else []
+    made = [translations.of(system, sets, helped) for system in systems]
+    scorer = Scorer(settings, recipe.seed, out, listener, help_.facts if help_.wanted else {})
+    entries = []
+    for number, entry in enumerate(sets):
+        outputs = [output for of_system in made for output in of_system[number]]
+        entries.append(scorer.record(entry, outputs, helped[number] if helped else None))
+        listener.say(report.set_table(entries[-1], settings.confidence))
+        if told := report.help_table(entries[-1]):
+            listener.say(told)
+    short = missed({str(metric): gain for metric, gain in settings.must_gain.items()}, entries)
+    record = {
+        "format": 1,
+        "name": recipe.name,
+        "protocol": asdict(scorer.protocol),
+        "metrics": scorer.metrics,
+        "systems": [
+            {
+                **_told(system, translations),
+                "held_out": _held_out(recipe, system, prepared, listener) if settings.perplexity else {},
+            }
+            for system in systems
+        ],
+        "overlap_checked": len(training),
+        "sets": entries,
+        "must_gain": {"wanted": dict(settings.must_gain), "missed": short},
+        "hardware": _hardware(recipe.plan.threads),
+        "versions": versions(),
+    }
+    write_json(out / "scores.json", record)
+    _calibrate(out, systems[-1].key, entries, listener)
+    page = report.render(out.parent)
+    card = report.write_card(out.parent)
+    listener.say(f"evaluate: report {page}, model card {card}")
+    if short:
+        raise QualityError(
+            "evaluate.must_gain is not met: "
+            + "; ".join(short)
+            + f". All scores are in {out / 'scores.json'}, best and worst segments in {page}."
+        )
+    return Artifact.finish(
+        out, "evaluate", key, {"scores": facts(entries), "report": "report.html", "card": "README.md"}
+    )
+
+
+def _systems(inputs: Mapping[str, Artifact]) -> list[System]:
+    """The untouched base first, then what was made of it."""
+    model = inputs["model"]
+    new = bool(model.facts["new"])
+    base = System("baseline", "model", model.folder / str(model.facts["folder"]), model.key)
+    first = System("baseline", "copy", None, "copy") if new else base
+    train = inputs.get("train")
+    if train is not None:
+        return [first, System("trained", "model", train.folder / str(train.facts["folder"]), train.key)]
+    return [first, System("untrained", "model", base.folder, base.key)] if new else [first]
+
+
+def _training_texts(recipe: Recipe, prepared: Path | None) -> list[Path]:
+    """Folders of the training texts of this run, and of the earlier run that its model comes from."""
+    base = recipe.model.base if recipe.model is not None else None
+    folders = [prepared / "train"] if prepared is not None else []
+    if base is not None:
+        folders.append(Path(recipe.resolve(base)) / "prepare" / "train")
+    return [folder for folder in folders if any(folder.glob("shard-*.parquet"))]
+
+
+def _told(system: System, translations: Translations) -> dict[str, Any]:
+    description = translations.descriptions.get(system.name, {})
+    return {"name": system.name, "kind": system.kind, "key": system.key, "description": description}
+
+
+def _held_out(recipe: Recipe, system: System, prepared: Path | None, listener: Listener) -> dict[str, Any]:
+    """Perplexity of held-out monolingual text by language, where there is such text."""
+    if system.folder is None or prepared is None:
+        return {}
+    from dragoman.engine.load import load
+    from dragoman.engine.perplexity import held_out_perplexity
+
+    found = held_out_perplexity(recipe, load(system.folder), prepared)
+    for language, figures in found.items():
+        listener.say(
+            f"evaluate: {system.name}: held-out {language}: {figures['bits_per_byte']:.4f} bits per byte, perplexity "
+            f"{figures['perplexity']:.2f} on {figures['texts']} texts"
+        )
+    if not found:
+        listener.warn("evaluate.perplexity: there is no held-out monolingual text; see prepare.monolingual")
+    return found
+
+
+def _calibrate(out: Path, key: str, entries: Sequence[Mapping[str, Any]], listener: Listener) -> None:
+    """Fit the confidence of the last system on dev, and tell how it holds on the other sets."""
+    for found in confidence.calibrate(out, key, entries):
+        for name, told in found.held_out.items():
+            listener.say(
+                f"evaluate: confidence {name} {found.direction} {found.decoding}: calibration error "
+                f"{told.error:.1f} points of chrF, rank correlation {told.spearman:.2f}"
+            )
+
+
+def _hardware(threads: int | None) -> dict[str, Any]:
+    from dragoman.engine.device import detect
+
+    found = detect(threads)
+    return {"device": found.device, "name": found.name, "threads": found.threads}
