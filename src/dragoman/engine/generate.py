@@ -164,11 +164,48 @@ def _batches(prompts: Sequence[Sequence[int]], max_new: Sequence[int], copies: i
         done += len(batch)
 
 
-def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
-    return ids, mask
+class _Reader:
+    """A model, and what it has read of every row: the cache, the mask of what is no padding, and the positions."""
+
+    def __init__(self, model: Any, rows: Sequence[Sequence[int]], pad: int) -> None:
+        from transformers import DynamicCache
+
+        longest = max(len(row) for row in rows)
+        self._model = model
+        self._ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=model.device)
+        self._mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=model.device)
+        self._padded = bool((self._mask == 0).any())
+        self._position = self._mask.cumsum(1) - 1
+        self._cache = DynamicCache(config=model.config)
+
+    def read(self) -> torch.Tensor:
+        """Read what is new; logits [rows, vocabulary] of what comes next."""
+        output = self._model(
+            input_ids=self._ids,
+            attention_mask=self._mask if self._padded else None,
+            position_ids=self._position.clamp(min=0),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+    def repeat(self, copies: int) -> None:
+        """Go on with so many copies of every row, side by side."""
+        self._cache.batch_repeat_interleave(copies)
+        self._mask, self._position = (t.repeat_interleave(copies, 0) for t in (self._mask, self._position))
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only; a row may be there several times."""
+        self._cache.batch_select_indices(rows)
+        self._mask, self._position = self._mask[rows], self._position[rows]
+
+    def append(self, tokens: torch.Tensor) -> None:
+        """The next token [rows] of every row, to be read."""
+        self._ids = tokens[:, None]
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], 1)
+        self._position = self._position[:, -1:] + 1
 
 
 # What the next token of every row is: (logits [rows, vocabulary], rows of the input [rows], step) -> tokens [rows].
@@ -192,13 +229,8 @@ def _walk(
 ) -> list[Generated]:
     """Token by token, without looking back. `copies` results for each row, side by side: the prompt is read once and
     its cache handed to all of them."""
-    from transformers import DynamicCache
-
     device = model.device
-    ids, mask = _left_padded(rows, pad, device)
-    padded = bool((mask == 0).any())
-    position = mask.cumsum(1) - 1
-    cache = DynamicCache(config=model.config)
+    reader = _Reader(model, rows, pad)
     stop = torch.tensor(sorted(set(ends)), device=device)
     count = len(rows) * copies
     alive = torch.arange(count, device=device)  # row of the batch -> row of the result
@@ -210,18 +242,10 @@ def _walk(
     history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     step = 0
     while True:
-        output = model(
-            input_ids=ids,
-            attention_mask=mask if padded else None,
-            position_ids=position.clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits = output.logits[:, -1].float()
+        logits = reader.read()
         if step == 0 and copies > 1:
-            cache.batch_repeat_interleave(copies)
-            logits, mask, position = (t.repeat_interleave(copies, 0) for t in (logits, mask, position))
+            reader.repeat(copies)
+            logits = logits.repeat_interleave(copies, 0)
         new = choose(logits, alive, step)
         chosen = logits.gather(1, new[:, None])[:, 0] - logits.logsumexp(-1)
         step += 1
@@ -235,13 +259,11 @@ def _walk(
         some = int(left.sum())
         if not some:
             break
-        position = position[:, -1:] + 1
         if some <= _SHRINK * len(alive):
             keep = left.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
-            alive, new, mask, position = alive[keep], new[keep], mask[keep], position[keep]
-        ids = new[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            reader.keep(keep)
+            alive, new = alive[keep], new[keep]
+        reader.append(new)
     for at, new, active in history:
         for row, token, live in zip(at.tolist(), new.tolist(), active.tolist(), strict=True):
             if live:
@@ -275,13 +297,8 @@ def _beam(
     """Beam search with every row's own limit. A row ends when `beam` hypotheses have ended and no running one can
     still become better than the best of them; scores are log-probability / length ** penalty (Wu et al. 2016's family).
     """
-    from transformers import DynamicCache
-
     device = model.device
-    ids, mask = (t.repeat_interleave(beam, 0) for t in _left_padded(rows, pad, device))
-    padded = bool((mask == 0).any())
-    position = mask.cumsum(1) - 1
-    cache = DynamicCache(config=model.config)
+    reader = _Reader(model, rows, pad)
     stop = torch.tensor(sorted(set(ends)), device=device)
     count = len(rows)
     # all beams start equal: only the first counts in the first step
@@ -293,15 +310,10 @@ def _beam(
     ended = [0] * count
     step = 0
     while len(running.alive):
-        output = model(
-            input_ids=ids,
-            attention_mask=mask if padded else None,
-            position_ids=position.clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        log = output.logits[:, -1].float().log_softmax(-1)
+        log = reader.read().log_softmax(-1)
+        if step == 0:
+            reader.repeat(beam)
+            log = log.repeat_interleave(beam, 0)
         step += 1
         size = log.shape[-1]
         left = len(running.alive)
@@ -319,11 +331,9 @@ def _beam(
         if not len(keep):
             break
         flat = (torch.tensor(keep, device=device)[:, None] * beam + parent[keep]).reshape(-1)
-        cache.batch_select_indices(flat)
-        mask, position = mask[flat], position[flat][:, -1:] + 1
+        reader.keep(flat)
         running = _Beams(running.scores[keep], running.tokens[keep], running.alive[keep])
-        ids = running.tokens[:, :, -1].reshape(-1, 1)
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        reader.append(running.tokens[:, :, -1].reshape(-1))
     return [g for g in best if g is not None]
 
 
