@@ -73,7 +73,7 @@ def run(
                 f"{out}: holds the run of another recipe, {workspace.recipe}. Give {recipe.file} a folder of its own "
                 "with --out, or delete the old run first."
             )
-        write_atomic(out / EFFECTIVE, _header(recipe, out).encode() + recipe.to_yaml().encode())
+        write_atomic(out / EFFECTIVE, _header(recipe).encode() + recipe.to_yaml().encode())
         done: dict[str, Artifact] = {}
         for stage in wanted:
             if given and stage.name in given:
@@ -210,7 +210,7 @@ def _model_files(base: Path, section: str = "model.base") -> Path:
         raise RecipeError(f"{section}: {error}") from None
 
 
-def _header(recipe: Recipe, out: Path) -> str:
+def _header(recipe: Recipe) -> str:
     origin = recipe.folder / recipe.file if recipe.file else "a recipe made by a program"
     return (
         f"# The recipe in effect, written by dragoman from {origin}. Relative paths start at the folder of that file.\n"

@@ -11,7 +11,7 @@ import torch
 from dragoman.core.languages import Direction
 from dragoman.core.prompts import render
 from dragoman.engine import attention, checkpoint
-from dragoman.engine.batch import Corpus, Stream, collate
+from dragoman.engine.batch import Corpus, Stream, collate, plan_epoch
 from dragoman.engine.dropout import add_dropout, dropout
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.load import Loaded, load, save_trained
@@ -85,7 +85,7 @@ def test_fit_with_accumulation_takes_the_same_step_as_one_big_batch() -> None:
     for budget, accumulation in ((10_000, 1), (70, None)):
         loaded = tiny()
         stream = Stream(corpus(loaded, 1), budget=budget, pad=0, seed=1)
-        count = accumulation or stream.batches_in(0)
+        count = accumulation or len(plan_epoch(stream.corpus, 1, 0, budget, "sorted"))
         optimiser = make(loaded)
         step = next(fit(loaded.model, stream, cross_entropy(), optimiser, steps=5, accumulation=count))
         ends.append((step.loss, step.target_tokens, [p.detach().clone() for p in loaded.model.parameters()]))

@@ -6,7 +6,7 @@ the text itself. Both kinds are then protected by the same mechanism (`core.prot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -81,15 +81,6 @@ class Inline:
     @property
     def spans(self) -> tuple[Span, ...]:
         return tuple(piece for piece in self.pieces if isinstance(piece, Span))
-
-    def placed_spans(self) -> Iterator[tuple[int, int, Span]]:
-        """The spans with their start and end in `text`."""
-        position = 0
-        for piece in self.pieces:
-            length = len(piece if isinstance(piece, str) else piece.raw)
-            if isinstance(piece, Span):
-                yield position, position + length, piece
-            position += length
 
     def read(self, text: str) -> Inline:
         """Read a text in the notation of `self.text`: where it repeats one of the spans, that span is meant."""

@@ -174,8 +174,8 @@ def learn(source: Ragged, target: Ragged, source_share: Floats, target_share: Fl
     cell = cell.astype(np.int32)
     pair_source, pair_target = keys // len(target_share), keys % len(target_share)
 
-    def estimate(given: Ints, made: Ints, made_share: Floats, place: Ints, made_at: Floats, fan: Floats) -> Floats:
-        # `place`: the place of the word that is made, for each cell; `fan`: words that it may be made from
+    def estimate(given: Ints, place: Ints, made_at: Floats, fan: Floats) -> Floats:
+        # `place`: of the word that is made, for each cell; `made_at`: its share; `fan`: words that it may be made from
         probability = np.ones(len(keys))
         nowhere = UNEXPLAINED * fan * made_at
         for _ in range(_ROUNDS):
@@ -185,22 +185,9 @@ def learn(source: Ragged, target: Ragged, source_share: Floats, target_share: Fl
             probability = counts / (np.bincount(given, counts)[given] + _RARE)
         return probability
 
-    forward = estimate(
-        pair_source,
-        pair_target,
-        target_share,
-        right,
-        target_share[target.flat],
-        source.lengths[target.row].astype(float),
-    )
-    backward = estimate(
-        pair_target,
-        pair_source,
-        source_share,
-        left,
-        source_share[source.flat],
-        target.lengths[source.row].astype(float),
-    )
+    source_fan, target_fan = target.lengths[source.row].astype(float), source.lengths[target.row].astype(float)
+    forward = estimate(pair_source, right, target_share[target.flat], target_fan)
+    backward = estimate(pair_target, left, source_share[source.flat], source_fan)
     # what is no likelier than chance says nothing, and of a large corpus the strongest pairs say enough
     gain = np.maximum(forward / target_share[pair_target], backward / source_share[pair_source])
     strength = np.where(gain > 1, np.maximum(forward, backward), 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from dragoman.core.languages import primary, script
 from dragoman.errors import DataError
 
-MetricName = Literal["bleu", "chrf", "ter"]
 Floats = NDArray[np.float64]
 
 # The sign of "better": a gain is (value - baseline's value) times this.

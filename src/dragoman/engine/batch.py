@@ -293,12 +293,6 @@ class Stream:
             self._planned = (self.epoch, plan_epoch(self.corpus, self.seed, self.epoch, self.budget, self.packing))
         return self._planned[1]
 
-    def batches_in(self, epoch: int) -> int:
-        """Number of batches of an epoch."""
-        if epoch == self.epoch:
-            return len(self._plan())
-        return len(plan_epoch(self.corpus, self.seed, epoch, self.budget, self.packing))
-
     def next(self) -> Batch:
         """The next batch; moves the state on."""
         if self.position >= len(self._plan()):

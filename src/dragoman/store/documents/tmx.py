@@ -112,7 +112,7 @@ class Tmx:
             if slot.target is None or slot.ours is None:
                 yield self._added(slot, content, properties)
             else:
-                yield from self._replaced(slot, slot.target, slot.ours, content, properties)
+                yield from self._replaced(slot.target, slot.ours, content, properties)
 
     def _added(self, slot: _Slot, content: str, properties: Mapping[str, str]) -> Edit:
         attribute = (
@@ -134,9 +134,7 @@ class Tmx:
             return Edit(slot.target.start, slot.target.end, text.lstrip())
         return Edit(slot.source.end, slot.source.end, text)
 
-    def _replaced(
-        self, slot: _Slot, target: Element, seg: Element, content: str, properties: Mapping[str, str]
-    ) -> Iterator[Edit]:
+    def _replaced(self, target: Element, seg: Element, content: str, properties: Mapping[str, str]) -> Iterator[Edit]:
         old = {one.attributes.get("type"): one for one in target.all("prop")}
         for name, value in properties.items():
             text = f"<{seg.prefix}prop type={quote(name)}>{value}</{seg.prefix}prop>"
