@@ -191,6 +191,21 @@ def test_json_is_one_object_per_line(dragoman: Command, project: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hello", "--html", "page.html"], "--html and --fill are for documents"),
+        (["--in", "lines.txt", "--fill", "all"], "--html and --fill are for documents"),
+        (["--in", "tm.tmx", "--column", "text"], "--column names a column of a TSV file"),
+        (["hello", "--column", "0"], "--column names a column of a TSV file"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(dragoman: Command, arguments: list[str], said: str) -> None:
+    done = dragoman("translate", "run", *arguments, "--to", "fr")
+    assert done.code == 3
+    assert said in done.err
+
+
 def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = dragoman("translate", tmp_path, "hello", "--in", "x.txt")
     assert (done.code, done.err) == (3, "error: give either text or --in, not both.\n")

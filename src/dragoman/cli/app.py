@@ -221,7 +221,14 @@ def translate(
         if not text and not file and sys.stdin.isatty():
             raise DataError("nothing to translate: give text, --in FILE, or pipe segments in.")
         wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr)
-        if (path := documents.file_of(text or [], file)) is not None:
+        path = documents.file_of(text or [], file)
+        if column and (path is not None or text):
+            raise DataError("--column names a column of a TSV file, or of standard input.")
+        if path is None and (html or fill != "untranslated"):
+            raise DataError(
+                "--html and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
+            )
+        if path is not None:
             documents.translate(here, run, path, out, to, source, wanted, fill=fill, page=html)
             return
         with segments.opened(text or [], file or "-", column) as texts, segments.writing(out, as_json=json) as sink:
