@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
@@ -13,14 +14,19 @@ from dragoman.errors import ModelError, ResourceError
 from dragoman.store.artifact import Artifact
 
 if TYPE_CHECKING:
+    import torch
+
+    from dragoman.engine.batch import Batch
     from dragoman.engine.device import Hardware
     from dragoman.engine.load import Loaded
+    from dragoman.engine.losses import Loss
     from dragoman.engine.material import Material
+    from dragoman.engine.optimise import Optimiser
     from dragoman.engine.setup import Settings
 
 _GIB = 2**30
 _HEADROOM = 0.9  # of the free memory: the rest is for the operating system and for fragmentation
-_TIMED_BATCHES = 4
+_TIMED_BATCHES = 5
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
@@ -100,8 +106,6 @@ def _mixture(recipe: Recipe, phase: Phase, data: Material) -> dict[str, Any]:
 
 def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time."""
-    import torch
-
     from dragoman.engine import load, losses
     from dragoman.engine.device import DTYPES
     from dragoman.engine.dropout import add_dropout
@@ -130,20 +134,11 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
         total = loss(model, longest)
     total.backward()
     optimiser.absorb()
-    seconds = tokens = targets = padded = 0.0
-    for _ in range(_TIMED_BATCHES):
-        batch = stream.next()
-        begun = time.perf_counter()
-        loss(model, batch.to(loaded.device)).backward()
-        optimiser.absorb()
-        optimiser.step(1.0)
-        if loaded.device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds += time.perf_counter() - begun
-        tokens += batch.tokens
-        targets += batch.target_tokens
-        padded += batch.padded_tokens
-    passes = chosen.steps * training.accumulation
+    batches = [stream.next() for _ in range(_TIMED_BATCHES)]
+    tokens = sum(batch.tokens for batch in batches)
+    targets = sum(batch.target_tokens for batch in batches)
+    padded = sum(batch.padded_tokens for batch in batches)
+    seconds = _seconds(model, batches, loss, optimiser, training.accumulation, loaded.device)
     return {
         "rows": dict(data.rows),
         "too_long": dict(data.too_long),
@@ -154,9 +149,32 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
         "parameters": load.parameters(model),
         "trainable": load.parameters(model, trainable=True),
         "memory": saved.bytes + _fixed(model, optimiser.masters),
-        "tokens_per_s": round(tokens / seconds, 1),
-        "seconds": round(seconds / _TIMED_BATCHES * passes, 1),
+        "tokens_per_s": round(tokens / _TIMED_BATCHES * training.accumulation / seconds, 1),
+        "seconds": round(seconds * chosen.steps, 1),
     }
+
+
+def _seconds(
+    model: Any, batches: Sequence[Batch], loss: Loss, optimiser: Optimiser, accumulation: int, device: torch.device
+) -> float:
+    """What a step takes: the median pass over a batch, as often as a step has one, and the median update."""
+    import torch
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    passes, updates = [], []
+    for batch in batches:
+        begun = now()
+        loss(model, batch.to(device)).backward()
+        optimiser.absorb()
+        passed = now()
+        optimiser.step(1.0)
+        passes.append(passed - begun)
+        updates.append(now() - passed)
+    return median(passes) * accumulation + median(updates)
 
 
 def _fixed(model: Any, masters: list[Any]) -> int:
@@ -185,8 +203,8 @@ def _tell(name: str, found: Mapping[str, Any], chosen: Settings, listener: Liste
         f"{found['trainable']:,} of {found['parameters']:,} parameters"
     )
     listener.say(
-        f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} "
-        f"({found['tokens_per_s']:,.0f} tokens/s measured{', before compiling' if chosen.compile else ''})"
+        f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} of training "
+        f"({found['tokens_per_s']:,.0f} tokens/s measured{', before compiling, which shortens it' if chosen.compile else ''})"
     )
 
 
