@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dragoman.core.languages import Direction, same_language
+from dragoman.core.languages import Direction, choose
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompts import language_token, render
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import ALONE, Assist, Hypothesis
-from dragoman.errors import ModelError
 from dragoman.store.artifact import model_folder
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Translator:
     """A loaded model that translates lists of segments, in batches, order kept."""
 
     def __init__(self, loaded: Loaded, *, budget: int = 16_384) -> None:
-        from dragoman.engine.batch import Encoder
+        from dragoman.engine.encoder import Encoder
 
         self.loaded = loaded
         self.budget = budget
@@ -66,17 +65,7 @@ class Translator:
 
     def direction(self, target: str, source: str | None = None) -> Direction:
         """The trained direction into `target`; `source` is needed where several lead there. Raises ModelError."""
-        fitting = [
-            d
-            for d in self.directions
-            if same_language(d.target, target) and (source is None or same_language(d.source, source))
-        ]
-        if len(fitting) == 1 or (fitting and source is not None):
-            return fitting[0]
-        known = ", ".join(str(d) for d in self.directions)
-        if fitting:
-            raise ModelError(f"several directions lead to {target}; say from which language. Trained: {known}.")
-        raise ModelError(f"the model was not made for {source or 'any language'} to {target}. Trained: {known}.")
+        return choose(self.directions, target, source)
 
     def translate(
         self,
@@ -129,7 +118,7 @@ class Translator:
         progress: Callable[[int], None],
     ) -> list[tuple[str, Generated]]:
         """One result for each prompt, with its text."""
-        from dragoman.core.mbr import choose
+        from dragoman.core import mbr
         from dragoman.engine.generate import Draw, generate, sample
 
         budget = self.budget if decoding.batch_tokens == "auto" else decoding.batch_tokens
@@ -162,7 +151,7 @@ class Translator:
         for group in groups:
             texts = {ids: self._text(ids) for ids in dict.fromkeys(tuple(result.ids) for result in group)}
             candidates = [texts[tuple(result.ids)] for result in group]
-            index = choose(candidates, aggregate=decoding.mbr.aggregate).index if decoding.mbr else 0
+            index = mbr.choose(candidates, aggregate=decoding.mbr.aggregate).index if decoding.mbr else 0
             found.append((candidates[index], group[index]))
         return found
 

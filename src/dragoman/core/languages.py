@@ -116,6 +116,10 @@ class Direction:
     def reversed(self) -> Direction:
         return Direction(self.target, self.source)
 
+    def like(self, other: Direction) -> bool:
+        """True when both lead between the same languages, whatever their regions."""
+        return same_language(self.source, other.source) and same_language(self.target, other.target)
+
 
 def choose(directions: Sequence[Direction], target: str | None, source: str | None) -> Direction:
     """The one of a model's directions that is meant; where only one fits, nothing need be said. Raises ModelError."""

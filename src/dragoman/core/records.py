@@ -35,6 +35,15 @@ class Example:
             target_language=self.source_language,
         )
 
+    def towards(self, direction: Direction) -> Example | None:
+        """The pair as a direction has it, as it stands or turned round; None when its languages are others.
+
+        Its tags stay. The very direction comes first: of `pt-BR>pt` only one way round is meant.
+        """
+        both = (self, self.reversed)
+        exact = (pair for pair in both if pair.direction == direction)
+        return next(exact, None) or next((pair for pair in both if pair.direction.like(direction)), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Assist:

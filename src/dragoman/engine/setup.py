@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dragoman.core.balance import direction_factor
-from dragoman.core.languages import Direction, same_language
+from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompts import Rendered, render
 from dragoman.core.recipe import Balance, Lora, Phase, Recipe, Sft
@@ -66,15 +66,12 @@ def directed(example: Example, directions: Sequence[Direction]) -> list[Example]
 
     A row tagged en-US serves a recipe for en; where the recipe has the very tags of the row, only those count.
     """
-    both = (example, example.reversed)
-    exact = [wanted for wanted in directions if wanted in (both[0].direction, both[1].direction)]
-    found = []
-    for wanted in exact or directions:
-        for row in both:
-            if same_language(row.source_language, wanted.source) and same_language(row.target_language, wanted.target):
-                found.append(replace(row, source_language=wanted.source, target_language=wanted.target))
-                break
-    return found
+    exact = [wanted for wanted in directions if wanted in (example.direction, example.direction.reversed)]
+    return [
+        replace(row, source_language=wanted.source, target_language=wanted.target)
+        for wanted in exact or directions
+        if (row := example.towards(wanted)) is not None
+    ]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from dragoman.core import balance
 from dragoman.core.balance import Cell
 from dragoman.core.census import Census
-from dragoman.core.languages import Direction, same_language
+from dragoman.core.languages import Direction
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Prepare, Recipe
 from dragoman.core.splits import DEV, SPLITS, TEST
@@ -218,11 +218,7 @@ def _tell(report: Mapping[str, Any], recipe: Recipe, settings: Prepare, out: Pat
 
 
 def _is_wanted(pair: Direction, wanted: Sequence[Direction]) -> bool:
-    return any(
-        same_language(one.source, other.source) and same_language(one.target, other.target)
-        for one in (pair, pair.reversed)
-        for other in wanted
-    )
+    return any(one.like(other) for one in (pair, pair.reversed) for other in wanted)
 
 
 def _warn_of_holdout(report: Mapping[str, Any], listener: Listener) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from dragoman.core.languages import same_language
 from dragoman.core.normalise import leak_key
 from dragoman.core.records import Assist, Example
 from dragoman.errors import RecipeError
@@ -47,14 +46,12 @@ def _pool(folder: Path, entry: EvaluationSet, seed: int) -> list[tuple[str, str]
     pool: list[tuple[str, str]] = []
     count = 0
     for row in records.read(folder, Example):
-        for pair in (row, row.reversed):
-            if same_language(pair.source_language, wanted.source) and same_language(
-                pair.target_language, wanted.target
-            ):
-                count += 1
-                if len(pool) < _POOL:
-                    pool.append((pair.source, pair.target))
-                elif (place := draw.randrange(count)) < _POOL:
-                    pool[place] = (pair.source, pair.target)
-                break
+        pair = row.towards(wanted)
+        if pair is None:
+            continue
+        count += 1
+        if len(pool) < _POOL:
+            pool.append((pair.source, pair.target))
+        elif (place := draw.randrange(count)) < _POOL:
+            pool[place] = (pair.source, pair.target)
     return pool

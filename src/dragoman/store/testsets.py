@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.core.languages import Direction, same_language
+from dragoman.core.languages import Direction
 from dragoman.core.listen import Listener
 from dragoman.core.normalise import leak_key, normalise
 from dragoman.core.recipe import Evaluate, Normalise, ParallelSource, Recipe
@@ -116,7 +116,7 @@ def mark_overlap(sets: Sequence[EvaluationSet], training: Iterable[Path], listen
 def _oriented(name: str, examples: Sequence[Example], recipe: Recipe, settings: Evaluate) -> list[EvaluationSet]:
     sets = []
     for direction in recipe.pairs:
-        fitting = [turned for example in examples if (turned := _turned(example, direction)) is not None]
+        fitting = [turned for example in examples if (turned := example.towards(direction)) is not None]
         if not fitting:
             continue
         kept = fitting
@@ -127,19 +127,6 @@ def _oriented(name: str, examples: Sequence[Example], recipe: Recipe, settings: 
         origins = tuple(dict.fromkeys(example.origin for example in kept if example.origin))
         sets.append(EvaluationSet(name, direction, tuple(kept), len(fitting), origins))
     return sets
-
-
-def _turned(example: Example, direction: Direction) -> Example | None:
-    """The pair as the direction has it: as it stands, or turned round."""
-    for candidate in (example, example.reversed):
-        if candidate.direction == direction:
-            return candidate
-    for candidate in (example, example.reversed):
-        if same_language(candidate.source_language, direction.source) and same_language(
-            candidate.target_language, direction.target
-        ):
-            return candidate
-    return None
 
 
 def _read_file(source: ParallelSource, name: str, recipe: Recipe, listener: Listener) -> list[Example]:
