@@ -31,8 +31,9 @@ TRAIN = """
       learning_rate: 7e-3
       schedule: linear
       label_smoothing: 0.1
-      batch_tokens: 2048
-      evaluate_every: 1150
+      batch_tokens: 640
+      accumulation: 3
+      evaluate_every: 1200
       compile: true
 """
 RECIPES = {
@@ -80,7 +81,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument(
-        "--tokens", default="4600k", help="prompt and target tokens; ten minutes on two cores without bf16"
+        "--tokens", default="4450k", help="prompt and target tokens; ten minutes on two cores without bf16"
     )
     arguments.add_argument("overrides", nargs="*", help="section.key=value")
     given = arguments.parse_intermixed_args()
@@ -101,9 +102,8 @@ def main() -> None:
         "scores": scores,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"quality-{given.task}.json").write_text(
-        json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8"
-    )
+    told = json.dumps(record, indent=1, default=str).replace(str(given.data.resolve()), "DATA")
+    (RESULTS / f"quality-{given.task}.json").write_text(told + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ train:
       warmup: 0.05         # below 1 a share of the steps, else a number of steps
       patience: 5          # stop after so many evaluations without a better dev chrF
 #      batch_tokens: auto
-#      accumulation: 1
+#      accumulation: auto   # forward passes of a step
 #      label_smoothing: 0.0
 #      evaluate_every: auto
 {adapt}

@@ -107,11 +107,30 @@ def test_auto_settings(tmp_path: Path) -> None:
     )
     assert small.optimiser == "adamw"
     assert large.optimiser == "muon"
-    assert small.batch_tokens < large.batch_tokens == 4096
+    assert small.batch_tokens < large.batch_tokens == 1024
+    assert small.accumulation == large.accumulation == 4  # of sorted rows, a step sees several lengths
     assert small.compile is False
     assert large.precision == "bf16"
     assert large.learning_rate > small.learning_rate
     assert Settings.from_json(large.to_json()) == large
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"),
+    [
+        ("{tokens: 40M, packing: packed}", (4096, 1)),
+        ("{tokens: 40M, batch_tokens: 2048}", (2048, 1)),
+        ("{tokens: 40M, accumulation: 2}", (4096, 2)),
+        ("{tokens: 40M, batch_tokens: 512, accumulation: 3}", (512, 3)),
+    ],
+)
+def test_what_is_asked_of_a_step_is_kept(tmp_path: Path, asked: str, got: tuple[int, int]) -> None:
+    recipe = Recipe.parse(f"pairs: [en-de]\nmodel: {{new: {{}}}}\ntrain: [{{sft: {asked}}}]\n")
+    loaded, phase = tiny(), recipe.train[0]
+    assert phase.sft is not None
+    data = training_data(recipe, phase.sft, loaded, prepared(tmp_path))
+    chosen = settings(recipe, phase, data, Hardware("cpu", "test", 2, 2**30, False), loaded, fresh=True)
+    assert (chosen.batch_tokens, chosen.accumulation) == got
 
 
 def test_dev_sample_is_shared_by_the_directions(tmp_path: Path) -> None:

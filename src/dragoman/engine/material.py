@@ -95,8 +95,8 @@ def _hybrid(
     rows = hybrid_rows(recipe, hybrid, loaded, texts)
     longest = max(int(part.corpus.lengths.max()) for part in rows.parts)
 
-    def stream(budget: int, packing: Packing) -> Mixture:
-        return _mixture(recipe, hybrid, rows, budget, packing, setup.padding_token(loaded))
+    def stream(budget: int, packing: Packing, accumulation: int) -> Mixture:
+        return _mixture(recipe, hybrid, rows, budget, packing, accumulation, setup.padding_token(loaded))
 
     chosen = (
         Settings.from_json(planned)
@@ -108,13 +108,13 @@ def _hybrid(
             loaded,
             hybrid.tokens,
             longest,
-            lambda budget, packing: stream(budget, packing).steps,
+            lambda *geometry: stream(*geometry).steps,
             fresh=fresh,
         )
     )
     return Material(
         chosen,
-        stream(chosen.batch_tokens, chosen.packing),
+        stream(chosen.batch_tokens, chosen.packing, chosen.accumulation),
         rows.rows,
         rows.too_long,
         rows.examples,
@@ -128,15 +128,17 @@ def _hybrid(
     )
 
 
-def _mixture(recipe: Recipe, hybrid: Hybrid, rows: Rows, budget: int, packing: Packing, pad: int) -> Mixture:
+def _mixture(
+    recipe: Recipe, hybrid: Hybrid, rows: Rows, budget: int, packing: Packing, accumulation: int, pad: int
+) -> Mixture:
     return Mixture(
         rows.parts,
         hybrid.weights,
         budget=budget,
-        window=hybrid.curriculum.every * hybrid.accumulation,
+        window=hybrid.curriculum.every * accumulation,
         total=hybrid.tokens,
         pad=pad,
         seed=recipe.seed,
-        accumulation=hybrid.accumulation,
+        accumulation=accumulation,
         packing=packing,
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Packing = Literal["sorted", "packed"]
 
+_LENGTHS = 4  # forward passes of a step: in one of sorted rows all are of one length, and a step should see several
 _COMPILE_FROM = 3_000_000  # tokens: below, compiling takes longer than it saves
 
 
@@ -52,6 +53,7 @@ class Settings:
     steps: int
     evaluate_every: int
     checkpoint_every: int
+    accumulation: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -207,9 +209,9 @@ def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loade
     once = float((corpus.lengths * corpus.weight).sum())
     total = float(sft.tokens or once * sft.epochs)
 
-    def steps(budget: int, packing: Packing) -> int:
+    def steps(budget: int, packing: Packing, accumulation: int) -> int:
         batches = len(plan_epoch(corpus, recipe.seed, 0, budget, packing))
-        return max(1, round(batches * total / max(once, 1.0) / sft.accumulation))
+        return max(1, round(batches * total / max(once, 1.0) / accumulation))
 
     return resolved(recipe, phase, hardware, loaded, total, int(corpus.lengths.max()), steps, fresh=fresh)
 
@@ -221,23 +223,27 @@ def resolved(
     loaded: Loaded,
     total: float,
     longest: int,
-    steps_of: Callable[[int, Packing], int],
+    steps_of: Callable[[int, Packing, int], int],
     *,
     fresh: bool,
 ) -> Settings:
-    """The settings of any kind of phase: `total` tokens, rows of `longest` tokens at most, `steps_of` a budget."""
+    """The settings of any kind of phase: `total` tokens, rows of `longest` tokens at most; `steps_of` a forward
+    pass's tokens, the packing, and the forward passes of a step."""
     training = phase.training
     lora = isinstance(phase.adapt, Lora)
-    budget = training.batch_tokens if isinstance(training.batch_tokens, int) else _budget(hardware, total)
-    budget = max(budget, longest)
     packing: Packing = "sorted" if training.packing == "auto" else training.packing
+    budget = training.batch_tokens if isinstance(training.batch_tokens, int) else _budget(hardware, total)
+    accumulation = training.accumulation if isinstance(training.accumulation, int) else 1
+    if training.batch_tokens == training.accumulation == "auto" and packing == "sorted":
+        budget, accumulation = budget // _LENGTHS, _LENGTHS
+    budget = max(budget, longest)
     kind: Kind = training.optimiser if training.optimiser != "auto" else ("muon" if fresh and not lora else "adamw")
     peak = (
         training.learning_rate
         if isinstance(training.learning_rate, float)
         else default_rate(kind, parameters(loaded.model), fresh=fresh, lora=lora)
     )
-    steps = steps_of(budget, packing)
+    steps = steps_of(budget, packing, accumulation)
     every = training.evaluate_every if isinstance(training.evaluate_every, int) else max(20, -(-steps // 10))
     compiled = training.compile if isinstance(training.compile, bool) else has_compiler() and total >= _COMPILE_FROM
     return Settings(
@@ -250,11 +256,12 @@ def resolved(
         steps=steps,
         evaluate_every=every,
         checkpoint_every=training.checkpoint_every if isinstance(training.checkpoint_every, int) else every,
+        accumulation=accumulation,
     )
 
 
 def _budget(hardware: Hardware, total: float) -> int:
-    """Tokens of a forward pass: as many as keep the machine busy, but at least some hundred steps in all."""
+    """Tokens of a step: as many as keep the machine busy, but at least some hundred steps in all."""
     most = 4096 if hardware.device == "cpu" else 32_768
     budget = most
     while budget > 1024 and total / budget < 300:

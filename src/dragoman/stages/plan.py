@@ -138,7 +138,7 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     tokens = sum(batch.tokens for batch in batches)
     targets = sum(batch.target_tokens for batch in batches)
     padded = sum(batch.padded_tokens for batch in batches)
-    seconds = _seconds(model, batches, loss, optimiser, training.accumulation, loaded.device)
+    seconds = _seconds(model, batches, loss, optimiser, chosen.accumulation, loaded.device)
     return {
         "rows": dict(data.rows),
         "too_long": dict(data.too_long),
@@ -149,7 +149,7 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
         "parameters": load.parameters(model),
         "trainable": load.parameters(model, trainable=True),
         "memory": saved.bytes + _fixed(model, optimiser.masters),
-        "tokens_per_s": round(tokens / _TIMED_BATCHES * training.accumulation / seconds, 1),
+        "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
         "seconds": round(seconds * chosen.steps, 1),
     }
 
@@ -198,7 +198,7 @@ def _tell(name: str, found: Mapping[str, Any], chosen: Settings, listener: Liste
             f"{part['epochs']:.2f} passes through its {part['tokens_per_epoch']:,}"
         )
     listener.say(
-        f"plan: {name}: {chosen.steps:,} steps of {chosen.batch_tokens:,} tokens ({chosen.packing}, "
+        f"plan: {name}: {chosen.steps:,} steps of {chosen.accumulation} x {chosen.batch_tokens:,} tokens ({chosen.packing}, "
         f"{found['padding']:.1%} padding), {chosen.precision}, {chosen.optimiser} at {chosen.learning_rate:g}; "
         f"{found['trainable']:,} of {found['parameters']:,} parameters"
     )

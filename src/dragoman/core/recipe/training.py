@@ -13,7 +13,7 @@ class Training(Section):
     """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints."""
 
     batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass
-    accumulation: PositiveCount = 1  # forward passes per optimiser step
+    accumulation: PositiveCount | Literal["auto"] = "auto"  # forward passes per optimiser step
     packing: Literal["auto", "sorted", "packed"] = "auto"
     optimiser: Literal["auto", "adamw", "muon"] = "auto"
     learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"

@@ -166,7 +166,7 @@ class Trainer:
         self.listener.say(
             f"train: {self.name}: {'pairs' if self.phase.sft else 'rows'} {rows}; "
             f"{parameters(model, trainable=True):,} of {parameters(model):,} "
-            f"parameters; {chosen.steps} steps of up to {chosen.batch_tokens} x {self.training.accumulation} tokens, "
+            f"parameters; {chosen.steps} steps of up to {chosen.batch_tokens} x {chosen.accumulation} tokens, "
             f"{chosen.packing}; {chosen.optimiser} {chosen.learning_rate:g} {self.training.schedule}; "
             f"{chosen.precision}, {attention} attention{', compiled' if chosen.compile else ''}"
         )
@@ -202,7 +202,7 @@ class Trainer:
             self.optimiser,
             steps=self.chosen.steps,
             start=start,
-            accumulation=self.training.accumulation,
+            accumulation=self.chosen.accumulation,
             schedule=self.training.schedule,
             warmup=self.training.warmup,
         ):
