@@ -409,14 +409,14 @@ def test_real_text(tmp_path: Path, shared_data: Path) -> None:
     tatoeba = shared_data / "tatoeba"
     artifact = run(
         tmp_path,
-        f"parallel:\n  - {{path: {medical}, quoting: none, limit: 3000}}\n  - {{path: {tatoeba}/train.en-fr.tsv.gz, limit: 1500}}\n"
-        f"  - {{path: {tatoeba}/test.en-fr.tsv.gz, use: test}}\nholdout: {{dev: 500}}",
+        f"parallel:\n  - {{path: {medical}, quoting: none, limit: 1500}}\n  - {{path: {tatoeba}/train.en-fr.tsv.gz, limit: 750}}\n"
+        f"  - {{path: {tatoeba}/test.en-fr.tsv.gz, use: test, limit: 500}}\nholdout: {{dev: 200}}",
     )
     check_partition(artifact)
     rows = artifact.facts["rows"]
-    assert rows["in"] == 3000 + 1500 + 2000
-    assert rows["test"] == 2000 and rows["dev"] == 500
-    assert rows["train"] > 3000
+    assert rows["in"] == 1500 + 750 + 500
+    assert rows["test"] == 500 and rows["dev"] == 200
+    assert rows["train"] > 1500
     english = artifact.facts["splits"]["train"]["languages"]["en"]
     assert english["segments"] == rows["train"] == sum(english["histogram"]["counts"])
     assert {entry["check"] for entry in artifact.facts["learned"]} == {"alignment", "coverage"}
