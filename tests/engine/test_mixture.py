@@ -178,6 +178,21 @@ def test_a_sample_is_of_the_coming_window_and_changes_nothing() -> None:
     assert mixture({"lm": 1.0, "mt": 0.0, "rare": 0.0}).sample("mt", 100) is None
 
 
+def test_what_was_read_is_not_what_was_planned() -> None:
+    stream = mixture()
+    window(stream)
+    before = stream.delivered
+    assert stream.read == before
+    stream.sample("mt", 100)  # plans the next window
+    assert sum(stream.delivered.values()) > sum(before.values())
+    assert stream.read == before
+    planned = stream.delivered
+    for number in range(1, 6):
+        stream.next()
+        for name, tokens in stream.read.items():
+            assert tokens == before[name] + round((planned[name] - before[name]) * number / 10)
+
+
 def test_a_task_without_rows_is_refused() -> None:
     empty = Corpus(np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(1, np.int64), np.zeros(0), np.zeros(0, np.int16))
     with pytest.raises(DataError, match="task mt has no rows"):
@@ -201,6 +216,7 @@ def test_a_stream_goes_on_exactly_from_any_batch(before: int, after: int) -> Non
     assert resumed.delivered == whole.delivered
     assert resumed.epochs == whole.epochs
     assert resumed.progress == pytest.approx(whole.progress)
+    assert resumed.read == whole.read
     for _ in range(after):
         a, b = whole.next(), resumed.next()
         assert torch.equal(a.ids, b.ids)

@@ -13,10 +13,13 @@ import pytest
 
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Text
+from dragoman.engine import setup
 from dragoman.engine.load import load
 from dragoman.engine.log import read
+from dragoman.engine.loop import mean_loss
+from dragoman.engine.losses import cross_entropy
 from dragoman.errors import DataError, RecipeError
-from dragoman.stages import model, plan, train
+from dragoman.stages import evaluate, model, plan, train
 from dragoman.store import records
 from dragoman.store.artifact import Artifact
 from tests.stages.conftest import WORDS
@@ -185,6 +188,56 @@ def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> 
     assert any(line.startswith("train: stopped at step") for line in ear.said)
 
 
+def test_a_phase_stopped_before_it_was_finished_stays_stopped(
+    tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(tmp_path / "base", recipe(tmp_path, "train.0.hybrid.tokens=6k"), mixed)
+    made = recipe(
+        tmp_path,
+        f"model={{base: {tmp_path / 'base'}}}",
+        "train.0={sft: {epochs: 20, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 10, evaluate_sentences: 4},"
+        " stop_if: {forgetting: 0.01}}",
+    )
+
+    def killed(self: train.Trainer, step: int) -> Artifact:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Trainer, "_finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "tuned", made, mixed)
+    monkeypatch.undo()
+    ear = Ear()
+    facts = phase_of(go(tmp_path / "tuned", made, mixed, ear))
+    steps = [r for r in read(tmp_path / "tuned" / "train" / "0-sft" / "metrics.jsonl") if r["event"] == "step"]
+    assert "stop_if.forgetting" in facts["stopped"]
+    assert facts["steps"] == steps[-1]["step"] < facts["settings"]["steps"]
+
+
+def test_what_is_measured_is_not_smoothed(tmp_path: Path, mixed: Artifact) -> None:
+    made = recipe(tmp_path, "train.0.hybrid.tokens=4k", "train.0.hybrid.label_smoothing=0.2")
+    facts = phase_of(go(tmp_path / "run", made, mixed))
+    folder = tmp_path / "run" / "train" / "0-hybrid"
+    log = [r for r in read(folder / "metrics.jsonl") if r["event"] == "evaluate" and r["step"] == facts["best_step"]]
+    loaded = load(folder / "model")
+    assert made.train[0].hybrid is not None
+    dev = setup.dev_sample(made.train[0].directions(made.pairs), mixed.folder, 8)
+    batches = setup.dev_batches(loaded, dev, 384)
+    assert log[0]["loss"] == pytest.approx(mean_loss(loaded.model, batches, cross_entropy()), rel=1e-4)
+
+
+def test_objective_is_steered_by_whatever_translates(tmp_path: Path, mixed: Artifact) -> None:
+    made = recipe(
+        tmp_path,
+        "train.0.hybrid.tokens=6k",
+        "train.0.hybrid.tasks={lm: {}, interlinear: {pairs: [en-de]}}",
+        "train.0.hybrid.curriculum={method: objective, every: 4}",
+    )
+    go(tmp_path / "run", made, mixed)
+    log = read(tmp_path / "run" / "train" / "0-hybrid" / "metrics.jsonl")
+    policies = [record["policy"] for record in log if record["event"] == "window"]
+    assert policies[-1] != policies[0]
+
+
 def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={lm: {}}"
     done = go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.tokens=8k"), mixed)
@@ -204,6 +257,30 @@ def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
     assert shares[-1] == 0
 
 
+def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> None:
+    """Closed generation (perplexity) and open (translation after examples, drawn at random and retrieved)."""
+    made = recipe(
+        tmp_path,
+        "pairs=[en-de]",
+        "train.0.hybrid.tokens=4k",
+        "train.0.hybrid.tasks={lm: {}, fewshot: {}}",
+        "evaluate={shots: [0, 1, 5], random_shots: [1, 5], perplexity: true, sets: [test], max_segments: 3, "
+        "bootstrap: 9, randomisation: 9}",
+    )
+    run = tmp_path / "run"
+    evaluate.run(made, go(run, made, mixed), run / "evaluate", "e", Ear())
+    record = json.loads((run / "evaluate" / "scores.json").read_text(encoding="utf-8"))
+    trained = [line for line in record["sets"][0]["results"] if line["system"] == "trained"]
+    shots = {"greedy": 0, "greedy-1shot": 1, "greedy-5shot": 5, "greedy-1random": 1, "greedy-5random": 5}
+    assert [line["decoding"] for line in trained] == list(shots)
+    for line in trained:
+        rows = (run / "evaluate" / line["file"]).read_text(encoding="utf-8").splitlines()
+        stood = [json.loads(row).get("shots", []) for row in rows]
+        assert max(map(len, stood)) <= shots[line["decoding"]]
+        assert any(stood) == (line["decoding"] != "greedy")
+    assert set(record["systems"][-1]["held_out"]) == {"en", "de"}
+
+
 # ---------------------------------------------------------------- refusals
 
 
@@ -215,6 +292,11 @@ def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
         ("train.0.hybrid.tasks.replay={from: nowhere.txt}", DataError, "nowhere.txt"),
         ("train.0.hybrid.curriculum={method: fair, floor: 0.3}", RecipeError, "sum to 1 at most"),
         ("train.0.hybrid.curriculum={method: doremi, reference: nowhere}", DataError, "nowhere: no such file"),
+        (
+            "train.0.hybrid={tokens: 4k, tasks: {lm: {}}, curriculum: {method: objective, evidence: loss}}",
+            RecipeError,
+            "steered by development pairs of mt, fewshot, interlinear",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -232,6 +314,12 @@ def test_a_task_without_data_is_refused(tmp_path: Path, paired: Artifact) -> Non
         DataError, match=r"tasks.lm: there is no monolingual text in en, de\. List files under `prepare"
     ):
         plan.run(made, inputs, tmp_path / "plan", "p", Ear())
+
+
+def test_forgetting_that_nothing_measures_is_refused(tmp_path: Path, paired: Artifact) -> None:
+    tasks = "train.0.hybrid={tokens: 4k, tasks: {mt: {}, interlinear: {}}, curriculum: {method: objective, limit: 0.1}}"
+    with pytest.raises(RecipeError, match="needs `forgetting`, which nothing measures here"):
+        go(tmp_path / "run", recipe(tmp_path, tasks), paired)
 
 
 def test_a_probe_set_that_leaks_into_training_is_refused(tmp_path: Path, mixed: Artifact) -> None:
