@@ -208,8 +208,8 @@ class Checker:
             text = side.texts[row]
             lean = han_variant(text) * (1 if wanted == "Hans" else -1)
             if lean <= -_HAN_LEAN:
-                other = "traditional" if wanted == "Hans" else "simplified"
-                return [Finding("script", f"{name} is {other} Chinese, not that of {language}")]
+                opposite = "traditional" if wanted == "Hans" else "simplified"
+                return [Finding("script", f"{name} is {opposite} Chinese, not that of {language}")]
         return []
 
     def _stranger(self, side: _Side, row: int) -> str:
