@@ -162,6 +162,7 @@ def grid(tokens: int) -> list[Arm]:
         "odm": "method: odm",
         "doremi": "method: doremi, reference: REFERENCE",
         "objective": "method: objective, evidence: loss",
+        "objective gentle": "method: objective, evidence: loss, explore: 0.5",
         "objective both": "method: objective, evidence: both",
     }
     return static + [

@@ -67,6 +67,8 @@ class Steering:
     replay_until: share of the phase after which the task `replay` gets nothing more; measured: whether evaluations
     will tell of `objective` (dev translations) and of `forgetting` (general text). Raises RecipeError when the
     curriculum needs what nothing measures.
+    wait: share of the phase in which a curriculum that looks at losses keeps the starting shares and learns nothing:
+    while the learning rate rises, gains tell of it more than of the tasks.
     """
 
     def __init__(
@@ -79,10 +81,13 @@ class Steering:
         sample_tokens: int,
         replay_until: float = 1.0,
         measured: Mapping[str, bool] | None = None,
+        wait: float = 0.0,
     ) -> None:
         self.model, self.mixture, self.curriculum, self.probes = model, mixture, curriculum, probes
         self.sample_tokens = sample_tokens
         self.replay_until = replay_until
+        self.wait = wait
+        self._waiting = False  # in the window that is being trained
         self.objective: float | None = None  # set by the caller when it was measured; used once
         self.forgetting: float | None = None
         self._window = _Window()
@@ -131,7 +136,8 @@ class Steering:
             return None
         shares = self.mixture.shares
         seen = self._observe(step.number)
-        self.curriculum.observe(seen)
+        if not self._waiting:
+            self.curriculum.observe(seen)
         if not last:
             self._open()
         return {
@@ -149,7 +155,8 @@ class Steering:
 
     def _open(self) -> None:
         """At a boundary: set the coming window's shares and measure before it."""
-        shares = self.curriculum.window
+        self._waiting = bool(self.curriculum.needs) and self.mixture.progress < self.wait
+        shares = self.curriculum.shares if self._waiting else self.curriculum.window
         if "replay" in shares and self.mixture.progress >= self.replay_until:
             rest = {name: 0.0 if name == "replay" else share for name, share in shares.items()}
             shares = dict(zip(rest, floored(list(rest.values()), [0.0] * len(rest)), strict=True))
@@ -214,6 +221,7 @@ class Steering:
             "objective": self.objective,
             "forgetting": self.forgetting,
             "probe_seconds": self.probes.seconds,
+            "waiting": self._waiting,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -224,6 +232,7 @@ class Steering:
         self._probes, self._before = dict(state["probes"]), dict(state["before"])
         self.objective, self.forgetting = state["objective"], state["forgetting"]
         self.probes.seconds = state["probe_seconds"]
+        self._waiting = state["waiting"]
         if self._before:  # the same rows as before the stop: they are those of the window that is being trained
             found = {task: self.mixture.sample(task, self.sample_tokens) for task in self._before}
             self._samples = {task: batch for task, batch in found.items() if batch is not None}

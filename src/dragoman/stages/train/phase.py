@@ -98,7 +98,6 @@ class Trainer:
     def _steer(self) -> None:
         """The curriculum of a hybrid phase, with its probes."""
         from dragoman.engine import load
-        from dragoman.engine import setup as arrange
         from dragoman.engine.device import detect, use
         from dragoman.engine.mixture import Mixture
         from dragoman.engine.probes import Probes, probe_tokens
@@ -110,12 +109,13 @@ class Trainer:
         chosen = curriculum(self.recipe, hybrid, self.data.tokens)
         passes = 2 if "batches" in chosen.needs else 1
         tokens = probe_tokens(self.stream.size, batches_of(chosen, list(self.data.tokens)), passes)
-        probes = Probes(self.data.probes, tokens, arrange.padding_token(self.loaded), self.plain_loss)
+        probes = Probes(self.data.probes, tokens, self.loaded.pad, self.plain_loss)
         if "reference" in chosen.needs:
             other = load.load(reference(self.recipe, hybrid), device=use(detect(self.recipe.plan.threads)))
             probes.refer(other.model)
         replay = hybrid.tasks.replay
         until = replay.until if replay is not None else 1.0
+        warmup = self.training.warmup
         self.steering = Steering(
             self.model,
             self.stream,
@@ -124,6 +124,7 @@ class Trainer:
             sample_tokens=tokens,
             replay_until=until,
             measured={"objective": bool(self.measures.dev), "forgetting": self.data.general is not None},
+            wait=warmup if warmup < 1 else warmup / self.chosen.steps,
         )
 
     # ------------------------------------------------------------ before the first step
