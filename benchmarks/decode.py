@@ -34,7 +34,7 @@ def loop(translator: Translator, texts: list[str], direction: Direction) -> list
     for text in texts:
         ids, _ = translator.encoder.encode([render(translator.encoder.form, direction, text)])[0]
         source = loaded.tokenizer(text, add_special_tokens=False).input_ids
-        limit = min(int(decoding.max_ratio * len(source)) + decoding.max_extra, translator.context - len(ids))
+        limit = min(int(decoding.max_ratio * len(source)) + decoding.max_extra, translator.loaded.context - len(ids))
         with torch.inference_mode():
             output = loaded.model.generate(
                 input_ids=torch.tensor([ids]),

@@ -27,7 +27,6 @@ class Translator:
         self.loaded = loaded
         self.budget = budget
         self.encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
-        self.context = int(getattr(loaded.model.config, "max_position_embeddings", 2048))
         self._ends = self._end_tokens()
 
     @classmethod
@@ -84,7 +83,7 @@ class Translator:
         """
         from dragoman.engine.fit import Ask, fitted
 
-        decoding = decoding or Decoding()
+        decoding, context = decoding or Decoding(), self.loaded.context
         self.encoder.require([direction.source, direction.target])
         cleaned = [" ".join(text.split("\n")).strip() for text in texts]
         found = [Hypothesis("", 0.0, 0, not text) for text in cleaned]
@@ -92,13 +91,11 @@ class Translator:
         answers = [int(decoding.max_ratio * len(source)) + decoding.max_extra for source in sources]
         wanted = assists if assists is not None else [ALONE] * len(cleaned)
         asked = [Ask(direction, text, None, assist) for text, assist in zip(cleaned, wanted, strict=True)]
-        prompts = fitted(self.encoder, asked, [self.context - answer for answer in answers])
-        limits = [min(answer, self.context - len(prompt.ids)) for answer, prompt in zip(answers, prompts, strict=True)]
+        prompts = fitted(self.encoder, asked, [context - answer for answer in answers])
+        limits = [min(answer, context - len(prompt.ids)) for answer, prompt in zip(answers, prompts, strict=True)]
         todo = [i for i, text in enumerate(cleaned) if text and limits[i] > len(sources[i]) // 4]
         if left := sum(bool(text) for text in cleaned) - len(todo):
-            listener.warn(
-                f"{left} of {len(texts)} segments are too long for the model ({self.context} tokens): left empty"
-            )
+            listener.warn(f"{left} of {len(texts)} segments are too long for the model ({context} tokens): left empty")
         results = self._decode(
             [prompts[i].ids for i in todo],
             [limits[i] for i in todo],
@@ -129,7 +126,7 @@ class Translator:
                 prompts,
                 limits,
                 ends=self._ends,
-                pad=self._pad,
+                pad=self.loaded.pad,
                 beam=decoding.beam,
                 length_penalty=decoding.length_penalty,
                 budget=budget,
@@ -143,7 +140,7 @@ class Translator:
             samples=decoding.mbr.candidates if decoding.mbr else 1,
             draw=Draw(sampling.seed, sampling.temperature, sampling.top_k, sampling.top_p, sampling.epsilon),
             ends=self._ends,
-            pad=self._pad,
+            pad=self.loaded.pad,
             budget=budget,
             progress=progress,
         )
@@ -173,23 +170,18 @@ class Translator:
         self.encoder.require([direction.source, direction.target])
         pairs = [(" ".join(s.split("\n")).strip(), t.strip()) for s, t in zip(sources, targets, strict=True)]
         rows = self.encoder.encode([render(self.encoder.form, direction, s, t) for s, t in pairs])
-        fitting = [i for i, (ids, _) in enumerate(rows) if len(ids) <= self.context]
+        fitting = [i for i, (ids, _) in enumerate(rows) if len(ids) <= self.loaded.context]
         found: list[float | None] = [None] * len(rows)
         results = score(
             self.loaded.model,
             [rows[i] for i in fitting],
-            pad=self._pad,
+            pad=self.loaded.pad,
             budget=self.budget,
             progress=lambda done: listener.progress(f"score {direction}", done, len(fitting)),
         )
         for index, (total, tokens) in zip(fitting, results, strict=True):
             found[index] = total / max(1, tokens)
         return found
-
-    @property
-    def _pad(self) -> int:
-        pad = self.loaded.tokenizer.pad_token_id
-        return self.encoder.end if pad is None else int(pad)
 
     def _end_tokens(self) -> list[int]:
         """End token, the model's own further ones, and what a model that was not tuned to end goes on with, the next

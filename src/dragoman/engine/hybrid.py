@@ -36,7 +36,7 @@ from dragoman.core.tasks import Row
 from dragoman.engine.batch import Corpus
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.mixture import Part
-from dragoman.engine.setup import context_length, directed
+from dragoman.engine.setup import directed
 from dragoman.errors import DataError
 from dragoman.store import readers, records
 
@@ -75,7 +75,7 @@ class _Builder:
         self.recipe, self.hybrid, self.loaded, self.texts = recipe, hybrid, loaded, texts
         self.encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
         self.form = loaded.card.prompt
-        self.limit = context_length(loaded)
+        self.limit = loaded.context
         if recipe.prepare and recipe.prepare.checks.max_tokens:
             self.limit = min(self.limit, recipe.prepare.checks.max_tokens)
         self.balance = recipe.prepare.balance if recipe.prepare else Balance()
@@ -326,7 +326,7 @@ def _shuffled(rows: list[Row], seed: int) -> list[Row]:
 def general_text(recipe: Recipe, loaded: Loaded, texts: Path) -> Corpus | None:
     """Held-out monolingual text of the recipe's languages, to measure what a phase without text of its own forgets."""
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
-    limit = context_length(loaded)
+    limit = loaded.context
     parts = monolingual(texts)
     held = [text for code in recipe.languages if code in parts for text in parts[code].held_out]
     rows = _shuffled(list(tasks.lm(encoder.form, held, limit, encoder.lengths)), recipe.seed)

@@ -90,6 +90,17 @@ class Loaded:
     def device(self) -> torch.device:
         return self.model.device
 
+    @property
+    def context(self) -> int:
+        """Tokens that a sequence may have."""
+        return int(getattr(self.model.config, "max_position_embeddings", 2048))
+
+    @property
+    def pad(self) -> int:
+        """The token that fills short rows; no real token ever sees it."""
+        found = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if found is None else found)
+
 
 def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Loaded:
     """Load a folder that dragoman made. Raises ModelError with what is missing."""

@@ -96,7 +96,7 @@ def _hybrid(
     longest = max(int(part.corpus.lengths.max()) for part in rows.parts)
 
     def stream(budget: int, packing: Packing, accumulation: int) -> Mixture:
-        return _mixture(recipe, hybrid, rows, budget, packing, accumulation, setup.padding_token(loaded))
+        return _mixture(recipe, hybrid, rows, budget, packing, accumulation, loaded.pad)
 
     chosen = (
         Settings.from_json(planned)

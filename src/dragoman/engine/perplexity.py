@@ -13,7 +13,6 @@ from dragoman.engine.encoder import Encoder
 from dragoman.engine.hybrid import monolingual
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
-from dragoman.engine.setup import context_length, padding_token
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
@@ -28,14 +27,14 @@ def held_out_perplexity(recipe: Recipe, loaded: Loaded, texts: Path) -> dict[str
     `core.heldout` says of the prepared monolingual text: the same texts that a hybrid phase never trains on.
     """
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
-    limit = context_length(loaded)
+    limit = loaded.context
     found = {}
     for language, part in monolingual(texts).items():
         if language not in recipe.languages or not part.held_out:
             continue
         rows = list(tasks.lm(encoder.form, part.held_out, limit, encoder.lengths))
         corpus, _ = Corpus.build(encoder, ((row.rendered, 1.0) for row in rows), limit)
-        batches = [collate(corpus, bins, padding_token(loaded)) for bins in plan_epoch(corpus, 0, 0, _BATCH, "sorted")]
+        batches = [collate(corpus, bins, loaded.pad) for bins in plan_epoch(corpus, 0, 0, _BATCH, "sorted")]
         tokens = sum(batch.target_tokens for batch in batches)
         nats = mean_loss(loaded.model, batches, cross_entropy()) * tokens
         size = sum(len(text.text.encode()) for text in part.held_out)

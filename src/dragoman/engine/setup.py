@@ -88,16 +88,6 @@ class Data:
     marked: int = 0  # prompts with markers in place of tags and placeholders
 
 
-def context_length(loaded: Loaded) -> int:
-    """Tokens that a sequence may have."""
-    return int(getattr(loaded.model.config, "max_position_embeddings", 2048))
-
-
-def padding_token(loaded: Loaded) -> int:
-    pad = loaded.tokenizer.pad_token_id
-    return int(loaded.tokenizer.eos_token_id if pad is None else pad)
-
-
 class _Rows:
     """The rows of a phase as they are read, real ones first: remembers the direction of each, and some to be shown."""
 
@@ -163,7 +153,7 @@ def training_data(
 
     Raises DataError when nothing is left.
     """
-    limit = context_length(loaded)
+    limit = loaded.context
     if recipe.prepare and recipe.prepare.checks.max_tokens:
         limit = min(limit, recipe.prepare.checks.max_tokens)
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
@@ -195,7 +185,7 @@ def stream(recipe: Recipe, data: Data, chosen: Settings, loaded: Loaded) -> Stre
     return Stream(
         data.corpus,
         budget=chosen.batch_tokens,
-        pad=padding_token(loaded),
+        pad=loaded.pad,
         seed=recipe.seed,
         packing=chosen.packing,
     )
@@ -295,7 +285,7 @@ def dev_batches(loaded: Loaded, examples: Sequence[Example], budget: int) -> lis
     """Development pairs as batches, for their loss."""
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
     rows = ((render(encoder.form, e.direction, e.source, e.target), 1.0) for e in examples)
-    corpus, _ = Corpus.build(encoder, rows, context_length(loaded))
+    corpus, _ = Corpus.build(encoder, rows, loaded.context)
     if not len(corpus):
         return []
-    return [collate(corpus, bins, padding_token(loaded)) for bins in plan_epoch(corpus, 0, 0, budget, "sorted")]
+    return [collate(corpus, bins, loaded.pad) for bins in plan_epoch(corpus, 0, 0, budget, "sorted")]

@@ -35,7 +35,7 @@ class Measures:
         self.guards: Guards | None = None
         if phase.hybrid is not None or phase.stop_if is not None:
             rows = data.general
-            general = batch_of(rows, range(len(rows)), _GENERAL_TOKENS, arrange.padding_token(loaded)) if rows else None
+            general = batch_of(rows, range(len(rows)), _GENERAL_TOKENS, loaded.pad) if rows else None
             self.guards = Guards(phase.stop_if, [general] if general is not None else [], self.dev, recipe.languages)
 
     def begin(self) -> None:
