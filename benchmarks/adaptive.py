@@ -52,7 +52,7 @@ prepare:
     - {path: DATA/tatoeba/dev.en-fr.tsv.gz, quoting: none, use: dev}
   deduplicate: {exact: true, near: null}
   holdout: {test: 0, near: null}
-model: {new: {hidden: 128, layers: 4, heads: 4, feed_forward: 384, vocabulary: 4000, context: 512}}
+model: {new: {hidden: 128, layers: 3, heads: 4, feed_forward: 384, vocabulary: 4000, context: 512}}
 train:
   - sft:
       tokens: TOKENS
@@ -63,15 +63,15 @@ train:
       schedule: linear
       label_smoothing: 0.1
       batch_tokens: 2048
-      evaluate_every: 500
-      compile: true
+      evaluate_every: 250
+      evaluate_sentences: 50
 """
 TUNED = """
 name: adaptive-medical
 pairs: [en-fr]
 prepare:
   parallel: [{path: DATA/medical/emea_en-fr_train.tsv.gz, quoting: none}]
-  holdout: {dev: 300, test: 1000}
+  holdout: {dev: 200, test: 1000}
 model: {base: ../base}
 train:
   - sft:
@@ -79,13 +79,13 @@ train:
       shots: {0: 0.4, 1: 0.5, 2: 0.1}
       memory: {min_match: 0.3, poor: 0.05}
       glossary: {share: 0.3, terms: 5}
-      optimiser: adamw
-      learning_rate: 1.5e-3
-      dropout: 0.1
+      optimiser: muon
+      learning_rate: 5e-3
+      schedule: linear
       label_smoothing: 0.1
       batch_tokens: 2048
-      evaluate_every: 300
-      compile: true
+      evaluate_every: 200
+      evaluate_sentences: 50
 evaluate:
   sets: [dev, test]
   shots: [0, 1]
@@ -99,8 +99,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--tokens", default="3500k", help="of the base: prompt and target tokens")
-    arguments.add_argument("--tune-tokens", default="2000k", help="of the tuning")
+    arguments.add_argument("--tokens", default="2000k", help="of the base: prompt and target tokens")
+    arguments.add_argument("--tune-tokens", default="1600k", help="of the tuning")
     arguments.add_argument(
         "--base-override", action="append", default=[], help="section.key=value of the base's recipe"
     )
