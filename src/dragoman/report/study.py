@@ -77,7 +77,7 @@ def table(study: Mapping[str, Any]) -> str:
         "not differ. p: the larger of two paired tests, corrected for the number of pairs (Holm); "
         f"* below {study['protocol']['level']}."
     )
-    return "\n\n".join([*parts, note, *study["left_out"], *failed])
+    return "\n\n".join([*parts, note, *study["left_out"], *(["\n".join(failed)] if failed else [])])
 
 
 # ---------------------------------------------------------------- what the template shows

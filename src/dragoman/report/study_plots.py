@@ -17,7 +17,7 @@ def style(number: int) -> dict[str, Any]:
 
 def bars(name: str, title: str, scores: Mapping[str, Mapping[str, Any]], arms: Sequence[str]) -> str:
     """A bar for each arm with its interval, its letters above; the dots are the seeds."""
-    with drawing(0.9 + 0.75 * len(scores), 2.7, name) as (figure, svg):
+    with drawing(max(3.9, 0.9 + 0.75 * len(scores)), 2.7, name) as (figure, svg):
         axes = figure.subplots()
         top = max(score["high"] for score in scores.values())
         for place, (arm, score) in enumerate(scores.items()):
@@ -38,6 +38,7 @@ def bars(name: str, title: str, scores: Mapping[str, Mapping[str, Any]], arms: S
         axes.set_xticks(range(len(scores)), list(scores))
         axes.tick_params(axis="x", length=0, labelcolor=INK)
         axes.grid(False, axis="x")
+        axes.set_xlim(-0.6, max(len(scores), 4) - 0.4)  # few bars are no wider than four
         axes.set_ylim(0, top * 1.12 if top > 0 else 1)
         axes.set_title(title)
         numbers(axes, "y")
