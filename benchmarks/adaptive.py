@@ -2,12 +2,14 @@
 
     python benchmarks/adaptive.py --data DIR --out runs/adaptive
 
-A base en-fr is trained from scratch on everyday and software text, half of it with a match of its own memory in the
-prompt; then it is tuned on medical text (medical/emea_en-fr_train.tsv.gz) with prompts of no, one or two matches and
-with terms. The memory holds the training pairs and medical/emea_en-fr_tm.tsv.gz, the glossary is mined from the
-training pairs alone. `evaluate` scores base and tuned model on 1,000 held-out pairs: without examples, with the best
-match, with terms; no pair that equals a held-out one but for digits, case and punctuation is ever retrieved. About 4
-minutes of preparation and search, --tokens (10 minutes) and --tune-tokens (6 minutes) on two cores, 3 minutes of evaluation.
+A base en-fr is trained from scratch on everyday and software text. In most of its prompts stands the very pair that is
+asked for, in some a random one: so it learns to look for the sentence among the examples and to copy, which a small model
+did not pick up from fuzzy matches alone (2 million tokens: one-shot as bad as zero-shot, 10 chrF2++, where the match itself
+has 71). Then it is tuned on medical text (medical/emea_en-fr_train.tsv.gz) with prompts of no, one or two matches and with
+terms. The memory holds the training pairs and medical/emea_en-fr_tm.tsv.gz, the glossary is mined from the training pairs
+alone. `evaluate` scores base and tuned model on 1,000 held-out pairs: without examples, with the best match, with terms; no
+pair that equals a held-out one but for digits, case and punctuation is ever retrieved. On one quiet thread about 3 minutes
+of preparation and search, 5 (--tokens) and 4 (--tune-tokens) of training, 4 of evaluation.
 The record goes to benchmarks/results/adaptive.json, its tables to adaptive.md.
 """
 
@@ -56,8 +58,8 @@ model: {new: {hidden: 128, layers: 3, heads: 4, feed_forward: 384, vocabulary: 4
 train:
   - sft:
       tokens: TOKENS
-      shots: {0: 0.5, 1: 0.5}
-      memory: {min_match: 0.4}
+      shots: {0: 0.4, 1: 0.6}
+      memory: {min_match: 0.9, leave_one_out: false, poor: 0.15}
       optimiser: muon
       learning_rate: 8e-3
       schedule: linear
