@@ -39,7 +39,8 @@ def table(record: Mapping[str, Any]) -> list[str]:
         figures = []
         for name in COLUMNS:
             digits = 1 if name.startswith("perplexity") else 2
-            figures.append(f"{line[name]['mean']:.{digits}f} ({line[name]['sd']:.{digits}f})")
+            spread_told = f" ({line[name]['sd']:.{digits}f})" if len(line["seeds"]) > 1 else ""
+            figures.append(f"{line[name]['mean']:.{digits}f}{spread_told}")
         told = [gain(line, f"bleu_{shots}") for shots in ("zero", "one")]
         lines.append(f"| {line['arm']} | {' | '.join([*figures, *told])} |")
     return lines
@@ -150,8 +151,8 @@ def main() -> None:
         if not path.is_file():
             continue
         record = json.loads(path.read_text(encoding="utf-8"))
-        seeds = max(len(line["seeds"]) for line in record["summary"])
-        text += [f"## {title}", "", f"`{record['command']}`, {seeds} seeds.", "", *table(record), ""]
+        seeds = " to ".join(str(n) for n in sorted({len(line["seeds"]) for line in record["summary"]}))
+        text += [f"## {title}", "", f"`{record['command']}`; seeds of each arm: {seeds}.", "", *table(record), ""]
         if name == "grid":
             draw_grid(record, results / "mixture-grid.svg")
             text += [*learned(record), "", *gains(record), "", "![The grid](mixture-grid.svg)", ""]
