@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill, shorten
 from typing import Any
 
 from dragoman.report.plots import INK, SERIES, drawing, numbers
@@ -103,6 +104,8 @@ def _importance(shares: Mapping[str, float]) -> str:
 
 def _values(done: Sequence[Mapping[str, Any]], key: str, search: Mapping[str, Any]) -> str:
     """The selection half's score over the values of one key."""
+    from matplotlib.ticker import NullFormatter
+
     from dragoman.report.search import short
 
     kind = next(iter(search["space"][key]))
@@ -112,11 +115,18 @@ def _values(done: Sequence[Mapping[str, Any]], key: str, search: Mapping[str, An
         if kind == "choice":
             labels = list(dict.fromkeys(short(value) for value in search["space"][key]["choice"]))
             places: Sequence[float] = [labels.index(short(row["values"][key])) for row in done]
-            axes.set_xticks(range(len(labels)), [label[:18] for label in labels])
+            axes.set_xticks(range(len(labels)), [fill(shorten(label, 48), 16) for label in labels])
+            axes.set_xlim(-0.5, len(labels) - 0.5)
         else:
             places = [row["values"][key] for row in done]
             if kind == "log":
                 axes.set_xscale("log")
+                low, high = search["space"][key]["log"]
+                axes.set_xlim(low / 1.1, high * 1.1)
+                if (
+                    high / low >= 10
+                ):  # some power of ten falls into it: those alone are labelled, for there is little room
+                    axes.xaxis.set_minor_formatter(NullFormatter())
             else:
                 numbers(axes, "x", whole=kind == "int")
         axes.plot(places, scores, "o", color=SERIES[0], markersize=4, alpha=0.8)
