@@ -150,11 +150,14 @@ def replay(tokens: int, options: str) -> str:
 
 def grid(tokens: int) -> list[Arm]:
     """Static shares, and every method that finds them from one half each."""
-    static = [
-        Arm(static_name(share), [hybrid(tokens, f"{{lm: {{}}, mt: {{weight: {share / (1 - share):g}}}}}")])
-        for share in SHARES
-    ]
     every = max(4, tokens // BATCH // 40)
+    static = [
+        Arm(
+            static_name(share),
+            [hybrid(tokens, f"{{lm: {{}}, mt: {{weight: {share / (1 - share):g}}}}}", f"{{every: {every}}}")],
+        )
+        for share in SHARES
+    ]  # in windows of the same size, or the batches of the methods would be less full and their steps more
     methods = {
         "fair": "method: fair",
         "exp3": "method: exp3",
