@@ -8,8 +8,10 @@ import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 MOST = 500 * 2**20  # bytes by which an input may make the process larger
 SLOW = 5  # seconds
@@ -45,8 +47,11 @@ def main(seeds: Seeds, try_one: Try, mutated: Mutate, description: str | None) -
         return
     atheris.instrument_all()
     limits = [f"-max_total_time={int(options.seconds)}", f"-timeout={SLOW}", "-rss_limit_mb=1500"]
-    atheris.Setup([sys.argv[0], *limits, *theirs], lambda data: try_one(targets[0], data))
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as corpus:
+        for number, data in enumerate(seeds[targets[0]]):
+            Path(corpus, str(number)).write_bytes(data)
+        atheris.Setup([sys.argv[0], *limits, *theirs, corpus], lambda data: try_one(targets[0], data))
+        atheris.Fuzz()
 
 
 def at_random(
