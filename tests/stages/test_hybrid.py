@@ -106,7 +106,8 @@ def test_a_mixture_is_planned_learned_and_logged(tmp_path: Path, mixed: Artifact
     assert 0 < facts["probe_share"] < 1
     log = read(tmp_path / "run" / "train" / "0-hybrid" / "metrics.jsonl")
     windows = [record for record in log if record["event"] == "window"]
-    assert len(windows) == -(-facts["steps"] // 6)
+    # a window whose lengths fit together badly takes a batch more than planned; the last one may then stay open
+    assert facts["steps"] // 6 <= len(windows) <= -(-facts["steps"] // 6)
     for record in windows:
         assert sum(record["shares"].values()) == pytest.approx(1)
         asked, tokens = record["shares"], record["tokens"]
