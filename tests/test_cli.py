@@ -5,26 +5,17 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from dragoman import __version__, pipeline
-from dragoman.cli import main
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.store.artifact import Artifact
+from tests.commands import Command
 
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
 PHASE = {
     "name": "0-sft",
     "rows": {"en-fr": 1234},
@@ -39,18 +30,6 @@ SCORES = [
     {"set": "test", "direction": "en-fr", "system": "baseline", "decoding": "greedy", "bleu": 9.876, "chrf": 30.0},
     {"set": "test", "direction": "en-fr", "system": "trained", "decoding": "greedy", "bleu": 20.5, "chrf": 50.25},
 ]
-
-
-@pytest.fixture
-def dragoman(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    def command(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["dragoman", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        code = end.value.code
-        return Done(code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return command
 
 
 @pytest.fixture

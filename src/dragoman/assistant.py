@@ -28,28 +28,19 @@ from dragoman.store.confidence import Calibrations
 from dragoman.store.glossary import Glossary, glossary_file
 from dragoman.store.memory import DEFAULT_TENANT, Memory, memory_file
 from dragoman.store.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
-from dragoman.translator import Translator
+from dragoman.translator import Translates, Translator
 
 _OF_MEMORY = frozenset({"tag", "number", "term"})  # doubts that a person's translation may raise too
 _WIDE = 4  # width of the beam that tries again after greedy decoding
 
 
-class Translates(Protocol):
+class Directed(Translates, Protocol):
     """What is asked of a loaded model."""
 
     @property
     def directions(self) -> list[Direction]: ...
 
     def direction(self, target: str, source: str | None = None) -> Direction: ...
-
-    def translate(
-        self,
-        texts: Sequence[str],
-        direction: Direction,
-        decoding: Decoding | None = None,
-        listener: Listener = SILENT,
-        assists: Sequence[Assist] | None = None,
-    ) -> list[Hypothesis]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +95,7 @@ class Assistant:
 
     def __init__(
         self,
-        translator: Translates,
+        translator: Directed,
         *,
         memory: Memory | None = None,
         glossary: Glossary | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dragoman.core.languages import Direction, choose
 from dragoman.core.listen import SILENT, Listener
@@ -16,6 +16,19 @@ from dragoman.store.artifact import model_folder
 if TYPE_CHECKING:
     from dragoman.engine.generate import Generated
     from dragoman.engine.load import Loaded
+
+
+class Translates(Protocol):
+    """What translates segments, as `Translator.translate` does."""
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        direction: Direction,
+        decoding: Decoding | None = None,
+        listener: Listener = SILENT,
+        assists: Sequence[Assist] | None = None,
+    ) -> list[Hypothesis]: ...
 
 
 class Translator:

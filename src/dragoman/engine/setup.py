@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 Packing = Literal["sorted", "packed"]
 
 _LENGTHS = 4  # forward passes of a step: in one of sorted rows all are of one length, and a step should see several
+_CHUNK = 4096  # synthetic rows that are encoded together
 _COMPILE_FROM = 3_000_000  # tokens: below, compiling takes longer than it saves
 
 
@@ -135,9 +137,12 @@ class _Rows:
         """Every row encoded, a sentence once for each kind of prompt that it may have."""
         self.names += [str(pair.direction) for pair, _ in self.real()]
         yield from help_.encoded(self.real)
-        for row in self.synthetic():
-            help_.sentence.append(len(self.names) - 1)
-            yield *self.encoder.encode([row.rendered])[0], row.weight
+        made = self.synthetic()
+        while chunk := list(islice(made, _CHUNK)):
+            first = len(self.names) - len(chunk)
+            help_.sentence += range(first, len(self.names))
+            for row, (ids, trained) in zip(chunk, self.encoder.encode([row.rendered for row in chunk]), strict=True):
+                yield ids, trained, row.weight
 
 
 def training_data(

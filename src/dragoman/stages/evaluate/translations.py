@@ -12,8 +12,7 @@ from typing import Any, Literal, Protocol
 
 from dragoman import report
 from dragoman.core import outputs
-from dragoman.core.languages import Direction
-from dragoman.core.listen import SILENT, Listener
+from dragoman.core.listen import Listener
 from dragoman.core.metrics import segments
 from dragoman.core.normalise import normalise
 from dragoman.core.recipe import Decoding, Evaluate, Normalise, Recipe
@@ -23,28 +22,20 @@ from dragoman.store.artifact import digest, file_digest, write_atomic, write_jso
 from dragoman.store.assisted import Helped
 from dragoman.store.random_examples import random_assists
 from dragoman.store.testsets import EvaluationSet
+from dragoman.translator import Translates
 
 _INDEX = "outputs.json"  # which translations are there, and what they were made from
 
 
-class Translates(Protocol):
+class Described(Translates, Protocol):
     """What is asked of a loaded model."""
 
     @property
     def description(self) -> dict[str, Any]: ...
 
-    def translate(
-        self,
-        texts: Sequence[str],
-        direction: Direction,
-        decoding: Decoding | None = None,
-        listener: Listener = SILENT,
-        assists: Sequence[Assist] | None = None,
-    ) -> list[Hypothesis]: ...
-
 
 class Load(Protocol):
-    def __call__(self, folder: Path, *, threads: int | None = None) -> Translates: ...
+    def __call__(self, folder: Path, *, threads: int | None = None) -> Described: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +85,7 @@ class Translations:
 
     def of(self, system: System, sets: Sequence[EvaluationSet], helped: Sequence[Helped]) -> list[list[Output]]:
         """The system's outputs for each set; the model is loaded only when something is missing."""
-        translator: Translates | None = None
+        translator: Described | None = None
         found: list[list[Output]] = []
         chosen = ways(self.settings) if system.kind == "model" else [Way("copy", Decoding())]
         for number, entry in enumerate(sets):
@@ -129,7 +120,7 @@ class Translations:
 
     def _make(
         self,
-        translator: Translates | None,
+        translator: Described | None,
         entry: EvaluationSet,
         texts: Sequence[str],
         decoding: Decoding,
