@@ -201,7 +201,7 @@ def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeyp
     assert (done.code, done.err) == (3, "error: nothing to translate: give text, --in FILE, or pipe segments in.\n")
 
 
-def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path) -> None:
+def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Text, a file, a TSV and JSON give the same translations, in order; an empty segment stays empty."""
     from tests.tiny import tiny
 
@@ -217,6 +217,9 @@ def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path) -> None:
 
     (tmp_path / "in.txt").write_text("\r\n".join(lines) + "\r\n")
     assert dragoman("translate", model, "--in", tmp_path / "in.txt", "--to", "de", "--from", "en").out == spoken.out
+    for named in ([], ["-"], ["--in", "-"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(lines).encode())))
+        assert dragoman("translate", model, *named, "--to", "de").out == spoken.out
     done = dragoman("translate", model, "--in", tmp_path / "in.txt", "--to", "de", "--out", tmp_path / "out.txt")
     assert done.out == ""
     assert (tmp_path / "out.txt").read_text() == spoken.out

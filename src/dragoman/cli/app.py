@@ -156,7 +156,8 @@ def _stages(
 def translate(
     run: RunFolder,
     text: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT|FILE", help="Segments, or an XLIFF, TMX, PO or text file.")
+        list[str] | None,
+        typer.Argument(metavar="TEXT|FILE", help="Segments, or a document: XLIFF, TMX, PO, text; `-`: standard input."),
     ] = None,
     to: To = None,
     source: From = None,
@@ -216,6 +217,8 @@ def translate(
 
         if mbr and beam > 1:
             raise RecipeError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
+        if text == ["-"] and not file:
+            text, file = None, "-"
         if text and file:
             raise DataError("give either text or --in, not both.")
         if not text and not file and sys.stdin.isatty():

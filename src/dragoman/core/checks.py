@@ -299,6 +299,8 @@ def _difference(
     ours: Mapping[markup.Kind, Counter[str]], theirs: Mapping[markup.Kind, Counter[str]], kinds: Sequence[markup.Kind]
 ) -> list[str]:
     """Keys of spans of these kinds that do not stand equally often on both sides."""
+    if ours == theirs:
+        return []
     left: Counter[str] = sum((ours.get(kind, Counter()) for kind in kinds), Counter())
     right: Counter[str] = sum((theirs.get(kind, Counter()) for kind in kinds), Counter())
     return [] if left == right else sorted(((left - right) + (right - left)).elements())
@@ -314,9 +316,8 @@ def loop(text: str, times: int, language: str) -> str:
         return match[1] if match and len(match[0]) >= _LOOP_CHARACTERS else ""
     words = text.split()
     # a unit of p words that stands there more than n times makes at least n * p words double
-    if len(words) - len(set(words)) < times:
-        return ""
-    for period in range(1, len(words) // (times + 1) + 1):
+    doubles = len(words) - len(set(words))
+    for period in range(1, min(len(words) // (times + 1), doubles // times) + 1):
         run = 0
         for place, (here, later) in enumerate(zip(words, words[period:], strict=False), 1):
             run = run + 1 if here == later else 0

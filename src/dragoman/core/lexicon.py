@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import regex
@@ -56,6 +57,7 @@ def tokens(text: str) -> list[str]:
     return list(dict.fromkeys(found))[:_TOKENS]
 
 
+@lru_cache(maxsize=1 << 16)
 def _word(word: str) -> str:
     if word[0].isdecimal():
         return str(int(word[:20]))
@@ -170,18 +172,22 @@ class Table:
 def learn(source: Ragged, target: Ragged, source_share: Floats, target_share: Floats) -> Table:
     """Expectation maximisation with a word from nowhere and added counts (Moore 2004, "Improving IBM Word-Alignment")."""
     left, right = cells(source, target, np.arange(len(source)))
-    keys, cell = np.unique(source.flat[left] * len(target_share) + target.flat[right], return_inverse=True)
-    cell = cell.astype(np.int32)
+    cell_keys = source.flat[left] * len(target_share) + target.flat[right]
+    order = np.argsort(cell_keys, kind="stable")  # equal pairs beside each other: what follows is read in one go
+    left, right, cell_keys = left[order], right[order], cell_keys[order]
+    start = np.flatnonzero(np.concatenate([[True], cell_keys[1:] != cell_keys[:-1]])[: len(cell_keys)])
+    keys, times = cell_keys[start], np.diff(np.append(start, len(cell_keys)))
     pair_source, pair_target = keys // len(target_share), keys % len(target_share)
+    del order, cell_keys
 
     def estimate(given: Ints, place: Ints, made_at: Floats, fan: Floats) -> Floats:
         # `place`: of the word that is made, for each cell; `made_at`: its share; `fan`: words that it may be made from
         probability = np.ones(len(keys))
         nowhere = UNEXPLAINED * fan * made_at
         for _ in range(_ROUNDS):
-            weight = probability[cell]
+            weight = np.repeat(probability, times)
             total = np.bincount(place, weight, len(made_at)) * (1 - UNEXPLAINED) + nowhere
-            counts = np.bincount(cell, weight * (1 - UNEXPLAINED) / total[place], len(keys))
+            counts = np.add.reduceat(weight * (1 - UNEXPLAINED) / total[place], start)
             probability = counts / (np.bincount(given, counts)[given] + _RARE)
         return probability
 

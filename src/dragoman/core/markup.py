@@ -31,33 +31,33 @@ class Span:
 _NAME = r"[A-Za-z_][\w:.-]*"
 _ATTRIBUTE = r"""\s+[\w:.@-]+(?:\s*=\s*(?:"[^"<]*"|'[^'<]*'|[^\s"'<>=`]+))?"""
 # The order matters: the first alternative that matches at a place wins.
-_PATTERN = re.compile(
-    "|".join(
-        (
-            # reStructuredText: roles, then inline literals (Docutils reStructuredText Markup Specification)
-            r"(?P<role>:[A-Za-z][\w.+:-]*:`[^`]+`)",
-            r"(?P<code>``[^`]+``)",
-            r"(?P<url>(?:https?|ftp|file)://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%{}-]+"
-            r"|\bwww\.[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+)",
-            r"(?P<email>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)",
-            # XML 1.0 and HTML: comments, CDATA, instructions, tags; CAT tools number them: <0>...</0>, <1/>
-            r"(?P<tag><!--.{0,1000}?-->|<!\[CDATA\[.{0,1000}?\]\]>|<\?[\w].{0,1000}?\?>"
-            rf"|</(?:{_NAME}|\d+)\s*>|<(?:{_NAME}|\d+)(?:{_ATTRIBUTE})*\s*/?>)",
-            r"(?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,30}|\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6});)",
-            # ICU MessageFormat: the head of an argument with branches, whose words are translated
-            r"(?P<icu>\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,)",
-            # ${x}, #{x}, {{x}}, {x}, {0:.2f}, {count, number}; printf with %(name)s and %1$s; Qt's %1
-            r"(?P<placeholder>[$\#]\{[^{}\s][^{}]*\}|\{\{\s*[^{}]+?\s*\}\}"
-            r"|\{\s*[\w.\[\]]*\s*(?:,\s*(?:number|date|time|spellout|ordinal|duration)\b[^{}]*|[!:][^{}\s]*)?\}"
-            r"|%\([A-Za-z_]\w*\)[-+0\#]*\d*(?:\.\d+)?[diouxXeEfFgGcrs]"
-            r"|(?<![\d%])%(?:\d+\$)?[-+0\#]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]"
-            r"(?![A-Za-z]{2})|(?<![\d%])%L?\d{1,2}(?![\d%$])"
-            r"|\$\([A-Za-z_]\w*\))",
-        )
-    ),
-    re.DOTALL,
+_ALTERNATIVES = (
+    # reStructuredText: roles, then inline literals (Docutils reStructuredText Markup Specification)
+    r"(?P<role>:[A-Za-z][\w.+:-]*:`[^`]+`)",
+    r"(?P<code>``[^`]+``)",
+    r"(?P<url>(?:https?|ftp|file)://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%{}-]+"
+    r"|\bwww\.[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+)",
+    r"(?P<email>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)",
+    # XML 1.0 and HTML: comments, CDATA, instructions, tags; CAT tools number them: <0>...</0>, <1/>
+    r"(?P<tag><!--.{0,1000}?-->|<!\[CDATA\[.{0,1000}?\]\]>|<\?[\w].{0,1000}?\?>"
+    rf"|</(?:{_NAME}|\d+)\s*>|<(?:{_NAME}|\d+)(?:{_ATTRIBUTE})*\s*/?>)",
+    r"(?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,30}|\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6});)",
+    # ICU MessageFormat: the head of an argument with branches, whose words are translated
+    r"(?P<icu>\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,)",
+    # ${x}, #{x}, {{x}}, {x}, {0:.2f}, {count, number}; printf with %(name)s and %1$s; Qt's %1
+    r"(?P<placeholder>[$\#]\{[^{}\s][^{}]*\}|\{\{\s*[^{}]+?\s*\}\}"
+    r"|\{\s*[\w.\[\]]*\s*(?:,\s*(?:number|date|time|spellout|ordinal|duration)\b[^{}]*|[!:][^{}\s]*)?\}"
+    r"|%\([A-Za-z_]\w*\)[-+0\#]*\d*(?:\.\d+)?[diouxXeEfFgGcrs]"
+    r"|(?<![\d%])%(?:\d+\$)?[-+0\#]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]"
+    r"(?![A-Za-z]{2})|(?<![\d%])%L?\d{1,2}(?![\d%$])"
+    r"|\$\([A-Za-z_]\w*\))",
 )
-_MARKER = re.compile(r"[<{%$&`@/]|www\.|#\{")
+_PATTERN = re.compile("|".join(_ALTERNATIVES), re.DOTALL)
+# The same for text without "@": an address may begin with any letter, all else begins with one of few characters.
+_WITHOUT_EMAIL = re.compile(
+    rf"(?=[:`hfw<&{{%$#])(?:{'|'.join(pattern for pattern in _ALTERNATIVES if '?P<email>' not in pattern)})", re.DOTALL
+)
+_MARKER = re.compile(r"[<{%&`@]|://|www\.|\$\(")  # stands in every span
 _URL_TAIL = ".,;:!?'*)]}"
 _TAG_NAME = re.compile(rf"<(/?)({_NAME}|\d+).*?(/?)>\Z", re.DOTALL)
 
@@ -67,7 +67,7 @@ def spans(text: str) -> list[Span]:
     if not _MARKER.search(text):
         return []
     found = []
-    for match in _PATTERN.finditer(text):
+    for match in (_PATTERN if "@" in text else _WITHOUT_EMAIL).finditer(text):
         kind = match.lastgroup
         piece = match[0]
         if kind == "url":

@@ -22,6 +22,7 @@ _HAN_NUMBER = re.compile(f"[{''.join(_HAN_DIGITS)}十百千万萬億亿]+")
 _ROMAN = re.compile(r"\b(?=[IVXLC])(?:X[LC]|L?X{0,4}|C{1,3}L?X{0,4})(?:I[XV]|V?I{0,4})\b")
 _DATE = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?!\d)")
 _TIME = re.compile(r"(?<![\d.,:])([01]?\d|2[0-4])\s?(?:[.:]|h|時|点|點|시)\s?([0-5]\d)(?![.,:]?\d)")
+_FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 _NOT_DIGITS = re.compile(r"\D+")
 # Numbers that are often written as words (trailing zeros are gone, so 10 and 1000 are 1 as well).
 _AS_WORDS = frozenset("123456789") | {"0", "11", "12"}
@@ -41,7 +42,7 @@ def _western(text: str) -> str:
     text = _DATE.sub(r"\1 \2 \3", text)
     if text.isascii():
         return text
-    if any(character.isdecimal() and not character.isascii() for character in text):
+    if _FOREIGN_DIGIT.search(text):
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
     return _SCALED.sub(_multiplied, text)
 
