@@ -88,7 +88,7 @@ def spoilt(pair: Pair, other: Pair, chance: random.Random) -> Pair:
 
 
 class Memory(threading.Thread):
-    """Peak memory of this process and its children together, sampled ten times a second.
+    """Peak memory of this process and its children together, sampled twice a second.
 
     `rss` counts pages that processes share once in each of them; `pss` counts them once.
     """
@@ -100,7 +100,7 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         me = psutil.Process()
-        while not self.stop.wait(0.1):
+        while not self.stop.wait(0.5):
             rss = pss = 0
             for process in [me, *me.children(recursive=True)]:
                 try:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import eq
 
 import numpy as np
 from numpy.typing import NDArray
@@ -318,13 +319,10 @@ def loop(text: str, times: int, language: str) -> str:
     # a unit of p words that stands there more than n times makes at least n * p words double
     doubles = len(words) - len(set(words))
     for period in range(1, min(len(words) // (times + 1), doubles // times) + 1):
-        run = 0
-        for place, (here, later) in enumerate(zip(words, words[period:], strict=False), 1):
-            run = run + 1 if here == later else 0
-            if run == period * times:
-                start = place - run
-                unit = " ".join(words[start : start + period])
-                return unit if any(map(str.isalpha, unit)) else ""
+        again = bytes(map(eq, words, words[period:]))  # 1 where the same word stands a period later
+        if (start := again.find(b"\1" * (period * times))) >= 0:
+            unit = " ".join(words[start : start + period])
+            return unit if any(map(str.isalpha, unit)) else ""
     return ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["tag", "entity", "role", "code", "placeholder", "url", "email"]
@@ -64,8 +65,11 @@ _TAG_NAME = re.compile(rf"<(/?)({_NAME}|\d+).*?(/?)>\Z", re.DOTALL)
 
 def spans(text: str) -> list[Span]:
     """All protected spans, in the order of the text; they never overlap."""
-    if not _MARKER.search(text):
-        return []
+    return list(_spans(text)) if _MARKER.search(text) else []
+
+
+@lru_cache(maxsize=8)  # the checks look at a text several times in a row
+def _spans(text: str) -> tuple[Span, ...]:
     found = []
     for match in (_PATTERN if "@" in text else _WITHOUT_EMAIL).finditer(text):
         kind = match.lastgroup
@@ -75,7 +79,7 @@ def spans(text: str) -> list[Span]:
         if kind == "icu":
             kind = "placeholder"
         found.append(Span(kind, match.start(), match.start() + len(piece), piece, _key(kind, piece)))  # type: ignore[arg-type]
-    return found
+    return tuple(found)
 
 
 def keys(text: str) -> dict[Kind, Counter[str]]:
