@@ -3,9 +3,10 @@
 How it works. The shares are varied around the policy, what each variation did to the development set is attributed to
 the tasks by regression, and each task gets a share in proportion to a power of its effect:
 
-1. Pairs. Of two stretches of training in a row, one gets the shares of the effects d + e, the other those of d - e, with
-   e drawn from the posterior of step 2 (antithetic Thompson sampling): widely at the start, hardly at all where the
-   effects are known. Which comes first follows the Thue-Morse sequence (+- -+ -+ +- ...), which cancels trends such as
+1. Pairs. Of two stretches of training in a row, one gets the shares of the effects d + e, the other those of d - e. e has
+   a random direction drawn from the posterior of step 2, and the posterior's own length: wide at the start, hardly
+   anything where the effects are known. (Thompson sampling draws the length too; a short one teaches nothing, and the
+   start is where every window counts.) Which comes first follows the Thue-Morse sequence (+- -+ -+ +- ...), which cancels trends such as
    the flattening of the learning curve or a falling learning rate.
 2. Attribution. y = 2 (a - b) / (|a| + |b|), the relative difference of the two gains per token, is regressed on x, the
    difference of the delivered shares: y = x d + noise, d ~ N(0, 1) for every task, older pairs discounted by `memory`,
@@ -203,12 +204,16 @@ class Objective(Base):
 
     @property
     def window(self) -> Shares:
-        root = np.linalg.cholesky(self._spread)
+        count = len(self.tasks)
+        centre: Floats = np.eye(count) - 1 / count  # what raises all effects alike changes no share
+        root = centre @ np.linalg.cholesky(self._spread)
         parts = {name: _VARIANCE[name] for name in self._experiments}
         varied = self._effects.copy()
         for name, experiment in self._experiments.items():
+            direction = root @ experiment.draw
+            length = np.linalg.norm(root) / max(float(np.linalg.norm(direction)), 1e-12)
             size = self.explore * math.sqrt(parts[name] / sum(parts.values()))
-            varied += size * experiment.sign * (root @ experiment.draw)
+            varied += size * experiment.sign * length * direction
         return dict(zip(self.tasks, floored(self._chosen(varied), self.floors), strict=True))
 
     def _learn(self, seen: Observation) -> None:
