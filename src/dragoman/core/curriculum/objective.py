@@ -3,11 +3,11 @@
 How it works. The shares are varied around the policy, what each variation did to the development set is attributed to
 the tasks by regression, and each task gets a share in proportion to a power of its effect:
 
-1. Pairs. Of two stretches of training in a row, one gets the shares of the effects d + e, the other those of d - e. e has
-   a random direction drawn from the posterior of step 2, and the posterior's own length: wide at the start, hardly
+1. Pairs. Of two stretches of training in a row, one gets the shares of the effects d + e, the other those of d - e. e
+   has a random direction drawn from the posterior of step 2, and the posterior's own length: wide at the start, hardly
    anything where the effects are known. (Thompson sampling draws the length too; a short one teaches nothing, and the
-   start is where every window counts.) Which comes first follows the Thue-Morse sequence (+- -+ -+ +- ...), which cancels trends such as
-   the flattening of the learning curve or a falling learning rate.
+   start is where every window counts.) Which comes first follows the Thue-Morse sequence (+- -+ -+ +- ...), which
+   cancels trends such as the flattening of the learning curve or a falling learning rate.
 2. Attribution. y = 2 (a - b) / (|a| + |b|), the relative difference of the two gains per token, is regressed on x, the
    difference of the delivered shares: y = x d + noise, d ~ N(0, 1) for every task, older pairs discounted by `memory`,
    the noise estimated from the residuals. d is the effect of a task relative to the mixture's: 0 is as good as the
