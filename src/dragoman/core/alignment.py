@@ -13,16 +13,18 @@ punctuation. Nothing else than the corpus is needed, so it works for any two lan
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dragoman.core.lexicon import MOST_CELLS, UNEXPLAINED, Floats, Ints, Ragged, Table, Vocabulary, cells, learn, tokens
 from dragoman.core.scripts import Profile
 
+Tokens = list[list[str]]
 FEWEST = 1000  # pairs below which nothing can be learned
 MOST = 40_000  # pairs that are used
 _ROUNDS = 4  # of setting the bound and learning again without what lies below
@@ -32,7 +34,7 @@ _LOSE = 0.1  # estimated share of the sound pairs below which every bound stays
 _USELESS = (
     0.5  # a judge rejects nothing when it finds less of the spoilt pairs, or holds more of the corpus for unsound
 )
-_PUNCTUATION = [re.compile(f"[{signs}]") for signs in ("?？؟;", "!！", '"“”„«»「」『』‟', "(（[［", ":：")]
+_PUNCTUATION = ("?？؟;", "!！", '"“”„«»「」『』‟', "(（[［", ":：")
 _FINALS = {
     sign: number for number, signs in enumerate((".。।．۔", "?？؟", "!！", ":：…", "\"”»」’')）"), 1) for sign in signs
 }
@@ -44,14 +46,15 @@ _FINALS = {
 class _Batch:
     """Pairs with everything about them that does not depend on a table."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]], known: tuple[Tokens, Tokens] | None = None) -> None:
         sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
-        self.tokens = [tokens(text) for text in sources], [tokens(text) for text in targets]
+        self.tokens = known or ([tokens(text) for text in sources], [tokens(text) for text in targets])
         left, right = (np.log(Profile(texts).words() + 0.5) for texts in (sources, targets))
         self.ratio: Floats = right - left
         self.size: Floats = np.minimum(left, right)
         self.final = np.array([(_final(source), _final(target)) for source, target in pairs], dtype=np.int64)
-        self.signs = np.array([_signs(source, target) for source, target in pairs], dtype=np.float64)
+        ours, theirs = _signs(sources), _signs(targets)
+        self.signs: Floats = (ours & theirs).astype(np.float64) - (ours ^ theirs)  # 1: on both sides, -1: on one only
 
     def __len__(self) -> int:
         return len(self.ratio)
@@ -62,10 +65,25 @@ def _final(text: str) -> int:
     return _FINALS.get(text.rstrip()[-1:], 0)
 
 
-def _signs(source: str, target: str) -> list[float]:
-    """For each kind of punctuation 1 where both sides have it, -1 where only one has."""
-    found = [(bool(kind.search(source)), bool(kind.search(target))) for kind in _PUNCTUATION]
-    return [float(left and right) - float(left != right) for left, right in found]
+@lru_cache(maxsize=1)
+def _sign_table() -> NDArray[np.uint8]:
+    """For each character of the basic plane the kinds of punctuation that it is, as bits."""
+    table = np.zeros(1 << 16, dtype=np.uint8)
+    for kind, signs in enumerate(_PUNCTUATION):
+        table[[ord(sign) for sign in signs]] |= np.uint8(1 << kind)
+    return table
+
+
+def _signs(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Which kinds of punctuation each text has [texts, kinds]."""
+    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    bits = _sign_table()[np.minimum(codes, 0xFFFF)]
+    places = np.flatnonzero(bits)
+    found = np.zeros(len(texts), dtype=np.uint8)
+    np.bitwise_or.at(found, np.searchsorted(ends, places, side="right"), bits[places])
+    kinds: NDArray[np.bool_] = (found[:, None] >> np.arange(len(_PUNCTUATION)) & 1).astype(bool)
+    return kinds
 
 
 def _shared(
@@ -74,9 +92,10 @@ def _shared(
     """(rarity of tokens that stand on both sides, numbers on both sides, numbers on one side only)."""
     left, right = set(source), set(target)
     both = left & right
-    words = sum(rarity.get(token, rarest) for token in both if len(token) > 2 and not token[0].isdecimal())
-    numbers = sum(1 for token in both if token[0].isdecimal())
-    single = sum(1 for token in left ^ right if token[0].isdecimal() and len(token) > 1)
+    # a token below ":" is a number: digits are the only tokens that begin with a smaller character
+    words = sum(rarity.get(token, rarest) for token in both if len(token) > 2 and token > ":")
+    numbers = sum(1 for token in both if token < ":")
+    single = sum(1 for token in left ^ right if token < ":" and len(token) > 1)
     return words, float(numbers), float(single)
 
 
@@ -255,8 +274,10 @@ class AlignmentModel:
         sound = self._evidence(batch, fold)
         self._center, self._spread = sound.mean(0), sound.std(0) + 1e-6
         sound = self._scaled(sound)
-        spoilt = [(pairs[i][0], pairs[j][1]) for i, j in _repaired(batch, fold, random)]
-        self.alignment = _judge(sound, self._scaled(self._evidence(_Batch(spoilt), fold)))
+        mates = _repaired(batch, fold, random)
+        spoilt = [(pairs[i][0], pairs[j][1]) for i, j in mates]
+        known = [batch.tokens[0][i] for i, _ in mates], [batch.tokens[1][j] for _, j in mates]
+        self.alignment = _judge(sound, self._scaled(self._evidence(_Batch(spoilt, known), fold)))
         rows = np.flatnonzero(self.alignment.score(sound) > min(self.alignment.guard, 0.0))
         spoilt = [_cut(pairs[row], random) for row in rows.tolist()]
         self.coverage = _judge(sound[rows], self._scaled(self._evidence(_Batch(spoilt), fold[rows])))

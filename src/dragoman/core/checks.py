@@ -92,6 +92,8 @@ class Checker:
         self.models: dict[tuple[str, str], AlignmentModel] = {}  # by the two languages in alphabetical order
         self.notes: list[str] = []  # what `learned` has to say to the user
         self._identifier = Identifier(languages)
+        others = (getattr(settings, name) for name in NAMES if name not in LEARNED)
+        self._only_learned = all(value is None or value is False for value in others)
 
     def learned(self, sample: Sequence[Example], seed: int = 0) -> Checker:
         """A checker that also has the checks `alignment` and `coverage`, learned from rows of the corpus itself.
@@ -145,6 +147,13 @@ class Checker:
         return found
 
     def _batch(self, examples: Sequence[Example]) -> list[list[Finding]]:
+        findings = [[] for _ in examples] if self._only_learned else self._seen(examples)
+        for row, finding in self._judged(examples, findings):
+            findings[row].append(finding)
+        return findings
+
+    def _seen(self, examples: Sequence[Example]) -> list[list[Finding]]:
+        """What can be seen in the pairs themselves, without anything learned."""
         source = _Side([e.source for e in examples], [e.source_language for e in examples])
         target = _Side([e.target for e in examples], [e.target_language for e in examples])
         ratio = (source.words + _RATIO_SLACK) / (target.words + _RATIO_SLACK)
@@ -162,8 +171,6 @@ class Checker:
                 found += self._loops(example)
                 found += self._languages(source, target, row, found)
             findings.append(sorted(found, key=lambda finding: NAMES.index(finding.name)))
-        for row, finding in self._judged(examples, findings):
-            findings[row].append(finding)
         return findings
 
     def _judged(self, examples: Sequence[Example], findings: Sequence[list[Finding]]) -> Iterator[tuple[int, Finding]]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import regex
@@ -88,7 +89,7 @@ class Ragged:
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]]) -> Ragged:
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        flat = np.fromiter((value for row in rows for value in row), dtype=np.int64, count=int(lengths.sum()))
+        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
         return cls(flat, np.concatenate([[0], np.cumsum(lengths)]))
 
     def __len__(self) -> int:
@@ -112,11 +113,11 @@ class Ragged:
 
 def cells(left: Ragged, right: Ragged, rows: Ints) -> tuple[Ints, Ints]:
     """Places in `left.flat` and in `right.flat` of all pairs of words that stand in one of the rows together."""
-    wide = right.lengths
-    count = left.lengths[rows] * wide[rows]
-    row = np.repeat(rows, count)
-    within = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    return left.begin[row] + within // wide[row], right.begin[row] + within % wide[row]
+    tall, wide = left.lengths[rows], right.lengths[rows]
+    word = np.arange(tall.sum()) + np.repeat(left.begin[rows] - (np.cumsum(tall) - tall), tall)
+    partners = np.repeat(wide, tall)  # of each word on the left
+    begin = np.repeat(right.begin[rows], tall) - (np.cumsum(partners) - partners)
+    return np.repeat(word, partners), np.arange(partners.sum()) + np.repeat(begin, partners)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,8 @@ class Vocabulary:
         return cls({token: number for number, (token, _) in enumerate(common)}, counts / max(1.0, counts.sum()))
 
     def encode(self, rows: Sequence[Sequence[str]]) -> Ragged:
-        number = self.number
-        return Ragged.of([[number[token] for token in row if token in number] for row in rows])
+        number = self.number.get
+        return Ragged.of([[found for found in map(number, row) if found is not None] for row in rows])
 
 
 # ---------------------------------------------------------------- IBM model 1
