@@ -68,7 +68,8 @@ def main() -> None:
             "scores": json.loads((done["evaluate"].folder / "scores.json").read_text(encoding="utf-8")),
         }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "adapt.json").write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+    told = json.dumps(record, indent=1, default=str).replace(str(given.data.resolve()), "DIR")
+    (RESULTS / "adapt.json").write_text(told + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
