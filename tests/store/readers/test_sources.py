@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import fsspec
 import pytest
@@ -101,6 +105,27 @@ def test_urls(tmp_path: Path) -> None:
     assert rows == [Example("a", "b", "en", "fr", "memory://readers/x.en-fr.tsv.gz", 2)]
     assert texts(read(tmp_path, "memory://readers/*.gz")) == [("a", "b")]
     assert files_of("https://host/x.tsv", Recipe.parse("pairs: [en-fr]")) == ["https://host/x.tsv"]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The URL of a real server of the files in tmp_path."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_http(tmp_path: Path, served: str) -> None:
+    pytest.importorskip("aiohttp")
+    (tmp_path / "x.en-fr.tsv.gz").write_bytes(gzip.compress(b"source\ttarget\na\tb\n"))
+    rows = read(tmp_path, f"{served}/x.en-fr.tsv.gz")
+    assert rows == [Example("a", "b", "en", "fr", f"{served}/x.en-fr.tsv.gz", 2)]
+    with pytest.raises(DataError, match=r"none.en-fr.tsv: (no such file|cannot be opened)"):
+        read(tmp_path, f"{served}/none.en-fr.tsv")
 
 
 def test_reading_stops_at_the_limit(tmp_path: Path) -> None:
