@@ -239,6 +239,24 @@ def test_objective_is_steered_by_whatever_translates(tmp_path: Path, mixed: Arti
     assert policies[-1] != policies[0]
 
 
+@pytest.mark.parametrize(("method", "waits"), [("fair", True), ("objective", False)])
+def test_who_learns_from_the_gains_of_single_windows_waits_until_the_learning_rate_has_risen(
+    tmp_path: Path, mixed: Artifact, method: str, waits: bool
+) -> None:
+    made = recipe(
+        tmp_path,
+        "train.0.hybrid.tokens=3k",
+        "train.0.hybrid.warmup=0.5",
+        "train.0.hybrid.tasks={lm: {}, mt: {}}",
+        f"train.0.hybrid.curriculum={{method: {method}, every: 1}}",
+    )
+    go(tmp_path / "run", made, mixed)
+    log = read(tmp_path / "run" / "train" / "0-hybrid" / "metrics.jsonl")
+    first, *_, last = (record["shares"]["mt"] for record in log if record["event"] == "window")
+    assert (first == pytest.approx(0.5)) == waits
+    assert last != pytest.approx(0.5)
+
+
 def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={lm: {}}"
     done = go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.tokens=8k"), mixed)

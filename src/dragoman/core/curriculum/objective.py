@@ -152,6 +152,7 @@ class Objective(Base):
     """See the head of this file. `limit`: the forgetting (rise of the perplexity of general text) that is tolerated."""
 
     method = "objective"
+    waits = False  # windows are compared in pairs, and the first tokens are worth the most
 
     def __init__(
         self,
