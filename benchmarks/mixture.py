@@ -164,9 +164,7 @@ def grid(tokens: int) -> list[Arm]:
         "exp3s": "method: exp3s",
         "odm": "method: odm",
         "doremi": "method: doremi, reference: REFERENCE",
-        "objective": "method: objective, evidence: loss",
-        "objective gentle": "method: objective, evidence: loss, explore: 0.5",
-        "objective both": "method: objective, evidence: both",
+        "objective": "method: objective",
     }
     return static + [
         Arm(name, [hybrid(tokens, "{lm: {}, mt: {}}", f"{{{options}, every: {every}}}")], against=BEST)

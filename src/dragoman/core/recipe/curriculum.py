@@ -112,11 +112,11 @@ class Doremi(_Options):
 
 class Objective(_Options):
     method: Literal["objective"]
-    evidence: Literal["loss", "score", "both"] = "both"  # loss on the dev references, score of the dev translations
+    evidence: Literal["loss", "score", "both"] = "loss"  # loss on the dev references, score of the dev translations
     limit: Annotated[float, Field(gt=0)] | None = None  # rise of the perplexity of general text that is tolerated
     guard: list[str] = []  # tasks that are believed to undo forgetting, such as replay
     sharpness: Annotated[float, Field(gt=0)] = 3.0  # power of the effects to which shares are proportional
-    explore: Annotated[float, Field(gt=0)] = 1.0  # how far the shares are varied, in posterior deviations
+    explore: Annotated[float, Field(gt=0)] = 0.5  # how far the shares are varied, in posterior deviations
     memory: Annotated[float, Field(gt=0, le=1)] = 0.95  # of a pair of windows
 
 
