@@ -67,8 +67,8 @@ class Steering:
     replay_until: share of the phase after which the task `replay` gets nothing more; measured: whether evaluations
     will tell of `objective` (dev translations) and of `forgetting` (general text). Raises RecipeError when the
     curriculum needs what nothing measures.
-    wait: share of the phase in which a curriculum that looks at losses keeps the starting shares and learns nothing,
-    unless it is one that need not: while the learning rate rises, gains tell of it more than of the tasks.
+    wait: share of the phase in which a curriculum that looks at losses keeps the starting shares and learns nothing:
+    while the learning rate rises, gains tell of it more than of the tasks.
     """
 
     def __init__(
@@ -155,8 +155,7 @@ class Steering:
 
     def _open(self) -> None:
         """At a boundary: set the coming window's shares and measure before it."""
-        learns = bool(self.curriculum.needs) and self.curriculum.waits
-        self._waiting = learns and self.mixture.progress < self.wait
+        self._waiting = bool(self.curriculum.needs) and self.mixture.progress < self.wait
         shares = self.curriculum.shares if self._waiting else self.curriculum.window
         if "replay" in shares and self.mixture.progress >= self.replay_until:
             rest = {name: 0.0 if name == "replay" else share for name, share in shares.items()}

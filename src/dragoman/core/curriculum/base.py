@@ -86,7 +86,6 @@ class Curriculum(Protocol):
     """Decides what a phase trains on. Deterministic: the same seed and observations give the same shares."""
 
     needs: frozenset[Needed]  # what `observe` cannot do without
-    waits: bool  # whether what a window did while the learning rate rises would mislead it
 
     @property
     def shares(self) -> Shares:
@@ -120,7 +119,6 @@ class Base:
 
     method = ""
     needs: frozenset[Needed] = frozenset()
-    waits = True
 
     def __init__(self, prior: Mapping[str, float], floors: Mapping[str, float]) -> None:
         self.tasks = tuple(prior)

@@ -8,7 +8,7 @@ the tasks by regression, and each task gets a share in proportion to a power of 
    anything where the effects are known. (Thompson sampling draws the length too; a short one teaches nothing, and the
    start is where every window counts.) Which comes first follows the Thue-Morse sequence (+- -+ -+ +- ...), which
    cancels trends such as the flattening of the learning curve or a falling learning rate. The first two pairs have the
-   same e and count together, so that the rise of the learning rate does not decide.
+   same e and count together, so that a trend does not decide where it is steepest.
 2. Attribution. y = 2 (a - b) / (|a| + |b|), the relative difference of the two gains per token, is regressed on x, the
    difference of the delivered shares: y = x d + noise, d ~ N(0, 1) for every task, older pairs discounted by `memory`,
    the noise estimated from the residuals. d is the effect of a task relative to the mixture's: 0 is as good as the
@@ -25,7 +25,9 @@ forgetting is above `limit` and shrinks below it (dual ascent). Tasks in `guard`
 until measured otherwise.
 
 Where gains diminish per task and add up, it is best to train always what helps most now; a large `sharpness` does that,
-a small one trusts the estimates less. It cannot see a task whose help comes much later.
+a small one trusts the estimates less. It cannot see a task whose help comes much later, and must not be asked while a
+new model learns which words are frequent: any text with the loss on all tokens teaches that fastest. So nothing is learned
+during the warm-up (engine.steering).
 """
 
 from __future__ import annotations
@@ -88,8 +90,8 @@ class Experiment:
     def finish(self) -> bool:
         """End the present stretch. True when it was a pair's second, and there is something new to learn from.
 
-        Of the first two pairs (+- -+) only both together tell anything: while the learning rate rises, whatever comes
-        second gains more.
+        Of the first two pairs (+- -+) only both together tell anything: trends are steepest at the start, and where the
+        learning rate still rises, whatever comes second gains more.
         """
         total = float(self.tokens.sum())
         if total <= 0:
@@ -159,7 +161,6 @@ class Objective(Base):
     """See the head of this file. `limit`: the forgetting (rise of the perplexity of general text) that is tolerated."""
 
     method = "objective"
-    waits = False  # the order of its pairs cancels the rise of the learning rate; the first tokens are worth the most
 
     def __init__(
         self,
