@@ -347,19 +347,6 @@ def test_objective_finds_the_task_that_helps() -> None:
     assert np.mean(average) > 0.85
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_objective_is_not_misled_by_a_rising_learning_rate(seed: int) -> None:
-    """The two tasks help nearly alike, and every window gains more than the one before it."""
-    found = make("objective", {"lm": 1, "mt": 1}, floor=0.02, evidence="loss", seed=seed)
-    for step in range(4):
-        assert found.shares["mt"] == pytest.approx(0.5)
-        window = found.window
-        fell = 0.01 * (step + 1) * (0.4 * window["lm"] + 0.6 * window["mt"])
-        tokens = {task: round(1000 * share) for task, share in window.items()}
-        found.observe(Observation(step, tokens, objective_loss=(4.0, 4.0 - fell)))
-    assert found.shares["mt"] > 0.55
-
-
 def test_objective_varies_the_shares_by_the_same_length_in_every_first_pair() -> None:
     """With two tasks there is one direction: only which of the two comes first may differ."""
     first = []

@@ -7,8 +7,7 @@ the tasks by regression, and each task gets a share in proportion to a power of 
    has a random direction drawn from the posterior of step 2, and the posterior's own length: wide at the start, hardly
    anything where the effects are known. (Thompson sampling draws the length too; a short one teaches nothing, and the
    start is where every window counts.) Which comes first follows the Thue-Morse sequence (+- -+ -+ +- ...), which
-   cancels trends such as the flattening of the learning curve or a falling learning rate. The first two pairs have the
-   same e and count together, so that a trend does not decide where it is steepest.
+   cancels trends such as the flattening of the learning curve or a falling learning rate.
 2. Attribution. y = 2 (a - b) / (|a| + |b|), the relative difference of the two gains per token, is regressed on x, the
    difference of the delivered shares: y = x d + noise, d ~ N(0, 1) for every task, older pairs discounted by `memory`,
    the noise estimated from the residuals. d is the effect of a task relative to the mixture's: 0 is as good as the
@@ -44,7 +43,6 @@ from dragoman.errors import RecipeError
 
 Evidence = Literal["loss", "score", "both"]
 Floats = NDArray[np.float64]
-_FIRST = 4  # stretches before anything is concluded
 _DUAL = 0.5  # how fast the multiplier of forgetting follows the excess over the limit
 _MOST = 10.0  # its largest value
 _VARIANCE = {"objective_loss": 4.0, "objective": 1.0, "forgetting": 1.0}  # of the variation: how it is divided
@@ -74,10 +72,9 @@ class Experiment:
 
     @property
     def draw(self) -> Floats:
-        """Standard normal numbers [tasks] of the present pair; those of the first two pairs are the same."""
+        """Standard normal numbers [tasks] of the present pair."""
         name = [ord(letter) for letter in self.name]
-        pair = max(1, self.stretches // 2)
-        return np.random.default_rng([self.seed, pair, *name]).standard_normal(self.tasks)
+        return np.random.default_rng([self.seed, self.stretches // 2, *name]).standard_normal(self.tasks)
 
     def add(self, tokens: Sequence[float], gain: float = 0.0) -> None:
         self.tokens = self.tokens + np.array(tokens)
@@ -88,11 +85,7 @@ class Experiment:
         self.tokens, self.gain = np.zeros(self.tasks), 0.0
 
     def finish(self) -> bool:
-        """End the present stretch. True when it was a pair's second, and there is something new to learn from.
-
-        Of the first two pairs (+- -+) only both together tell anything: trends are steepest at the start, and where the
-        learning rate still rises, whatever comes second gains more.
-        """
+        """End the present stretch. True when it was a pair's second, and there is something new to learn from."""
         total = float(self.tokens.sum())
         if total <= 0:
             return False
@@ -110,7 +103,7 @@ class Experiment:
         self.answers = self.memory * self.answers + y * x
         self.squares = self.memory * self.squares + y * y
         self.pairs = self.memory * self.pairs + 1
-        return self.stretches >= _FIRST
+        return True
 
     def noise(self, effects: Floats) -> float:
         """Variance of y around the effects, one pair's worth of prior belief (1) included."""
