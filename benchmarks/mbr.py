@@ -5,8 +5,9 @@
 Translates multi30k/test_2016_flickr.tsv.gz with the run's model: greedily, with beams of 4 and 8, with one sample, and by
 minimum Bayes risk over 16 and 64 samples (chrF utility, epsilon sampling); each with BLEU, chrF2++, TER, seconds, and paired
 tests against greedy. Then, on the 64 samples of every segment: the choice by aggregated references against the exact one,
-and the time of both against every pair scored by sacreBLEU (on `--timed` segments; it is slow). `--scaling` does the last
-for 16 to 1,024 samples. Seconds are those of the processor, all threads together, so that a busy machine changes them
+and the time of both against every pair scored by sacreBLEU (on `--timed` segments; it is slow) and by fastChrF (Vamvas's
+exact chrF in Rust, characters only: ours then counts no words either; `pip install fastchrf`, not needed otherwise).
+`--scaling` times our own two for 16 to 1,024 samples. Seconds are those of the processor, all threads together, so that a busy machine changes them
 little. The record goes to benchmarks/results/mbr.json.
 """
 
@@ -22,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fastchrf
+import numpy as np
 from sacrebleu.metrics import CHRF
 
 from dragoman.core import mbr
@@ -97,6 +100,12 @@ def by_sacrebleu(texts: Sequence[str]) -> int:
     return totals.index(max(totals))
 
 
+def by_fastchrf(texts: Sequence[str]) -> int:
+    """The exact choice under chrF without words, every pair scored by fastChrF."""
+    (matrix,) = fastchrf.pairwise_chrf([list(texts)], [list(texts)])
+    return int(np.array(matrix).mean(axis=1).round(9).argmax())
+
+
 def timed(work: Callable[[Sequence[str]], Any], groups: Sequence[Sequence[str]], rounds: int = 2) -> float:
     """Milliseconds of processor time for one segment: the best of several rounds over all."""
     found = []
@@ -112,6 +121,9 @@ WAYS: dict[str, Callable[[Sequence[str]], int]] = {
     "aggregated": lambda texts: mbr.choose(texts).index,
     "exact": lambda texts: mbr.choose(texts, aggregate=False).index,
     "exact, sacreBLEU": by_sacrebleu,
+    "aggregated, characters": lambda texts: mbr.choose(texts, words=0).index,
+    "exact, characters": lambda texts: mbr.choose(texts, aggregate=False, words=0).index,
+    "exact, fastChrF": by_fastchrf,
 }
 
 
@@ -124,11 +136,9 @@ def compare(groups: list[list[str]], references: list[str], few: int) -> dict[st
     }
     some = groups[:few]
     same = [WAYS["exact"](group) == by_sacrebleu(group) for group in some]
-    milliseconds = {
-        "aggregated": timed(WAYS["aggregated"], groups),
-        "exact": timed(WAYS["exact"], groups),
-        "exact, sacreBLEU": timed(by_sacrebleu, some, rounds=1),
-    }
+    alike = [WAYS["exact, characters"](group) == by_fastchrf(group) for group in groups]
+    milliseconds = {name: timed(way, groups) for name, way in WAYS.items() if "sacreBLEU" not in name}
+    milliseconds["exact, sacreBLEU"] = timed(by_sacrebleu, some, rounds=1)
     return {
         "segments": len(groups),
         "candidates": len(groups[0]),
@@ -136,8 +146,12 @@ def compare(groups: list[list[str]], references: list[str], few: int) -> dict[st
         "same_choice": sum(a == b for a, b in zip(*chosen.values(), strict=True)) / len(groups),
         **scores,
         "exact_choice_is_sacrebleus": f"{sum(same)} of {len(same)}",
+        "exact_choice_is_fastchrfs": f"{sum(alike)} of {len(alike)}",
         "milliseconds": milliseconds,
         "times_faster_than_sacrebleu": round(milliseconds["exact, sacreBLEU"] / milliseconds["aggregated"], 1),
+        "times_faster_than_fastchrf": round(
+            milliseconds["exact, fastChrF"] / milliseconds["aggregated, characters"], 1
+        ),
         "times_faster_than_own_exact": round(milliseconds["exact"] / milliseconds["aggregated"], 1),
     }
 

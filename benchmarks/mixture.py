@@ -150,7 +150,7 @@ def replay(tokens: int, options: str) -> str:
 
 def grid(tokens: int) -> list[Arm]:
     """Static shares, and every method that finds them from one half each."""
-    every = max(4, tokens // BATCH // 60)
+    every = max(4, tokens // BATCH // 90)
     static = [
         Arm(
             static_name(share),

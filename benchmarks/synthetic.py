@@ -39,11 +39,11 @@ prepare:
     - {path: DATA/tatoeba/dev.en-fr.tsv.gz, pair: en-fr, quoting: none, use: dev}
     - {path: DATA/tatoeba/test.en-fr.tsv.gz, pair: en-fr, quoting: none, use: test}
   monolingual: {fr: MONO}
-model: {new: {hidden: 128, layers: 4, heads: 4, feed_forward: 384, vocabulary: 4000, context: 256}}
+model: {new: {hidden: 96, layers: 3, heads: 4, feed_forward: 288, vocabulary: 4000, context: 256}}
 """
 SFT = (
-    "tokens: TOKENS, optimiser: muon, learning_rate: 6e-3, dropout: 0.2, label_smoothing: 0.1, batch_tokens: 2048, "
-    "evaluate_sentences: 300"
+    "tokens: TOKENS, optimiser: muon, learning_rate: 8e-3, schedule: linear, dropout: 0.2, label_smoothing: 0.1, "
+    "batch_tokens: 640, accumulation: 3, compile: true, evaluate_every: 120, evaluate_sentences: 200"
 )
 REAL = COMMON + f"train: [{{sft: {{{SFT}}}}}]\n"
 MIXED = (

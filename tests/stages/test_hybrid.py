@@ -18,6 +18,7 @@ from dragoman.engine.load import load
 from dragoman.engine.log import read
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
+from dragoman.engine.probes import Probes
 from dragoman.errors import DataError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
 from dragoman.store import records
@@ -253,6 +254,38 @@ def test_nothing_is_learned_until_the_learning_rate_has_risen(tmp_path: Path, mi
     first, *_, last = (record["shares"]["mt"] for record in log if record["event"] == "window")
     assert first == pytest.approx(0.5)
     assert last != pytest.approx(0.5)
+
+
+def shares_of(run: Path) -> list[float]:
+    log = read(run / "train" / "0-hybrid" / "metrics.jsonl")
+    return [record["shares"]["mt"] for record in log if record["event"] == "window"]
+
+
+def test_objective_asks_as_soon_as_the_model_knows_which_words_are_frequent(
+    tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["tokens=3k", "warmup=0.5", "tasks={lm: {}, mt: {}}", "curriculum={method: objective, every: 1}"]
+    made = recipe(tmp_path, *(f"train.0.hybrid.{option}" for option in options))
+    monkeypatch.setattr(Probes, "entropy", lambda probes, task: 1e9)
+    go(tmp_path / "run", made, mixed)
+    assert shares_of(tmp_path / "run")[0] != pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "constant"])
+def test_objective_rests_while_the_learning_rate_falls(tmp_path: Path, mixed: Artifact, schedule: str) -> None:
+    options = [
+        "tokens=6k",
+        "warmup=0.1",
+        f"schedule={schedule}",
+        "tasks={lm: {}, mt: {}}",
+        "curriculum={method: objective, every: 1}",
+    ]
+    go(tmp_path / "run", recipe(tmp_path, *(f"train.0.hybrid.{option}" for option in options)), mixed)
+    found = shares_of(tmp_path / "run")
+    resting = found[round(0.65 * len(found)) :]
+    assert len(resting) > 2
+    assert len(set(found[: len(found) // 2])) > 1
+    assert (len(set(resting)) == 1) == (schedule == "linear")
 
 
 def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:

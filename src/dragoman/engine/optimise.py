@@ -29,6 +29,12 @@ def rate(schedule: Schedule, step: int, total: int, warmup: float) -> float:
     return left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
+def annealing(schedule: Schedule, warmup: float) -> float:
+    """The share of all steps after which the rate is below half of its peak and goes on to 0; 1 where it never does.
+    `warmup` is a share."""
+    return (1 + warmup) / 2 if schedule in ("linear", "cosine") else 1.0
+
+
 def default_rate(kind: Kind, size: int, *, fresh: bool, lora: bool) -> float:
     """Peak learning rate where the recipe says `auto`.
 

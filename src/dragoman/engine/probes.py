@@ -18,9 +18,10 @@ _AIMED = 0.35  # of that: small batches cost about twice as much per token as th
 _PASS = 1 / 3  # cost of a forward pass as a share of a training step's
 
 
-def probe_tokens(window: float, tasks: int, passes: int) -> int:
-    """Tokens of a task's probe batch so that `passes` over all tasks' per window of so many tokens stay cheap."""
-    return max(64, min(8192, int(_LIMIT * _AIMED * window / (_PASS * max(1, tasks) * max(1, passes)))))
+def probe_tokens(window: float, tasks: int, passes: int, share: float = 1.0) -> int:
+    """Tokens of a task's probe batch so that `passes` over all tasks' per window of so many tokens stay cheap.
+    `share`: of the windows, those that are measured."""
+    return max(64, min(8192, int(_LIMIT * _AIMED * window / (_PASS * max(1, tasks) * max(1, passes) * share))))
 
 
 class Probes:
@@ -36,6 +37,13 @@ class Probes:
     def measure(self, model: nn.Module, tasks: Iterable[str]) -> dict[str, float]:
         """Mean loss per target token (nats) of each task's batch. The random state and the model stay as they are."""
         return {task: float(each.mean()) for task, each in self._each(model, tasks).items()}
+
+    def entropy(self, task: str) -> float:
+        """Of the distribution of the target tokens of a task's batch (nats): the loss of a model that knows only how
+        frequent each of them is."""
+        counts = torch.unique(self.batches[task].labels, return_counts=True)[1].double()
+        shares = counts / counts.sum()
+        return float(-(shares * shares.log()).sum())
 
     def measure_batches(self, model: nn.Module, batches: Mapping[str, Batch]) -> dict[str, float]:
         """The same on batches of the caller's."""

@@ -47,6 +47,11 @@ def reference(recipe: Recipe, hybrid: Hybrid) -> Path:
         raise RecipeError(f"train.hybrid.curriculum.reference: {error}") from None
 
 
+def rests(curriculum: Curriculum) -> bool:
+    """Whether the curriculum stops asking when the learning rate falls: it looks at the dev loss alone."""
+    return "objective_loss" in curriculum.needs and not curriculum.needs & {"objective", "forgetting"}
+
+
 def batches_of(curriculum: Curriculum, tasks: Sequence[str]) -> int:
     """How many batches are measured between two windows: as many as share the time that probes may take."""
     needs = curriculum.needs
@@ -68,7 +73,10 @@ class Steering:
     will tell of `objective` (dev translations) and of `forgetting` (general text). Raises RecipeError when the
     curriculum needs what nothing measures.
     wait: share of the phase in which a curriculum that looks at losses keeps the starting shares and learns nothing:
-    while the learning rate rises, gains tell of it more than of the tasks.
+    while the learning rate rises, gains tell of it more than of the tasks. `objective` starts earlier, when the dev loss
+    is below the entropy of the dev tokens: until a new model knows which words are frequent, any text teaches it.
+    rest: share of the phase after which the shares of a curriculum that `rests` stay as they are: while the learning
+    rate falls towards 0 the loss falls by that, whatever is trained on, and the rest is noise.
     """
 
     def __init__(
@@ -82,12 +90,13 @@ class Steering:
         replay_until: float = 1.0,
         measured: Mapping[str, bool] | None = None,
         wait: float = 0.0,
+        rest: float = 1.0,
     ) -> None:
         self.model, self.mixture, self.curriculum, self.probes = model, mixture, curriculum, probes
         self.sample_tokens = sample_tokens
         self.replay_until = replay_until
-        self.wait = wait
-        self._waiting = False  # in the window that is being trained
+        self.wait, self.rest = wait, rest if rests(curriculum) else 1.0
+        self._idle = False  # in the window that is being trained nothing is learned
         self.objective: float | None = None  # set by the caller when it was measured; used once
         self.forgetting: float | None = None
         self._window = _Window()
@@ -98,6 +107,7 @@ class Steering:
         self._samples: dict[str, Batch] = {}
         translating = [task for task in _TRANSLATING if task in probes.batches]
         self._objective = translating[0] if translating else ""  # whose probe is the loss on the dev references
+        self._frequencies = probes.entropy(self._objective) if self._objective else 0.0
         self._check(measured or {})
 
     def _check(self, measured: Mapping[str, bool]) -> None:
@@ -136,7 +146,7 @@ class Steering:
             return None
         shares = self.mixture.shares
         seen = self._observe(step.number)
-        if not self._waiting:
+        if not self._idle:
             self.curriculum.observe(seen)
         if not last:
             self._open()
@@ -155,20 +165,29 @@ class Steering:
 
     def _open(self) -> None:
         """At a boundary: set the coming window's shares and measure before it."""
-        self._waiting = bool(self.curriculum.needs) and self.mixture.progress < self.wait
-        shares = self.curriculum.shares if self._waiting else self.curriculum.window
+        resting = self.mixture.progress >= self.rest
+        self._probes = {} if resting else self._measure()
+        self._idle = resting or self._waits()
+        shares = self.curriculum.shares if self._idle else self.curriculum.window
         if "replay" in shares and self.mixture.progress >= self.replay_until:
             rest = {name: 0.0 if name == "replay" else share for name, share in shares.items()}
             shares = dict(zip(rest, floored(list(rest.values()), [0.0] * len(rest)), strict=True))
         self.mixture.shares = shares
         self._window = _Window()
         self._delivered = self.mixture.delivered
-        self._probes = self._measure()
         self._latest = {}
         wanted = self.curriculum.probes if "batches" in self.curriculum.needs else ()
         found = {task: self.mixture.sample(task, self.sample_tokens) for task in wanted}
         self._samples = {task: batch for task, batch in found.items() if batch is not None}
         self._before = self.probes.measure_batches(self.model, self._samples)
+
+    def _waits(self) -> bool:
+        if not self.curriculum.needs or self.mixture.progress >= self.wait:
+            return False
+        if "objective_loss" not in self.curriculum.needs:
+            return True
+        above = gathered(self._probes[self._objective] - self._frequencies)
+        return sum(above) >= 0  # all processes have to agree
 
     def _measure(self) -> dict[str, float]:
         """The probes that the curriculum asks for; those of the last window are the same model's on the same batch."""
@@ -181,7 +200,7 @@ class Steering:
     def _observe(self, step: int) -> Observation:
         window, before, name = self._window, self._probes, self._objective
         self._latest = {}
-        after = self._latest = self._measure()
+        after = self._latest = self._measure() if before else {}
         delivered = self.mixture.delivered
         tokens = {task: count - self._delivered.get(task, 0) for task, count in delivered.items()}
         total = max(1, sum(tokens.values()))
@@ -198,7 +217,7 @@ class Steering:
                 batch_after=self.probes.measure_batches(self.model, self._samples),
                 reference=self.probes.excess(self.model, self.probes.batches) if "reference" in needs else {},
                 objective=self.objective,
-                objective_loss=(before[name], after[name]) if "objective_loss" in needs else None,
+                objective_loss=(before[name], after[name]) if name in after and "objective_loss" in needs else None,
                 forgetting=self.forgetting,
                 epochs=self.mixture.epochs,
                 progress=min(1.0, self.mixture.progress),
@@ -221,7 +240,7 @@ class Steering:
             "objective": self.objective,
             "forgetting": self.forgetting,
             "probe_seconds": self.probes.seconds,
-            "waiting": self._waiting,
+            "idle": self._idle,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -232,7 +251,7 @@ class Steering:
         self._probes, self._before = dict(state["probes"]), dict(state["before"])
         self.objective, self.forgetting = state["objective"], state["forgetting"]
         self.probes.seconds = state["probe_seconds"]
-        self._waiting = state["waiting"]
+        self._idle = state["idle"]
         if self._before:  # the same rows as before the stop: they are those of the window that is being trained
             found = {task: self.mixture.sample(task, self.sample_tokens) for task in self._before}
             self._samples = {task: batch for task, batch in found.items() if batch is not None}

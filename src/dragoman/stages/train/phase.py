@@ -100,22 +100,24 @@ class Trainer:
         from dragoman.engine import load
         from dragoman.engine.device import detect, use
         from dragoman.engine.mixture import Mixture
+        from dragoman.engine.optimise import annealing
         from dragoman.engine.probes import Probes, probe_tokens
-        from dragoman.engine.steering import Steering, batches_of, curriculum, reference
+        from dragoman.engine.steering import Steering, batches_of, curriculum, reference, rests
 
         hybrid = self.phase.hybrid
         if hybrid is None or not isinstance(self.stream, Mixture):
             return
         chosen = curriculum(self.recipe, hybrid, self.data.tokens)
         passes = 2 if "batches" in chosen.needs else 1
-        tokens = probe_tokens(self.stream.size, batches_of(chosen, list(self.data.tokens)), passes)
+        warmup = self.training.warmup if self.training.warmup < 1 else self.training.warmup / self.chosen.steps
+        rest = annealing(self.training.schedule, warmup) if rests(chosen) else 1.0
+        tokens = probe_tokens(self.stream.size, batches_of(chosen, list(self.data.tokens)), passes, rest)
         probes = Probes(self.data.probes, tokens, self.loaded.pad, self.plain_loss)
         if "reference" in chosen.needs:
             other = load.load(reference(self.recipe, hybrid), device=use(detect(self.recipe.plan.threads)))
             probes.refer(other.model)
         replay = hybrid.tasks.replay
         until = replay.until if replay is not None else 1.0
-        warmup = self.training.warmup
         self.steering = Steering(
             self.model,
             self.stream,
@@ -124,7 +126,8 @@ class Trainer:
             sample_tokens=tokens,
             replay_until=until,
             measured={"objective": bool(self.measures.dev), "forgetting": self.data.general is not None},
-            wait=warmup if warmup < 1 else warmup / self.chosen.steps,
+            wait=warmup,
+            rest=rest,
         )
 
     # ------------------------------------------------------------ before the first step
