@@ -63,6 +63,7 @@ train:
       optimiser: muon
       learning_rate: 6e-3
       schedule: constant
+      select: last
       batch_tokens: 640
       accumulation: 3
       compile: true

@@ -2,6 +2,7 @@
 
     python benchmarks/mixture.py hybrid-gain --data DIR --out runs/mixture   # LM only against hybrid, then the same sft
     python benchmarks/mixture.py grid        --data DIR --out runs/mixture   # learned shares against static ones
+    python benchmarks/mixture.py continued   --data DIR --out runs/mixture   # the same, from a model that translates already
     python benchmarks/mixture.py interlinear --data DIR --out runs/mixture   # interlinear text before sft
     python benchmarks/mixture.py replay      --data DIR --out runs/mixture   # forgetting against gain
 
@@ -22,7 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ RESULTS = Path(__file__).parent / "results"
 SEEDS = (7, 8, 9)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of translation, in the grid
 BEST = "the best static"  # the grid's arm with the highest mean BLEU
+START = "start"  # what all arms of `continued` begin with: trained once, with the first seed
 PAIR = Direction("en", "fr")
 RECIPE = """
 name: mixture
@@ -116,6 +118,9 @@ def arms(what: str, tokens: int) -> list[Arm]:
         ]
     if what == "grid":
         return grid(tokens)
+    if what == "continued":
+        start = Arm(START, [hybrid(3 * tokens, "{lm: {}, mt: {weight: 3}}")])
+        return [start, *(replace(arm, base=START) for arm in grid(tokens, rate=4e-3))]
     if what == "interlinear":
         return [
             lm,
@@ -148,13 +153,13 @@ def replay(tokens: int, options: str) -> str:
     return hybrid(tokens, f"{{mt: {{}}, replay: {{from: GENERAL, language: en, {options}}}}}", rate=4e-3)
 
 
-def grid(tokens: int) -> list[Arm]:
+def grid(tokens: int, rate: float = 8e-3) -> list[Arm]:
     """Static shares, and every method that finds them from one half each."""
     every = max(4, tokens // BATCH // 90)
     static = [
         Arm(
             static_name(share),
-            [hybrid(tokens, f"{{lm: {{}}, mt: {{weight: {share / (1 - share):g}}}}}", f"{{every: {every}}}")],
+            [hybrid(tokens, f"{{lm: {{}}, mt: {{weight: {share / (1 - share):g}}}}}", f"{{every: {every}}}", rate)],
         )
         for share in SHARES
     ]  # in windows of the same size, or the batches of the methods would be less full and their steps more
@@ -167,7 +172,7 @@ def grid(tokens: int) -> list[Arm]:
         "objective": "method: objective",
     }
     return static + [
-        Arm(name, [hybrid(tokens, "{lm: {}, mt: {}}", f"{{{options}, every: {every}}}")], against=BEST)
+        Arm(name, [hybrid(tokens, "{lm: {}, mt: {}}", f"{{{options}, every: {every}}}", rate)], against=BEST)
         for name, options in methods.items()
     ]
 
@@ -200,6 +205,7 @@ class Bench:
 
     def folder(self, arm: str, seed: int) -> Path:
         what = "lm" if arm == "lm" else self.given.what  # the same in all questions, so it is trained once
+        seed = SEEDS[0] if arm == START else seed
         return self.out / f"{what}-{self.given.tokens}" / f"{arm.replace(' ', '_').replace('%', 'pc')}-{seed}"
 
     def prepare(self) -> Artifact:
@@ -339,7 +345,7 @@ def _test(
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", choices=["hybrid-gain", "grid", "interlinear", "replay"])
+    arguments.add_argument("what", choices=["hybrid-gain", "grid", "continued", "interlinear", "replay"])
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--tokens", type=int, default=240_000, help="of an arm from scratch")
@@ -358,8 +364,10 @@ def main() -> None:
     kept = _runs(bench.out, given.what, setting)
     for seed in SEEDS[: given.seeds]:
         for arm in arms(given.what, given.tokens):
-            if (given.only and arm.name not in given.only) or any(
-                run["arm"] == arm.name and run["seed"] == seed for run in kept
+            if (
+                (arm.name == START and seed != SEEDS[0])
+                or (given.only and arm.name not in given.only)
+                or any(run["arm"] == arm.name and run["seed"] == seed for run in kept)
             ):
                 continue
             begun = time.perf_counter()

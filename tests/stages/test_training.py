@@ -13,8 +13,9 @@ from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.engine import checkpoint
 from dragoman.engine.log import read
-from dragoman.errors import ModelError, ResourceError
+from dragoman.errors import ModelError, RecipeError, ResourceError
 from dragoman.stages import model, plan, train
+from dragoman.stages.train.measures import Measures
 from dragoman.store.artifact import Artifact
 from dragoman.translator import Translator
 
@@ -144,6 +145,33 @@ def test_an_interrupted_phase_goes_on_and_ends_the_same(
     skip = ("seconds", "evaluation_seconds", "target_tokens_per_s", "settings")
     facts = [{k: v for k, v in d["train"].facts["phases"][0].items() if k not in skip} for d in (whole, parts)]
     assert facts[0] == facts[1]
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_the_checkpoint_that_a_phase_ends_with(
+    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch, select: str
+) -> None:
+    worse_and_worse = iter(range(90, 0, -1))
+    monkeypatch.setattr(Measures, "take", lambda measures: {"chrf": float(next(worse_and_worse))})
+    made = recipe("train.0.sft.epochs=1", "train.0.sft.evaluate_every=5", f"train.0.sft.select={select}")
+    facts = go(tmp_path / "run", made, prepared)["train"].facts["phases"][0]
+    assert facts["steps"] > 5
+    assert facts["best_step"] == (5 if select == "best" else facts["steps"])
+
+
+def test_patience_and_the_last_checkpoint_exclude_each_other() -> None:
+    with pytest.raises(RecipeError, match="select: last"):
+        recipe("train.0.sft.patience=2", "train.0.sft.select=last")
+
+
+def test_a_phase_whose_prompts_all_have_examples_is_not_chosen_by_those_without(
+    tmp_path: Path, prepared: Artifact
+) -> None:
+    for select, warned in (("best", True), ("last", False)):
+        ear = Ear()
+        made = recipe("train.0.sft.epochs=1", "train.0.sft.shots={1: 1.0}", f"train.0.sft.select={select}")
+        go(tmp_path / select, made, prepared, ear)
+        assert any("Set `select: last`" in line for line in ear.said) == warned
 
 
 def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Artifact) -> None:

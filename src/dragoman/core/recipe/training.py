@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dragoman.core.recipe.values import PositiveCount, Section
 
@@ -28,4 +28,13 @@ class Training(Section):
     evaluate_sentences: PositiveCount = 200  # dev sentences that are translated for the curve
     checkpoint_every: PositiveCount | Literal["auto"] = "auto"
     keep: Annotated[int, Field(ge=2)] = 2  # checkpoints kept besides the best
+    select: Literal["best", "last"] = "best"  # the checkpoint that the phase ends with: best by dev chrF, or the last
     patience: PositiveCount | None = None  # stop after so many evaluations without a better dev chrF
+
+    @model_validator(mode="after")
+    def _patience_selects(self) -> Self:
+        if self.select == "last" and self.patience is not None:
+            raise ValueError(
+                "`patience` stops after the best checkpoint, `select: last` does not want it: give one of them"
+            )
+        return self

@@ -176,6 +176,12 @@ class Trainer:
         )
         if lost := sum(data.too_long.values()):
             self.listener.warn(f"train: {lost} rows are longer than the model's context and were left out whole")
+        sft = self.phase.sft
+        if sft is not None and not sft.shots.get(0) and sft.select == "best":
+            self.listener.warn(
+                "train: every prompt has examples, but the dev sentences by which the best checkpoint is chosen stand "
+                "alone. Set `select: last`, or give 0 examples a share in `shots`."
+            )
         for reason, count in data.dropped.items():
             self.listener.say(f"train: left out: {reason} {count:,}")
         encoder = Encoder(self.loaded.tokenizer, self.loaded.card.prompt)
@@ -277,7 +283,8 @@ class Trainer:
             self.steering.objective, self.steering.forgetting = record.get("chrf"), record.get("forgetting")
         chrf = record.get("chrf") if self.trains_translation else None
         best = self.best["chrf"]
-        better = not self.broken and (chrf is None or best is None or chrf > best)
+        last = self.training.select == "last"
+        better = not self.broken and (last or chrf is None or best is None or chrf > best)
         if better:
             self.best = {"step": step, "chrf": chrf, "stale": 0}
         else:
@@ -293,7 +300,7 @@ class Trainer:
             f"{names.get(k, k)} {v:.2f}" for k, v in record.items() if isinstance(v, float)
         )  # fmt: skip
         sentences = f" on {len(self.measures.dev)} sentences" if self.measures.dev else ""
-        self.listener.say(f"train: step {step}: {figures}{sentences}{' (best)' if better else ''}")
+        self.listener.say(f"train: step {step}: {figures}{sentences}{' (best)' if better and not last else ''}")
 
     @property
     def trains_translation(self) -> bool:
@@ -345,7 +352,7 @@ class Trainer:
             checkpoint.restore(chosen, self.optimiser, self.average)
             load.save_trained(self.out / "model", made, self.model, self._weights(), self.base)
         facts = self._facts(step, best)
-        tail = "" if self.best["chrf"] is None else f"; best dev chrF {self.best['chrf']:.2f} at step {best}"
+        tail = "" if self.best["chrf"] is None else f"; dev chrF {self.best['chrf']:.2f} at step {best}, which is kept"
         self.listener.say(
             f"train: {self.name} done: {step} steps, {facts['target_tokens_per_s']:,.0f} target tokens/s, "
             f"padding {facts['padding']:.1%}{tail}"
