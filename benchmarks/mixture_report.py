@@ -1,4 +1,4 @@
-"""The records of mixture.py as tables and plots: results/mixture.md, mixture-grid.svg and mixture-replay.svg.
+"""The records of mixture.py as tables and plots: results/mixture.md, mixture-*.svg.
 
 python benchmarks/mixture_report.py [--results FOLDER]
 """
@@ -17,6 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 TITLES = {
     "hybrid-gain": "Language modelling alone against the mixture, then both with the same small sft",
     "grid": "Shares found while training against static ones",
+    "continued": "The same, begun with a model that translates already",
     "interlinear": "Interlinear text before the sft",
     "replay": "What is forgotten, and what that costs to avoid",
 }
@@ -28,6 +29,7 @@ COLUMNS = {
     "perplexity_en": "perplexity en",
     "perplexity_fr": "perplexity fr",
 }
+NOT_LEARNED = ("static", "start")
 LIMITS = {"bleu": 0.5, "probes": 0.08}  # what is wanted of the grid
 
 
@@ -62,7 +64,7 @@ def learned(record: Mapping[str, Any]) -> list[str]:
     lines = ["| method | share of mt, first tenth → last | BLEU below the grid's best | probes | wanted reached |"]
     lines.append("| --- | --- | ---: | ---: | --- |")
     for line in record["summary"]:
-        if line["arm"].startswith("static"):
+        if line["arm"].startswith(NOT_LEARNED):
             continue
         course = line["course"]["share mt"]
         below, probes = best - line["bleu_zero"]["mean"], line["probe_share"]["mean"]
@@ -91,7 +93,7 @@ def draw_grid(record: Mapping[str, Any], path: Path) -> None:
         xs = [float(line["arm"].split()[1]) for line in static]
         left.errorbar(xs, *spread(static, "bleu_zero"), fmt="o-", color="black", capsize=3, label="static")
         for line in record["summary"]:
-            if line in static:
+            if line["arm"].startswith(NOT_LEARNED):
                 continue
             course = line["course"]["share mt"]
             (dots,) = left.plot(sum(course) / len(course), line["bleu_zero"]["mean"], "s", label=line["arm"])
@@ -153,9 +155,9 @@ def main() -> None:
         record = json.loads(path.read_text(encoding="utf-8"))
         seeds = " to ".join(str(n) for n in sorted({len(line["seeds"]) for line in record["summary"]}))
         text += [f"## {title}", "", f"`{record['command']}`; seeds of each arm: {seeds}.", "", *table(record), ""]
-        if name == "grid":
-            draw_grid(record, results / "mixture-grid.svg")
-            text += [*learned(record), "", *gains(record), "", "![The grid](mixture-grid.svg)", ""]
+        if name in ("grid", "continued"):
+            draw_grid(record, results / f"mixture-{name}.svg")
+            text += [*learned(record), "", *gains(record), "", f"![The shares](mixture-{name}.svg)", ""]
         if name == "replay":
             draw_replay(record, results / "mixture-replay.svg")
             text += ["![Forgetting against gain](mixture-replay.svg)", ""]

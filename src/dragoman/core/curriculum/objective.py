@@ -25,8 +25,8 @@ until measured otherwise.
 
 Where gains diminish per task and add up, it is best to train always what helps most now; a large `sharpness` does that,
 a small one trusts the estimates less. It cannot see a task whose help comes much later, and must not be asked while a
-new model learns which words are frequent: any text with the loss on all tokens teaches that fastest. So nothing is learned
-during the warm-up (engine.steering).
+new model learns which words are frequent: any text with the loss on all tokens teaches that fastest; nor while the
+learning rate falls towards 0, for then that is what the loss tells of. engine.steering sees to both.
 """
 
 from __future__ import annotations
