@@ -1,12 +1,13 @@
 """Are files given back byte for byte, and does every output hold its markup?
 
     python benchmarks/formats.py [--data FOLDER] [--rows N] [--out benchmarks/results]
-    python benchmarks/formats.py --run RUN [--data FOLDER] [--rows N]
+    python benchmarks/formats.py --run RUN [--data FOLDER] [--rows N] [--skip N]
 
 1. Every readable file of `formats/`: nothing changed; every target written anew; the source as target of every unit.
 2. Real entries with markup, translated by functions that treat the markers badly in different ways.
 3. With --run: the entries with markup only, translated by the model of RUN (en-fr); what comes back broken is tried
-   again, and nothing else. The record is `formats-model.json`.
+      again, and nothing else. --skip leaves out the first entries of python-docs, which the model was trained on (the base
+   of adaptive.py: 6,000). The record is `formats-model.json`.
 """
 
 from __future__ import annotations
@@ -214,7 +215,7 @@ def entries(data: Path, limit: int | None) -> dict[str, list[str]]:
     return {"python-docs": rows(docs / "python-docs-fr.en-fr.tsv.gz", 1, limit), "gnome-help": list(gnome)[:limit]}
 
 
-def with_model(run: Path, data: Path, limit: int | None, out: Path) -> None:
+def with_model(run: Path, data: Path, limit: int | None, skip: int, out: Path) -> None:
     """The entries with markup, translated as `dragoman translate` does it, without a memory.
 
     Only what comes back with broken markup is tried again, not what is doubtful for other reasons.
@@ -228,12 +229,14 @@ def with_model(run: Path, data: Path, limit: int | None, out: Path) -> None:
     from dragoman.documents import Sentences
 
     listener = screen(sys.stderr, as_json=False, quiet=False)
-    result: dict[str, Any] = {"python": platform.python_version(), "run": run.name, "sets": {}}
+    command = f"python benchmarks/formats.py --run {run.name} --skip {skip}" + (f" --rows {limit}" if limit else "")
+    result: dict[str, Any] = {"command": command, "python": platform.python_version(), "sets": {}}
     settings = replace(settings_of(run), retry=False)
     with Assistant.load(run, memory=False, glossary=False, settings=settings) as assistant:
         direction = choose(assistant.translator.directions, "fr", "en")
         for name, sources in entries(data, None).items():
-            marked = [text for text in sources if frames(text)][:limit]
+            trained_on = set(sources[:skip]) if name == "python-docs" else set()
+            marked = [text for text in sources if text not in trained_on and frames(text)][:limit]
             sentences = Sentences(assistant, direction, listener)
             found = measure(marked, sentences.ask, sentences.ask_again)
             result["sets"][name] = {"entries": len(sources), "with_markup": len(marked), **found}
@@ -250,9 +253,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--out", type=Path, default=here.parent / "results")
     parser.add_argument("--run", type=Path, default=None, help="translate with the model of this run")
+    parser.add_argument("--skip", type=int, default=0, help="with --run: entries of python-docs to leave out")
     options = parser.parse_args()
     if options.run is not None:
-        with_model(options.run, options.data, options.rows, options.out)
+        with_model(options.run, options.data, options.rows, options.skip, options.out)
         return
     formats = options.data / "formats"
     files = [path for path in sorted(formats.rglob("*")) if path.suffix.lower() in SUFFIXES]
