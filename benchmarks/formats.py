@@ -6,7 +6,7 @@
 1. Every readable file of `formats/`: nothing changed; every target written anew; the source as target of every unit.
 2. Real entries with markup, translated by functions that treat the markers badly in different ways.
 3. With --run: the entries with markup only, translated by the model of RUN (en-fr); what comes back broken is tried
-      again, and nothing else. --skip leaves out the first entries of python-docs, which the model was trained on (the base
+   again, and nothing else. --skip leaves out the first entries of python-docs, which the model was trained on (the base
    of adaptive.py: 6,000). The record is `formats-model.json`.
 """
 
