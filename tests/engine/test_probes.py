@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 
@@ -56,13 +55,6 @@ def test_the_size_of_probes_follows_the_window() -> None:
 
 def test_probes_of_half_the_windows_may_be_twice_as_large() -> None:
     assert abs(probe_tokens(25_600, 3, 1, 0.5) - 2 * probe_tokens(25_600, 3, 1)) <= 2
-
-
-def test_the_entropy_is_the_loss_of_who_knows_the_frequencies() -> None:
-    ids = np.array([1, 5, 5, 5, 9], dtype=np.int32)  # labels 5 5 5 9: nothing comes before the first token
-    probe = Corpus(ids, ids > 1, np.array([0, 5]), np.ones(1), np.zeros(1, dtype=np.int16))
-    found = Probes({"mt": probe}, 100, 0, cross_entropy()).entropy("mt")
-    assert abs(found - (-0.75 * math.log(0.75) - 0.25 * math.log(0.25))) < 1e-9
 
 
 def test_a_process_alone_gathers_its_own() -> None:

@@ -18,7 +18,6 @@ from dragoman.engine.load import load
 from dragoman.engine.log import read
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
-from dragoman.engine.probes import Probes
 from dragoman.errors import DataError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
 from dragoman.store import records
@@ -259,16 +258,6 @@ def test_nothing_is_learned_until_the_learning_rate_has_risen(tmp_path: Path, mi
 def shares_of(run: Path) -> list[float]:
     log = read(run / "train" / "0-hybrid" / "metrics.jsonl")
     return [record["shares"]["mt"] for record in log if record["event"] == "window"]
-
-
-def test_objective_asks_as_soon_as_the_model_knows_which_words_are_frequent(
-    tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = ["tokens=3k", "warmup=0.5", "tasks={lm: {}, mt: {}}", "curriculum={method: objective, every: 1}"]
-    made = recipe(tmp_path, *(f"train.0.hybrid.{option}" for option in options))
-    monkeypatch.setattr(Probes, "entropy", lambda probes, task: 1e9)
-    go(tmp_path / "run", made, mixed)
-    assert shares_of(tmp_path / "run")[0] != pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "constant"])

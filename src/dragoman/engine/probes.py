@@ -38,13 +38,6 @@ class Probes:
         """Mean loss per target token (nats) of each task's batch. The random state and the model stay as they are."""
         return {task: float(each.mean()) for task, each in self._each(model, tasks).items()}
 
-    def entropy(self, task: str) -> float:
-        """Of the distribution of the target tokens of a task's batch (nats): the loss of a model that knows only how
-        frequent each of them is."""
-        counts = torch.unique(self.batches[task].labels, return_counts=True)[1].double()
-        shares = counts / counts.sum()
-        return float(-(shares * shares.log()).sum())
-
     def measure_batches(self, model: nn.Module, batches: Mapping[str, Batch]) -> dict[str, float]:
         """The same on batches of the caller's."""
         begun = time.perf_counter()

@@ -73,8 +73,7 @@ class Steering:
     will tell of `objective` (dev translations) and of `forgetting` (general text). Raises RecipeError when the
     curriculum needs what nothing measures.
     wait: share of the phase in which a curriculum that looks at losses keeps the starting shares and learns nothing:
-    while the learning rate rises, gains tell of it more than of the tasks. `objective` starts earlier, when the dev loss
-    is below the entropy of the dev tokens: until a new model knows which words are frequent, any text teaches it.
+    while the learning rate rises, gains tell of it more than of the tasks.
     rest: share of the phase after which the shares of a curriculum that `rests` stay as they are: while the learning
     rate falls towards 0 the loss falls by that, whatever is trained on, and the rest is noise.
     """
@@ -107,7 +106,6 @@ class Steering:
         self._samples: dict[str, Batch] = {}
         translating = [task for task in _TRANSLATING if task in probes.batches]
         self._objective = translating[0] if translating else ""  # whose probe is the loss on the dev references
-        self._frequencies = probes.entropy(self._objective) if self._objective else 0.0
         self._check(measured or {})
 
     def _check(self, measured: Mapping[str, bool]) -> None:
@@ -165,29 +163,21 @@ class Steering:
 
     def _open(self) -> None:
         """At a boundary: set the coming window's shares and measure before it."""
-        resting = self.mixture.progress >= self.rest
-        self._probes = {} if resting else self._measure()
-        self._idle = resting or self._waits()
+        progress = self.mixture.progress
+        self._idle = bool(self.curriculum.needs) and not self.wait <= progress < self.rest
         shares = self.curriculum.shares if self._idle else self.curriculum.window
-        if "replay" in shares and self.mixture.progress >= self.replay_until:
+        if "replay" in shares and progress >= self.replay_until:
             rest = {name: 0.0 if name == "replay" else share for name, share in shares.items()}
             shares = dict(zip(rest, floored(list(rest.values()), [0.0] * len(rest)), strict=True))
         self.mixture.shares = shares
         self._window = _Window()
         self._delivered = self.mixture.delivered
+        self._probes = {} if progress >= self.rest else self._measure()
         self._latest = {}
         wanted = self.curriculum.probes if "batches" in self.curriculum.needs else ()
         found = {task: self.mixture.sample(task, self.sample_tokens) for task in wanted}
         self._samples = {task: batch for task, batch in found.items() if batch is not None}
         self._before = self.probes.measure_batches(self.model, self._samples)
-
-    def _waits(self) -> bool:
-        if not self.curriculum.needs or self.mixture.progress >= self.wait:
-            return False
-        if "objective_loss" not in self.curriculum.needs:
-            return True
-        above = gathered(self._probes[self._objective] - self._frequencies)
-        return sum(above) >= 0  # all processes have to agree
 
     def _measure(self) -> dict[str, float]:
         """The probes that the curriculum asks for; those of the last window are the same model's on the same batch."""

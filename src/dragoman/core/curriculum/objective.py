@@ -8,11 +8,12 @@ the tasks by regression, and each task gets a share in proportion to a power of 
    anything where the effects are known. (Thompson sampling draws the length too; a short one teaches nothing, and the
    start is where every window counts.) Which comes first follows the Thue-Morse sequence (+- -+ -+ +- ...), which
    cancels trends such as the flattening of the learning curve or a falling learning rate.
-2. Attribution. y = 2 (a - b) / (|a| + |b|), the relative difference of the two gains per token, is regressed on x, the
-   difference of the delivered shares: y = x d + noise, d ~ N(0, 1) for every task, older pairs discounted by `memory`,
-   the noise estimated from the residuals. d is the effect of a task relative to the mixture's: 0 is as good as the
-   mixture, -1 useless. Differencing removes what both stretches share; being relative, late pairs count as much as
-   early ones, whose gains are far larger.
+2. Attribution. y = (a - b) / g, the difference of the two gains per token relative to the usual size g of a gain (a
+   moving average of |a| and |b|), is regressed on x, the difference of the delivered shares: y = x d + noise, d ~ N(0, 1)
+   for every task, older pairs discounted by `memory`, the noise estimated from the residuals. d is the effect of a task
+   relative to the mixture's: 0 is as good as the mixture, -1 useless. Differencing removes what both stretches share;
+   being relative, late pairs count as much as early ones, whose gains are far larger. (Relative to the pair's own gains,
+   two that are nearly 0 and have other signs would count the most, and they are noise.)
 3. Shares. share ~ weight * max(0, 1 + d - mean d) ** sharpness, the mean being that of the mixture. Without evidence
    all d are 0 and the starting shares stay.
 
@@ -24,9 +25,9 @@ forgetting is above `limit` and shrinks below it (dual ascent). Tasks in `guard`
 until measured otherwise.
 
 Where gains diminish per task and add up, it is best to train always what helps most now; a large `sharpness` does that,
-a small one trusts the estimates less. It cannot see a task whose help comes much later, and must not be asked while a
-new model learns which words are frequent: any text with the loss on all tokens teaches that fastest; nor while the
-learning rate falls towards 0, for then that is what the loss tells of. engine.steering sees to both.
+a small one trusts the estimates less. It cannot see a task whose help comes much later, and must not be asked while the
+learning rate rises (a new model then learns which words are frequent, which any text with the loss on all tokens teaches
+fastest, and an old one is thrown back) or falls towards 0: that is what the loss then tells of. engine.steering sees to it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Experiment:
         self.products = np.zeros((tasks, tasks))  # sum of x x'
         self.answers = np.zeros(tasks)  # sum of x y
         self.squares = 0.0  # sum of y y
+        self.sizes = 0.0  # sum of the sizes of the gains
         self.pairs = 0.0
 
     @property
@@ -96,13 +98,13 @@ class Experiment:
             self.first = found
             return False
         x = np.array(self.first[:-1]) - np.array(found[:-1])
-        size = abs(self.first[-1]) + abs(found[-1])
-        y = 2 * (self.first[-1] - found[-1]) / size if size > 0 else 0.0
+        self.sizes = self.memory * self.sizes + (abs(self.first[-1]) + abs(found[-1])) / 2
+        self.pairs = self.memory * self.pairs + 1
+        y = (self.first[-1] - found[-1]) * self.pairs / self.sizes if self.sizes > 0 else 0.0
         self.first = None
         self.products = self.memory * self.products + np.outer(x, x)
         self.answers = self.memory * self.answers + y * x
         self.squares = self.memory * self.squares + y * y
-        self.pairs = self.memory * self.pairs + 1
         return True
 
     def noise(self, effects: Floats) -> float:
@@ -119,6 +121,7 @@ class Experiment:
             "products": self.products.tolist(),
             "answers": self.answers.tolist(),
             "squares": self.squares,
+            "sizes": self.sizes,
             "pairs": self.pairs,
         }
 
@@ -130,6 +133,7 @@ class Experiment:
         self.products = np.array(state["products"], dtype=np.float64)
         self.answers = np.array(state["answers"], dtype=np.float64)
         self.squares = float(state["squares"])
+        self.sizes = float(state["sizes"])
         self.pairs = float(state["pairs"])
 
 
