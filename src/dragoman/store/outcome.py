@@ -25,7 +25,10 @@ from dragoman.store.records import Writer
 from dragoman.store.selection import DOUBTED, REASONS, Rows, Selection
 
 COLUMNS = ("reason", "detail", "origin", "line", "source", "target")
-_BREAKS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
+
+
+def _in_one_line(text: str) -> str:
+    return text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
 
 
 class RejectedFile:
@@ -44,7 +47,7 @@ class RejectedFile:
         values = (row.reason, row.detail, row.origin, str(row.line), row.source, row.target)
         if self._stream is None:
             raise RuntimeError("the file of rejected rows is not open")
-        self._stream.write("\t".join(value.translate(_BREAKS) for value in values) + "\n")
+        self._stream.write("\t".join(map(_in_one_line, values)) + "\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
