@@ -90,13 +90,16 @@ def _shared(
     source: list[str], target: list[str], rarity: dict[str, float], rarest: float
 ) -> tuple[float, float, float]:
     """(rarity of tokens that stand on both sides, numbers on both sides, numbers on one side only)."""
-    left, right = set(source), set(target)
-    both = left & right
+    left = set(source)
+    both = left.intersection(target)
+    words = numbers = single = 0.0
     # a token below ":" is a number: digits are the only tokens that begin with a smaller character
-    words = sum(rarity.get(token, rarest) for token in both if len(token) > 2 and token > ":")
-    numbers = sum(1 for token in both if token < ":")
-    single = sum(1 for token in left ^ right if token < ":" and len(token) > 1)
-    return words, float(numbers), float(single)
+    if both:
+        words = sum([rarity.get(token, rarest) for token in both if len(token) > 2 and token > ":"])
+        numbers = float(sum([token < ":" for token in both]))
+    if min(source, default=":") < ":" or min(target, default=":") < ":":
+        single = float(len([token for token in left.symmetric_difference(target) if token < ":" and len(token) > 1]))
+    return words, numbers, single
 
 
 def _ratios(probability: Floats, words: Ragged, share: Floats, others: Ints) -> Floats:

@@ -53,7 +53,9 @@ class Split:
     domains: Counter[str] = field(default_factory=Counter)
     languages: dict[str, Lengths] = field(default_factory=dict)
 
-    def add(self, pairs: Iterable[str], domains: Iterable[str], texts: Mapping[str, Sequence[str]], rows: int) -> None:
+    def add(
+        self, pairs: Mapping[str, int], domains: Iterable[str], texts: Mapping[str, Sequence[str]], rows: int
+    ) -> None:
         self.rows += rows
         self.pairs.update(pairs)
         self.domains.update(domains)

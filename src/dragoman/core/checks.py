@@ -156,21 +156,22 @@ class Checker:
         """What can be seen in the pairs themselves, without anything learned."""
         source = _Side([e.source for e in examples], [e.source_language for e in examples])
         target = _Side([e.target for e in examples], [e.target_language for e in examples])
-        ratio = (source.words + _RATIO_SLACK) / (target.words + _RATIO_SLACK)
-        alike = abs(source.profile.letters - target.profile.letters) <= 2
-        digits = (source.profile.digits > 0) | (target.profile.digits > 0)
-        signs = (source.profile.signs > 0) | (target.profile.signs > 0)
         findings = []
         for row, example in enumerate(examples):
             found = self._alone(source, row, "source", target) + self._alone(target, row, "target", source)
             if not any(finding.name == "empty" for finding in found):
-                if alike[row] and self._identical(example):
+                if abs(source.letters[row] - target.letters[row]) <= 2 and self._identical(example):
                     found.append(Finding("identical", example.target[:80]))
-                found += self._ratio(float(ratio[row]), source, target, row)
-                found += self._kept(example, digits=bool(digits[row]), signs=bool(signs[row]))
+                found += self._ratio(source, target, row)
+                if self.settings.numbers is not None and (source.digits[row] or target.digits[row]):
+                    found += self._numbers(example, self.settings.numbers)
+                if source.signs[row] or target.signs[row] or "www." in example.source or "www." in example.target:
+                    found += self._markup(example)
                 found += self._loops(example)
                 found += self._languages(source, target, row, found)
-            findings.append(sorted(found, key=lambda finding: NAMES.index(finding.name)))
+            if len(found) > 1:
+                found.sort(key=lambda finding: NAMES.index(finding.name))
+            findings.append(found)
         return findings
 
     def _judged(self, examples: Sequence[Example], findings: Sequence[list[Finding]]) -> Iterator[tuple[int, Finding]]:
@@ -194,13 +195,13 @@ class Checker:
     # ---------------------------------------------------------------- one side
 
     def _alone(self, side: _Side, row: int, name: str, other: _Side | None = None) -> list[Finding]:
-        settings, profile = self.settings, side.profile
-        if profile.letters[row] + profile.digits[row] == 0 and not markup.spans(side.texts[row]):
+        settings = self.settings
+        if not side.letters[row] and not side.digits[row] and not markup.spans(side.texts[row]):
             return [Finding("empty", f"{name} has no letter and no digit")] if settings.empty else []
         found = []
         if settings.max_length is not None and side.words[row] > settings.max_length:
             found.append(Finding("max_length", f"{name} is {side.words[row]:.0f} words long"))
-        if settings.script is not None and profile.letters[row] >= _SCRIPT_LETTERS:
+        if settings.script is not None and side.letters[row] >= _SCRIPT_LETTERS:
             found += self._script(side, row, name, settings.script, other)
         if settings.mojibake and (broken := mojibake(side.texts[row])):
             found.append(Finding("mojibake", f"{name} has {broken}"))
@@ -222,13 +223,13 @@ class Checker:
 
     def _stranger(self, side: _Side, row: int) -> str:
         """Another language that a side is in, with its probability, or nothing."""
-        settings, profile = self.settings, side.profile
-        if settings.language is None or profile.letters[row] < _LANGUAGE_LETTERS or side.words[row] < _LANGUAGE_WORDS:
+        least = self.settings.language
+        if least is None or side.letters[row] < _LANGUAGE_LETTERS or side.words[row] < _LANGUAGE_WORDS:
             return ""
         text = side.texts[row]
-        if profile.signs[row]:
+        if side.signs[row]:
             text = markup.prose(text)
-        found = self._identifier.stranger(text, side.languages[row], settings.language)
+        found = self._identifier.stranger(text, side.languages[row], least)
         return f"{found[0]} ({found[1]:.2f}), not {side.languages[row]}" if found else ""
 
     # ---------------------------------------------------------------- both sides
@@ -236,7 +237,8 @@ class Checker:
     def _languages(self, source: _Side, target: _Side, row: int, found: list[Finding]) -> list[Finding]:
         if self.settings.language is None or any(finding.name in ("script", "identical") for finding in found):
             return []
-        strangers = ((name, self._stranger(side, row)) for name, side in (("source", source), ("target", target)))
+        ours, theirs = self._stranger(source, row), self._stranger(target, row)
+        strangers = (("source", ours), ("target", theirs)) if ours or theirs else ()
         return [Finding("language", f"{name} is {stranger}") for name, stranger in strangers if stranger]
 
     def _identical(self, example: Example) -> bool:
@@ -247,25 +249,29 @@ class Checker:
             return False
         return bool(leak_key(markup.prose(example.source)))  # a line of code is right when it stays
 
-    def _ratio(self, ratio: float, source: _Side, target: _Side, row: int) -> list[Finding]:
+    def _ratio(self, source: _Side, target: _Side, row: int) -> list[Finding]:
         most = self.settings.length_ratio
+        ratio = (source.words[row] + _RATIO_SLACK) / (target.words[row] + _RATIO_SLACK)
         if most is None or 1 / most <= ratio <= most:
             return []
         return [Finding("length_ratio", f"{source.words[row]:.1f} words against {target.words[row]:.1f}")]
 
-    def _kept(self, example: Example, *, digits: bool, signs: bool) -> list[Finding]:
-        """What must come through a translation: numbers, URLs, markup, placeholders."""
-        settings = self.settings
-        found = []
-        if digits and settings.numbers is not None:
-            differing = unmatched(example.source, example.target)
-            if len(differing) >= settings.numbers:
-                found.append(Finding("numbers", f"on one side only: {', '.join(differing[:8])}"))
-        if signs or "www." in example.source or "www." in example.target:
-            ours, theirs = markup.keys(example.source), markup.keys(example.target)
-            for name, kinds in _KINDS.items():
-                if getattr(settings, name) and (lost := _difference(ours, theirs, kinds)):
-                    found.append(Finding(name, f"on one side only: {', '.join(lost[:8])}"))
+    @staticmethod
+    def _numbers(example: Example, most: int) -> list[Finding]:
+        differing = unmatched(example.source, example.target)
+        if len(differing) < most:
+            return []
+        return [Finding("numbers", f"on one side only: {', '.join(differing[:8])}")]
+
+    def _markup(self, example: Example) -> list[Finding]:
+        """What else must come through a translation: URLs, markup, placeholders."""
+        found: list[Finding] = []
+        ours, theirs = markup.keys(example.source), markup.keys(example.target)
+        if ours == theirs:
+            return found
+        for name, kinds in _KINDS.items():
+            if getattr(self.settings, name) and (lost := _difference(ours, theirs, kinds)):
+                found.append(Finding(name, f"on one side only: {', '.join(lost[:8])}"))
         return found
 
     def _loops(self, example: Example) -> list[Finding]:
@@ -284,12 +290,19 @@ class _Side:
 
     def __init__(self, texts: Sequence[str], languages: Sequence[str]) -> None:
         self.texts, self.languages = texts, languages
-        self.profile = Profile(texts)
-        self.words = self.profile.words()
-        self.share: NDArray[np.float64] = np.ones(len(texts))  # of letters in the script of the label
+        self.profile = profile = Profile(texts)
+        # as lists, whose items are at hand much faster than those of arrays
+        self.words: list[float] = profile.words().tolist()
+        self.letters, self.digits, self.signs = (
+            profile.letters.tolist(),
+            profile.digits.tolist(),
+            profile.signs.tolist(),
+        )
+        share: NDArray[np.float64] = np.ones(len(texts))
         for language in set(languages):
             rows = np.array([label == language for label in languages])
-            self.share[rows] = self.profile.share(scripts_of(language))[rows]
+            share[rows] = profile.share(scripts_of(language))[rows]
+        self.share: list[float] = share.tolist()  # of letters in the script of the label
 
 
 def _without_names(side: _Side, other: _Side, row: int) -> float:
@@ -307,8 +320,6 @@ def _difference(
     ours: Mapping[markup.Kind, Counter[str]], theirs: Mapping[markup.Kind, Counter[str]], kinds: Sequence[markup.Kind]
 ) -> list[str]:
     """Keys of spans of these kinds that do not stand equally often on both sides."""
-    if ours == theirs:
-        return []
     left: Counter[str] = sum((ours.get(kind, Counter()) for kind in kinds), Counter())
     right: Counter[str] = sum((theirs.get(kind, Counter()) for kind in kinds), Counter())
     return [] if left == right else sorted(((left - right) + (right - left)).elements())
@@ -345,11 +356,14 @@ def _character_loop(times: int) -> re.Pattern[str]:
 def _suspicion() -> re.Pattern[str]:
     """Two characters in a row as UTF-8 shows them when it is read in a single-byte encoding; cheap to look for."""
     pairs = []
+    leads = ""
+    lost = "\ufffd\x80-\x9f\ud800-\udfff"
     for encoding in ("latin-1", "cp1250", "cp1251", "cp1252", "mac_roman"):
         lead = bytes([0xD0, 0xD1] if encoding == "cp1251" else range(0xC2, 0xF5)).decode(encoding, "ignore")
         trail = bytes(range(0x80, 0xC0)).decode(encoding, "ignore")
-        pairs.append(f"[{re.escape(lead)}][{re.escape(trail)}]")
-    return re.compile("|".join([*pairs, "[\ufffd\x80-\x9f\ud800-\udfff]"]))
+        pairs.append(f"(?<=[{re.escape(lead)}])[{re.escape(trail)}]")
+        leads += re.escape(lead)
+    return re.compile(f"[{leads}{lost}](?:(?<=[{lost}])|{'|'.join(pairs)})")  # the first character is found fast
 
 
 def mojibake(text: str) -> str:

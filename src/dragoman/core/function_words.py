@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from dragoman.core.western import Folding
+
 _WORDS = {
     "cs": "že který která které kteří když jeho jsou byl bude než bylo podle říká už před také však nebo není",
     "de": "der und zu von für dass eine einer auf sich sie nicht ist bei nach über aus wurde auch wird sind haben einem",
@@ -30,11 +32,16 @@ _WORDS = {
 LANGUAGES = frozenset(_WORDS)
 _WORD = re.compile(r"[^\W\d_]+")
 
-
 _OWNERS = {word: language for language, words in _WORDS.items() for word in words.split()}
+_LETTERS = Folding(lambda character: character.lower() if _WORD.match(character) else " ")
+_WESTERN = {letters: language for word, language in _OWNERS.items() if (letters := _LETTERS(word)) is not None}
+_KNOWN, _KNOWN_WESTERN = frozenset(_OWNERS), frozenset(_WESTERN)
 
 
 def speaks(text: str) -> str | None:
     """The language whose small words stand in the text, when those of no other do."""
-    found = {_OWNERS[word] for word in _WORD.findall(text.lower()) if word in _OWNERS}
+    if (letters := _LETTERS(text)) is not None:
+        found = {_WESTERN[word] for word in _KNOWN_WESTERN.intersection(letters.split())}
+    else:
+        found = {_OWNERS[word] for word in _KNOWN.intersection(_WORD.findall(text.lower()))}
     return found.pop() if len(found) == 1 else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -63,28 +64,45 @@ def _code(found: Any) -> str:
     return str(found.iso_code_639_1.name.lower())
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """How text with one label is looked at: `mine` is lingua's language, `own` its code where small words settle it."""
+
+    mine: Any
+    own: str | None
+    candidates: list[str]
+
+
 class Identifier:
     """Says when a text is not in the language that its label claims. Detectors load at first use; safe to pickle."""
 
     def __init__(self, languages: Sequence[str]) -> None:
         self._languages = list(dict.fromkeys(languages))
         self._detectors: dict[str, Any] = {}
-        self._sets: dict[str, list[str]] = {}
+        self._asked: dict[str, _Question | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_languages": self._languages, "_detectors": {}, "_sets": {}}  # detectors are rebuilt where it arrives
+        return {"_languages": self._languages, "_detectors": {}, "_asked": {}}  # detectors are rebuilt where it arrives
 
     def _candidates(self, language: str) -> list[str]:
         """The languages that text with this label is held against: same script, siblings only if the recipe has them."""
-        if language not in self._sets:
-            own = [_SAME.get(primary(known), primary(known)) for known in self._languages]
-            scripts = scripts_of(language)
-            near = set().union(*(group for group in _SIBLINGS for mine in own if mine in group)) - set(own)
-            strays = [code for written in sorted(scripts) for code in _INTRUDERS.get(written, ()) if code not in near]
-            same_script = [known for known in own if scripts_of(known) & scripts]
-            mine = _SAME.get(primary(language), primary(language))
-            self._sets[language] = [code for code in dict.fromkeys([mine, *same_script, *strays]) if _known(code)]
-        return self._sets[language]
+        own = [_SAME.get(primary(known), primary(known)) for known in self._languages]
+        scripts = scripts_of(language)
+        near = set().union(*(group for group in _SIBLINGS for mine in own if mine in group)) - set(own)
+        strays = [code for written in sorted(scripts) for code in _INTRUDERS.get(written, ()) if code not in near]
+        same_script = [known for known in own if scripts_of(known) & scripts]
+        mine = _SAME.get(primary(language), primary(language))
+        return [code for code in dict.fromkeys([mine, *same_script, *strays]) if _known(code)]
+
+    def _question(self, language: str) -> _Question | None:
+        """What to ask of a text with this label; None where nothing can be said."""
+        if language not in self._asked:
+            candidates = self._candidates(language)
+            mine = _known(_SAME.get(primary(language), primary(language)))
+            own = candidates[0] if candidates and LANGUAGES.issuperset(candidates) else None
+            silent = mine is None or len(candidates) < 2
+            self._asked[language] = None if silent else _Question(mine, own, candidates)
+        return self._asked[language]
 
     def _detector(self, candidates: list[str]) -> Any:
         key = " ".join(sorted(candidates))
@@ -100,19 +118,16 @@ class Identifier:
 
         None also where nothing can be said: short text, a language unknown to lingua, or alone in its script.
         """
-        candidates = self._candidates(language)
-        mine = _known(_SAME.get(primary(language), primary(language)))
-        if mine is None or len(candidates) < 2:
+        asked = self._question(language)
+        if asked is None or (asked.own is not None and speaks(text) == asked.own):
             return None
-        if LANGUAGES.issuperset(candidates) and speaks(text) == candidates[0]:
-            return None
-        detector = self._detector(candidates)
+        detector = self._detector(asked.candidates)
         guess = detector.detect_language_of(text[-_FAST_WINDOW:])
-        if guess is None or guess == mine:
+        if guess is None or guess == asked.mine:
             return None
         words = _NAME_OR_CODE.sub(" ", text)  # what most errors are made of
         values = detector.compute_language_confidence_values(words if len(words.split()) >= _ENOUGH_WORDS else text)
         best = values[0]
-        if best.language == mine or best.value < threshold:
+        if best.language == asked.mine or best.value < threshold:
             return None
         return _code(best.language), float(best.value)

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from typing import cast
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
+
+from dragoman.core.western import ENCODING, Folding
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,6 +29,7 @@ _MOST_PAIRS = 500_000  # word pairs that a table keeps: some 25 MB
 _STEM = 5  # letters of a word that are looked at: inflected forms share them
 _TOKENS = 128  # of one side that are looked at
 _VOCABULARY = 60_000
+_REMEMBERED = 1 << 16  # words whose first letters are kept at hand
 _ROUNDS = 4
 _RARE = 0.5  # added to a word's count when probabilities are taken: a word seen once proves little
 
@@ -49,6 +53,10 @@ def tokens(text: str) -> list[str]:
 
     In the order of first appearance, each once, at most 128.
     """
+    if (folded := _FOLDING(text)) is not None:
+        stems = dict.fromkeys(map(_STEMS.__getitem__, folded.split()))
+        if None not in stems:
+            return cast(list[str], list(stems)[:_TOKENS])
     text = text.casefold()
     if not text.isascii() and _NEEDS_SPLIT.search(text):
         found = [token for match in _SPLIT.finditer(text) for token in _pieces(match.lastgroup, match[0])]
@@ -58,12 +66,27 @@ def tokens(text: str) -> list[str]:
     return list(dict.fromkeys(found))[:_TOKENS]
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=_REMEMBERED)
 def _word(word: str) -> str:
     if word[0].isdecimal():
         return str(int(word[:20]))
     # a Hangul syllable says what two or three letters do
     return word[: 2 if "\uac00" <= word[0] <= "\ud7ff" else _STEM]
+
+
+class _Stems(dict[bytes, str | None]):
+    """Words as `_FOLDING` leaves them -> their first letters, or None for letters and digits in one. Fills as it is used."""
+
+    def __missing__(self, word: bytes) -> str | None:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        parts = _WORD.findall(word.decode(ENCODING))
+        stem = self[word] = _word(parts[0]) if len(parts) == 1 else None
+        return stem
+
+
+_FOLDING = Folding(lambda character: character.casefold() if _WORD.match(character) else " ")
+_STEMS = _Stems()
 
 
 def _pieces(kind: str | None, run: str) -> list[str]:
@@ -159,15 +182,17 @@ class Table:
         self._values = np.stack([np.append(forward, 0), np.append(backward, 0)], axis=1).astype(np.float32)
 
     def _slot(self, keys: Ints) -> Ints:
-        mixed = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash
-        slot: Ints = (mixed >> np.uint64(64 - self._bits)).astype(np.int64)
-        return slot
+        slot = keys.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash
+        slot >>= np.uint64(64 - self._bits)
+        return slot.view(np.int64)
 
     def find(self, keys: Ints) -> tuple[Ints, NDArray[np.float32]]:
         """(places in `keys` of those that are known, their probabilities [places, 2]: forward and backward)."""
         entry = self._slots[self._slot(keys)]
-        known = np.flatnonzero(self._keys[entry] == keys)
-        return known, self._values[entry[known]]
+        known = np.flatnonzero(entry >= 0)  # most slots are empty
+        entry = entry[known]
+        same = self._keys[entry] == keys[known]
+        return known[same], self._values[entry[same]]
 
 
 def learn(source: Ragged, target: Ragged, source_share: Floats, target_share: Floats) -> Table:

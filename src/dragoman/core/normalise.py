@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from dragoman.core.recipe import Normalise
+from dragoman.core.western import ENCODING, Folding
 
 # Spaces of typography stay as they are: no-break (French, Czech), narrow no-break (French), ideographic (Japanese).
 _KEPT_SPACES = "\u00a0\u202f\u3000"
@@ -27,17 +28,28 @@ def normalise(text: str, settings: Normalise) -> str:
 
     Idempotent. NFKC keeps the no-break spaces, which it would otherwise turn into plain ones.
     """
+    tidy = _is_tidy(text)
     if not text.isascii():
-        if settings.controls:
+        if settings.controls and not tidy:
             text = _CONTROLS.sub("", text)
         text = _compose(text, settings.unicode)
         if settings.controls and ("\u200c" in text or "\u200d" in text):
             text = _compose(_JOINERS.sub(_joiner, text), settings.unicode)
-    elif settings.controls and not text.isprintable():
+    elif settings.controls and not tidy:
         text = _CONTROLS.sub("", text)
     if settings.spaces:
-        text = _SPACE_RUN.sub(_space, text).strip()
+        if not tidy or settings.unicode == "NFKC":  # which makes spaces of accents that stand alone
+            text = _SPACE_RUN.sub(_space, text)
+        text = text.strip()
     return text
+
+
+def _is_tidy(text: str) -> bool:
+    """True when there is no control character in the text, no space of another kind than those kept, and no run of spaces."""
+    if not text.isascii():
+        for space in _KEPT_SPACES:
+            text = text.replace(space, " ")
+    return text.isprintable() and "  " not in text
 
 
 def _compose(text: str, form: str) -> str:
@@ -72,7 +84,13 @@ class _Fold(dict[int, str | None]):
 
 
 _FOLD = _Fold()
-_ASCII_FOLD = {code: None for code in range(128) if not chr(code).isalpha()}
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).translate(_FOLD))
+
+
+_WESTERN_FOLD = Folding(_fold)
 
 
 def leak_key(text: str) -> str:
@@ -80,6 +98,6 @@ def leak_key(text: str) -> str:
 
     A segment without any letter has the empty key.
     """
-    if text.isascii():
-        return text.lower().translate(_ASCII_FOLD)
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).translate(_FOLD))
+    if (folded := _WESTERN_FOLD(text)) is not None:
+        return folded.decode(ENCODING)
+    return _fold(text)

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
+from typing import cast
 
 _SCALES = {"十": 1, "百": 2, "千": 3, "万": 4, "萬": 4, "億": 8, "亿": 8, "兆": 12, "천": 3, "만": 4, "억": 8, "조": 12}
 _GROUP = "[.,'’٬٫،\u00a0\u202f\u2009 ]"
@@ -23,6 +25,8 @@ _ROMAN = re.compile(r"\b(?=[IVXLC])(?:X[LC]|L?X{0,4}|C{1,3}L?X{0,4})(?:I[XV]|V?I
 _DATE = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?!\d)")
 _TIME = re.compile(r"(?<![\d.,:])([01]?\d|2[0-4])\s?(?:[.:]|h|時|点|點|시)\s?([0-5]\d)(?![.,:]?\d)")
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
+# Digits joined by single separators, in which every match of the patterns above lies; a scale at the end tells of `_SCALED`.
+_CHAIN = re.compile(rf"\d+(?:(?:{_GROUP}|[·:])\d+)*(?:[\d.,]*\s?[{''.join(_SCALES)}])?")
 _NOT_DIGITS = re.compile(r"\D+")
 # Numbers that are often written as words (trailing zeros are gone, so 10 and 1000 are 1 as well).
 _AS_WORDS = frozenset("123456789") | {"0", "11", "12"}
@@ -58,7 +62,28 @@ def _multiplied(match: re.Match[str]) -> str:
 
 def numbers(text: str) -> Counter[str]:
     """The numbers that are written with digits of whatever script, as significant digits, each with its count."""
-    return Counter(_significant(number) for number in _NUMBER.findall(_western(text)))
+    found = _chains(text)
+    if found is None:
+        return Counter(_significant(number) for number in _NUMBER.findall(_western(text)))
+    return Counter(chain.from_iterable(found))
+
+
+def _chains(text: str) -> list[tuple[str, ...]] | None:
+    """The numbers in the order of the text, those joined by separators together; None where more than digits must be read."""
+    found = [_numbers_of(digits) for digits in _CHAIN.findall(text)]
+    return None if None in found else cast(list[tuple[str, ...]], found)
+
+
+@lru_cache(maxsize=65536)
+def _numbers_of(digits: str) -> tuple[str, ...] | None:
+    if not digits[-1].isdecimal() or _FOREIGN_DIGIT.search(digits) or _DATE.search(digits):
+        return None
+    return tuple(map(_significant, _NUMBER.findall(digits)))
+
+
+def _same_numbers(source: str, target: str) -> bool:
+    ours = _chains(source)
+    return (ours is not None and ours == _chains(target)) or numbers(source) == numbers(target)
 
 
 def written_numbers(text: str) -> set[str]:
@@ -76,7 +101,7 @@ def unmatched(source: str, target: str) -> list[str]:
     Forgiven: numbers that are often written as words (up to twelve, and powers of ten), Han and Roman numerals, hours
     counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953, centuries, Buddhist years.
     """
-    if numbers(source) == numbers(target):
+    if _same_numbers(source, target):
         return []
     source, target = _without_shared_times(source, target)
     ours, theirs = numbers(source), numbers(target)
@@ -98,7 +123,7 @@ def exchanged(source: str, target: str) -> list[str]:
 
     `unmatched` forgives them, since `two` may stand for 2; where both sides write digits that differ, no word can.
     """
-    if numbers(source) == numbers(target):
+    if _same_numbers(source, target):
         return []
     ours, theirs = (numbers(text) for text in _without_shared_times(source, target))
     missing = [number for number in (ours - theirs).elements() if number in _AS_WORDS]

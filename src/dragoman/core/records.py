@@ -21,6 +21,11 @@ class Example:
     document: str = ""  # segments of one document stay together in a split by document
     weight: float = 1.0  # how often it is seen per epoch; below 1 a probability (see `prepare.balance`)
 
+    def __reduce__(self) -> tuple[type[Example], tuple[str | int | float, ...]]:
+        """By its constructor, several times faster than what a frozen dataclass with slots has: many go to processes."""
+        texts = (self.source, self.target, self.source_language, self.target_language)
+        return Example, (*texts, self.origin, self.line, self.domain, self.document, self.weight)
+
     @property
     def direction(self) -> Direction:
         return Direction(self.source_language, self.target_language)

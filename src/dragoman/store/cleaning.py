@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Cleaner:
         checker = Checker(self.checks, self.languages)
 
         def clean(chunk: Chunk) -> Cleaned:
-            rows = [self._normalised(row) for row in chunk.rows]
+            rows = [self._normalised(row) for row in _encodable(chunk.rows)]
             verdicts = _judge(rows, chunk, checker)
             write_interim(interim_path(self.folder, chunk.number), rows, verdicts)
             passed = [row for row, verdict in zip(rows, verdicts, strict=True) if not verdict.reason]
@@ -78,20 +79,35 @@ class Cleaner:
         return clean
 
     def _normalised(self, row: Row) -> Row:
-        row = _encodable(row)
         if isinstance(row, Example):
             source, target = normalise(row.source, self.normalise), normalise(row.target, self.normalise)
+            if source == row.source and target == row.target:
+                return row
             return replace(row, source=source, target=target)
         return replace(row, text=normalise(row.text, self.normalise)) if isinstance(row, Text) else row
 
 
-def _encodable(row: Row) -> Row:
-    """The row, or its rejection when a text of it is no Unicode: JSON can spell half of a surrogate pair."""
-    texts = (row.text, "") if isinstance(row, Text) else (row.source, row.target)
-    others = (row.detail,) if isinstance(row, Rejected) else (row.domain, row.document)
+def _encodable(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows, with a rejection for each of which a text is no Unicode: JSON can spell half of a surrogate pair."""
     try:
-        "".join((*texts, *others)).encode()
+        "".join(chain.from_iterable(map(_strings, rows))).encode()
+    except UnicodeEncodeError:
+        return [_encodable_or_rejected(row) for row in rows]
+    return rows
+
+
+def _strings(row: Row) -> tuple[str, ...]:
+    if isinstance(row, Text):
+        return row.text, row.domain, row.document
+    others = (row.detail,) if isinstance(row, Rejected) else (row.domain, row.document)
+    return row.source, row.target, *others
+
+
+def _encodable_or_rejected(row: Row) -> Row:
+    try:
+        "".join(_strings(row)).encode()
     except UnicodeEncodeError as error:
+        texts = (row.text, "") if isinstance(row, Text) else (row.source, row.target)
         source, target = (text.encode("utf-8", "backslashreplace").decode() for text in texts)
         detail = f"half of a surrogate pair, U+{ord(error.object[error.start]):04X}, stands alone"
         return Rejected("encoding", detail, row.origin, row.line, source, target)
@@ -171,7 +187,6 @@ def interim_path(folder: Path, number: int) -> Path:
 def write_interim(path: Path, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> None:
     """All rows of a chunk in order; of monolingual text `source` holds the text and `target` nothing."""
     import pyarrow as pa
-    from pyarrow import feather
 
     columns: dict[str, list[Any]] = {
         "source": [row.text if isinstance(row, Text) else row.source for row in rows],
@@ -186,7 +201,10 @@ def write_interim(path: Path, rows: Sequence[Row], verdicts: Sequence[Verdict]) 
         "detail": [verdict.detail for verdict in verdicts],
         "flag": [verdict.flag for verdict in verdicts],
     }
-    feather.write_feather(pa.table(columns), path, compression="lz4")
+    table = pa.table(columns)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
 
 
 def _language(row: Row, name: str) -> str:
@@ -197,7 +215,9 @@ def _language(row: Row, name: str) -> str:
 
 def read_interim(path: Path, columns: Sequence[str] = INTERIM_COLUMNS) -> dict[str, list[Any]]:
     """Columns of an interim file, as lists."""
-    from pyarrow import feather
+    import pyarrow as pa
 
-    found: dict[str, list[Any]] = feather.read_table(path, columns=list(columns), memory_map=False).to_pydict()
+    options = pa.ipc.IpcReadOptions(included_fields=sorted(map(INTERIM_COLUMNS.index, columns)))
+    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source, options=options) as reader:
+        found: dict[str, list[Any]] = reader.read_all().to_pydict()
     return found

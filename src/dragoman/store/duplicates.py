@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,8 @@ def signatures(texts: Sequence[str]) -> Signatures:
     lengths = np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(mix(shingles[inside]), offsets, SLOTS, _SEED)
-    return np.array(matrix.to_rows(), dtype=np.uint32).astype(np.uint16)
+    slots = np.fromiter(chain.from_iterable(matrix.to_rows()), dtype=np.uint32, count=len(texts) * SLOTS)
+    return slots.astype(np.uint16).reshape(len(texts), SLOTS)
 
 
 def band_rows(threshold: float, sides: int = 1) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -23,7 +25,10 @@ from dragoman.store.records import Writer
 from dragoman.store.selection import DOUBTED, REASONS, Rows, Selection
 
 COLUMNS = ("reason", "detail", "origin", "line", "source", "target")
-_BREAKS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
+
+
+def _in_one_line(text: str) -> str:
+    return text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
 
 
 class RejectedFile:
@@ -42,7 +47,7 @@ class RejectedFile:
         values = (row.reason, row.detail, row.origin, str(row.line), row.source, row.target)
         if self._stream is None:
             raise RuntimeError("the file of rejected rows is not open")
-        self._stream.write("\t".join(value.translate(_BREAKS) for value in values) + "\n")
+        self._stream.write("\t".join(map(_in_one_line, values)) + "\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,10 +110,11 @@ def write_pairs(
         for piece in pieces:
             columns = read_interim(interim_path(interim, piece.number))
             kept: list[list[Example]] = [[], [], []]
+            weight = _Weights(factors, piece.name)
             for status, values in _settle(columns, outcome, begin, census, rejected):
                 example = Example(*values)
                 if status == TRAIN:
-                    factor = factors[Cell(pair_name(example), piece.name, example.domain)]
+                    factor = weight[example.source_language, example.target_language, example.domain]
                     example = example if factor == 1.0 else replace(example, weight=factor)
                 kept[status].append(example)
             begin += piece.passed
@@ -117,6 +123,19 @@ def write_pairs(
                     writer.write(example)
                 _count_pairs(census, name, examples)
             yield len(columns["reason"])
+
+
+class _Weights(dict[tuple[str, str, str], float]):
+    """Sampling factors of one source by languages and domain. Fills as it is used: rows are many, cells are few."""
+
+    def __init__(self, factors: Mapping[Cell, float], source: str) -> None:
+        super().__init__()
+        self._factors, self._source = factors, source
+
+    def __missing__(self, key: tuple[str, str, str]) -> float:
+        left, right, domain = key
+        factor = self[key] = self._factors[Cell(_pair_name(left, right), self._source, domain)]
+        return factor
 
 
 def write_texts(
@@ -141,7 +160,7 @@ def write_texts(
                 for text in kept:
                     writer.write(text)
                 split = census.splits.setdefault("text", Split())
-                split.add((), (text.domain for text in kept), {language: [text.text for text in kept]}, len(kept))
+                split.add({}, (text.domain for text in kept), {language: [text.text for text in kept]}, len(kept))
                 census.keep("text", (text.origin for text in kept))
                 yield len(columns["reason"])
 
@@ -172,21 +191,24 @@ def _settle(
         census.reject(out)
 
 
-def pair_name(example: Example) -> str:
-    """The language pair without regard to direction, as `Cell` has it."""
-    return _pair_name(example.source_language, example.target_language)
-
-
 @lru_cache(maxsize=4096)
 def _pair_name(left: str, right: str) -> str:
+    """The language pair without regard to direction, as `Cell` has it."""
     return str(Direction(*sorted((left, right))))
+
+
+_languages = attrgetter("source_language", "target_language")
 
 
 def _count_pairs(census: Census, name: str, examples: Sequence[Example]) -> None:
     texts: dict[str, list[str]] = {}
-    for example in examples:
-        texts.setdefault(example.source_language, []).append(example.source)
-        texts.setdefault(example.target_language, []).append(example.target)
-    domains = (example.domain for example in examples)
-    census.splits[name].add(map(pair_name, examples), domains, texts, len(examples))
-    census.keep(name, (example.origin for example in examples))
+    pairs: Counter[str] = Counter()
+    languages = Counter(map(_languages, examples))
+    for both, count in languages.items():
+        here = examples if count == len(examples) else [one for one in examples if _languages(one) == both]
+        pairs[_pair_name(*both)] += count
+        texts.setdefault(both[0], []).extend([example.source for example in here])
+        texts.setdefault(both[1], []).extend([example.target for example in here])
+    domains = [example.domain for example in examples]
+    census.splits[name].add(pairs, domains, texts, len(examples))
+    census.keep(name, [example.origin for example in examples])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -60,8 +61,8 @@ class Writer(Generic[Record]):
             number = (self.rows - len(self._buffer)) // ROWS_PER_SHARD
             self._file = pq.ParquetWriter(self.folder / f"shard-{number:05}.parquet", self._schema, compression="zstd")
         if self._buffer:
-            columns = {name: [getattr(r, name) for r in self._buffer] for name in self._names}
-            self._file.write_table(pa.table(columns, schema=self._schema))
+            columns = zip(*map(attrgetter(*self._names), self._buffer), strict=True)
+            self._file.write_table(pa.table(dict(zip(self._names, columns, strict=True)), schema=self._schema))
             self._buffer.clear()
         if self.rows % ROWS_PER_SHARD == 0 and self.rows:
             self._file.close()
