@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ from dragoman.core.lexicon import MOST_CELLS, UNEXPLAINED, Floats, Ints, Ragged,
 from dragoman.core.scripts import Profile
 
 Tokens = list[list[str]]
+_AT_ONCE = 2  # tables that are learned in threads of their own: each takes some 600 MB meanwhile
 FEWEST = 1000  # pairs below which nothing can be learned
 MOST = 40_000  # pairs that are used
 _ROUNDS = 4  # of setting the bound and learning again without what lies below
@@ -95,7 +98,8 @@ def _shared(
     words = numbers = single = 0.0
     # a token below ":" is a number: digits are the only tokens that begin with a smaller character
     if both:
-        words = sum([rarity.get(token, rarest) for token in both if len(token) > 2 and token > ":"])
+        # exactly: the order of a set differs from process to process, and so would the last digit
+        words = fsum([rarity.get(token, rarest) for token in both if len(token) > 2 and token > ":"])
         numbers = float(sum([token < ":" for token in both]))
     if min(source, default=":") < ":" or min(target, default=":") < ":":
         single = float(len([token for token in left.symmetric_difference(target) if token < ":" and len(token) > 1]))
@@ -255,13 +259,17 @@ class AlignmentModel:
         batch = _Batch(pairs)
         vocabulary = Vocabulary.of(batch.tokens[0]), Vocabulary.of(batch.tokens[1])
         encoded = [side.encode(rows) for side, rows in zip(vocabulary, batch.tokens, strict=True)]
-        tables = []
+        others = []
         for number in range(folds):
             rest = random.permutation(np.flatnonzero(fold != number))
             needed = np.cumsum(encoded[0].lengths[rest] * encoded[1].lengths[rest])
-            rest = np.sort(rest[needed <= MOST_CELLS])
-            tables.append(learn(encoded[0].take(rest), encoded[1].take(rest), vocabulary[0].share, vocabulary[1].share))
-        model = cls(vocabulary, tables)
+            others.append(np.sort(rest[needed <= MOST_CELLS]))
+
+        def table(rows: Ints) -> Table:
+            return learn(encoded[0].take(rows), encoded[1].take(rows), vocabulary[0].share, vocabulary[1].share)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            model = cls(vocabulary, list(pool.map(table, others)))
         model._train(pairs, batch, fold, random)
         return model
 

@@ -5,6 +5,7 @@ So a result does not depend on how many processes there are.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from dragoman.errors import ResourceError
 
 _IN_FLIGHT = 3  # jobs per process that wait there
+_GARBAGE = 100_000  # objects between two collections: rows are many and in no cycles, looking at them costs a twentieth
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -41,6 +43,7 @@ _do: Callable[[Any], Any] | None = None
 def _start(worker: Worker[Any, Any]) -> None:
     global _do  # noqa: PLW0603 - a process pool offers no other place for what a process keeps
     os.environ["RAYON_NUM_THREADS"] = "1"  # there is a process for each core already
+    gc.set_threshold(_GARBAGE)
     _do = worker.start()
 
 
