@@ -60,6 +60,17 @@ def test_whatever_a_translator_does_the_markup_holds(text: str, noise: list[str]
     assert frames(result.text.text) == frames(text)
 
 
+def test_remains_of_markers_do_not_stay_in_the_text() -> None:
+    source = "Press <b>OK</b> to go on."
+    mixed = one(source, lambda texts: ["Mit <1>OK</1] weiter</1>." for _ in texts])
+    assert mixed.reasons[0] == "invented"
+    assert mixed.outcome is Outcome.RETRY or mixed.outcome is Outcome.SPLIT or mixed.outcome is Outcome.REATTACHED
+    assert "1]" not in mixed.text.text
+    assert one("Go on.", lambda texts: ["Weiter <1]. "]).text.text == "Weiter ."
+    own = "See [1] and <b>OK</b>."
+    assert one(own, list).text.text == own
+
+
 def test_each_outcome() -> None:
     source = "Press <b>OK</b> to go on."
     assert one("%s 12", str.upper).outcome is Outcome.VERBATIM

@@ -55,6 +55,10 @@ BRACKETS = MarkerStyle(
 )
 
 
+# What a model makes of markers when it mixes the two styles, or writes some where there are none
+_FRAGMENT = re.compile(r"(?:[<＜\[［]|&lt;)\s?[/／]?\s?\d{1,6}\s?[/／]?\s?(?:[>＞\]］]|&gt;)")
+
+
 @dataclass(frozen=True, slots=True)
 class Marked:
     """A text with markers in place of its spans. `numbers[i]` is the marker of the i-th span."""
@@ -258,9 +262,11 @@ def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plu
     """Raises BrokenMarkupError unless the target holds the markup of the source: elements, and what the text itself writes.
 
     The target's text is searched anew, so that markup which a translation invented, or which is no longer recognised
-    beside its new neighbours, is seen.
+    beside its new neighbours, is seen; and remains of markers, such as `</1]`.
     """
     _verify(target.spans, source.spans)
+    if any(_remains(source, piece) for piece in target.pieces):
+        raise BrokenMarkupError("invented")
     wanted = protect_placeholders(flatten(source), kinds, plural=plural)
     given = protect_placeholders(flatten(target), kinds, plural=plural)
     frames, found = (Counter((span.kind, span.frame) for span in every_span(text)) for text in (wanted, given))
@@ -273,7 +279,8 @@ def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plu
 
 
 def without_invented(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False) -> Inline:
-    """The target without what its text writes like markup and the source has not."""
+    """The target without what its text writes like markup or markers and the source has not."""
+    target = Inline.of(_without_remains(source, piece) for piece in target.pieces)
     wanted = protect_placeholders(flatten(source), kinds, plural=plural)
     left = Counter(span.frame for span in wanted.spans)
     pieces: list[Piece] = []
@@ -284,6 +291,23 @@ def without_invented(source: Inline, target: Inline, kinds: frozenset[str] = KIN
             left[piece.frame] -= 1
         pieces.append(piece)
     return Inline.of(re.sub(r" {2,}", " ", piece) if isinstance(piece, str) else piece for piece in pieces)
+
+
+def _remains(source: Inline, piece: Piece) -> list[str]:
+    """What in a piece of a translation is written like a marker and stands nowhere in the source."""
+    if not isinstance(piece, str):
+        return []
+    return [
+        left
+        for left in _FRAGMENT.findall(piece)
+        if not any(left in own for own in source.pieces if isinstance(own, str))
+    ]
+
+
+def _without_remains(source: Inline, piece: Piece) -> Piece:
+    for left in _remains(source, piece):
+        piece = piece.replace(left, "") if isinstance(piece, str) else piece
+    return piece
 
 
 def _order(text: Inline) -> list[tuple[str, ...]]:
