@@ -150,7 +150,7 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
         "trainable": load.parameters(model, trainable=True),
         "memory": saved.bytes + _fixed(model, optimiser.masters),
         "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
-        "seconds": round(seconds * chosen.steps, 1),
+        "seconds": round(seconds * chosen.steps, 3),
     }
 
 
