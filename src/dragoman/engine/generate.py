@@ -7,6 +7,7 @@ sentence's translation does not depend on its batch.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -177,6 +178,7 @@ class _Reader:
         self._padded = bool((self._mask == 0).any())
         self._position = self._mask.cumsum(1) - 1
         self._cache = DynamicCache(config=model.config)
+        self._cache_name = _cache_name(model)
 
     def read(self) -> torch.Tensor:
         """Read what is new; logits [rows, vocabulary] of what comes next."""
@@ -184,9 +186,9 @@ class _Reader:
             input_ids=self._ids,
             attention_mask=self._mask if self._padded else None,
             position_ids=self._position.clamp(min=0),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: self._cache},
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
@@ -206,6 +208,14 @@ class _Reader:
         self._ids = tokens[:, None]
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], 1)
         self._position = self._position[:, -1:] + 1
+
+
+def _cache_name(model: Any) -> str:
+    """What the model's forward pass calls its cache: transformers 5.24 renames `past_key_values` to `cache`, one
+    architecture after the other."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = inspect.signature(inner.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 # What the next token of every row is: (logits [rows, vocabulary], rows of the input [rows], step) -> tokens [rows].

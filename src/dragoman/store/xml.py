@@ -15,6 +15,7 @@ from dragoman.store.files import DamagedError
 
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 MAX_UNIT = 8 << 20  # bytes between two elements that the reader asked for: bounds the tree in memory
+MAX_TAGS = 500_000  # and tags: an element of four bytes takes a hundred in the tree
 _PIECE = 1 << 16
 _CUT = re.compile(rb"[<&][^<>&;\s]{0,30};?\Z")  # the document ends inside a tag or a reference
 
@@ -47,19 +48,20 @@ def events(blocks: Iterable[bytes], name: str, root: str, tags: Sequence[str]) -
         remove_pis=True,
     )
     seen = False
-    since = 0
+    since = tags_since = 0
     tail = b""
     try:
         for piece in _pieces(blocks):
             parser.feed(piece)
             since += len(piece)
+            tags_since += piece.count(b"<")
             tail = (tail + piece)[-64:]
             fatal = next((entry for entry in parser.feed_error_log if entry.level_name == "FATAL"), None)
             for event, element in parser.read_events():
                 if not seen:
                     seen = True
                     _check(element, name, root)
-                since = 0
+                since = tags_since = 0
                 yield str(event), element
             if fatal is not None:  # lxml keeps silent about some, and would then begin anew
                 raise _malformed(fatal.message, fatal.line, name, root)
@@ -67,6 +69,11 @@ def events(blocks: Iterable[bytes], name: str, root: str, tags: Sequence[str]) -
                 raise DataError(
                     f"{name}: more than {MAX_UNIT >> 20} MiB without {_listed(tags)}. Is this a {root} file? Remove "
                     "embedded files and the like."
+                )
+            if tags_since > MAX_TAGS:
+                raise DataError(
+                    f"{name}: more than {MAX_TAGS:,} tags without {_listed(tags)}. Is this a {root} file? Remove what is "
+                    "no text to translate."
                 )
     except etree.XMLSyntaxError as error:
         raise _malformed(error.msg, error.lineno, name, root) from None
