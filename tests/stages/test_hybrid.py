@@ -18,7 +18,7 @@ from dragoman.engine.load import load
 from dragoman.engine.log import read
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
-from dragoman.errors import DataError, RecipeError
+from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
 from dragoman.store import records
 from dragoman.store.artifact import Artifact
@@ -326,8 +326,9 @@ def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> N
 @pytest.mark.parametrize(
     ("override", "error", "said"),
     [
-        ("train.0.hybrid.tasks.lm.languages=[en, fr]", Exception, "no language token for fr|no monolingual text in fr"),
-        ("train.0.hybrid.tasks.mt={pairs: [en-fr]}", Exception, "no language token for fr|no training pair for en-fr"),
+        ("train.0.hybrid.tasks.lm.languages=[en, fr]", ModelError, r"hybrid\.tasks\.lm: .* no language token for fr"),
+        ("train.0.hybrid.tasks.mt={pairs: [en-fr]}", ModelError, r"hybrid\.tasks\.mt: .* no language token for fr"),
+        ("train.0.hybrid.tasks.replay.language=fr", ModelError, r"hybrid\.tasks\.replay: .* no language token for fr"),
         ("train.0.hybrid.tasks.replay={from: nowhere.txt}", DataError, "nowhere.txt"),
         ("train.0.hybrid.curriculum={method: fair, floor: 0.3}", RecipeError, "sum to 1 at most"),
         ("train.0.hybrid.curriculum={method: doremi, reference: nowhere}", DataError, "nowhere: no such file"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from dragoman.core.curriculum import Curriculum, Observation, default_floor, make
+from dragoman.core.curriculum import Curriculum, Observation
 from dragoman.core.curriculum.base import floored
 from dragoman.core.recipe import Hybrid, Recipe
 from dragoman.engine.batch import Batch
@@ -23,19 +23,14 @@ _TRANSLATING = ("mt", "fewshot", "interlinear")
 
 
 def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Curriculum:
-    """The recipe's curriculum over its tasks; `tokens` are the sizes of their data. `replay` keeps its own floor.
+    """The recipe's curriculum over its tasks; `tokens` are the sizes of their data.
 
     Raises RecipeError for weights, floors or options that cannot be.
     """
-    section = hybrid.curriculum
-    options = section.options(recipe.resolve)
-    if section.method == "temperature":
-        options["sizes"] = tokens
-    least = section.floor if section.floor is not None else default_floor(section.method, len(hybrid.weights))
-    floors = dict.fromkeys(hybrid.weights, least)
-    if hybrid.tasks.replay is not None:
-        floors["replay"] = max(least, hybrid.tasks.replay.floor)
-    return make(section.method, hybrid.weights, floor=floors, seed=recipe.seed, **options)
+    try:
+        return hybrid.steered(tokens, seed=recipe.seed, resolve=recipe.resolve)
+    except RecipeError as error:
+        raise RecipeError(f"train.hybrid.curriculum: {error}") from None
 
 
 def reference(recipe: Recipe, hybrid: Hybrid) -> Path:

@@ -58,7 +58,7 @@ class Schedule(_Options):
             document = YAML(typ="safe", pure=True).load(Path(resolve(self.file)).read_text(encoding="utf-8"))
             return {"stages": opustrainer(document)}
         except (OSError, UnicodeDecodeError, YAMLError, RecipeError) as error:
-            raise RecipeError(f"curriculum.file: {self.file}: {error}") from None
+            raise RecipeError(f"{self.file}: {error}") from None
 
 
 class _Gains(_Options):
