@@ -189,6 +189,22 @@ def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> 
     assert any(line.startswith("train: stopped at step") for line in ear.said)
 
 
+def test_what_the_base_could_do_after_an_example_counts_from_the_start(tmp_path: Path, mixed: Artifact) -> None:
+    """A phase that spoils it before its first evaluation is stopped there."""
+    go(tmp_path / "base", recipe(tmp_path, "train.0.hybrid.tokens=24k", "train.0.hybrid.curriculum=static"), mixed)
+    made = recipe(
+        tmp_path,
+        f"model={{base: {tmp_path / 'base'}}}",
+        "train.0={hybrid: {tokens: 8k, tasks: {lm: {}}, batch_tokens: 384, learning_rate: 5e-2, evaluate_every: 12, "
+        "evaluate_sentences: 8}, stop_if: {in_context: 1}}",
+    )
+    ear = Ear()
+    facts = phase_of(go(tmp_path / "tuned", made, mixed, ear))
+    assert "chrF lost after one example" in facts["stopped"]
+    assert facts["steps"] == 12
+    assert any("the first evaluation broke a guard rail" in line for line in ear.said)
+
+
 def test_a_phase_stopped_before_it_was_finished_stays_stopped(
     tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -342,6 +342,11 @@ class Trainer:
         from dragoman.engine import checkpoint, load
 
         best = self.best["step"] or step
+        if self.broken and self.best["step"] is None:
+            self.listener.warn(
+                f"train: {self.name}: the first evaluation broke a guard rail, so no checkpoint before it can be kept; the "
+                "model is that of the last step. A smaller `evaluate_every` or `learning_rate` leaves one."
+            )
         chosen = checkpoint.verify(self.out / "checkpoints" / f"step-{best:08}")
         made = replace(self.loaded, card=replace(self.loaded.card, directions=tuple(map(str, self.directions))))
         if isinstance(self.phase.adapt, Lora):
