@@ -314,6 +314,15 @@ def test_a_wrong_override_says_so(override: str, said: str) -> None:
 # ---------------------------------------------------------------- decoding
 
 
+@pytest.mark.parametrize(
+    ("written", "method"), [("", "static"), (", curriculum: fair", "fair"), (", curriculum: {every: 9}", "objective")]
+)
+def test_a_curriculum_learns_unless_there_is_none(written: str, method: str) -> None:
+    [phase] = Recipe.parse(f"pairs: en-fr\ntrain: {{hybrid: {{tokens: 9, tasks: {{lm: , mt: }}{written}}}}}\n").train
+    assert phase.hybrid is not None
+    assert phase.hybrid.curriculum.method == method
+
+
 def test_a_translation_is_made_in_one_way() -> None:
     recipe = Recipe.parse(
         "pairs: en-fr\nevaluate: {decode: [{mbr: {candidates: 8}}, {sample: {top_k: 5}}, {beam: 2}]}\n"

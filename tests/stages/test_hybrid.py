@@ -304,7 +304,9 @@ def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Art
 
 def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={mt: {}, replay: {from: general.txt.gz, floor: 0.3, until: 0.4}}"
-    facts = phase_of(go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.curriculum={every: 4}"), mixed))
+    facts = phase_of(
+        go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.curriculum={method: static, every: 4}"), mixed)
+    )
     assert facts["shares"]["replay"] == pytest.approx(0.3 * 0.4, abs=0.04)
     log = read(tmp_path / "run" / "train" / "0-hybrid" / "metrics.jsonl")
     shares = [record["shares"]["replay"] for record in log if record["event"] == "window"]

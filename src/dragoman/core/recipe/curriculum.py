@@ -121,10 +121,10 @@ class Objective(_Options):
 
 
 def _named(value: Any) -> Any:
-    """`fair` is short for `{method: fair}`."""
+    """`fair` is short for `{method: fair}`; a section without a method learns with the one that does best."""
     if isinstance(value, str):
         return {"method": value}
-    return {"method": "static", **value} if isinstance(value, dict) else value
+    return {"method": "objective", **value} if isinstance(value, dict) else value
 
 
 _Method = Annotated[
