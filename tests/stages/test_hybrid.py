@@ -293,6 +293,16 @@ def test_objective_rests_while_the_learning_rate_falls(tmp_path: Path, mixed: Ar
     assert (len(set(resting)) == 1) == (schedule == "linear")
 
 
+def test_doremi_compares_with_a_model_of_the_same_tokenizer(tmp_path: Path, mixed: Artifact) -> None:
+    small = ["train.0.hybrid.tokens=4k", "train.0.hybrid.tasks={lm: {}, mt: {}}"]
+    go(tmp_path / "reference", recipe(tmp_path, *small), mixed)
+    doremi = [*small, "train.0.hybrid.curriculum={method: doremi, reference: reference, every: 2}"]
+    go(tmp_path / "run", recipe(tmp_path, *doremi), mixed)
+    assert len(set(shares_of(tmp_path / "run"))) > 2
+    with pytest.raises(RecipeError, match=r"curriculum\.reference: reference has another tokenizer"):
+        go(tmp_path / "other", recipe(tmp_path, *doremi, "model.new.vocabulary=320"), mixed)
+
+
 def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={lm: {}}"
     done = go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.tokens=8k"), mixed)

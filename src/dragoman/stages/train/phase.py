@@ -97,7 +97,6 @@ class Trainer:
 
     def _steer(self) -> None:
         """The curriculum of a hybrid phase, with its probes."""
-        from dragoman.engine import load
         from dragoman.engine.device import detect, use
         from dragoman.engine.mixture import Mixture
         from dragoman.engine.optimise import annealing
@@ -114,8 +113,8 @@ class Trainer:
         tokens = probe_tokens(self.stream.size, batches_of(chosen, list(self.data.tokens)), passes, rest)
         probes = Probes(self.data.probes, tokens, self.loaded.pad, self.plain_loss)
         if "reference" in chosen.needs:
-            other = load.load(reference(self.recipe, hybrid), device=use(detect(self.recipe.plan.threads)))
-            probes.refer(other.model)
+            device = use(detect(self.recipe.plan.threads))
+            probes.refer(reference(self.recipe, hybrid, self.loaded.tokenizer, device))
         replay = hybrid.tasks.replay
         until = replay.until if replay is not None else 1.0
         self.steering = Steering(
