@@ -159,7 +159,14 @@ def grid(tokens: int, rate: float = 8e-3) -> list[Arm]:
     static = [
         Arm(
             static_name(share),
-            [hybrid(tokens, f"{{lm: {{}}, mt: {{weight: {share / (1 - share):g}}}}}", f"{{every: {every}}}", rate)],
+            [
+                hybrid(
+                    tokens,
+                    f"{{lm: {{}}, mt: {{weight: {share / (1 - share):g}}}}}",
+                    f"{{method: static, every: {every}}}",
+                    rate,
+                )
+            ],
         )
         for share in SHARES
     ]  # in windows of the same size, or the batches of the methods would be less full and their steps more

@@ -114,6 +114,10 @@ def draw_replay(record: Mapping[str, Any], path: Path) -> None:
                 panel.errorbar(x["mean"], y["mean"], y["sd"], x["sd"], fmt="o", capsize=2, label=line["arm"])
             panel.axvline(start[f"perplexity_{code}"]["mean"], color="grey", linestyle=":", label="before")
             panel.set(xlabel=f"perplexity of held-out text ({said})", ylabel="BLEU, zero-shot", xscale="log")
+            low, high = panel.get_xlim()
+            ticks = [tick for tick in (50, 100, 200, 400, 800, 1600, 3200) if low <= tick <= high]
+            panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])  # powers of ten alone would be too few
+            panel.set_xticks([], minor=True)
         panels[1].legend(fontsize=8, frameon=False)
 
 

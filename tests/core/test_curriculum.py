@@ -408,7 +408,7 @@ def test_observations_of_processes_become_one() -> None:
         ("exp3", {"lm": 1, "mt": 1}, {"signal": "target"}, "need each other"),
         ("exp3", {"lm": 1}, {"signal": "target", "target": "x", "windows": "arm"}, "the tasks are lm"),
         ("temperature", {"lm": 1, "mt": 1}, {"sizes": {"lm": 3}}, "size of every task"),
-        ("objective", {"lm": 1}, {"guard": ["x"]}, "guard names x"),
+        ("objective", {"lm": 1}, {"guard": ["x"]}, "`guard` names x"),
     ],
 )
 def test_what_cannot_be_is_refused(method: str, prior: dict[str, float], options: dict[str, Any], message: str) -> None:

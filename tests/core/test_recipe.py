@@ -191,6 +191,30 @@ def test_a_problem_says_what_and_where(text: str, said: str) -> None:
     assert found[0].startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("curriculum", "said"),
+    [
+        ("fare", "hybrid.curriculum: no such method: 'fare'. There are 'static', 'temperature', 'schedule', 'exp3',"),
+        ("Fair", "'doremi', 'objective'. Did you mean 'fair'?"),
+        ("{method: fair, evry: 5}", "hybrid.curriculum.evry: unknown key. Did you mean 'every'?"),
+        ("{method: fair, rate: 1}", "hybrid.curriculum.rate: `fair` has no such key. Known here: every, floor, probe,"),
+        ("{method: fair, floor: 0.6}", "hybrid: curriculum: floors must lie between 0 and 1 and sum to 1 at most"),
+        ("{method: objective, guard: [reply]}", "hybrid: curriculum: `guard` names reply, but the tasks are lm, mt."),
+        (
+            "{method: exp3, signal: target}",
+            "hybrid: curriculum: the signal `target` and the option `target: TASK` need",
+        ),
+        ("{method: schedule, stages: {a: [lm 1, until lm inf]}}", "hybrid: curriculum: no stage trains mt: give a"),
+    ],
+)
+def test_a_curriculum_that_cannot_be_is_refused_before_anything_runs(curriculum: str, said: str) -> None:
+    [found] = problems(
+        f"pairs: en-fr\ntrain: {{hybrid: {{tokens: 9, tasks: {{lm: , mt: }}, curriculum: {curriculum}}}}}\n"
+    )
+    assert found.startswith("r.yaml:2: train.hybrid")
+    assert said in found
+
+
 def test_a_recipe_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"none\.yaml: no such recipe\. `dragoman new"):
         Recipe.load(tmp_path / "none.yaml")
@@ -288,6 +312,15 @@ def test_a_wrong_override_says_so(override: str, said: str) -> None:
 
 
 # ---------------------------------------------------------------- decoding
+
+
+@pytest.mark.parametrize(
+    ("written", "method"), [("", "static"), (", curriculum: fair", "fair"), (", curriculum: {every: 9}", "objective")]
+)
+def test_a_curriculum_learns_unless_there_is_none(written: str, method: str) -> None:
+    [phase] = Recipe.parse(f"pairs: en-fr\ntrain: {{hybrid: {{tokens: 9, tasks: {{lm: , mt: }}{written}}}}}\n").train
+    assert phase.hybrid is not None
+    assert phase.hybrid.curriculum.method == method
 
 
 def test_a_translation_is_made_in_one_way() -> None:

@@ -43,11 +43,18 @@ def test_shares_are_areas_with_the_gains_under_them() -> None:
     assert set(found["plots"]) == {"shares", "forgetting", "one_shot_chrf"}
     svg = found["plots"]["shares"]
     assert areas(svg) == len(TASKS)
-    assert all(f">{task}</text>" in svg for task in TASKS)
+    assert all(svg.count(f">{task}</text>") == 2 for task in TASKS)  # each panel says what is what
+    assert svg.index(">replay</text>") < svg.index(">lm</text>")  # as the areas lie, from the top
     assert "smoothed" in svg
     assert "#0" not in svg  # all colours follow the theme
     (plain,) = hybrid.mixtures([phase(gains=False)])
     assert "smoothed" not in plain["plots"]["shares"]
+
+
+def test_shares_of_guard_rails_are_per_cent() -> None:
+    (found,) = hybrid.mixtures([phase()])
+    assert ">2</text>" in found["plots"]["forgetting"]  # the rise was 0.01 to 0.03
+    assert "% above the start" in found["plots"]["forgetting"]
 
 
 def test_a_single_window_and_no_window_can_be_drawn() -> None:

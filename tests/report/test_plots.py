@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dragoman.report import plots
+import pytest
+
+from dragoman.report import plots, study_plots
 
 
 def test_a_calibration_is_drawn_for_each_decoding() -> None:
@@ -18,3 +20,10 @@ def test_a_calibration_is_drawn_for_each_decoding() -> None:
         assert svg.startswith("<svg")
         assert all(f">{text}</text>" in svg for text in (decoding, "test en-fr", "news en-fr", "expected chrF"))
     assert plots.calibration([]) == {}
+
+
+@pytest.mark.parametrize(("arms", "slanted"), [(("A", "B"), False), (("share-0.1-60000", "share-0.9-60000"), True)])
+def test_long_names_of_arms_are_slanted_so_that_they_do_not_touch(arms: tuple[str, ...], slanted: bool) -> None:
+    score = {"value": 1.0, "low": 0.5, "high": 1.5, "letters": "a", "seeds": [1.0]}
+    svg = study_plots.bars("bars", "BLEU", dict.fromkeys(arms, score), arms)
+    assert ("rotate(-35" in svg) == slanted

@@ -18,7 +18,7 @@ from dragoman.engine.load import load
 from dragoman.engine.log import read
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
-from dragoman.errors import DataError, RecipeError
+from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
 from dragoman.store import records
 from dragoman.store.artifact import Artifact
@@ -189,6 +189,22 @@ def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> 
     assert any(line.startswith("train: stopped at step") for line in ear.said)
 
 
+def test_what_the_base_could_do_after_an_example_counts_from_the_start(tmp_path: Path, mixed: Artifact) -> None:
+    """A phase that spoils it before its first evaluation is stopped there."""
+    go(tmp_path / "base", recipe(tmp_path, "train.0.hybrid.tokens=24k", "train.0.hybrid.curriculum=static"), mixed)
+    made = recipe(
+        tmp_path,
+        f"model={{base: {tmp_path / 'base'}}}",
+        "train.0={hybrid: {tokens: 8k, tasks: {lm: {}}, batch_tokens: 384, learning_rate: 5e-2, evaluate_every: 12, "
+        "evaluate_sentences: 8}, stop_if: {in_context: 1}}",
+    )
+    ear = Ear()
+    facts = phase_of(go(tmp_path / "tuned", made, mixed, ear))
+    assert "chrF lost after one example" in facts["stopped"]
+    assert facts["steps"] == 12
+    assert any("the first evaluation broke a guard rail" in line for line in ear.said)
+
+
 def test_a_phase_stopped_before_it_was_finished_stays_stopped(
     tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +293,16 @@ def test_objective_rests_while_the_learning_rate_falls(tmp_path: Path, mixed: Ar
     assert (len(set(resting)) == 1) == (schedule == "linear")
 
 
+def test_doremi_compares_with_a_model_of_the_same_tokenizer(tmp_path: Path, mixed: Artifact) -> None:
+    small = ["train.0.hybrid.tokens=4k", "train.0.hybrid.tasks={lm: {}, mt: {}}"]
+    go(tmp_path / "reference", recipe(tmp_path, *small), mixed)
+    doremi = [*small, "train.0.hybrid.curriculum={method: doremi, reference: reference, every: 2}"]
+    go(tmp_path / "run", recipe(tmp_path, *doremi), mixed)
+    assert len(set(shares_of(tmp_path / "run"))) > 2
+    with pytest.raises(RecipeError, match=r"curriculum\.reference: reference has another tokenizer"):
+        go(tmp_path / "other", recipe(tmp_path, *doremi, "model.new.vocabulary=320"), mixed)
+
+
 def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={lm: {}}"
     done = go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.tokens=8k"), mixed)
@@ -288,7 +314,9 @@ def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Art
 
 def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={mt: {}, replay: {from: general.txt.gz, floor: 0.3, until: 0.4}}"
-    facts = phase_of(go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.curriculum={every: 4}"), mixed))
+    facts = phase_of(
+        go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.curriculum={method: static, every: 4}"), mixed)
+    )
     assert facts["shares"]["replay"] == pytest.approx(0.3 * 0.4, abs=0.04)
     log = read(tmp_path / "run" / "train" / "0-hybrid" / "metrics.jsonl")
     shares = [record["shares"]["replay"] for record in log if record["event"] == "window"]
@@ -326,8 +354,9 @@ def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> N
 @pytest.mark.parametrize(
     ("override", "error", "said"),
     [
-        ("train.0.hybrid.tasks.lm.languages=[en, fr]", Exception, "no language token for fr|no monolingual text in fr"),
-        ("train.0.hybrid.tasks.mt={pairs: [en-fr]}", Exception, "no language token for fr|no training pair for en-fr"),
+        ("train.0.hybrid.tasks.lm.languages=[en, fr]", ModelError, r"hybrid\.tasks\.lm: .* no language token for fr"),
+        ("train.0.hybrid.tasks.mt={pairs: [en-fr]}", ModelError, r"hybrid\.tasks\.mt: .* no language token for fr"),
+        ("train.0.hybrid.tasks.replay.language=fr", ModelError, r"hybrid\.tasks\.replay: .* no language token for fr"),
         ("train.0.hybrid.tasks.replay={from: nowhere.txt}", DataError, "nowhere.txt"),
         ("train.0.hybrid.curriculum={method: fair, floor: 0.3}", RecipeError, "sum to 1 at most"),
         ("train.0.hybrid.curriculum={method: doremi, reference: nowhere}", DataError, "nowhere: no such file"),

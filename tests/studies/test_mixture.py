@@ -129,6 +129,9 @@ def test_the_page_shows_runs_laws_and_choices() -> None:
     assert html.count("<svg") == 2
     assert "share-0.25-1000000" in html and "loss(r) = a r^s + b" in html
     assert "largest share within the limit" in html
+    assert html.count("<small>of general text</small>") == 1  # the loss at the critical share is another one
+    assert "<small>1\u202f000\u202f000 tokens</small>" in html
+    assert html.count(">nats per token</text>") == 2 and html.count(">limit</text>") == 1
     text = page.table(found)
     assert "1,000,000 tokens, largest share within the limit on general text: share 0." in text
     with pytest.raises(DataError, match="none of mixtures"):

@@ -209,12 +209,19 @@ _OTHER_KIND = ("literal_error", "model_type", "dict_type", "list_type", "int_typ
 def _message(path: Path, problems: Sequence[Any], known_keys: KnownKeys) -> str:
     first = problems[0]
     if first["type"] == "extra_forbidden":
-        known = known_keys(path[:-1])
+        known = known_keys(first["loc"][:-1])
         key = str(path[-1])
+        if key in known_keys(path[:-1]):  # of another kind of this section
+            return f"`{first['loc'][-2]}` has no such key. Known here: {', '.join(known)}."
         near = difflib.get_close_matches(key, known, n=1) or [name for name in known if name.startswith(key)]
         return "unknown key. " + (f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(known)}.")
     if first["type"] == "missing":
         return "is missing"
+    if first["type"] == "union_tag_invalid":
+        key, given, kinds = (first["ctx"][name] for name in ("discriminator", "tag", "expected_tags"))
+        near = difflib.get_close_matches(given.lower(), re.findall(r"\w+", kinds), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        return f"no such {key[1:-1]}: '{given}'. There are {kinds}.{hint}"
     texts = []
     for problem in problems:
         text = problem["msg"].removeprefix("Value error, ")

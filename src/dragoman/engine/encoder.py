@@ -58,7 +58,7 @@ class Encoder:
         if missing:
             raise ModelError(
                 f"the base model has no language token for {', '.join(missing)}; its prompt is 'compact'. "
-                "Train a new model for these languages, or start from a base that has seen them."
+                "Train a new model with these languages in `pairs`, or start from a base that has seen them."
             )
 
     def require_terms(self) -> None:

@@ -37,7 +37,7 @@ from dragoman.engine.batch import Corpus
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.mixture import Part
 from dragoman.engine.setup import directed
-from dragoman.errors import DataError
+from dragoman.errors import DataError, ModelError
 from dragoman.store import readers, records
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Builder:
         shares = {pair: 1.0 for pair in wanted} | {
             pair.reversed: reverse for pair in wanted if reverse and pair.reversed not in wanted
         }
-        self.encoder.require(sorted({code for pair in shares for code in (pair.source, pair.target)}))
+        self._require(name, sorted({code for pair in shares for code in (pair.source, pair.target)}))
         train_pairs = self._directed("train", shares)
         for pair in wanted:
             if not any(example.direction == pair for example in train_pairs):
@@ -204,7 +204,7 @@ class _Builder:
     def _languages(self, name: str, task: Lm | Denoise) -> dict[str, HeldOut]:
         """The monolingual text of the task's languages, parted into training and held-out text."""
         wanted = task.languages or self.recipe.languages
-        self.encoder.require(wanted)
+        self._require(name, wanted)
         if self._text is None:
             self._text = {code: self._apart(part) for code, part in monolingual(self.texts).items()}
         missing = [code for code in wanted if code not in self._text or not self._text[code].training]
@@ -243,7 +243,7 @@ class _Builder:
     def _replay(self, task: Replay) -> tuple[Iterable[Row], list[Row]]:
         normal = self.recipe.prepare.normalise if self.recipe.prepare else Normalise()
         if task.pair is not None:
-            self.encoder.require([task.pair.source, task.pair.target])
+            self._require("replay", [task.pair.source, task.pair.target])
             source = ParallelSource(path=task.path, pair=task.pair)
             pairs: list[Example] = []
             for row in readers.read_parallel(source, self.recipe):
@@ -257,7 +257,7 @@ class _Builder:
             self._some(train_pairs, task)
             return tasks.mt(self.form, train_pairs), list(tasks.mt(self.form, held_pairs))
         language = task.language or self.recipe.pairs[0].source
-        self.encoder.require([language])
+        self._require("replay", [language])
         texts: list[Text] = []
         for line in readers.read_text(TextSource(path=task.path), language, self.recipe):
             if isinstance(line, Rejected):
@@ -270,6 +270,13 @@ class _Builder:
         self._note(found.training, task.path)
         self._some(found.training, task)
         return self._lm(found.training), list(self._lm(found.held_out))
+
+    def _require(self, name: str, languages: Sequence[str]) -> None:
+        """Raise ModelError naming the task if the model lacks the control token of a language."""
+        try:
+            self.encoder.require(languages)
+        except ModelError as error:
+            raise ModelError(f"train.hybrid.tasks.{name}: {error}") from None
 
     def _some(self, rows: Sequence[object], task: Replay) -> None:
         if not rows:

@@ -5,46 +5,55 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
-from dragoman.core.curriculum import Curriculum, Observation, default_floor, make
+from dragoman.core.curriculum import Curriculum, Observation
 from dragoman.core.curriculum.base import floored
 from dragoman.core.recipe import Hybrid, Recipe
 from dragoman.engine.batch import Batch
+from dragoman.engine.load import load
 from dragoman.engine.loop import Step
 from dragoman.engine.mixture import Mixture
 from dragoman.engine.probes import Probes, gathered
 from dragoman.errors import CheckpointError, RecipeError
 from dragoman.store.artifact import model_folder
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 _TRANSLATING = ("mt", "fewshot", "interlinear")
 
 
 def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Curriculum:
-    """The recipe's curriculum over its tasks; `tokens` are the sizes of their data. `replay` keeps its own floor.
+    """The recipe's curriculum over its tasks; `tokens` are the sizes of their data.
 
     Raises RecipeError for weights, floors or options that cannot be.
     """
-    section = hybrid.curriculum
-    options = section.options(recipe.resolve)
-    if section.method == "temperature":
-        options["sizes"] = tokens
-    least = section.floor if section.floor is not None else default_floor(section.method, len(hybrid.weights))
-    floors = dict.fromkeys(hybrid.weights, least)
-    if hybrid.tasks.replay is not None:
-        floors["replay"] = max(least, hybrid.tasks.replay.floor)
-    return make(section.method, hybrid.weights, floor=floors, seed=recipe.seed, **options)
+    try:
+        return hybrid.steered(tokens, seed=recipe.seed, resolve=recipe.resolve)
+    except RecipeError as error:
+        raise RecipeError(f"train.hybrid.curriculum: {error}") from None
 
 
-def reference(recipe: Recipe, hybrid: Hybrid) -> Path:
-    """The folder of the model that the curriculum compares with. Raises RecipeError when there is none."""
+def reference(recipe: Recipe, hybrid: Hybrid, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> nn.Module:
+    """The model that the curriculum compares with.
+
+    Raises RecipeError when there is none, or it has another tokenizer: its losses would be those of other tokens.
+    """
     name = getattr(hybrid.curriculum, "reference", "")
     try:
-        return model_folder(Path(recipe.resolve(name)))
+        found = load(model_folder(Path(recipe.resolve(name))), device=device)
     except CheckpointError as error:
         raise RecipeError(f"train.hybrid.curriculum.reference: {error}") from None
+    if found.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise RecipeError(
+            f"train.hybrid.curriculum.reference: {name} has another tokenizer than the model that is trained, so their "
+            "losses do not compare. Give a model that was made with the same one, such as an earlier run from this base."
+        )
+    return found.model
 
 
 def rests(curriculum: Curriculum) -> bool:

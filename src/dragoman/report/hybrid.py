@@ -10,11 +10,16 @@ from dragoman.report.folders import Phase
 
 _SMOOTH = 0.8  # of the moving average over the windows' gains: single windows are noise
 _LOST = 1.0  # chrF below its own best from which a direction is marked
-_RAILS = {
-    "forgetting": "Perplexity of general text against the start",
-    "one_shot_chrf": "One-shot chrF2++ of dev sentences",
-    "off_target": "Translations in another language",
+_RAILS = {  # title, and what the figures are multiplied by
+    "forgetting": ("Perplexity of general text, % above the start", 100),
+    "one_shot_chrf": ("One-shot chrF2++ of dev sentences", 1),
+    "off_target": ("Translations in another language, %", 100),
 }
+_ASIDE: dict[str, Any] = {
+    "loc": "center left",
+    "bbox_to_anchor": (1.0, 0.5),
+    "fontsize": 8.5,
+}  # a legend beside its panel
 
 
 def mixtures(phases: Sequence[Phase]) -> list[dict[str, Any]]:
@@ -24,8 +29,8 @@ def mixtures(phases: Sequence[Phase]) -> list[dict[str, Any]]:
         drawn = {}
         if phase.windows:
             drawn["shares"] = _shares(phase)
-        for name, title in _RAILS.items():
-            points = [(e["step"], e[name]) for e in phase.evaluations if name in e]
+        for name, (title, factor) in _RAILS.items():
+            points = [(e["step"], factor * e[name]) for e in phase.evaluations if name in e]
             if points:
                 drawn[name] = _rail(f"{phase.name}-{name}", title, points)
         if drawn:
@@ -80,13 +85,14 @@ def _shares(phase: Phase) -> str:
             bottom = top
         panels[0].set_ylim(0, 1)
         panels[0].set_title(f"Shares of the tokens ({phase.name})")
-        panels[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5)
+        panels[0].legend(reverse=True, **_ASIDE)  # in the order of the areas
         plots.numbers(panels[0], "y")
         for task, points in gains.items():
             xs, ys = zip(*plots.thin(points), strict=True)
             style = "-" if faint[task] > 0.5 else (0, (3, 1.5))
-            panels[1].plot(xs, ys, color=colours[task], linewidth=1.4, linestyle=style)
+            panels[1].plot(xs, ys, color=colours[task], linewidth=1.4, linestyle=style, label=task)
         if gains:
+            panels[1].legend(**_ASIDE)
             panels[1].axhline(0, color=plots.INK, linewidth=0.6)
             panels[1].set_title("Loss that a window took off the task's probe, smoothed (% of the loss)")
             plots.numbers(panels[1], "y")

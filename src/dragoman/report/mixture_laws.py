@@ -9,7 +9,7 @@ from typing import Any
 from dragoman.errors import DataError
 from dragoman.report import study as report
 from dragoman.report.page import html
-from dragoman.report.plots import SERIES, drawing, numbers
+from dragoman.report.plots import INK, SERIES, drawing, numbers
 from dragoman.report.tables import grid
 from dragoman.store.artifact import write_atomic
 
@@ -20,6 +20,7 @@ KINDS = {
     "critical": "largest share within the limit on general text",
     "best_within_limit": "lowest translation loss within the limit",
 }
+LOSSES = {"best": "of translation", "critical": "of general text", "best_within_limit": "of translation"}
 
 
 def render(folder: Path) -> Path:
@@ -34,7 +35,9 @@ def page(study: Mapping[str, Any]) -> str:
     found = study.get("mixture")
     if found is None:
         raise DataError(f"the study {study['name']} is none of mixtures.")
-    return html("mixture.html.jinja", study=study, mixture=found, plots=plots(found), titles=TITLES, kinds=KINDS)
+    return html(
+        "mixture.html.jinja", study=study, mixture=found, plots=plots(found), titles=TITLES, kinds=KINDS, losses=LOSSES
+    )
 
 
 def plots(found: Mapping[str, Any]) -> dict[str, str]:
@@ -69,13 +72,14 @@ def _plot(
                     axes.plot(shares, losses, color=colour, linewidth=1.5)
                     axes.fill_between(shares, low, high, color=colour, alpha=0.15, linewidth=0)
         if ceiling is not None:
-            axes.axhline(ceiling, color=SERIES[-1], linewidth=0.9, linestyle=(0, (3, 3)))
+            axes.axhline(ceiling, color=INK, linewidth=0.9, linestyle=(0, (3, 3)), label="limit")
         axes.set_title(title)
         axes.set_xlabel("share of translation in the tokens")
+        axes.set_ylabel("nats per token")
         axes.set_xlim(0, 1)
         numbers(axes, "x")
         numbers(axes, "y")
-        if len(budgets) > 1:
+        if len(budgets) > 1 or ceiling is not None:
             axes.legend(loc="best", fontsize=8.5)
     return svg[0]
 
@@ -100,5 +104,5 @@ def choice_text(choice: Mapping[str, Any]) -> str:
     edge = "; the edge of what was tried, so the true one may lie beyond" if choice["edge"] else ""
     return (
         f"{choice['tokens']:,} tokens, {KINDS[choice['kind']]}: share {choice['share']:.3f} "
-        f"[{around['low']:.3f}, {around['high']:.3f}], loss {choice['loss']:.4f}{edge}"
+        f"[{around['low']:.3f}, {around['high']:.3f}], loss {LOSSES[choice['kind']]} {choice['loss']:.4f}{edge}"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from dragoman.report.plots import INK, SERIES, drawing, numbers, thin
 
+_LEVEL = 9  # letters of an arm's name that fit under its bar
 _STYLES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # after the colours have been used once
 
 
@@ -17,7 +18,9 @@ def style(number: int) -> dict[str, Any]:
 
 def bars(name: str, title: str, scores: Mapping[str, Mapping[str, Any]], arms: Sequence[str]) -> str:
     """A bar for each arm with its interval, its letters above; the dots are the seeds."""
-    with drawing(max(3.9, 0.9 + 0.75 * len(scores)), 2.7, name) as (figure, svg):
+    longest = max(map(len, scores))
+    slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if longest > _LEVEL else {}
+    with drawing(max(3.9, 0.9 + 0.75 * len(scores)), 2.7 + 0.04 * longest * bool(slant), name) as (figure, svg):
         axes = figure.subplots()
         top = max(score["high"] for score in scores.values())
         for place, (arm, score) in enumerate(scores.items()):
@@ -35,7 +38,7 @@ def bars(name: str, title: str, scores: Mapping[str, Mapping[str, Any]], arms: S
                 ha="center",
                 fontsize=8.5,
             )
-        axes.set_xticks(range(len(scores)), list(scores))
+        axes.set_xticks(range(len(scores)), list(scores), **slant)
         axes.tick_params(axis="x", length=0, labelcolor=INK)
         axes.grid(False, axis="x")
         axes.set_xlim(-0.6, max(len(scores), 4) - 0.4)  # few bars are no wider than four

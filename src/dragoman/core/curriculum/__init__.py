@@ -49,7 +49,8 @@ def make(
     if unknown := [task for task in floors if task not in shares]:
         raise RecipeError(f"a floor is set for {', '.join(unknown)}, but the tasks are {', '.join(shares)}.")
     if any(value < 0 for value in floors.values()) or sum(floors.values()) > 1:
-        raise RecipeError(f"the floors of the tasks must lie between 0 and 1 and sum to 1 at most: {floors}.")
+        told = ", ".join(f"{task} {value:g}" for task, value in floors.items())
+        raise RecipeError(f"floors must lie between 0 and 1 and sum to 1 at most; these are {told}. Lower `floor`.")
     if method in _SEEDED:
         options["seed"] = seed
     return METHODS[method](shares, floors, **options)

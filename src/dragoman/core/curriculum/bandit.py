@@ -41,7 +41,7 @@ class _Bandit(Base, ABC):
     ) -> None:
         super().__init__(prior, floors)
         if not 0 <= explore <= 1:
-            raise RecipeError(f"curriculum.explore is {explore}; it must lie between 0 and 1.")
+            raise RecipeError(f"`explore` is {explore}; it must lie between 0 and 1.")
         self.gain = Gain(signal, relative, per, target)
         self.gain.check(self.tasks, windows)
         self.seed = seed

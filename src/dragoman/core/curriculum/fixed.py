@@ -32,7 +32,7 @@ class Temperature(Base):
         if sizes is None or any(sizes.get(task, 0) <= 0 for task in self.tasks):
             raise RecipeError("the curriculum `temperature` needs the size of every task's data, above 0.")
         if temperature <= 0:
-            raise RecipeError(f"curriculum.temperature is {temperature}; it must be above 0.")
+            raise RecipeError(f"`temperature` is {temperature}; it must be above 0.")
         self.prior = normalised(
             [weight * sizes[task] ** (1 / temperature) for task, weight in zip(self.tasks, self.prior, strict=True)]
         )

@@ -37,7 +37,7 @@ class Gain:
         if (self.signal == "target") != (self.target is not None):
             raise RecipeError("the signal `target` and the option `target: TASK` need each other.")
         if self.target is not None and self.target not in tasks:
-            raise RecipeError(f"curriculum.target is {self.target}, but the tasks are {', '.join(tasks)}.")
+            raise RecipeError(f"`target` is {self.target}, but the tasks are {', '.join(tasks)}.")
         if self.signal == "target" and windows == "mixed":
             raise RecipeError(
                 "the signal `target` cannot tell which task of a mixed window taught the target. Set `windows: arm`, "

@@ -176,9 +176,7 @@ class Objective(Base):
         if not (0 < memory <= 1 and sharpness > 0 and explore > 0):
             raise RecipeError("the curriculum `objective` needs 0 < memory <= 1, sharpness > 0 and explore > 0.")
         if unknown := [task for task in guard if task not in self.tasks]:
-            raise RecipeError(
-                f"curriculum.guard names {', '.join(unknown)}, but the tasks are {', '.join(self.tasks)}."
-            )
+            raise RecipeError(f"`guard` names {', '.join(unknown)}, but the tasks are {', '.join(self.tasks)}.")
         needs: dict[Needed, bool] = {
             "objective_loss": evidence != "score",
             "objective": evidence != "loss",

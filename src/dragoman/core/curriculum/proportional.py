@@ -17,7 +17,7 @@ class _Averaged(Base):
     def __init__(self, prior: Mapping[str, float], floors: Mapping[str, float], memory: float) -> None:
         super().__init__(prior, floors)
         if not 0 <= memory < 1:
-            raise RecipeError(f"curriculum.memory is {memory}; it must be at least 0 and below 1.")
+            raise RecipeError(f"`memory` is {memory}; it must be at least 0 and below 1.")
         self.memory = memory
         self._averages: list[float] | None = None
 

@@ -172,7 +172,8 @@ class Recipe(Section):
 
 
 def _known_keys(path: Sequence[str | int]) -> list[str]:
-    """The keys that may stand at a place in a recipe (for suggestions)."""
+    """The keys that may stand at a place in a recipe (for suggestions). Where the place names the kind of a section, as
+    pydantic does (`fair` after `curriculum`), only that kind's."""
     kinds: list[type[Section]] = [Recipe]
     for key in path:
         following: list[type[Section]] = []
@@ -181,6 +182,8 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
                 following.append(kind)
             elif key in (fields := _fields(kind)):
                 following += _sections(fields[key].annotation)
+            elif key in (fields["method"].annotation.__args__ if "method" in fields else ()):
+                following.append(kind)
         kinds = following or kinds
     return [key for kind in kinds for key in _fields(kind)]
 

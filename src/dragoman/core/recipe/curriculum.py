@@ -58,7 +58,7 @@ class Schedule(_Options):
             document = YAML(typ="safe", pure=True).load(Path(resolve(self.file)).read_text(encoding="utf-8"))
             return {"stages": opustrainer(document)}
         except (OSError, UnicodeDecodeError, YAMLError, RecipeError) as error:
-            raise RecipeError(f"curriculum.file: {self.file}: {error}") from None
+            raise RecipeError(f"{self.file}: {error}") from None
 
 
 class _Gains(_Options):
@@ -121,10 +121,10 @@ class Objective(_Options):
 
 
 def _named(value: Any) -> Any:
-    """`fair` is short for `{method: fair}`."""
+    """`fair` is short for `{method: fair}`; a section without a method learns with the one that does best."""
     if isinstance(value, str):
         return {"method": value}
-    return {"method": "static", **value} if isinstance(value, dict) else value
+    return {"method": "objective", **value} if isinstance(value, dict) else value
 
 
 _Method = Annotated[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
@@ -10,6 +11,10 @@ from dragoman.core.languages import Direction
 from dragoman.core.recipe.curriculum import Curriculum, Static
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Language, Pair, PositiveCount, Section, Share, listed
+from dragoman.errors import RecipeError
+
+if TYPE_CHECKING:
+    from dragoman.core import curriculum as curricula
 
 _FILES = ("file", "reference")  # options of a curriculum that name one
 Weight = Annotated[float, Field(ge=0)]  # the starting share, relative to the other tasks'
@@ -123,6 +128,35 @@ class Hybrid(Training):
     tokens: PositiveCount  # prompt and target, over all tasks
     tasks: Annotated[Tasks, BeforeValidator(_empty)]
     curriculum: Curriculum = Static()
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        """What the curriculum would refuse is refused before anything runs; a schedule in a file waits for its folder."""
+        if getattr(self.curriculum, "file", None) is None:
+            try:
+                self.steered(dict.fromkeys(self.weights, 1))
+            except RecipeError as error:
+                raise ValueError(f"curriculum: {error}") from None
+        return self
+
+    def steered(
+        self, tokens: Mapping[str, int], *, seed: int = 7, resolve: Callable[[str], str] = str
+    ) -> curricula.Curriculum:
+        """The curriculum over the tasks; `tokens` are the sizes of their data. `replay` keeps its own floor.
+
+        Raises RecipeError for weights, floors or options that cannot be.
+        """
+        from dragoman.core.curriculum import default_floor, make  # brings numpy: not before it is needed
+
+        section, weights = self.curriculum, self.weights
+        options = section.options(resolve)
+        if section.method == "temperature":
+            options["sizes"] = tokens
+        least = section.floor if section.floor is not None else default_floor(section.method, len(weights))
+        floors = dict.fromkeys(weights, least)
+        if self.tasks.replay is not None:
+            floors["replay"] = max(least, self.tasks.replay.floor)
+        return make(section.method, weights, floor=floors, seed=seed, **options)
 
     @property
     def weights(self) -> dict[str, float]:

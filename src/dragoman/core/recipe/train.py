@@ -70,11 +70,11 @@ class Average(Section):
 
 
 class StopIf(Section):
-    """Guard rails: an evaluation that breaks one ends the phase, and its checkpoint is not taken."""
+    """Guard rails: an evaluation that breaks one ends the phase, and the best checkpoint before it is taken."""
 
     forgetting: Annotated[float, Field(gt=0)] | None = None  # rise of the perplexity of general text since the start
     off_target: Annotated[float, Field(gt=0, le=1)] | None = None  # share of translations in another language
-    in_context: Annotated[float, Field(gt=0)] | None = None  # chrF lost since the best one-shot probe
+    in_context: Annotated[float, Field(gt=0)] | None = None  # chrF lost after one example, from the best so far
 
 
 class Phase(Section):

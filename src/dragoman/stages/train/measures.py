@@ -39,9 +39,15 @@ class Measures:
             self.guards = Guards(phase.stop_if, [general] if general is not None else [], self.dev, recipe.languages)
 
     def begin(self) -> None:
-        """Before the first step of the phase."""
-        if self.guards is not None:
-            self.guards.begin(self.model, self.loss)
+        """Before the first step of the phase: what the model can do already is what it may lose."""
+        from dragoman.engine.loop import as_loaded
+
+        if self.guards is None:
+            return
+        self.guards.begin(self.model, self.loss)
+        if self.guards.limits.in_context is not None:
+            with as_loaded(self.loaded.model, self.own_attention):
+                self.guards.broken(self.guards.in_context(Translator(self.loaded)))  # it is the best one so far
 
     def take(self) -> dict[str, Any]:
         """The figures of the model as it stands, translated greedily; empty when there is nothing to measure on."""

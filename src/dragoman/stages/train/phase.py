@@ -93,7 +93,6 @@ class Trainer:
 
     def _steer(self) -> None:
         """The curriculum of a hybrid phase, with its probes."""
-        from dragoman.engine import load
         from dragoman.engine.device import detect, use
         from dragoman.engine.mixture import Mixture
         from dragoman.engine.optimise import annealing
@@ -110,8 +109,8 @@ class Trainer:
         tokens = probe_tokens(self.stream.size, batches_of(chosen, list(self.data.tokens)), passes, rest)
         probes = Probes(self.data.probes, tokens, self.loaded.pad, self.plain_loss)
         if "reference" in chosen.needs:
-            other = load.load(reference(self.recipe, hybrid), device=use(detect(self.recipe.plan.threads)))
-            probes.refer(other.model)
+            device = use(detect(self.recipe.plan.threads))
+            probes.refer(reference(self.recipe, hybrid, self.loaded.tokenizer, device))
         replay = hybrid.tasks.replay
         until = replay.until if replay is not None else 1.0
         self.steering = Steering(
@@ -358,6 +357,11 @@ class Trainer:
         from dragoman.engine import checkpoint, load
 
         best = self.best["step"] or step
+        if self.broken and self.best["step"] is None:
+            self.listener.warn(
+                f"train: {self.name}: the first evaluation broke a guard rail, so no checkpoint before it can be kept; the "
+                "model is that of the last step. A smaller `evaluate_every` or `learning_rate` leaves one."
+            )
         chosen = checkpoint.verify(self.out / "checkpoints" / f"step-{best:08}")
         made = replace(self.loaded, card=replace(self.loaded.card, directions=tuple(map(str, self.directions))))
         if isinstance(self.phase.adapt, Lora):
