@@ -19,7 +19,7 @@ from dragoman.engine.probes import Probes, gathered
 from dragoman.errors import CheckpointError, RecipeError
 from dragoman.store.artifact import model_folder
 
-_TRANSLATING = ("mt", "fewshot", "interlinear")
+_TRANSLATING = ("mt", "fewshot", "interlinear", "synthetic")
 
 
 def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Curriculum:
