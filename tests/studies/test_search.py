@@ -160,6 +160,8 @@ def test_a_search_finds_writes_and_shows_the_best(tmp_path: Path) -> None:
     assert "train.0.sft.learning_rate" in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert f"best: trial {best['number']}" in report.table(found)
+    assert "optuna" in found["versions"]
+    assert Path(found["recipe"]).name == "recipe.a.best.yaml"
     again = Recipe.load(Path(found["recipe"]))
     sft = again.train[0].sft
     assert sft is not None

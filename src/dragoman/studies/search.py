@@ -33,6 +33,7 @@ from dragoman.studies.summary import ended_well, summary
 if TYPE_CHECKING:
     import optuna
 
+FOLDER = "search"  # where a search lives, beside its recipe, unless told otherwise
 _STORE = "trials.log"
 _PAUSE = 0.2  # seconds between two looks at the trials at work
 _HOPELESS = 3  # trials that fail, none of them ending well, before the search gives up
@@ -330,9 +331,11 @@ class _Search:
         return list(done["evaluate"].facts["scores"])
 
     def _write_best(self, number: int, values: Mapping[str, Any]) -> Path:
-        """The recipe with the best values, beside the original: its paths hold there."""
+        """The recipe with the best values, beside the original: its paths hold there. A search in a folder of its own
+        name does not write over what another one has found."""
         stem = Path(self.recipe.file).stem if self.recipe.file else "recipe"
-        path = (self.recipe.folder if self.recipe.file else self.out) / f"{stem}.best.yaml"
+        name = stem if self.out.name == FOLDER else f"{stem}.{self.out.name}"
+        path = (self.recipe.folder if self.recipe.file else self.out) / f"{name}.best.yaml"
         head = f"# {self.recipe.file or 'The recipe'} with the values of trial {number} of the search in {self.out}.\n"
         write_atomic(path, head.encode() + with_values(self.recipe, values).to_yaml().encode())
         return path
