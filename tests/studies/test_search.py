@@ -160,6 +160,12 @@ def test_a_search_finds_writes_and_shows_the_best(tmp_path: Path) -> None:
     assert "train.0.sft.learning_rate" in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert f"best: trial {best['number']}" in report.table(found)
+    for flattered, told, shown in (
+        (0.5, "0.50 too much", "shrinks by 0.50"),
+        (-0.5, "0.50 too little", "grows by 0.50"),
+    ):
+        other = {**found, "optimism": {**found["optimism"], "optimism": flattered}}
+        assert told in report.table(other) and shown in report.page(other)
     assert "optuna" in found["versions"]
     assert Path(found["recipe"]).name == "recipe.a.best.yaml"
     again = Recipe.load(Path(found["recipe"]))
