@@ -219,15 +219,16 @@ def test_a_search_that_has_ended_can_be_made_longer(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- trials that do not go their way
 
 
-def test_trials_that_fall_behind_are_ended(tmp_path: Path) -> None:
-    player = Player(smooth, looks=10)
+@pytest.mark.parametrize("looks", [10, 4])
+def test_trials_that_fall_behind_are_ended(tmp_path: Path, looks: int) -> None:
+    player = Player(smooth, looks)
     found = search.run(parsed("search.trials=14"), tmp_path, start=player)
     pruned = [row for row in found["trials"] if row["state"] == "pruned"]
     assert [row["number"] for row in pruned] == player.stopped
     assert pruned
     for row in pruned:
         assert row["number"] >= 3
-        assert 0 < row["tokens"] < 1000
+        assert row["tokens"] == 1000 * row["curve"][-1][0]  # until the evaluation that it was ended by
         rivals = [r["curve"] for r in found["trials"][: row["number"]] if len(r["curve"]) >= len(row["curve"])]
         share, own = row["curve"][-1]
         better = sum(dict(map(tuple, curve))[share] > own for curve in rivals)

@@ -231,13 +231,14 @@ class _Search:
         asked, running = here.asked, here.running
         alive = running.alive  # before the log is read: what it wrote before it ended is read then
         known = self.study.get_trials(deepcopy=False)[number].intermediate_values
-        for place, score in trial.points(running.job.folder, self.settings.metric):
+        for place, score, tokens in trial.points(running.job.folder, self.settings.metric):
             if place not in known:
                 asked.report(score, place)
                 if alive and place < 20 and asked.should_prune():
                     running.stop()
                     del self._running[number]
-                    asked.set_user_attr("tokens", trial.tokens(running.job.folder))
+                    # not those until it stopped: how soon that was would decide how many trials a budget has
+                    asked.set_user_attr("tokens", tokens)
                     asked.set_user_attr("seconds", round(time.perf_counter() - here.begun, 2))
                     self.study.tell(asked, state=optuna.trial.TrialState.PRUNED)
                     trial.tidy(running.job.folder, model=False)
