@@ -106,6 +106,14 @@ def test_agrees_with_scipy_on_human_judgements(shared_data: Path) -> None:
         assert around.high / 100 == pytest.approx(theirs.confidence_interval.high, abs=width / 20)
 
 
+def test_arms_that_differ_in_one_segment_do_not_differ() -> None:
+    """Every trial is as far as the arms are, with however many seeds; strictly larger ones there are none."""
+    for seeds in (1, 3):
+        pair = ([errors(np.zeros(40))] * seeds, [errors(np.eye(40)[0])] * seeds)
+        assert randomisation([pair], 99, 1) == [1.0]
+        assert randomisation([pair], 99, 1, ties=False) == [1 / 100]
+
+
 def test_randomisation_of_several_seeds_is_that_of_their_means() -> None:
     """Where the metric is a mean, swapping all seeds of a segment together is swapping their mean."""
     draw = np.random.default_rng(0)

@@ -23,7 +23,17 @@ def test_only_what_differs_is_named_with_both_values() -> None:
     assert differing("name=other", "study.seeds=[1]") == []  # they change no result
     assert differing("train.0.sft.epochs=4", "seed=1") == [("train.0.sft.epochs", "2.0", "4.0"), ("seed", "", "1")]
     assert differing("train.0.sft.epochs=3") == [("train.0.sft.epochs", "2.0", "")]  # the default
-    assert differing("train.0.adapt=full") == [("train.0.adapt", '{"rank": 8}', "")]
+    assert differing("train.0.adapt=full") == [("train.0.adapt", '{"method": "lora", "rank": 8}', "")]
+    assert differing("train.0.adapt.rank=4") == [("train.0.adapt.rank", "8", "4")]
+
+
+def test_a_method_with_its_defaults_is_named() -> None:
+    plain = Recipe.parse(RECIPE, "r", ["train.0.adapt=full"])
+    tuned = Recipe.parse(RECIPE, "r", ["train.0.adapt={method: lora}", "train.0.average={method: ema}"])
+    assert changes(plain, tuned) == [
+        {"key": "train.0.adapt", "first": "", "second": '{"method": "lora"}'},
+        {"key": "train.0.average", "first": "", "second": '{"method": "ema"}'},
+    ]
 
 
 def test_lists_of_other_lengths_are_shown_whole() -> None:

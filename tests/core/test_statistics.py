@@ -9,10 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
+from scipy import stats
 
 from dragoman.core import statistics
 from dragoman.core.metrics import Segments, segments, signed
-from dragoman.core.statistics import Interval, bootstrap_p, differences, holm, interval, randomisation_p, resampled
+from dragoman.core.statistics import (
+    Interval,
+    bootstrap_p,
+    differences,
+    holm,
+    interval,
+    p_value,
+    randomisation_p,
+    resampled,
+)
 from dragoman.errors import DataError
 from tests.core.test_metrics import ENGLISH, spoilt
 
@@ -32,7 +42,7 @@ def sacrebleu(
 
 @pytest.mark.parametrize("system", [GOOD, ALIKE, BASE], ids=["other", "nearly the same", "the same"])
 def test_equals_sacrebleu(system: list[str]) -> None:
-    """Same seed, same resamples: score, mean, interval and both p-values of sacreBLEU's paired tests."""
+    """Same seed, same resamples: score, mean, interval and, without ties, both p-values of sacreBLEU's paired tests."""
     pairs = [(segments(m, BASE, TEXTS), segments(m, system, TEXTS)) for m in METRICS]
     found = differences(pairs, samples=300, trials=500)
     _, by_bootstrap = sacrebleu([BASE, system], TEXTS, "bs", 300)
@@ -40,12 +50,14 @@ def test_equals_sacrebleu(system: list[str]) -> None:
     for (base, mine), difference in zip(pairs, found, strict=True):
         bootstrap = by_bootstrap[mine.score.name][1]
         assert bootstrap.score == mine.score.value
-        if system is BASE:  # here sacreBLEU gives its smallest p: it counts strictly larger differences only
+        swapped = by_randomisation[mine.score.name][1].p_value
+        before, after = resampled([base, mine], 300)
+        assert bootstrap_p(before, after, mine.score.value - base.score.value, ties=False) == bootstrap.p_value
+        assert randomisation_p([(base, mine)], 500, ties=False) == [swapped]
+        assert difference.p_bootstrap >= bootstrap.p_value
+        assert difference.p_randomisation >= swapped
+        if system is BASE:  # here sacreBLEU gives its smallest p
             assert (difference.gain, difference.p_bootstrap, difference.p_randomisation) == (0, 1, 1)
-        else:
-            assert difference.p_bootstrap == bootstrap.p_value
-            assert difference.p_randomisation == by_randomisation[mine.score.name][1].p_value
-        assert randomisation_p([(base, mine)], 500) == [by_randomisation[mine.score.name][1].p_value]
         around = interval(resampled([mine], 300)[0])
         assert around.mean == pytest.approx(float(bootstrap.mean), abs=2e-4)
         assert (around.high - around.low) / 2 == pytest.approx(float(bootstrap.ci), abs=2e-4)
@@ -113,14 +125,57 @@ def test_interval_holds_its_share(confidence: float) -> None:
 def test_p_under_the_null_is_uniform() -> None:
     """Two systems that are equally good by construction: small p as rare as it says."""
     rng = np.random.default_rng(5)
-    owner = segments("ter", ["a"], ["a"])._owner
     found = []
     for _ in range(200):
-        edits = rng.integers(0, 8, size=(2, 60)).astype(float)
-        sides = [Segments("ter", np.stack([row, np.full(60, 8.0)], axis=1), "", owner) for row in edits]
-        found += randomisation_p([(sides[0], sides[1])], 199, seed=int(rng.integers(1 << 30)))
+        one, other = rng.integers(0, 8, size=(2, 60)).astype(float)
+        found += randomisation_p([(edits(one), edits(other))], 199, seed=int(rng.integers(1 << 30)))
     assert 0.01 < np.mean(np.array(found) <= 0.05) < 0.10
     assert 0.4 < np.mean(found) < 0.6
+
+
+def edits(values: np.ndarray, length: float = 8.0) -> Segments:
+    """TER by hand: edits [segments] to references of one length, so that scores are means, and often equal."""
+    owner = segments("ter", ["a"], ["a"])._owner
+    return Segments("ter", np.stack([values, np.full(len(values), length)], axis=1), "", owner)
+
+
+def test_trials_as_far_as_the_systems_count() -> None:
+    """One segment differs: each swap is as far, chance does as well every time. sacreBLEU finds its smallest p."""
+    pair = (edits(np.zeros(50)), edits(np.eye(50)[0]))
+    assert randomisation_p([pair], 199) == [1.0]
+    assert randomisation_p([pair], 199, ties=False) == [1 / 200]
+    assert differences([pair], samples=50, trials=199)[0].p_randomisation == 1.0
+    assert p_value(np.array([0.0, 1.0, 2.0, 3.0]), -2.0) == 3 / 5
+    assert p_value(np.array([0.0, 1.0, 2.0, 3.0]), -2.0, ties=False) == 2 / 5
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_equals_scipys_exact_test_of_few_segments(shift: int) -> None:
+    """All 2^8 swaps, which SciPy goes through one by one; most of them have their like among few values."""
+    rng = np.random.default_rng(shift)
+    one, other = rng.integers(0, 4, size=8).astype(float), shift + rng.integers(0, 4, size=8).astype(float)
+    exact = stats.permutation_test(
+        (one, other), lambda a, b, axis: np.mean(a - b, axis=axis), permutation_type="samples", n_resamples=np.inf,
+        vectorized=True,
+    )  # fmt: skip
+    [found] = randomisation_p([(edits(one), edits(other))], 40_000)
+    assert found == pytest.approx(exact.pvalue, abs=4 * np.sqrt(0.25 / 40_000))
+    [strict] = randomisation_p([(edits(one), edits(other))], 40_000, ties=False)
+    assert strict < exact.pvalue - 0.01
+
+
+def test_few_differences_are_no_more_often_significant_than_they_say() -> None:
+    """Five segments of sixty differ, by one edit each, one way or the other by chance: no p may be below 1/16."""
+    rng = np.random.default_rng(5)
+    with_ties, without = [], []
+    for _ in range(100):
+        signs = np.zeros(60)
+        signs[:5] = rng.choice([-1, 1], size=5)
+        pair = (edits(4 + np.zeros(60)), edits(4 + signs))
+        with_ties += randomisation_p([pair], 199)
+        without += randomisation_p([pair], 199, ties=False)
+    assert np.mean(np.array(with_ties) <= 0.05) <= 0.05
+    assert np.mean(np.array(without) <= 0.05) > 0.05
 
 
 def test_holm_published_example() -> None:

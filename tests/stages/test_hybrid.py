@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
-from dragoman.core.recipe import Recipe
+from dragoman.core import heldout
+from dragoman.core.prompts import SYNTHETIC as TAG
+from dragoman.core.recipe import Hybrid, Recipe
 from dragoman.core.records import Example, Text
+from dragoman.engine import hybrid as hybrid_module
 from dragoman.engine import setup
+from dragoman.engine.hybrid import hybrid_rows
 from dragoman.engine.load import load
 from dragoman.engine.log import read
 from dragoman.engine.loop import mean_loss
@@ -399,6 +403,86 @@ def test_a_probe_set_that_leaks_into_training_is_refused(tmp_path: Path, mixed: 
     inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", Ear())
     with pytest.raises(DataError, match=r"of the dev set, in general\.txt\.gz .*:201\): .* list it under `prepare`"):
         plan.run(made, inputs, tmp_path / "plan", "p", Ear())
+
+
+SYNTHETIC = """
+pairs: [en-de, de-en]
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 348, context: 96}}
+plan: {precision: fp32, threads: 1}
+synthesise: {teachers: {m: {run: x}}, make: [{back: {teacher: m, pair: en-de}}]}
+train:
+  - hybrid:
+      tokens: 4k
+      tasks: {lm: {languages: [de]}, mt: {weight: 2}, synthetic: {pairs: [en-de], weight: 1}}
+      batch_tokens: 384
+      learning_rate: 2e-2
+      evaluate_every: 1000
+      evaluate_sentences: 4
+"""
+
+
+def made_rows(folder: Path, *others: tuple[str, str]) -> Path:
+    pairs = [(f"a {a} with a {b}.", f"{WORDS[a]} mit {WORDS[b]}.") for a, b in itertools.product(WORDS, repeat=2)]
+    rows = [Example(source, target, "en", "de", "m: news", n) for n, (source, target) in enumerate([*pairs, *others])]
+    records.write(folder / "rows", rows, Example)
+    return folder / "rows"
+
+
+def hybrid_of(made: Recipe) -> Hybrid:
+    assert made.train[0].hybrid is not None
+    return made.train[0].hybrid
+
+
+def test_synthetic_rows_are_a_task_with_a_share_of_its_own(tmp_path: Path, mixed: Artifact) -> None:
+    rows = made_rows(tmp_path / "run" / "synthesise")
+    inputs = {"prepare": mixed, "synthesise": Artifact.finish(rows.parent, "synthesise", "rows", {})}
+    made = recipe(tmp_path, text=SYNTHETIC)
+    inputs["model"] = model.run(made, inputs, tmp_path / "run" / "model", "m", Ear())
+    inputs["plan"] = plan.run(made, inputs, tmp_path / "run" / "plan", "p", Ear())
+    inputs["train"] = train.run(made, inputs, tmp_path / "run" / "train", "t", Ear())
+    facts = phase_of(inputs)
+    assert facts["delivered"]["synthetic"] / sum(facts["delivered"].values()) == pytest.approx(0.25, abs=0.03)
+    assert facts["examples"]["en-de synthetic"] == len(WORDS) ** 2 and "de-en synthetic" not in facts["examples"]
+
+
+def test_synthetic_rows_are_tagged_and_what_is_probed_with_is_not_among_them(tmp_path: Path, mixed: Artifact) -> None:
+    dev = next(records.read(mixed.folder / "dev", Example))
+    held = next(iter(heldout.part(list(records.read(mixed.folder / "text" / "de", Text))).held_out))
+    rows = made_rows(tmp_path, ("something else.", dev.target.upper()), ("translated back.", held.text))
+    made = recipe(tmp_path, text=SYNTHETIC)
+    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Ear())
+    loaded = load(done.folder / "model")
+    for tag in (True, False):
+        made = recipe(tmp_path, f"train.0.hybrid.tasks.synthetic.tag={str(tag).lower()}", text=SYNTHETIC)
+        found = hybrid_rows(made, hybrid_of(made), loaded, mixed.folder, rows)
+        assert found.rows["synthetic en-de"] == len(WORDS) ** 2
+        assert found.dropped["synthetic held_out"] == 2
+        assert any(piece.text == TAG for piece in found.examples[-1].pieces) is tag  # the last task's first row
+        assert len(found.probes["synthetic"]) == 10  # the real pairs of dev, one way
+    with pytest.raises(DataError, match="holds no synthetic row for de-en"):
+        made = recipe(tmp_path, "train.0.hybrid.tasks.synthetic.pairs=[de-en]", text=SYNTHETIC)
+        hybrid_rows(made, hybrid_of(made), loaded, mixed.folder, rows)
+    with pytest.raises(RecipeError, match=r"hybrid.tasks.synthetic: needs a `synthesise` section"):
+        recipe(tmp_path, text=SYNTHETIC.replace("synthesise:", "search: null\n#"))
+
+
+def test_tasks_cut_the_same_pairs_out_of_the_training_text(tmp_path: Path, mixed: Artifact) -> None:
+    """What one task is probed with no other is trained on, also where one of them shows both directions."""
+    made = recipe(
+        tmp_path,
+        "pairs=[en-de]",
+        "train.0.hybrid.tasks={mt: {reverse: 0.5}, interlinear: {sentences: 1}}",
+        "train.0.hybrid.curriculum={probe: train}",
+        text=SYNTHETIC,
+    )
+    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Ear())
+    builder = hybrid_module._Builder(made, hybrid_of(made), load(done.folder / "model"), mixed.folder, None)
+    held = {pair.source for pair in builder._parted[1]}
+    tasks = hybrid_of(made).tasks
+    for name, task in tasks.present.items():
+        training, probing = builder._sources(name, task)
+        assert any(text in held for row in probing for text in (piece.text for piece in row.rendered.pieces))
+        assert not any(piece.text in held for row in training for piece in row.rendered.pieces)
 
 
 def test_changed_replay_text_is_another_phase(tmp_path: Path, mixed: Artifact) -> None:

@@ -15,6 +15,7 @@ from dragoman.core.recipe import Recipe
 from dragoman.errors import DataError, RecipeError
 from dragoman.report import mixture_laws as page
 from dragoman.studies import mixture
+from tests.commands import Command
 from tests.studies.conftest import make_project
 
 TASKS = "{mt: {weight: 2}, interlinear: {weight: 1}, lm: {weight: 4}, replay: {from: general.txt}}"
@@ -132,6 +133,7 @@ def test_the_page_shows_runs_laws_and_choices() -> None:
     assert html.count("<small>of general text</small>") == 1  # the loss at the critical share is another one
     assert "<small>1\u202f000\u202f000 tokens</small>" in html
     assert html.count(">nats per token</text>") == 2 and html.count(">limit</text>") == 1
+    assert "<div>a " in html and not re.search(r"</(?:small|span)>,", html)  # a parameter a line
     text = page.table(found)
     assert "1,000,000 tokens, largest share within the limit on general text: share 0." in text
     with pytest.raises(DataError, match="none of mixtures"):
@@ -142,7 +144,7 @@ def test_the_page_shows_runs_laws_and_choices() -> None:
 
 
 @pytest.mark.slow
-def test_a_small_grid_runs_to_its_page(tmp_path: Path) -> None:
+def test_a_small_grid_runs_to_its_page(tmp_path: Path, dragoman: Command) -> None:
     project = make_project(tmp_path)
     text = (project / "recipe.yaml").read_text(encoding="utf-8")
     phase = (
@@ -164,4 +166,9 @@ def test_a_small_grid_runs_to_its_page(tmp_path: Path) -> None:
     assert json.loads((project / "study" / "study.json").read_text())["mixture"] == found["mixture"]
     rows = list(csv.DictReader((project / "study" / page.TABLE).read_text(encoding="utf-8").split("\n")))
     assert [row["arm"] for row in rows] == [point["arm"] for point in grid]
-    assert (project / "study" / page.PAGE).is_file()
+    pages = [project / "study" / name for name in ("study.html", page.PAGE)]
+    before = [path.read_text(encoding="utf-8") for path in pages]
+    for path in pages:
+        path.unlink()
+    assert dragoman("study", "report", project / "study").out == f"{pages[0]}\n{pages[1]}\n"
+    assert [path.read_text(encoding="utf-8") for path in pages] == before

@@ -160,6 +160,14 @@ def test_a_search_finds_writes_and_shows_the_best(tmp_path: Path) -> None:
     assert "train.0.sft.learning_rate" in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert f"best: trial {best['number']}" in report.table(found)
+    for flattered, told, shown in (
+        (0.5, "0.50 too much", "shrinks by 0.50"),
+        (-0.5, "0.50 too little", "grows by 0.50"),
+    ):
+        other = {**found, "optimism": {**found["optimism"], "optimism": flattered}}
+        assert told in report.table(other) and shown in report.page(other)
+    assert "optuna" in found["versions"]
+    assert Path(found["recipe"]).name == "recipe.a.best.yaml"
     again = Recipe.load(Path(found["recipe"]))
     sft = again.train[0].sft
     assert sft is not None
@@ -211,15 +219,16 @@ def test_a_search_that_has_ended_can_be_made_longer(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- trials that do not go their way
 
 
-def test_trials_that_fall_behind_are_ended(tmp_path: Path) -> None:
-    player = Player(smooth, looks=10)
+@pytest.mark.parametrize("looks", [10, 4])
+def test_trials_that_fall_behind_are_ended(tmp_path: Path, looks: int) -> None:
+    player = Player(smooth, looks)
     found = search.run(parsed("search.trials=14"), tmp_path, start=player)
     pruned = [row for row in found["trials"] if row["state"] == "pruned"]
     assert [row["number"] for row in pruned] == player.stopped
     assert pruned
     for row in pruned:
         assert row["number"] >= 3
-        assert 0 < row["tokens"] < 1000
+        assert row["tokens"] == 1000 * row["curve"][-1][0]  # until the evaluation that it was ended by
         rivals = [r["curve"] for r in found["trials"][: row["number"]] if len(r["curve"]) >= len(row["curve"])]
         share, own = row["curve"][-1]
         better = sum(dict(map(tuple, curve))[share] > own for curve in rivals)

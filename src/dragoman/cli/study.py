@@ -92,8 +92,12 @@ def report_(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder of a study.", show_default=False)],
     debug: Debug = False,
 ) -> None:
-    """Write a study's page again from its record."""
+    """Write a study's pages again from its record."""
     with session(debug=debug) as here:
+        from dragoman.report import mixture_laws
         from dragoman.report import study as report
 
-        here.result(str(report.render(study)))
+        pages = [report.render(study)]
+        if "mixture" in report.read(study):
+            pages.append(mixture_laws.render(study))
+        here.result("\n".join(map(str, pages)))

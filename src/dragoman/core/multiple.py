@@ -19,11 +19,10 @@ import numpy as np
 
 from dragoman.core.metrics import BETTER, Floats, Segments
 from dragoman.core.scoring import Protocol
-from dragoman.core.statistics import Interval, holm, interval, resampled, swaps
+from dragoman.core.statistics import Interval, holm, interval, p_value, resampled, swaps
 from dragoman.errors import DataError
 
 LEVEL = 0.05  # a corrected p-value below it is called significant
-_TOLERANCE = 1e-9
 
 Runs = Sequence[Segments]  # of one arm, one for each seed: the same segments under the same metric
 
@@ -113,16 +112,16 @@ def _contrasts(
     couples = list(itertools.combinations(arms, 2))
     swapped = randomisation([(arms[a], arms[b]) for a, b in couples], protocol.trials, protocol.seed)
     raw = []
-    for (a, b), p in zip(couples, swapped, strict=True):
+    for a, b in couples:
         sign = BETTER[arms[a][0].metric]
         gain = sign * (estimates[b].value - estimates[a].value)
         differences = sign * (drawn[b] - drawn[a])
         around = interval(differences, protocol.confidence)
-        raw.append((gain, around, two_sided(differences, gain), p if abs(gain) > _TOLERANCE else 1.0))
-    corrected = holm([max(bootstrap, p) for _, _, bootstrap, p in raw])
+        raw.append((gain, around, two_sided(differences, gain)))
+    corrected = holm([max(bootstrap, p) for (_, _, bootstrap), p in zip(raw, swapped, strict=True)])
     return [
         Contrast(a, b, gain, around.low, around.high, bootstrap, p, whole)
-        for (a, b), (gain, around, bootstrap, p), whole in zip(couples, raw, corrected, strict=True)
+        for (a, b), (gain, around, bootstrap), p, whole in zip(couples, raw, swapped, corrected, strict=True)
     ]
 
 
@@ -131,13 +130,10 @@ def two_sided(differences: Floats, found: float) -> float:
 
     sacreBLEU's p (statistics.bootstrap_p) counts one way and is about half of it.
     """
-    if abs(found) <= _TOLERANCE:
-        return 1.0
-    beyond = np.abs(differences - differences.mean()) >= abs(found) - _TOLERANCE
-    return (int(np.count_nonzero(beyond)) + 1) / (len(differences) + 1)
+    return p_value(np.abs(differences - differences.mean()), found)
 
 
-def randomisation(pairs: Sequence[tuple[Runs, Runs]], trials: int, seed: int) -> list[float]:
+def randomisation(pairs: Sequence[tuple[Runs, Runs]], trials: int, seed: int, *, ties: bool = True) -> list[float]:
     """p of two-sided approximate randomisation between the mean scores of two arms, for each pair of arms.
 
     In every trial each segment keeps or swaps its translations between the arms, those of all seeds together. Arms with
@@ -162,9 +158,8 @@ def randomisation(pairs: Sequence[tuple[Runs, Runs]], trials: int, seed: int) ->
                 start += a.rows.shape[1]
                 distance += b.values(b.rows.sum(0) + part) - b.values(a.rows.sum(0) - part)
             found[number].append(np.abs(distance) / len(couples))
-    real = [abs(np.mean([b.score.value - a.score.value for a, b in couples])) for couples in coupled]
-    larger = [np.count_nonzero(np.concatenate(f) > r + _TOLERANCE) for f, r in zip(found, real, strict=True)]
-    return [(int(count) + 1) / (trials + 1) for count in larger]
+    real = [float(np.mean([b.score.value - a.score.value for a, b in couples])) for couples in coupled]
+    return [p_value(np.concatenate(parts), gain, ties=ties) for parts, gain in zip(found, real, strict=True)]
 
 
 def _couples(first: Runs, second: Runs) -> list[tuple[Segments, Segments]]:

@@ -1,7 +1,9 @@
 """Is a difference real? Bootstrap intervals, paired bootstrap and approximate randomisation on sufficient statistics.
 
-The protocols are sacreBLEU's (sacrebleu.significance): with the same seed they draw the same resamples and give the
-same p. A resampled corpus is a row of weights over segments, so all scores of all resamples are one matrix product.
+The protocols are sacreBLEU's (sacrebleu.significance): with the same seed they draw the same resamples. The p of a test
+is (c + 1) / (n + 1) there and here; c counts the n trials that differ more than the systems do there, and also those
+that differ as much here (`ties`). A resampled corpus is a row of weights over segments, so all scores of all resamples
+are one matrix product.
 """
 
 from __future__ import annotations
@@ -86,13 +88,15 @@ def interval(scores: Floats, confidence: float = 0.95) -> Interval:
     return Interval(float(scores.mean()), float(ordered[tail]), float(ordered[-1 - tail]))
 
 
-def bootstrap_p(baseline: Floats, system: Floats, difference: float) -> float:
+def bootstrap_p(baseline: Floats, system: Floats, difference: float, *, ties: bool = True) -> float:
     """p of the paired bootstrap test (Koehn 2004, centred as in sacreBLEU) from scores of the same resamples."""
     found = np.abs(system - baseline)
-    return _p(found - found.mean(), abs(difference))
+    return p_value(found - found.mean(), difference, ties=ties)
 
 
-def randomisation_p(pairs: Sequence[tuple[Segments, Segments]], trials: int, seed: int = SEED) -> list[float]:
+def randomisation_p(
+    pairs: Sequence[tuple[Segments, Segments]], trials: int, seed: int = SEED, *, ties: bool = True
+) -> list[float]:
     """p of two-sided approximate randomisation (Riezler & Maxwell 2005) for each (baseline, system) pair.
 
     All pairs must have the same segments; all see the same swaps.
@@ -109,7 +113,10 @@ def randomisation_p(pairs: Sequence[tuple[Segments, Segments]], trials: int, see
             left = system.values(system.rows.sum(0) + moved)
             right = system.values(baseline.rows.sum(0) - moved)
             found[number].append(np.abs(left - right))
-    return [_p(np.concatenate(parts), _distance(*pair)) for parts, pair in zip(found, pairs, strict=True)]
+    return [
+        p_value(np.concatenate(parts), system.score.value - baseline.score.value, ties=ties)
+        for parts, (baseline, system) in zip(found, pairs, strict=True)
+    ]
 
 
 def differences(
@@ -122,8 +129,8 @@ def differences(
 ) -> list[Difference]:
     """Both tests, and the interval of the gain, for each (baseline, system) pair over the same segments.
 
-    The p-values are sacreBLEU's, but where there is no difference at all they are 1: sacreBLEU counts only trials that
-    are strictly larger, and so calls a system significantly different from itself.
+    The p-values are sacreBLEU's where no trial differs by exactly as much as the systems do. Where there is no difference
+    at all they are 1: sacreBLEU calls a system significantly different from itself.
     """
     if not pairs:
         return []
@@ -143,6 +150,17 @@ def differences(
     return found
 
 
+def p_value(found: Floats, difference: float, *, ties: bool = True) -> float:
+    """(c + 1) / (n + 1), c = those of the trials [n] that are as far from 0 as the real difference, or farther.
+
+    Trials that are exactly as far have to be counted, or small p come more often by chance than they say (Phipson & Smyth
+    2010). It matters where trials have few values: when two systems differ in one segment, every trial is as far, and
+    sacreBLEU, which leaves such trials out (`ties=False`), finds p = 1 / (n + 1).
+    """
+    bound = abs(difference) - _TOLERANCE if ties else abs(difference) + _TOLERANCE
+    return (int(np.count_nonzero(found >= bound)) + 1) / (len(found) + 1)
+
+
 def holm(values: Sequence[float]) -> list[float]:
     """p-values corrected for their number (Holm 1979), in the order given: step-down, monotone, at most 1."""
     adjusted = [0.0] * len(values)
@@ -151,16 +169,6 @@ def holm(values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
         adjusted[index] = largest
     return adjusted
-
-
-def _p(found: Floats, difference: float) -> float:
-    """(c + 1) / (n + 1), c = trials with a larger difference than the real one."""
-    larger = int(np.count_nonzero(found > difference + _TOLERANCE))
-    return (larger + 1) / (len(found) + 1)
-
-
-def _distance(baseline: Segments, system: Segments) -> float:
-    return abs(baseline.score.value - system.score.value)
 
 
 def _join(matrices: Sequence[Floats]) -> tuple[Floats, NDArray[np.int64]]:

@@ -16,7 +16,7 @@ from dragoman.core.balance import direction_factor
 from dragoman.core.heldout import HeldOut
 from dragoman.core.languages import Direction
 from dragoman.core.normalise import leak_key, normalise
-from dragoman.core.prompts import Rendered
+from dragoman.core.prompts import Rendered, render, tagged
 from dragoman.core.recipe import (
     Balance,
     Denoise,
@@ -24,6 +24,7 @@ from dragoman.core.recipe import (
     Hybrid,
     Interlinear,
     Lm,
+    Made,
     Mt,
     Normalise,
     ParallelSource,
@@ -37,6 +38,7 @@ from dragoman.engine.batch import Corpus
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.mixture import Part
 from dragoman.engine.setup import directed
+from dragoman.engine.synthetic import none_serve, served
 from dragoman.errors import DataError, ModelError
 from dragoman.store import readers, records
 
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
 
 _PROBE_PAIRS = 400  # development pairs that the probes draw on
-Task = Lm | Denoise | Mt | Interlinear | Fewshot | Replay
+Task = Lm | Denoise | Mt | Interlinear | Fewshot | Made | Replay
 
 
 @dataclass
@@ -61,18 +63,18 @@ class Rows:
     directions: dict[str, int] = field(default_factory=dict)  # translation rows by direction
 
 
-def hybrid_rows(recipe: Recipe, hybrid: Hybrid, loaded: Loaded, texts: Path) -> Rows:
-    """Render and encode the rows of every task.
+def hybrid_rows(recipe: Recipe, hybrid: Hybrid, loaded: Loaded, texts: Path, made: Path | None = None) -> Rows:
+    """Render and encode the rows of every task; `made` is the folder of the synthetic rows.
 
     Raises DataError for a task (or one of its languages or pairs) without data, and when what is probed with stands in
     what is trained on.
     """
-    return _Builder(recipe, hybrid, loaded, texts).build()
+    return _Builder(recipe, hybrid, loaded, texts, made).build()
 
 
 class _Builder:
-    def __init__(self, recipe: Recipe, hybrid: Hybrid, loaded: Loaded, texts: Path) -> None:
-        self.recipe, self.hybrid, self.loaded, self.texts = recipe, hybrid, loaded, texts
+    def __init__(self, recipe: Recipe, hybrid: Hybrid, loaded: Loaded, texts: Path, made: Path | None) -> None:
+        self.recipe, self.hybrid, self.loaded, self.texts, self.made = recipe, hybrid, loaded, texts, made
         self.encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
         self.form = loaded.card.prompt
         self.limit = loaded.context
@@ -108,6 +110,8 @@ class _Builder:
                 count = counts[f"{name} {label}"] = int((corpus.group == number).sum())
                 if isinstance(task, Mt | Interlinear | Fewshot):
                     directions[label] = directions.get(label, 0) + count
+                elif isinstance(task, Made):
+                    directions[f"{label} synthetic"] = count
             too_long |= {f"{name} {label}": lines for label, lines in lost.items()}
             shown += first
             found = self._encode(_shuffled(probe, self.recipe.seed))[0]
@@ -151,24 +155,60 @@ class _Builder:
             return make(train), list(make([text for part in held.values() for text in part.held_out]))
         if isinstance(task, Replay):
             return self._replay(task)
+        if isinstance(task, Made):
+            return self._synthetic(task)
         wanted = task.pairs or self.recipe.pairs
         reverse = 0.0 if isinstance(task, Interlinear) else task.reverse
         shares = {pair: 1.0 for pair in wanted} | {
             pair.reversed: reverse for pair in wanted if reverse and pair.reversed not in wanted
         }
         self._require(name, sorted({code for pair in shares for code in (pair.source, pair.target)}))
-        train_pairs = self._directed("train", shares)
+        training, probing = self._parted
+        train_pairs = self._directed(training, shares)
         for pair in wanted:
             if not any(example.direction == pair for example in train_pairs):
                 raise DataError(
                     f"train.hybrid.tasks.{name}: there is no training pair for {pair} in {self.texts / 'train'}. List "
                     f"files for it under `prepare.parallel`, or take {pair} out of the task's `pairs`."
                 )
-        probe_pairs = self._directed("dev", shares)
-        if self.hybrid.curriculum.probe == "train":
-            train_pairs, probe_pairs = heldout.part_pairs(train_pairs)
-        probe_pairs = probe_pairs[:: max(1, len(probe_pairs) // _PROBE_PAIRS)]
+        probe_pairs = _some_of(self._directed(probing, shares))
         return self._translations(task, train_pairs), list(self._translations(task, probe_pairs))
+
+    @cached_property
+    def _parted(self) -> tuple[list[Example], list[Example]]:
+        """(pairs to train on, pairs to probe with), the same for every task."""
+        if self.hybrid.curriculum.probe == "train":
+            return heldout.part_pairs(self._read("train"))
+        return self._read("train"), self._read("dev")
+
+    def _synthetic(self, task: Made) -> tuple[Iterable[Row], list[Row]]:
+        """Rows of a teacher, probed with real pairs, for that is what they are to be good for. Those that stand in what
+        is probed with are left out: a text that was translated back may be held out elsewhere."""
+        wanted = task.pairs or self.recipe.pairs
+        self._require("synthetic", sorted({code for pair in wanted for code in (pair.source, pair.target)}))
+        if task.tag:
+            self.encoder.require_tag()
+        if self.made is None:
+            raise DataError(
+                "train.hybrid.tasks.synthetic: give the recipe a `synthesise` section, which makes the rows."
+            )
+        probing = self._parted[1]
+        held = {leak_key(side) for pair in probing for side in (pair.source, pair.target)}
+        held |= {leak_key(text.text) for part in self._monolingual.values() for text in part.held_out}
+        held.discard("")  # of segments without a letter
+        found, rows = [], []
+        for example, direction in served(self.made, wanted):
+            if held & {leak_key(example.source), leak_key(example.target)}:
+                self.dropped["synthetic held_out"] += 1
+                continue
+            found.append(example)
+            rendered = render(self.form, direction, example.source, example.target)
+            rendered = tagged(self.form, rendered) if task.tag else rendered
+            rows.append(Row(rendered, str(direction), example.weight * direction_factor(self.balance, direction)))
+        if not rows:
+            raise none_serve(self.made, wanted)
+        self._note(found, "the synthetic rows")
+        return rows, list(tasks.mt(self.form, _some_of(self._directed(probing, dict.fromkeys(wanted, 1.0)))))
 
     def _translations(self, task: Mt | Interlinear | Fewshot, pairs: list[Example]) -> Iterator[Row]:
         measure = _Lengths(self.encoder, pairs)
@@ -206,7 +246,7 @@ class _Builder:
         wanted = task.languages or self.recipe.languages
         self._require(name, wanted)
         if self._text is None:
-            self._text = {code: self._apart(part) for code, part in monolingual(self.texts).items()}
+            self._text = {code: self._apart(part) for code, part in self._monolingual.items()}
         missing = [code for code in wanted if code not in self._text or not self._text[code].training]
         if missing:
             raise DataError(
@@ -214,6 +254,10 @@ class _Builder:
                 f"`prepare.monolingual.{missing[0]}`, or take it out of the task's `languages`."
             )
         return {code: self._text[code] for code in wanted}
+
+    @cached_property
+    def _monolingual(self) -> dict[str, HeldOut]:
+        return monolingual(self.texts)
 
     def _apart(self, part: HeldOut) -> HeldOut:
         """Held-out text that also stands in the training pairs is no held-out text: left out, and counted."""
@@ -223,13 +267,13 @@ class _Builder:
         self._note(part.training, "the monolingual text")
         return replace(part, held_out=held)
 
-    def _directed(self, split: str, shares: Mapping[Direction, float]) -> list[Example]:
-        """The pairs of a split in every wanted direction, in order; weights times the direction's factor and share."""
+    def _directed(self, pairs: Sequence[Example], shares: Mapping[Direction, float]) -> list[Example]:
+        """The pairs in every wanted direction, in order; weights times the direction's factor and share."""
         factors = {pair: direction_factor(self.balance, pair) * share for pair, share in shares.items()}
         return [
             replace(row, weight=row.weight * factors[pair])
             for pair in shares
-            for example in self._read(split)
+            for example in pairs
             for row in directed(example, [pair])
         ]
 
@@ -323,6 +367,11 @@ class _Lengths:
     def _found(self) -> dict[str, int]:
         texts = list(dict.fromkeys(text for pair in self.pairs for text in (pair.source, pair.target)))
         return dict(zip(texts, self.encoder.lengths(texts), strict=True))
+
+
+def _some_of(pairs: list[Example]) -> list[Example]:
+    """As many as are enough to probe with, evenly spread."""
+    return pairs[:: max(1, len(pairs) // _PROBE_PAIRS)]
 
 
 def _shuffled(rows: list[Row], seed: int) -> list[Row]:

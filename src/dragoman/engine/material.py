@@ -71,7 +71,7 @@ def material(
     `made`: the folder of the synthetic rows. `fresh`: the model has not been trained yet.
     """
     if phase.hybrid is not None:
-        return _hybrid(recipe, phase, phase.hybrid, loaded, texts, hardware, planned, fresh=fresh)
+        return _hybrid(recipe, phase, phase.hybrid, loaded, texts, hardware, planned, fresh=fresh, made=made)
     assert phase.sft is not None  # noqa: S101  - the recipe's own validator guarantees it
     data = setup.training_data(recipe, phase.sft, loaded, texts, listener, made)
     chosen = (
@@ -103,8 +103,9 @@ def _hybrid(
     planned: Mapping[str, Any] | None,
     *,
     fresh: bool,
+    made: Path | None,
 ) -> Material:
-    rows = hybrid_rows(recipe, hybrid, loaded, texts)
+    rows = hybrid_rows(recipe, hybrid, loaded, texts, made)
     longest = max(int(part.corpus.lengths.max()) for part in rows.parts)
 
     def stream(budget: int, packing: Packing, accumulation: int) -> Mixture:

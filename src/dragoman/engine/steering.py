@@ -24,7 +24,7 @@ from dragoman.store.artifact import model_folder
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_TRANSLATING = ("mt", "fewshot", "interlinear")
+_TRANSLATING = ("mt", "fewshot", "interlinear", "synthetic")
 
 
 def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Curriculum:

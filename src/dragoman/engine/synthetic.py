@@ -50,30 +50,36 @@ class Synthetic:
         weights: dict[str, float] = {}
         for example, weight in real:
             weights[str(example.direction)] = weights.get(str(example.direction), 0.0) + weight
-        counts: Counter[str] = Counter()
-        for example in self._read():
-            counts.update(str(direction) for direction in _serves(example, wanted))
+        counts = Counter(str(direction) for _, direction in served(self.folder, wanted))
         if not counts:
-            raise DataError(
-                f"{self.folder}: holds no synthetic row for {', '.join(map(str, wanted))}. `synthesise.make` says for "
-                "which direction rows are made (`pair`)."
-            )
-        for example in self._read():
-            for direction in _serves(example, wanted):
-                rendered = render(form, direction, example.source, example.target)
-                if self.settings.tag:
-                    rendered = tagged(form, rendered)
-                name = str(direction)
-                yield Row(f"{name} synthetic", rendered, self._weight(weights.get(name, 0.0), counts[name]))
-
-    def _read(self) -> Iterator[Example]:
-        return records.read(self.folder, Example)
+            raise none_serve(self.folder, wanted)
+        for example, direction in served(self.folder, wanted):
+            rendered = render(form, direction, example.source, example.target)
+            if self.settings.tag:
+                rendered = tagged(form, rendered)
+            name = str(direction)
+            yield Row(f"{name} synthetic", rendered, self._weight(weights.get(name, 0.0), counts[name]))
 
     def _weight(self, real: float, rows: int) -> float:
         share = self.settings.share
         if share is None or share == 1 or real == 0:
             return 1.0
         return share / (1 - share) * real / rows
+
+
+def served(folder: Path, wanted: Sequence[Direction]) -> Iterator[tuple[Example, Direction]]:
+    """The rows in `folder`, each with the wanted directions that it was made for."""
+    for example in records.read(folder, Example):
+        for direction in _serves(example, wanted):
+            yield example, direction
+
+
+def none_serve(folder: Path, wanted: Sequence[Direction]) -> DataError:
+    """What to tell where no row serves a wanted direction."""
+    return DataError(
+        f"{folder}: holds no synthetic row for {', '.join(map(str, wanted))}. `synthesise.make` says for which direction "
+        "rows are made (`pair`)."
+    )
 
 
 def of(settings: SyntheticRows | None, folder: Path | None, encoder: Encoder) -> Synthetic | None:

@@ -69,7 +69,7 @@ def table(search: Mapping[str, Any]) -> str:
         f"by, {best['held_out']['value']:.2f} [{best['held_out']['low']:.2f}, {best['held_out']['high']:.2f}] on the "
         "held-out half",
         f"the halves differ by {optimism['difference']:+.2f} on the mean of all trials; the choice promised "
-        f"{optimism['optimism']:+.2f} too much",
+        f"{abs(optimism['optimism']):.2f} too {'much' if optimism['optimism'] >= 0 else 'little'}",
     ]
     if search["own"] is not None and search["own"]["number"] != best["number"]:
         own = search["own"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from dragoman.report.plots import INK, SERIES, drawing, numbers, thin
 
 _LEVEL = 9  # letters of an arm's name that fit under its bar
+_PARTS = 20  # of a training curve: a point is drawn as the mean of so large a part around it
 _STYLES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # after the colours have been used once
 
 
@@ -52,7 +54,7 @@ def curves(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[str, 
     """Training loss, dev loss and dev chrF of every run: a colour for each arm, its first seed strong."""
     found = {}
     wanted = [
-        ("train", "Training loss", "train", 1),
+        ("train", "Training loss, smoothed", "train", 1),
         ("dev", "Dev loss", "dev", 1),
         ("chrf", "chrF2++ of the dev sample", "dev", 2),
     ]
@@ -61,9 +63,18 @@ def curves(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[str, 
             (run["arm"], [(point[0], point[column]) for point in run[part] if point[column] is not None])
             for run in runs
         ]
+        if part == "train":
+            lines = [(arm, smoothed(points)) for arm, points in lines]
         if any(points for _, points in lines):
             found[name] = _lines(f"study-{name}", title, lines, arms)
     return found
+
+
+def smoothed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Means around each point: the losses of single batches scatter more than the arms differ."""
+    half = len(points) // (2 * _PARTS)
+    parts = [points[max(0, place - half) : place + half + 1] for place in range(len(points))]
+    return [(step, fmean(loss for _, loss in part)) for (step, _), part in zip(points, parts, strict=True)]
 
 
 def _lines(

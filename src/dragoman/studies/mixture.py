@@ -30,7 +30,7 @@ from dragoman.studies import arms as runner
 from dragoman.studies import record
 from dragoman.studies.arms import Outcome
 
-TRANSLATES = ("mt", "interlinear", "fewshot")
+TRANSLATES = ("mt", "interlinear", "fewshot", "synthetic")
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LIMIT = 0.05  # rise of the perplexity of general text over the lowest of the grid that is tolerated
 _COUNT: TypeAdapter[int] = TypeAdapter(PositiveCount)

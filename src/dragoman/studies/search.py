@@ -33,6 +33,7 @@ from dragoman.studies.summary import ended_well, summary
 if TYPE_CHECKING:
     import optuna
 
+FOLDER = "search"  # where a search lives, beside its recipe, unless told otherwise
 _STORE = "trials.log"
 _PAUSE = 0.2  # seconds between two looks at the trials at work
 _HOPELESS = 3  # trials that fail, none of them ending well, before the search gives up
@@ -230,13 +231,14 @@ class _Search:
         asked, running = here.asked, here.running
         alive = running.alive  # before the log is read: what it wrote before it ended is read then
         known = self.study.get_trials(deepcopy=False)[number].intermediate_values
-        for place, score in trial.points(running.job.folder, self.settings.metric):
+        for place, score, tokens in trial.points(running.job.folder, self.settings.metric):
             if place not in known:
                 asked.report(score, place)
                 if alive and place < 20 and asked.should_prune():
                     running.stop()
                     del self._running[number]
-                    asked.set_user_attr("tokens", trial.tokens(running.job.folder))
+                    # not those until it stopped: how soon that was would decide how many trials a budget has
+                    asked.set_user_attr("tokens", tokens)
                     asked.set_user_attr("seconds", round(time.perf_counter() - here.begun, 2))
                     self.study.tell(asked, state=optuna.trial.TrialState.PRUNED)
                     trial.tidy(running.job.folder, model=False)
@@ -330,9 +332,11 @@ class _Search:
         return list(done["evaluate"].facts["scores"])
 
     def _write_best(self, number: int, values: Mapping[str, Any]) -> Path:
-        """The recipe with the best values, beside the original: its paths hold there."""
+        """The recipe with the best values, beside the original: its paths hold there. A search in a folder of its own
+        name does not write over what another one has found."""
         stem = Path(self.recipe.file).stem if self.recipe.file else "recipe"
-        path = (self.recipe.folder if self.recipe.file else self.out) / f"{stem}.best.yaml"
+        name = stem if self.out.name == FOLDER else f"{stem}.{self.out.name}"
+        path = (self.recipe.folder if self.recipe.file else self.out) / f"{name}.best.yaml"
         head = f"# {self.recipe.file or 'The recipe'} with the values of trial {number} of the search in {self.out}.\n"
         write_atomic(path, head.encode() + with_values(self.recipe, values).to_yaml().encode())
         return path

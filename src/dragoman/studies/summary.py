@@ -24,6 +24,8 @@ _SAMPLES = 1000  # of the bootstrap
 
 def summary(name: str, settings: Search, study: optuna.Study, out: Path, jobs: int) -> dict[str, Any]:
     """The record of a search, but for its test score (docs/search.md)."""
+    import optuna
+
     rows = []
     for one in study.get_trials(deepcopy=False):
         values = {path: value_of(d, one.params[path]) for path, d in settings.space.items()}
@@ -49,7 +51,7 @@ def summary(name: str, settings: Search, study: optuna.Study, out: Path, jobs: i
             "tokens": sum(row["tokens"] for row in rows),
             "seconds": round(sum(row["seconds"] for row in rows), 1),
         },
-        "versions": versions(),
+        "versions": {**versions(), "optuna": optuna.__version__},
     }
 
 

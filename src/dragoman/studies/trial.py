@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
@@ -58,23 +58,36 @@ class Start(Protocol):
     def __call__(self, job: Job, cores: Sequence[int]) -> Running: ...
 
 
-def points(folder: Path, metric: str) -> list[tuple[int, float]]:
-    """(twentieths of the training done, dev score) at each evaluation so far, later ones of the same twentieth left
-    out. Shares of the training are what trials of different lengths have in common."""
+class Point(NamedTuple):
+    """What is known of a trial at an evaluation."""
+
+    place: int  # twentieths of the training done: what trials of different lengths have in common
+    score: float  # of dev
+    tokens: int  # trained on until then
+
+
+def points(folder: Path, metric: str) -> list[Point]:
+    """The evaluations so far, later ones of the same twentieth left out."""
     from dragoman.engine.log import METRICS, read
 
     try:
         planned = [phase["settings"]["steps"] for phase in Artifact.load(folder / "plan").facts["phases"]]
     except CheckpointError:
         return []
-    found: dict[int, float] = {}
+    found: dict[int, Point] = {}
+    spent = 0
     phases = sorted((folder / "train").glob("*-*"), key=lambda path: int(path.name.split("-")[0]))
     for number, phase in enumerate(phases):
+        here = 0
         for event in read(phase / METRICS):
-            if event.get("event") == "evaluate" and metric in event:
+            if event.get("event") == "step":
+                here = int(event["tokens"])
+            elif event.get("event") == "evaluate" and metric in event:
                 share = (sum(planned[:number]) + event["step"]) / max(1, sum(planned))
-                found.setdefault(max(1, int(20 * share + 1e-9)), float(event[metric]))
-    return sorted(found.items())
+                place = max(1, int(20 * share + 1e-9))
+                found.setdefault(place, Point(place, float(event[metric]), spent + here))
+        spent += here
+    return sorted(found.values())
 
 
 def tokens(folder: Path) -> int:

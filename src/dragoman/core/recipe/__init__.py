@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field
 from dragoman.core.languages import Direction
 from dragoman.core.recipe.curriculum import Curriculum
 from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Sampling
-from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Mt, Replay, Tasks
+from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
 from dragoman.core.recipe.model import ModelSection, NewModel
 from dragoman.core.recipe.prepare import (
     Balance,
@@ -58,6 +58,7 @@ __all__ = [
     "Language",
     "Lm",
     "Lora",
+    "Made",
     "Mbr",
     "ModelSection",
     "Mt",
@@ -116,8 +117,9 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _synthetic_rows_are_made(self) -> Self:
         for number, phase in enumerate(self.train):
-            if phase.sft is not None and phase.sft.synthetic is not None and self.synthesise is None:
-                raise ValueError(f"train.{number}.sft.synthetic: needs a `synthesise` section, which makes the rows")
+            if phase.synthetic and self.synthesise is None:
+                key = "sft.synthetic" if phase.sft is not None else "hybrid.tasks.synthetic"
+                raise ValueError(f"train.{number}.{key}: needs a `synthesise` section, which makes the rows")
         return self
 
     @property

@@ -71,6 +71,14 @@ class Fewshot(Section):
         return self
 
 
+class Made(Section):
+    """The rows of `synthesise`, as `sft.synthetic` has them, with a share of their own; loss on the target."""
+
+    pairs: Pairs | None = None
+    weight: Weight = 1.0
+    tag: bool = True  # a control token at the prompt's start says that a machine made the row (Caswell et al. 2019)
+
+
 class Replay(Section):
     """General text against forgetting, from a file of its own."""
 
@@ -103,10 +111,11 @@ class Tasks(Section):
     mt: Mt | None = None
     interlinear: Interlinear | None = None
     fewshot: Fewshot | None = None
+    synthetic: Made | None = None
     replay: Replay | None = None
 
     @property
-    def present(self) -> dict[str, Lm | Denoise | Mt | Interlinear | Fewshot | Replay]:
+    def present(self) -> dict[str, Lm | Denoise | Mt | Interlinear | Fewshot | Made | Replay]:
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: task for name, task in found.items() if task is not None}
 
@@ -178,6 +187,6 @@ class Hybrid(Training):
 
     def translations(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that the phase trains, in order of first appearance; `pairs` are the recipe's."""
-        tasks = [self.tasks.mt, self.tasks.fewshot, self.tasks.interlinear]
+        tasks = [self.tasks.mt, self.tasks.fewshot, self.tasks.interlinear, self.tasks.synthetic]
         found = [pair for task in tasks if task is not None for pair in task.pairs or pairs]
         return list(dict.fromkeys(found)) or pairs

@@ -110,6 +110,13 @@ class Phase(Section):
         assert found is not None  # noqa: S101  - the validator above guarantees it
         return found
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether the phase trains on the rows of `synthesise`."""
+        if self.hybrid is not None:
+            return self.hybrid.tasks.synthetic is not None
+        return self.sft is not None and self.sft.synthetic is not None
+
     def directions(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that the phase trains; `pairs` are the recipe's."""
         if self.sft is not None:
