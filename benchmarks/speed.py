@@ -8,7 +8,6 @@ Every contender runs in a process of its own, all in turn, and the whole round t
 
     dragoman            fit() on length-sorted batches, compiled blocks
     dragoman, eager     the same without torch.compile
-    dragoman, processes a process for each core, the passes of a step shared among them
     dragoman, packed    rows of several isolated sentences, eager
     trl                 SFTTrainer as it comes
     trl, no gradient checkpointing
@@ -43,7 +42,6 @@ SIZES = {
 CONTENDERS = (
     "dragoman",
     "dragoman, eager",
-    "dragoman, processes",
     "dragoman, packed",
     "trl",
     "trl, no gradient checkpointing",
@@ -81,9 +79,7 @@ def prepare(size: str, data: Path, folder: Path) -> None:
     model.run(recipe, {"prepare": Artifact.finish(texts, "prepare", "k", {})}, folder / "model", "k", SILENT)
 
 
-def run_dragoman(folder: Path, steps: int, warm: int, *, compiled: bool, packing: str, shared: bool) -> dict[str, Any]:
-    from contextlib import nullcontext
-
+def run_dragoman(folder: Path, steps: int, warm: int, *, compiled: bool, packing: str) -> dict[str, Any]:
     import torch
 
     from dragoman.core.recipe import Recipe
@@ -92,11 +88,9 @@ def run_dragoman(folder: Path, steps: int, warm: int, *, compiled: bool, packing
     from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.loop import fit, speed_up
     from dragoman.engine.optimise import Optimiser
-    from dragoman.engine.replicas import Replicas, Spec
 
     hardware = detect()
-    count = hardware.threads if shared else 1
-    sft_keys = f"batch_tokens: {TOKENS // count}, accumulation: {count}, packing: {packing}, optimiser: adamw, learning_rate: {RATE}"
+    sft_keys = f"batch_tokens: {TOKENS}, packing: {packing}, optimiser: adamw, learning_rate: {RATE}"
     recipe = Recipe.parse(f"pairs: [en-de]\ntrain: [{{sft: {{{sft_keys}}}}}]\n")
     loaded = load.load(folder / "model" / "model", device=use(hardware))
     sft = recipe.train[0].sft
@@ -108,22 +102,16 @@ def run_dragoman(folder: Path, steps: int, warm: int, *, compiled: bool, packing
     )
     stream = arrange.stream(recipe, data, chosen, loaded)
     loss = losses.cross_entropy(compiled=compiled)
-    attention = speed_up(loaded.model, stream.longest(), loss, compiled=compiled)
-    base = folder / "model" / "model"
-    spec = Spec(base, recipe.train[0], DTYPES[chosen.precision], attention, compiled=compiled, threads=1)
+    speed_up(loaded.model, stream.longest(), loss, compiled=compiled)
     targets = tokens = padded = 0
     seconds, norms = 0.0, []
-    with Replicas(spec, optimiser, count) if shared else nullcontext() as replicas:
-        for step in fit(
-            loaded.model, stream, loss, optimiser, steps=steps, accumulation=count, schedule="constant", warmup=0,
-            replicas=replicas,
-        ):  # fmt: skip
-            norms.append(step.gradient_norm)
-            if step.number > warm:
-                targets += step.target_tokens
-                tokens += step.tokens
-                padded += step.padded_tokens
-                seconds += step.seconds
+    for step in fit(loaded.model, stream, loss, optimiser, steps=steps, schedule="constant", warmup=0):
+        norms.append(step.gradient_norm)
+        if step.number > warm:
+            targets += step.target_tokens
+            tokens += step.tokens
+            padded += step.padded_tokens
+            seconds += step.seconds
     with torch.no_grad():
         for parameter, master in zip(optimiser.parameters, optimiser.masters, strict=True):
             parameter.data = master.data
@@ -280,8 +268,7 @@ def gemm_peak(precision: str) -> float:
 def one(contender: str, folder: Path, steps: int, warm: int) -> None:
     if contender.startswith("dragoman"):
         packing = "packed" if "packed" in contender else "sorted"
-        compiled, shared = contender in ("dragoman", "dragoman, processes"), contender == "dragoman, processes"
-        found = run_dragoman(folder, steps, warm, compiled=compiled, packing=packing, shared=shared)
+        found = run_dragoman(folder, steps, warm, compiled=contender == "dragoman", packing=packing)
     else:
         found = run_trainer(folder, steps, warm, contender)
     print("RESULT " + json.dumps(found))

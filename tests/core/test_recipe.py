@@ -176,7 +176,7 @@ evalute: {}
         ),
         (
             "pairs: en-fr\nplan: {zzz: 1}\n",
-            "r.yaml:2: plan.zzz: unknown key. Known here: precision, threads, processes, memory, hours.",
+            "r.yaml:2: plan.zzz: unknown key. Known here: precision, threads, memory, hours.",
         ),
         (
             "pairs: en-fr\nevaluate: {metrics: [comet]}\n",

@@ -11,7 +11,7 @@ import torch
 from dragoman.core.languages import Direction
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
-from dragoman.engine import checkpoint, device, setup
+from dragoman.engine import checkpoint
 from dragoman.engine.log import read
 from dragoman.errors import ModelError, RecipeError, ResourceError
 from dragoman.stages import model, plan, train
@@ -116,18 +116,10 @@ def test_lora_moves_the_adapter_only_and_ships_the_merged_model(tmp_path: Path, 
     assert [h.text for h in adapter] == [h.text for h in merged]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
 def test_an_interrupted_phase_goes_on_and_ends_the_same(
-    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch, processes: int
+    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = recipe(
-        "train.0.sft.epochs=3",
-        "train.0.sft.checkpoint_every=7",
-        "train.0.sft.dropout=0.1",
-        f"train.0.sft.batch_tokens={512 // processes}",
-        f"train.0.sft.accumulation={processes}",
-        f"plan.processes={processes}",
-    )
+    made = recipe("train.0.sft.epochs=3", "train.0.sft.checkpoint_every=7", "train.0.sft.dropout=0.1")
     whole = go(tmp_path / "whole", made, prepared)
     real = train.Trainer._save
 
@@ -153,29 +145,6 @@ def test_an_interrupted_phase_goes_on_and_ends_the_same(
     skip = ("seconds", "evaluation_seconds", "target_tokens_per_s", "settings")
     facts = [{k: v for k, v in d["train"].facts["phases"][0].items() if k not in skip} for d in (whole, parts)]
     assert facts[0] == facts[1]
-
-
-def test_processes_share_what_there_is_to_share(
-    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inputs = {"prepare": prepared}
-    inputs["model"] = model.run(recipe(), inputs, tmp_path / "model", "m", Ear())
-
-    def planned(*overrides: str) -> int:
-        made = recipe("train.0={sft: {epochs: 2}}", *overrides)
-        facts = plan.run(made, inputs, tmp_path / "plan", "p", Ear()).facts
-        return int(facts["phases"][0]["settings"]["processes"])
-
-    assert planned() == 1  # there is too little to do
-    assert planned("plan.processes=2") == 2
-    with pytest.raises(RecipeError, match=r"5 processes share .* a step has 4. Set `accumulation: 5`"):
-        planned("plan.processes=5")
-    monkeypatch.setattr(setup, "_COMPILE_FROM", 100)
-    monkeypatch.setattr(setup, "has_compiler", lambda: False)
-    assert planned() == 1  # BASE has one thread
-    monkeypatch.setattr(device, "cores", lambda: 3)
-    assert planned("plan.threads=3") == 2  # of four passes
-    assert planned("plan.threads=3", "train.0.sft.accumulation=3") == 3
 
 
 @pytest.mark.parametrize("select", ["best", "last"])

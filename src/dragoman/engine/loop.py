@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,9 +23,6 @@ from dragoman.engine.load import decoder_layers
 from dragoman.engine.losses import Loss
 from dragoman.engine.optimise import Optimiser, Schedule, rate
 from dragoman.errors import ModelError
-
-if TYPE_CHECKING:
-    from dragoman.engine.replicas import Replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +52,30 @@ def fit(
     accumulation: int = 1,
     schedule: Schedule = "cosine",
     warmup: float = 0.05,
-    replicas: Replicas | None = None,
 ) -> Iterator[Step]:
-    """Train from step `start` + 1 to `steps`; the passes of a step are shared with the processes of `replicas`.
+    """Train from step `start` + 1 to `steps`. Raises ModelError when loss or gradient stop being numbers.
 
     The loss of a step is the sum over all its micro-batches divided by all their target tokens, so that accumulation
-    changes nothing but memory. Raises ModelError when loss or gradient stop being numbers.
+    changes nothing but memory.
     """
-    work, at_work = (passes, nullcontext) if replicas is None else (replicas.passes, replicas.at_work)
+    device = next(model.parameters()).device
     for number in range(start + 1, steps + 1):
         begun = time.perf_counter()
         model.train()
         batches = [stream.next() for _ in range(accumulation)]
         targets = sum(batch.target_tokens for batch in batches)
+        total = torch.zeros((), device=device)
+        sums = torch.zeros(2, len(stream.groups), dtype=torch.float64, device=device)
+        for batch in batches:
+            moved = batch.to(device)
+            each = torch.empty(batch.target_tokens, device=device) if moved.groups is not None else None
+            part = loss(model, moved, each)
+            (part / targets).backward()
+            optimiser.absorb()
+            total += part.detach()
+            add_groups(sums, moved, each)
         factor = rate(schedule, number, steps, warmup)
-        with at_work():
-            total, sums = work(model, loss, batches, targets, len(stream.groups), optimiser.absorb)
-            norm = optimiser.step(factor)
+        norm = optimiser.step(factor)
         mean = float(total) / targets
         if not (math.isfinite(mean) and math.isfinite(norm)):
             raise ModelError(
@@ -90,25 +94,6 @@ def fit(
             time.perf_counter() - begun,
             by_group(stream.groups, sums),
         )
-
-
-def passes(
-    model: nn.Module, loss: Loss, batches: Sequence[Batch], targets: int, groups: int, absorb: Callable[[], None]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Forward and backward over `batches`, the gradients being those of the summed loss over `targets` tokens; `absorb`
-    is called after each. Returns the summed loss and, by group, summed losses and target tokens [2, groups]."""
-    device = next(model.parameters()).device
-    total = torch.zeros((), device=device)
-    sums = torch.zeros(2, groups, dtype=torch.float64, device=device)
-    for batch in batches:
-        moved = batch.to(device)
-        each = torch.empty(batch.target_tokens, device=device) if moved.groups is not None else None
-        part = loss(model, moved, each)
-        (part / targets).backward()
-        absorb()
-        total += part.detach()
-        add_groups(sums, moved, each)
-    return total, sums
 
 
 def add_groups(sums: torch.Tensor, batch: Batch, each: torch.Tensor | None) -> None:
@@ -152,29 +137,17 @@ def speed_up(model: Any, sample: Batch, loss: Loss, *, compiled: bool) -> str:
     name: str = model.config._attn_implementation
     if device.type == "cpu" and sample.positions is None and sample.ids.shape[1] <= attention.LONGEST:
         before = mean_loss(model, [sample], loss)
-        attend(model, attention.NAME)
+        model.set_attn_implementation(attention.register())
         after = mean_loss(model, [sample], loss)
         tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 2e-2
         if abs(after - before) <= tolerance * max(1.0, abs(before)):
             name = attention.NAME
         else:  # sliding windows, soft-capping and the like
-            attend(model, name)
+            model.set_attn_implementation(name)
     if compiled:
-        compile_blocks(model)
+        for layer in decoder_layers(model):
+            layer.compile(dynamic=True)
     return name
-
-
-def attend(model: Any, name: str) -> None:
-    """Let the model use this attention: dragoman's own or one that transformers knows."""
-    if name == attention.NAME:
-        attention.register()
-    if name != model.config._attn_implementation:
-        model.set_attn_implementation(name)
-
-
-def compile_blocks(model: Any) -> None:
-    for layer in decoder_layers(model):
-        layer.compile(dynamic=True)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -103,15 +103,6 @@ class Optimiser:
             else:
                 master.grad += parameter.grad
             parameter.grad = None
-
-    @torch.no_grad()
-    def add(self, gradients: Sequence[torch.Tensor]) -> None:
-        """Add the fp32 gradients of passes that were made elsewhere, in the order of the parameters."""
-        for master, gradient in zip(self.masters, gradients, strict=True):
-            if master.grad is None:
-                master.grad = gradient.clone()
-            else:
-                master.grad += gradient
 
     def step(self, factor: float) -> float:
         """Clip, update with `factor` times the peak learning rate, clear the gradients. Returns the gradient norm."""

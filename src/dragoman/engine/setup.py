@@ -29,7 +29,7 @@ from dragoman.engine.load import parameters
 from dragoman.engine.loop import has_compiler
 from dragoman.engine.markers import Markers
 from dragoman.engine.optimise import Kind, default_rate
-from dragoman.errors import DataError, RecipeError
+from dragoman.errors import DataError
 from dragoman.store import records
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ Packing = Literal["sorted", "packed"]
 _LENGTHS = 4  # forward passes of a step: in one of sorted rows all are of one length, and a step should see several
 _CHUNK = 4096  # synthetic rows that are encoded together
 _COMPILE_FROM = 3_000_000  # tokens: below, compiling takes longer than it saves
-_SMALL = 20_000_000  # parameters: below, processes make better use of cores than threads (benchmarks/speed.py)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ class Settings:
     evaluate_every: int
     checkpoint_every: int
     accumulation: int = 1
-    processes: int = 1  # that share the forward passes of a step
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -254,26 +252,7 @@ def resolved(
         evaluate_every=every,
         checkpoint_every=training.checkpoint_every if isinstance(training.checkpoint_every, int) else every,
         accumulation=accumulation,
-        processes=_processes(recipe, hardware, parameters(loaded.model), total, accumulation),
     )
-
-
-def _processes(recipe: Recipe, hardware: Hardware, size: int, total: float, accumulation: int) -> int:
-    """Processes that share a step's passes. `auto`: as many as divide them evenly, where a model is so small that
-    threads do not speed it up and there is enough to do that starting processes pays."""
-    asked = recipe.plan.processes
-    if asked == "auto":
-        if hardware.device != "cpu" or total < _COMPILE_FROM or size > _SMALL:
-            return 1
-        return max(n for n in range(1, hardware.threads + 1) if accumulation % n == 0)
-    if asked > 1 and hardware.device != "cpu":
-        raise RecipeError(f"plan.processes: {asked} processes share a processor's cores; on {hardware.device} it is 1.")
-    if asked > accumulation:
-        raise RecipeError(
-            f"plan.processes: {asked} processes share the forward passes of a step, and a step has {accumulation}. Set "
-            f"`accumulation: {asked}` in the phase, and lower its `batch_tokens` accordingly."
-        )
-    return asked
 
 
 def _budget(hardware: Hardware, total: float) -> int:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _GIB = 2**30
 _HEADROOM = 0.9  # of the free memory: the rest is for the operating system and for fragmentation
 _TIMED_BATCHES = 5
-_PROCESS = 500 << 20  # bytes that another training process takes before it has a model: Python, torch, transformers
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
@@ -109,13 +108,16 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time."""
     from dragoman.engine import load, losses
     from dragoman.engine.device import DTYPES
+    from dragoman.engine.dropout import add_dropout
     from dragoman.engine.loop import speed_up
-    from dragoman.engine.material import trainable
     from dragoman.engine.optimise import Optimiser
 
     chosen, stream = data.chosen, data.stream
     training = phase.training
-    model = trainable(loaded, phase)
+    model: Any = loaded.model
+    if isinstance(phase.adapt, Lora):
+        model = load.adapt(model, phase.adapt.rank, phase.adapt.alpha, phase.adapt.dropout, phase.adapt.targets)
+    add_dropout(loaded.model, training.dropout)
     optimiser = Optimiser(
         model,
         kind=chosen.optimiser,
@@ -136,7 +138,7 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     tokens = sum(batch.tokens for batch in batches)
     targets = sum(batch.target_tokens for batch in batches)
     padded = sum(batch.padded_tokens for batch in batches)
-    seconds = _seconds(model, batches, loss, optimiser, chosen, loaded.device)
+    seconds = _seconds(model, batches, loss, optimiser, chosen.accumulation, loaded.device)
     return {
         "rows": dict(data.rows),
         "too_long": dict(data.too_long),
@@ -146,18 +148,16 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
         "padding": round(1 - tokens / padded, 4),
         "parameters": load.parameters(model),
         "trainable": load.parameters(model, trainable=True),
-        "memory": chosen.processes * saved.bytes
-        + _fixed(model, optimiser.masters)
-        + (chosen.processes - 1) * (_PROCESS + _gradients(optimiser.masters)),
+        "memory": saved.bytes + _fixed(model, optimiser.masters),
         "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
         "seconds": round(seconds * chosen.steps, 3),
     }
 
 
 def _seconds(
-    model: Any, batches: Sequence[Batch], loss: Loss, optimiser: Optimiser, chosen: Settings, device: torch.device
+    model: Any, batches: Sequence[Batch], loss: Loss, optimiser: Optimiser, accumulation: int, device: torch.device
 ) -> float:
-    """What a step takes: the median pass over a batch, as often as a process has one in a step, and the median update."""
+    """What a step takes: the median pass over a batch, as often as a step has one, and the median update."""
     import torch
 
     def now() -> float:
@@ -166,23 +166,15 @@ def _seconds(
         return time.perf_counter()
 
     passes, updates = [], []
-    threads = torch.get_num_threads()
     for batch in batches:
-        torch.set_num_threads(max(1, threads // chosen.processes))
         begun = now()
         loss(model, batch.to(device)).backward()
         optimiser.absorb()
         passed = now()
-        torch.set_num_threads(threads)
         optimiser.step(1.0)
         passes.append(passed - begun)
         updates.append(now() - passed)
-    return median(passes) * -(-chosen.accumulation // chosen.processes) + median(updates)
-
-
-def _gradients(masters: list[Any]) -> int:
-    """Bytes of the gradients that a process hands over."""
-    return sum(m.numel() for m in masters) * 4
+    return median(passes) * accumulation + median(updates)
 
 
 def _fixed(model: Any, masters: list[Any]) -> int:
@@ -207,8 +199,7 @@ def _tell(name: str, found: Mapping[str, Any], chosen: Settings, listener: Liste
         )
     listener.say(
         f"plan: {name}: {chosen.steps:,} steps of {chosen.accumulation} x {chosen.batch_tokens:,} tokens ({chosen.packing}, "
-        f"{found['padding']:.1%} padding), {chosen.precision}, {chosen.optimiser} at {chosen.learning_rate:g}"
-        f"{f', in {chosen.processes} processes' if chosen.processes > 1 else ''}; "
+        f"{found['padding']:.1%} padding), {chosen.precision}, {chosen.optimiser} at {chosen.learning_rate:g}; "
         f"{found['trainable']:,} of {found['parameters']:,} parameters"
     )
     listener.say(

@@ -16,7 +16,6 @@ from dragoman.core.recipe.values import Pair, PositiveCount, Section, Share
 class Plan(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: PositiveCount | None = None
-    processes: PositiveCount | Literal["auto"] = "auto"  # that share the forward passes of a step, on a processor
     memory: Annotated[float, Field(gt=0)] | None = None  # GiB that may be used; default: what the machine has
     hours: Annotated[float, Field(gt=0)] | None = None  # refuse a run that would take longer
 

@@ -21,7 +21,6 @@ from dragoman.store.artifact import Artifact, write_json
 
 if TYPE_CHECKING:
     from dragoman.engine.loop import Step
-    from dragoman.engine.replicas import Replicas
     from dragoman.engine.steering import Steering
 
 _PROBE_LIMIT = 0.08  # of the training time; above it the user is told
@@ -49,8 +48,8 @@ class Trainer:
         self.base = base
         self._prepare(base, texts, planned, fresh, made)
         start = self._resume()
-        with Log(self.out, start) as log, stoppable() as stop, self._replicas() as replicas:
-            step = self._fit(start, log, stop, replicas)
+        with Log(self.out, start) as log, stoppable() as stop:
+            step = self._fit(start, log, stop)
         return self._finish(step)
 
     def _prepare(
@@ -61,8 +60,9 @@ class Trainer:
         from dragoman.engine import load, losses
         from dragoman.engine.average import Average
         from dragoman.engine.device import DTYPES, detect, use
+        from dragoman.engine.dropout import add_dropout
         from dragoman.engine.loop import speed_up
-        from dragoman.engine.material import material, trainable
+        from dragoman.engine.material import material
         from dragoman.engine.optimise import Optimiser
 
         training = self.training
@@ -73,7 +73,11 @@ class Trainer:
         )
         self.chosen, self.stream = self.data.chosen, self.data.stream
         torch.manual_seed(self.recipe.seed)
-        self.model = trainable(loaded, self.phase)
+        self.model: Any = loaded.model
+        if isinstance(self.phase.adapt, Lora):
+            lora = self.phase.adapt
+            self.model = load.adapt(loaded.model, lora.rank, lora.alpha, lora.dropout, lora.targets)
+        add_dropout(loaded.model, training.dropout)
         self.optimiser = Optimiser(
             self.model,
             kind=self.chosen.optimiser,
@@ -87,9 +91,9 @@ class Trainer:
         smoothed = training.label_smoothing > 0  # what is measured is not: it has to compare between phases
         self.plain_loss = losses.cross_entropy(compiled=self.chosen.compile) if smoothed else self.loss
         self.measures = Measures(self.recipe, self.phase, loaded, self.data, texts, self.model, self.plain_loss)
-        self.attention = speed_up(loaded.model, self.stream.longest(), self.loss, compiled=self.chosen.compile)
+        attention = speed_up(loaded.model, self.stream.longest(), self.loss, compiled=self.chosen.compile)
         self._steer()
-        self._show()
+        self._show(attention)
 
     def _steer(self) -> None:
         """The curriculum of a hybrid phase, with its probes."""
@@ -125,24 +129,6 @@ class Trainer:
             rest=rest,
         )
 
-    def _replicas(self) -> AbstractContextManager[Replicas | None]:
-        """The processes that share the forward passes with this one."""
-        from dragoman.engine.device import DTYPES, detect
-        from dragoman.engine.replicas import Replicas, Spec
-
-        chosen = self.chosen
-        if chosen.processes == 1:
-            return nullcontext()
-        spec = Spec(
-            base=self.base,
-            phase=self.phase,
-            dtype=DTYPES[chosen.precision],
-            attention=self.attention,
-            compiled=chosen.compile,
-            threads=max(1, detect(self.recipe.plan.threads).threads // chosen.processes),
-        )
-        return Replicas(spec, self.optimiser, chosen.processes)
-
     # ------------------------------------------------------------ before the first step
 
     def _resume(self) -> int:
@@ -173,7 +159,7 @@ class Trainer:
         self.listener.say(f"train: {self.name} goes on from step {found.step}")
         return found.step
 
-    def _show(self) -> None:
+    def _show(self, attention: str) -> None:
         """Say what will be trained, and show examples with the mask; refuse if an end token is not trained."""
         from dragoman.engine.encoder import Encoder
         from dragoman.engine.load import parameters
@@ -185,8 +171,7 @@ class Trainer:
             f"{parameters(model, trainable=True):,} of {parameters(model):,} "
             f"parameters; {chosen.steps} steps of up to {chosen.batch_tokens} x {chosen.accumulation} tokens, "
             f"{chosen.packing}; {chosen.optimiser} {chosen.learning_rate:g} {self.training.schedule}; "
-            f"{chosen.precision}, {self.attention} attention{', compiled' if chosen.compile else ''}"
-            f"{f', in {chosen.processes} processes' if chosen.processes > 1 else ''}"
+            f"{chosen.precision}, {attention} attention{', compiled' if chosen.compile else ''}"
         )
         if lost := sum(data.too_long.values()):
             self.listener.warn(f"train: {lost} rows are longer than the model's context and were left out whole")
@@ -209,7 +194,7 @@ class Trainer:
 
     # ------------------------------------------------------------ during
 
-    def _fit(self, start: int, log: Log, stop: Stop, replicas: Replicas | None) -> int:
+    def _fit(self, start: int, log: Log, stop: Stop) -> int:
         """Train to the end, to the end of patience, to a broken guard rail, or until asked to stop. Returns the last
         step."""
         from dragoman.engine.loop import fit
@@ -229,7 +214,6 @@ class Trainer:
             accumulation=self.chosen.accumulation,
             schedule=self.training.schedule,
             warmup=self.training.warmup,
-            replicas=replicas,
         ):
             step = done.number
             last = step == self.chosen.steps
