@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -206,3 +207,12 @@ def test_xliff_direction(tmp_path: Path) -> None:
         read(tmp_path, "a.xlf", xliff(unit("a", "b")), "en-de")
     with pytest.raises(DataError, match="is not a xliff file"):
         read(tmp_path, "a.xlf", tmx([]))
+
+
+def test_a_unit_with_very_many_variants_is_read_in_linear_time(tmp_path: Path) -> None:
+    start = time.process_time()
+    rows = read(
+        tmp_path, "a.tmx", tmx([[("en", "a"), ("fr", "b")] * 20_000, [("fr-CA", "c"), ("en", "d"), ("fr", "e")]])
+    )
+    assert time.process_time() - start < 2
+    assert [(row.source, row.target) for row in rows if isinstance(row, Example)] == [("a", "b"), ("d", "e")]

@@ -13,6 +13,7 @@ from dragoman.errors import DataError
 
 State = Literal["untranslated", "unfinished", "translated"]
 MAX_BYTES = 256 * 2**20  # of a file; larger ones are refused before they are read
+MAX_TEXT = 1_000_000  # characters of a unit; a longer one is reported and stays as it is
 
 
 @dataclass(frozen=True, slots=True)
