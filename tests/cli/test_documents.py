@@ -133,3 +133,19 @@ def test_a_text_file_as_document_and_as_lines(dragoman: Command, run: Path, tmp_
     assert dragoman("translate", run, tmp_path / "a.txt", "--to", "de").code == 0
     assert (tmp_path / "a.de.txt").read_bytes() == "die Katze\r\n\r\nder Köter\r\n".encode()
     assert dragoman("translate", run, "--in", tmp_path / "a.txt", "--to", "de").out == "die Katze\n\nder Köter\n"
+
+
+def test_a_file_is_never_taken_for_words(dragoman: Command, run: Path, tmp_path: Path) -> None:
+    """Its content tells what it is, where its name does not."""
+    named = tmp_path / "manual.orig"
+    named.write_text(XLIFF)
+    assert "1 from the memory" in dragoman("translate", run, named, "--out", tmp_path / "o.xlf").out
+    for name, data, message in (
+        ("a.docx", b"PK\x03\x04", "is compressed. Unpack it first."),
+        ("a.md", b"words", "is in no format that can be translated as a whole"),
+        ("a.tsv", b"source\nwords\n", "name it with --in"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        done = dragoman("translate", run, tmp_path / name, "--to", "de")
+        assert (done.code, done.out) == (3, "") and message in done.err
+    assert dragoman("translate", run, "version 2.0", "--to", "de").code == 0
