@@ -55,6 +55,17 @@ def test_a_document_is_written_beside_itself_with_all_that_is_known(
     assert "is there already. Say with --out" in again.err
 
 
+def test_an_example_of_the_prompt_stands_in_the_file(dragoman: Command, run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "manual.xlf"
+    path.write_text(XLIFF.replace(">a tree<", ">the dog sleeps<"))
+    done = dragoman("translate", run, path, "--out", tmp_path / "o.xlf", "--fill", "all")
+    assert done.code == 0, done.err
+    assert (
+        '<alt-trans match-quality="66%" origin="dragoman-memory"><source>the dog</source><target>der Köter</target>'
+        in (tmp_path / "o.xlf").read_text()
+    )
+
+
 def test_json_tells_everything(dragoman: Command, run: Path, tmp_path: Path) -> None:
     path = tmp_path / "manual.xlf"
     path.write_text(XLIFF)

@@ -6,16 +6,17 @@ Sources: those of `xliff`, and the matches module of XLIFF 2 (docs.oasis-open.or
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dragoman.core.inline import Inline
 from dragoman.errors import DataError
-from dragoman.store.documents.model import Decoded, Edit, Marking, Translated, Unit
+from dragoman.store.documents.model import Decoded, Edit, Marking, Similar, Translated, Unit
 from dragoman.store.documents.xml_text import Element, Style, indent, quote, with_attributes
 
 _DECLARED = 'xmlns:mtc="urn:oasis:names:tc:xliff:matches:2.0"'
 _TOOL = "dragoman"
+_MEMORY = "dragoman-memory"  # origin of what the memory had
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class Targets:
             yield from self._target_edits(parts, marking, score if marking.quality else None)
             if self.second:
                 yield from self._segment_edits(slot, translated, marking)
-                if translated.score is not None and marking.quality:
-                    yield from self._match_edits(slot, translated, content, matches)
+                if marking.quality:
+                    yield from self._match_edits(slot, self._matches(slot, translated, content), matches)
         for parts in changed.values():
             unit = parts[0][0].parent
             if new := matches.pop(id(unit), None):
@@ -104,17 +105,27 @@ class Targets:
                 f"<{prefix}alt-trans>", {"match-quality": f"{round(100 * score)}%", "origin": _TOOL}
             )
             new = f"{start}<{prefix}target>{content}</{prefix}target></{prefix}alt-trans>"
-            yield self._own(slot.parent, "alt-trans", "origin", after, indent(self.decoded.text, source.start) + new)
+            yield self._own(
+                slot.parent, "alt-trans", {"origin": _TOOL}, after, indent(self.decoded.text, source.start) + new
+            )
+        for one, translated, _ in parts if marking.quality else ():
+            if translated.similar is not None:
+                facts = {"origin": _MEMORY, **({"mid": one.part} if one.part else {})}
+                start = with_attributes(
+                    f"<{prefix}alt-trans>", {"match-quality": f"{min(translated.similar.match, 100)}%", **facts}
+                )
+                new = f"{start}{_pair(translated.similar, prefix)}</{prefix}alt-trans>"
+                yield self._own(slot.parent, "alt-trans", facts, after, indent(self.decoded.text, source.start) + new)
         flags = sorted({flag for _, one, _ in parts for flag in one.flags})
         if flags and marking.review:
             start = with_attributes(f"<{prefix}note>", {"from": _TOOL})
             new = f"{start}{Style().write(Inline.of([', '.join(flags)]))}</{prefix}note>"
-            yield self._own(slot.parent, "note", "from", after, indent(self.decoded.text, source.start) + new)
+            yield self._own(slot.parent, "note", {"from": _TOOL}, after, indent(self.decoded.text, source.start) + new)
 
-    def _own(self, unit: Element, local: str, attribute: str, after: int, text: str) -> Edit:
-        """Write an element of ours: in place of an earlier one, or at `after`."""
+    def _own(self, unit: Element, local: str, facts: Mapping[str, str], after: int, text: str) -> Edit:
+        """Write an element of ours: in place of an earlier one, which has these attributes, or at `after`."""
         for old in unit.all(local):
-            if old.attributes.get(attribute) == _TOOL:
+            if facts.items() <= old.attributes.items():
                 return Edit(old.start, old.end, text.lstrip())
         return Edit(after, after, text)
 
@@ -166,36 +177,49 @@ class Targets:
         if marking.review:
             maker = "machine" if translated.memory is None else "memory"
             facts = {"state": "translated", "subState": f"{_TOOL}:{'doubtful' if translated.flags else maker}"}
-        if translated.score is not None and marking.quality and "id" not in slot.holder.attributes:
+        told = translated.score is not None or translated.similar is not None
+        if told and marking.quality and "id" not in slot.holder.attributes:
             facts["id"] = _own_id(slot.parent, slot.holder)
         yield from self._attributes(slot.holder, facts)
 
-    def _match_edits(
-        self, slot: Slot, translated: Translated, content: str, new: dict[int, list[str]]
-    ) -> Iterator[Edit]:
-        """2.x: the confidence as a match; those of units that have no `<mtc:matches>` yet are added to `new`."""
+    def _matches(self, slot: Slot, translated: Translated, content: str) -> Iterator[tuple[str, str]]:
+        """2.x: the confidence and what the memory had, as (origin, `<mtc:match>`)."""
         ref = slot.holder.attributes.get("id") or _own_id(slot.parent, slot.holder)
-        raw = self.decoded.text[slot.source.inner : slot.source.inner_end]
         prefix = slot.source.prefix
-        kind = "mt" if translated.memory is None else "icm" if translated.memory > 100 else "tm"
-        match = (
-            f'<mtc:match {_DECLARED} ref="#{ref}" type="{kind}" origin={quote(_TOOL)} '
-            f'matchQuality="{100 * (translated.score or 0.0):.1f}"><{prefix}source>{raw}</{prefix}source>'
-            f"<{prefix}target>{content}</{prefix}target></mtc:match>"
-        )
+        head = f'<mtc:match {_DECLARED} ref="#{ref}"'
+        if translated.score is not None:
+            raw = self.decoded.text[slot.source.inner : slot.source.inner_end]
+            kind = "mt" if translated.memory is None else "icm" if translated.memory > 100 else "tm"
+            yield (
+                _TOOL,
+                (
+                    f'{head} type="{kind}" origin={quote(_TOOL)} matchQuality="{100 * translated.score:.1f}">'
+                    f"<{prefix}source>{raw}</{prefix}source><{prefix}target>{content}</{prefix}target></mtc:match>"
+                ),
+            )
+        if (similar := translated.similar) is not None:
+            facts = f'type="tm" origin={quote(_MEMORY)} similarity="{min(similar.match, 100):.1f}"'
+            yield _MEMORY, f"{head} {facts}>{_pair(similar, prefix)}</mtc:match>"
+
+    def _match_edits(self, slot: Slot, made: Iterable[tuple[str, str]], new: dict[int, list[str]]) -> Iterator[Edit]:
+        """2.x: matches in place of earlier ones of ours; those of units without `<mtc:matches>` are added to `new`."""
+        ref = f"#{slot.holder.attributes.get('id') or _own_id(slot.parent, slot.holder)}"
         matches = slot.parent.child("matches")
-        if matches is None:
-            new.setdefault(id(slot.parent), []).append(match)
-            return
-        for old in matches.children:
-            if old.attributes.get("origin") == _TOOL and old.attributes.get("ref") == f"#{ref}":
+        earlier = matches.children if matches is not None else ()
+        held = {(old.attributes.get("origin"), old.attributes.get("ref")): old for old in earlier}
+        fresh = []
+        for origin, match in made:
+            if old := held.get((origin, ref)):
                 yield Edit(old.start, old.end, match)
-                return
-        if matches.empty:
+            else:
+                fresh.append(match)
+        if matches is None:
+            new.setdefault(id(slot.parent), []).extend(fresh)
+        elif fresh and matches.empty:
             start = self.decoded.text[matches.start : matches.end - 2].rstrip()
-            yield Edit(matches.start, matches.end, f"{start}>{match}</{matches.name}>")
-        else:
-            yield Edit(matches.inner_end, matches.inner_end, match)
+            yield Edit(matches.start, matches.end, f"{start}>{''.join(fresh)}</{matches.name}>")
+        elif fresh:
+            yield Edit(matches.inner_end, matches.inner_end, "".join(fresh))
 
     def _target_language(self, file: Element) -> str:
         return file.attributes.get("trgLang" if self.second else "target-language", "") or self.target_language
@@ -219,6 +243,11 @@ def segments_of(element: Element | None) -> list[Element]:
         else:
             found += segments_of(child)
     return found
+
+
+def _pair(similar: Similar, prefix: str) -> str:
+    source, target = (Style().write(Inline.of([text])) for text in (similar.source, similar.target))
+    return f"<{prefix}source>{source}</{prefix}source><{prefix}target>{target}</{prefix}target>"
 
 
 def _states(parts: Sequence[Translated]) -> dict[str, str]:
