@@ -108,6 +108,15 @@ def test_tbx(tmp_path: Path) -> None:
     assert {t.direction for t in Glossary.load(path)} == {EN_FR, Direction("en", "de")}
 
 
+def test_line_breaks_in_a_tbx_do_not_part_the_rows_of_the_saved_glossary(tmp_path: Path) -> None:
+    section = '<langSet xml:lang="{}"><tig><term>do\nse</term><termNote type="partOfSpeech">no\t\nun</termNote></tig></langSet>'
+    entry = f"<termEntry>{section.format('en')}{section.format('fr')}</termEntry>"
+    glossary = Glossary.load(written(tmp_path, "a.tbx", f"<martif><text><body>{entry}</body></text></martif>"))
+    assert list(glossary) == [Term("do se", "do se", "en", "fr", "no un")]
+    glossary.save(tmp_path / "saved.tsv")
+    assert list(Glossary.load(tmp_path / "saved.tsv")) == list(glossary)
+
+
 @pytest.mark.parametrize("direction", [EN_FR, None])
 def test_terms_of_one_concept_do_not_multiply_without_end(tmp_path: Path, direction: Direction | None) -> None:
     def section(language: str, count: int) -> str:

@@ -334,4 +334,4 @@ def _tbx_terms(section: Any) -> list[tuple[str, str]]:
 
 def _part_of_speech(holder: Any) -> str:
     notes = (e for e in holder.iter() if local(e) == "termNote" and e.get("type") == "partOfSpeech")
-    return next(((note.text or "").strip() for note in notes), "")
+    return next((_text(note) for note in notes), "")
