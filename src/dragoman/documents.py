@@ -13,6 +13,7 @@ from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.rendering import Rendering, Sent
 from dragoman.store.documents import Document, Marking
+from dragoman.store.documents.model import Similar
 from dragoman.store.documents.translate import (
     DocumentReport,
     Fill,
@@ -93,8 +94,13 @@ class Sentences:
         answers = [self.answers[text] for text in rendering.asked]
         settled = _SETTLED_IN_PARTS if rendering.outcome is Outcome.SPLIT else _SETTLED
         flags = {flag for answer in answers for flag in answer.flags} - settled
+        doubts = tuple(flag for flag in FLAGS if flag in flags)
+        used = [match for answer in answers if answer.origin == "model" for match in answer.matches]
+        best = max(used, key=lambda match: match.percent, default=None)
         matches = [answer.percent for answer in answers if answer.percent is not None]
-        return Verdict(_weighed(answers), tuple(flag for flag in FLAGS if flag in flags), max(matches, default=None))
+        whole = rendering.outcome is not Outcome.SPLIT  # a match of a stretch is none of the sentence
+        similar = Similar(best.source, best.target, best.percent) if best is not None and whole else None
+        return Verdict(_weighed(answers), doubts, max(matches, default=None), similar)
 
 
 def _bare(text: str) -> str:

@@ -55,6 +55,17 @@ def test_a_document_is_written_beside_itself_with_all_that_is_known(
     assert "is there already. Say with --out" in again.err
 
 
+def test_an_example_of_the_prompt_stands_in_the_file(dragoman: Command, run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "manual.xlf"
+    path.write_text(XLIFF.replace(">a tree<", ">the dog sleeps<"))
+    done = dragoman("translate", run, path, "--out", tmp_path / "o.xlf", "--fill", "all")
+    assert done.code == 0, done.err
+    assert (
+        '<alt-trans match-quality="66%" origin="dragoman-memory"><source>the dog</source><target>der Köter</target>'
+        in (tmp_path / "o.xlf").read_text()
+    )
+
+
 def test_json_tells_everything(dragoman: Command, run: Path, tmp_path: Path) -> None:
     path = tmp_path / "manual.xlf"
     path.write_text(XLIFF)
@@ -133,3 +144,19 @@ def test_a_text_file_as_document_and_as_lines(dragoman: Command, run: Path, tmp_
     assert dragoman("translate", run, tmp_path / "a.txt", "--to", "de").code == 0
     assert (tmp_path / "a.de.txt").read_bytes() == "die Katze\r\n\r\nder Köter\r\n".encode()
     assert dragoman("translate", run, "--in", tmp_path / "a.txt", "--to", "de").out == "die Katze\n\nder Köter\n"
+
+
+def test_a_file_is_never_taken_for_words(dragoman: Command, run: Path, tmp_path: Path) -> None:
+    """Its content tells what it is, where its name does not."""
+    named = tmp_path / "manual.orig"
+    named.write_text(XLIFF)
+    assert "1 from the memory" in dragoman("translate", run, named, "--out", tmp_path / "o.xlf").out
+    for name, data, message in (
+        ("a.docx", b"PK\x03\x04", "is compressed. Unpack it first."),
+        ("a.md", b"words", "is in no format that can be translated as a whole"),
+        ("a.tsv", b"source\nwords\n", "name it with --in"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        done = dragoman("translate", run, tmp_path / name, "--to", "de")
+        assert (done.code, done.out) == (3, "") and message in done.err
+    assert dragoman("translate", run, "version 2.0", "--to", "de").code == 0

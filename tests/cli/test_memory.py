@@ -65,6 +65,24 @@ def test_a_memory_of_the_prepared_training_set(dragoman: Command, run: Path) -> 
     assert "100 %  deux" in dragoman("memory", "search", run, "deux", "--pair", "fr-en").out
 
 
+def test_of_many_files_those_that_cannot_be_used_are_told_and_the_others_added(dragoman: Command, run: Path) -> None:
+    unit = '<tu><tuv xml:lang="en"><seg>{}</seg></tuv><tuv xml:lang="{}"><seg>x</seg></tuv></tu>'
+    for name, language in (("1.tmx", "fr"), ("2.tmx", "sr"), ("3.tmx", "fr")):
+        body = f'<tmx version="1.4"><header srclang="en"/><body>{unit.format(name, language)}</body></tmx>'
+        (run / name).write_text(body)
+    names = [run / name for name in ("1.tmx", "2.tmx", "missing.tmx", "3.tmx")]
+    done = dragoman("memory", "build", run, "--from", *names, "--pair", "en-fr", "--json")
+    assert done.code == 3
+    assert (done.record["added"], done.record["left_out"]) == (2, [str(names[1]), str(names[2])])
+    assert "2.tmx: holds en, sr, but wanted is en-fr" in done.err and "missing.tmx: no such file" in done.err
+    assert "2 of 4 files could not be used" in done.err
+    assert "100 %  3.tmx" in dragoman("memory", "search", run, "3.tmx").out
+
+    other = dragoman("memory", "build", run / "other", "--from", *names[1:3], "--pair", "en-fr")
+    assert other.code == 3 and "none of the 2 files can be used" in other.err
+    assert not (run / "other").exists()
+
+
 def test_what_a_user_may_do_wrong(dragoman: Command, run: Path) -> None:
     def fails(message: str, *arguments: object) -> None:
         done = dragoman(*arguments)
@@ -104,3 +122,18 @@ def test_glossary(dragoman: Command, run: Path) -> None:
     assert dragoman("glossary", "export", run, run / "d.tsv", "--pair", "en-fr").code == 0
     assert (run / "d.tsv").read_text() == "flu\tgrippe\ncase\tcas\n"
     assert dragoman("glossary", "add", run, "!", "?", "--pair", "en-fr").code == 3
+
+
+def test_the_runs_pair_serves_a_glossary_that_tells_none(dragoman: Command, run: Path) -> None:
+    (run / "recipe.yaml").write_text("pairs: [en-fr, fr-en]\n")
+    (run / "terms.csv").write_text("flu,grippe\n")
+    (run / "told.csv").write_text("dose,dosis,en,nl\n")
+    bad = dragoman("glossary", "import", run, run / "terms.csv", run / "missing.csv")
+    assert bad.code == 3 and bad.out == "" and not (run / "memory").exists()
+    assert dragoman("glossary", "import", run, run / "terms.csv", run / "told.csv").code == 0
+    assert dragoman("glossary", "add", run, "case", "cas").code == 0
+    assert dragoman("glossary", "list", run).out == "en-fr\tflu\tgrippe\nen-nl\tdose\tdosis\nen-fr\tcase\tcas\n"
+    assert dragoman("glossary", "find", run, "the flu").out == "flu -> grippe\n"
+    (run / "recipe.yaml").write_text("pairs: [en-fr, en-de]\n")
+    assert "Choose one with --pair" in dragoman("glossary", "find", run, "the flu").err
+    assert "does not tell its languages" in dragoman("glossary", "import", run, run / "terms.csv").err

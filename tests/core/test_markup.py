@@ -28,6 +28,10 @@ FOUND = [
     ),
     ("{count, plural, one {# file} other {# files}}", [("placeholder", "{count, plural,")]),
     ("{when, date, short}", [("placeholder", "{when, date, short}")]),
+    (
+        "Return to %{title} of {site}%{user.name}, 5%{x}",
+        [("placeholder", p) for p in ("%{title}", "{site}", "%{user.name}", "{x}")],
+    ),
     ("%1 of %2", [("placeholder", "%1"), ("placeholder", "%2")]),
 ]
 

@@ -10,7 +10,7 @@ from dragoman.core import markup
 from dragoman.core.flows import Outcome, Settings
 from dragoman.core.inline import Inline, Span
 from dragoman.core.placeholders import protect_placeholders
-from dragoman.core.protect import TAGS, every_span
+from dragoman.core.protect import BRACKETS, TAGS, every_span
 from dragoman.core.rendering import Rendering, Sent, translate_inlines
 from dragoman.errors import ModelError
 
@@ -89,6 +89,26 @@ def test_each_outcome() -> None:
     assert (placed.text.text, placed.outcome) == ("Mit <b>OK</b> geht es weiter.", Outcome.REATTACHED)
     nothing = one(source, lambda texts: [""] * len(texts))
     assert (nothing.text.text, nothing.outcome, nothing.asked) == (source, Outcome.SOURCE, ())
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "text", "outcome"),
+    [
+        ("Press <b>OK</b> now.", "Weiter < {0}OK{1} jetzt.", "Weiter <b>OK</b> jetzt.", Outcome.RETRY),
+        ("Wait %s now.", "Warte {0} [jetzt.", "Warte %s jetzt.", Outcome.RETRY),
+        ("If x < y, wait %s.", "Ist x < y, warte {0}.", "Ist x < y, warte %s.", Outcome.MARKERS),
+        ("Less than five.", "< fünf.", "< fünf.", Outcome.PLAIN),
+    ],
+)
+def test_a_lone_sign_of_a_marker_does_not_stay(source: str, answer: str, text: str, outcome: Outcome) -> None:
+    def translate(texts: list[str]) -> list[str]:
+        found = [(TAGS.pattern.findall(one) and TAGS) or BRACKETS for one in texts]
+        return [
+            answer.format(*(m[0] for m in style.pattern.finditer(one))) for style, one in zip(found, texts, strict=True)
+        ]
+
+    result = one(source, translate)
+    assert (result.text.text, result.outcome) == (text, outcome)
 
 
 def test_markup_invented_twice_is_taken_out() -> None:

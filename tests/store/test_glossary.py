@@ -108,6 +108,33 @@ def test_tbx(tmp_path: Path) -> None:
     assert {t.direction for t in Glossary.load(path)} == {EN_FR, Direction("en", "de")}
 
 
+def test_line_breaks_in_a_tbx_do_not_part_the_rows_of_the_saved_glossary(tmp_path: Path) -> None:
+    section = '<langSet xml:lang="{}"><tig><term>do\nse</term><termNote type="partOfSpeech">no\t\nun</termNote></tig></langSet>'
+    entry = f"<termEntry>{section.format('en')}{section.format('fr')}</termEntry>"
+    glossary = Glossary.load(written(tmp_path, "a.tbx", f"<martif><text><body>{entry}</body></text></martif>"))
+    assert list(glossary) == [Term("do se", "do se", "en", "fr", "no un")]
+    glossary.save(tmp_path / "saved.tsv")
+    assert list(Glossary.load(tmp_path / "saved.tsv")) == list(glossary)
+
+
+@pytest.mark.parametrize("direction", [EN_FR, None])
+def test_terms_of_one_concept_do_not_multiply_without_end(tmp_path: Path, direction: Direction | None) -> None:
+    def section(language: str, count: int) -> str:
+        terms = "".join(f"<tig><term>{language}{number}</term></tig>" for number in range(count))
+        return f'<langSet xml:lang="{language}">{terms}</langSet>'
+
+    many = section("en", 5000) + section("fr", 5000) + 10_000 * '<langSet xml:lang="en"/><langSet xml:lang="fr"/>'
+    entries = "".join(f"<termEntry>{one}</termEntry>" for one in (many, section("en", 2) + section("fr", 3)))
+    path = written(tmp_path, "many.tbx", f"<martif><text><body>{entries}</body></text></martif>")
+    start = time.process_time()
+    glossary = Glossary.load(path, direction)
+    assert time.process_time() - start < 2
+    assert [(row.reason, row.detail[:41]) for row in glossary.rejected] == [
+        ("too many", "the concept gives 25,000,000 pairs of ter")
+    ]
+    assert len(glossary) == 6
+
+
 def test_tbx_bombs_and_outside_entities_are_refused(tmp_path: Path) -> None:
     secret = written(tmp_path, "secret", "secret words")
     bomb = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(12))

@@ -22,7 +22,8 @@ from dragoman.core.matching import similarity, words
 from dragoman.core.records import Example, Rejected
 from dragoman.errors import DataError
 from dragoman.store import index as index_module
-from dragoman.store.memory import MAX_LENGTH, Added, Memory, twin_keys
+from dragoman.store.admission import MAX_LENGTH
+from dragoman.store.memory import Added, Memory, twin_keys
 
 EN_FR = Direction("en", "fr")
 

@@ -75,25 +75,31 @@ def _glossary(path: Path, direction: Direction, listener: Listener) -> Glossary:
 
 
 def file_of(texts: Sequence[str], name: str | None) -> Path | None:
-    """The document that is meant: a text that is the name of a file in a known format, or the file of --in.
+    """The document that is meant: a text that is the name of a file, or the file of --in in a known format.
 
     A text file named with --in is a list of segments, not a document. Raises DataError for a name without its file.
     """
     from dragoman.store.documents import suffixes
 
-    named = name if name is not None else texts[0] if len(texts) == 1 else None
-    if named is None or Path(named).suffix.lower() not in suffixes() or (name is not None and is_text(named)):
+    if name is not None:
+        return Path(name) if Path(name).suffix.lower() in suffixes() and not is_text(name) else None
+    if len(texts) != 1:
         return None
-    path = Path(named)
-    try:
-        there = path.is_file()
-    except OSError:  # far too long for a name
-        return None
-    if there or name is not None:
+    path = Path(texts[0])
+    if path.suffix == ".tsv" and _is_file(path):
+        raise DataError(f"{path}: is a table of segments: name it with --in.")
+    if path.suffix and _is_file(path):  # its content tells the format, or that there is none to translate as a whole
         return path
-    if any(map(str.isspace, named)):
+    if path.suffix.lower() not in suffixes() or any(map(str.isspace, texts[0])):
         return None
-    raise DataError(f"{named}: no such file. To translate the words themselves, pipe them in.")
+    raise DataError(f"{path}: no such file. To translate the words themselves, pipe them in.")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # far too long for a name
+        return False
 
 
 def is_text(name: str) -> bool:

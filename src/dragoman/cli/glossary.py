@@ -19,6 +19,7 @@ app = typer.Typer(help="The glossary of a run: terms and their translations.", n
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.", show_default=False)]
 Pair = Annotated[str | None, typer.Option("--pair", help="Languages, such as en-fr.")]
+RunsPair = Annotated[str | None, typer.Option("--pair", help="Languages, such as en-fr; by default those of the run.")]
 
 
 @app.command(name="import")
@@ -26,18 +27,22 @@ def import_(
     run: Run,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="CSV, TSV or TBX.", show_default=False)],
     pair: Annotated[
-        str | None, typer.Option("--pair", help="Languages of files that do not tell them; or which of a TBX's.")
+        str | None,
+        typer.Option(
+            "--pair", help="Languages of files that do not tell them, by default those of the run; or which of a TBX's."
+        ),
     ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Add the terms of files to the glossary."""
+    """Add the terms of files to the glossary: of all, or of none where one cannot be read."""
     with session(as_json=json, debug=debug, folder=run) as here:
+        from dragoman.cli.languages import pair_of_run
         from dragoman.store.glossary import Glossary, glossary_file
 
         glossary = _held(run, create=True)
-        for file in files:
-            read = Glossary.load(file, _direction(pair))
+        direction, otherwise = _direction(pair), None if pair else pair_of_run(run)
+        for file, read in [(file, Glossary.load(file, direction, otherwise=otherwise)) for file in files]:
             new = glossary.add(read)
             known = len(read) - new + read.duplicates
             for row in read.rejected:
@@ -66,7 +71,7 @@ def add(
     run: Run,
     source: Annotated[str, typer.Argument(metavar="TERM", show_default=False)],
     target: Annotated[str, typer.Argument(metavar="TRANSLATION", show_default=False)],
-    pair: Annotated[str, typer.Option("--pair", help="Languages, such as en-fr.", show_default=False)],
+    pair: RunsPair = None,
     part_of_speech: Annotated[str, typer.Option("--pos", help="Part of speech.")] = "",
     note: Annotated[str, typer.Option("--note", help="A note.")] = "",
     json: Json = False,
@@ -74,12 +79,12 @@ def add(
 ) -> None:
     """Add one term."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.core.languages import Direction
+        from dragoman.cli.languages import only_pair
         from dragoman.core.terms import Term
         from dragoman.errors import DataError
         from dragoman.store.glossary import glossary_file
 
-        languages = Direction.parse(pair)
+        languages = only_pair(run, pair)
         cells = [" ".join(cell.split()) for cell in (source, target, part_of_speech, note)]
         glossary = _held(run, create=True)
         new = glossary.add([Term(cells[0], cells[1], languages.source, languages.target, *cells[2:])])
@@ -126,17 +131,17 @@ def export(
 def find(
     run: Run,
     text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False)],
-    pair: Annotated[str, typer.Option("--pair", help="Direction, such as en-fr.", show_default=False)],
+    pair: RunsPair = None,
     translation: Annotated[str | None, typer.Option("--translation", help="Check that it obeys the terms.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """The terms in a text, and whether a translation obeys them."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.core.languages import Direction
+        from dragoman.cli.languages import only_pair
 
         glossary = _held(run)
-        terms = glossary.terms_in(text, Direction.parse(pair))
+        terms = glossary.terms_in(text, only_pair(run, pair))
         kept = glossary.obeyed(translation, terms) if translation is not None else [None] * len(terms)
         for term, obeyed in zip(terms, kept, strict=True):
             mark = {True: "obeyed: ", False: "NOT obeyed: ", None: ""}[obeyed]

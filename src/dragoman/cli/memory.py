@@ -109,16 +109,22 @@ def _fill(
     *,
     create: bool,
 ) -> None:
+    from dragoman.errors import DataError
     from dragoman.store.memory import Memory, memory_file
 
-    rows = _rows(run, names, pair, domain, here.listener)
-    first = next(rows, None)  # a missing file is told before an empty memory is made
+    left_out: list[str] = []
+    rows = _rows(run, names, pair, domain, here.listener, left_out)
+    first = next(rows, None)  # what cannot be read is told before an empty memory is made
+    if left_out and len(left_out) == len(names):
+        raise DataError(f"{memory_file(run)}: nothing was added, for none of the {len(names)} files can be used.")
     with Memory.open(memory_file(run), create=create) as memory:
         with _noting(rejected) as note:
             added = memory.add(_with(first, rows), tenant, creator=creator, rejected=note)
         here.listener.say("bringing the index up to date")
         memory.index(tenant)
-        _tell_added(here, memory, added, rejected)
+        _tell_added(here, memory, added, rejected, left_out)
+    if left_out:
+        raise DataError(f"{len(left_out)} of {len(names)} files could not be used; the warnings above say why.")
 
 
 def _with(first: Example | Rejected | None, rest: Iterator[Example | Rejected]) -> Iterator[Example | Rejected]:
@@ -128,42 +134,42 @@ def _with(first: Example | Rejected | None, rest: Iterator[Example | Rejected]) 
 
 
 def _rows(
-    run: Path, names: Sequence[str], pair: str | None, domain: str, listener: Listener
+    run: Path, names: Sequence[str], pair: str | None, domain: str, listener: Listener, left_out: list[str]
 ) -> Iterator[Example | Rejected]:
-    """The rows of all files, or of the run's prepared training set."""
-    from dragoman.core.recipe import ParallelSource, Recipe
+    """The rows of all files, or of the run's prepared training set. `left_out` gets the names of unusable files."""
+    from dragoman.cli.languages import pairs
     from dragoman.core.records import Example
     from dragoman.store import records
-    from dragoman.store.readers import read_parallel
 
-    count = 0
-    if not names:
-        streams: Iterator[Iterator[Example | Rejected]] = iter([records.read(run / "prepare" / "train", Example)])
+    if names:
+        rows = _rows_of_files(names, pairs(run, pair), domain, listener, left_out)
     else:
-        recipe = Recipe.model_validate({"pairs": [str(d) for d in _pairs(run, pair)]})
-        streams = (read_parallel(ParallelSource(path=name, domain=domain), recipe) for name in names)
-    for stream in streams:
-        for row in stream:
-            count += 1
-            if count % 1000 == 0:
-                listener.progress("memory: rows read", count)
-            yield row
+        rows = records.read(run / "prepare" / "train", Example)
+    count = 0
+    for count, row in enumerate(rows, 1):
+        if count % 1000 == 0:
+            listener.progress("memory: rows read", count)
+        yield row
     listener.progress("memory: rows read", count, count)
 
 
-def _pairs(run: Path, pair: str | None) -> list[Direction]:
-    """The pair asked for, or those of the recipe in the run's folder."""
-    from dragoman.core.languages import Direction
-    from dragoman.core.recipe import Recipe
+def _rows_of_files(
+    names: Sequence[str], languages: Sequence[Direction], domain: str, listener: Listener, left_out: list[str]
+) -> Iterator[Example | Rejected]:
+    """A shell makes many names of one pattern: a file among them that cannot be used is told, and the others go on."""
+    from dragoman.core.recipe import ParallelSource, Recipe
     from dragoman.errors import DataError
+    from dragoman.store.readers import read_parallel
 
-    if pair:
-        return [Direction.parse(pair)]
-    if (run / "recipe.yaml").is_file():
-        return Recipe.load(run / "recipe.yaml").pairs
-    raise DataError(
-        f"{run}: holds no recipe.yaml that tells the languages. Name them with --pair, such as --pair en-fr."
-    )
+    recipe = Recipe.model_validate({"pairs": [str(one) for one in languages]})
+    for name in names:
+        try:
+            yield from read_parallel(ParallelSource(path=name, domain=domain), recipe)
+        except DataError as error:
+            if len(names) == 1:
+                raise
+            listener.warn(str(error))
+            left_out.append(name)
 
 
 @contextmanager
@@ -182,7 +188,9 @@ def _noting(path: Path | None) -> Iterator[Callable[[Rejected], None] | None]:
         yield note
 
 
-def _tell_added(here: Session, memory: Memory, added: Added, rejected: Path | None) -> None:
+def _tell_added(
+    here: Session, memory: Memory, added: Added, rejected: Path | None, left_out: Sequence[str] = ()
+) -> None:
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(added.rejected.items()))
     lines = [f"{memory.path}: {added.count:,} segments added, {added.duplicates:,} were there already"]
     if added.rejected:
@@ -194,6 +202,7 @@ def _tell_added(here: Session, memory: Memory, added: Added, rejected: Path | No
         added=added.count,
         duplicates=added.duplicates,
         rejected=dict(added.rejected),
+        left_out=list(left_out),
     )
 
 
@@ -313,6 +322,7 @@ def search(
 
 def _direction(memory: Memory, run: Path, pair: str | None, tenant: str) -> Direction:
     """The direction asked for, or the only one that the memory or the recipe knows."""
+    from dragoman.cli.languages import pairs
     from dragoman.core.languages import Direction
     from dragoman.errors import DataError
 
@@ -320,7 +330,7 @@ def _direction(memory: Memory, run: Path, pair: str | None, tenant: str) -> Dire
         return Direction.parse(pair)
     found = list(dict.fromkeys(h.direction for h in memory.stats(tenant)))
     if not found and (run / "recipe.yaml").is_file():
-        found = _pairs(run, None)
+        found = pairs(run, None)
     if len(found) != 1:
         held = ", ".join(map(str, found)) or "no segments"
         raise DataError(f"{memory.path}: holds {held} for tenant '{tenant}'. Name the direction with --pair.")

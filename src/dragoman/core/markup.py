@@ -46,7 +46,7 @@ _ALTERNATIVES = (
     # ICU MessageFormat: the head of an argument with branches, whose words are translated
     r"(?P<icu>\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,)",
     # ${x}, #{x}, {{x}}, {x}, {0:.2f}, {count, number}; printf with %(name)s and %1$s; Qt's %1
-    r"(?P<placeholder>[$\#]\{[^{}\s][^{}]*\}|\{\{\s*[^{}]+?\s*\}\}"
+    r"(?P<placeholder>[$\#]\{[^{}\s][^{}]*\}|(?<![\d%])%\{[A-Za-z_][\w.]*\}|\{\{\s*[^{}]+?\s*\}\}"
     r"|\{\s*[\w.\[\]]*\s*(?:,\s*(?:number|date|time|spellout|ordinal|duration)\b[^{}]*|[!:][^{}\s]*)?\}"
     r"|%\([A-Za-z_]\w*\)[-+0\#]*\d*(?:\.\d+)?[diouxXeEfFgGcrs]"
     r"|(?<![\d%])%(?:\d+\$)?[-+0\#]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]"

@@ -57,6 +57,7 @@ BRACKETS = MarkerStyle(
 
 # What a model makes of markers when it mixes the two styles, or writes some where there are none
 _FRAGMENT = re.compile(r"(?:[<＜\[［]|&lt;)\s?[/／]?\s?\d{1,6}\s?[/／]?\s?(?:[>＞\]］]|&gt;)")
+_SIGNS = "<["  # begin a marker: one that stands alone is what is left of one, or would begin a tag in HTML
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,7 @@ def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plu
 
 
 def without_invented(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False) -> Inline:
-    """The target without what its text writes like markup or markers and the source has not."""
+    """The target without what its text writes like markup or markers, or lone signs of them, and the source has not."""
     target = Inline.of(_without_remains(source, piece) for piece in target.pieces)
     wanted = protect_placeholders(flatten(source), kinds, plural=plural)
     left = Counter(span.frame for span in wanted.spans)
@@ -290,7 +291,24 @@ def without_invented(source: Inline, target: Inline, kinds: frozenset[str] = KIN
                 continue
             left[piece.frame] -= 1
         pieces.append(piece)
+    for sign in _lone_signs(source, Inline.of(pieces)):
+        if not _count(source, sign):
+            pieces = [piece.replace(sign, "") if isinstance(piece, str) else piece for piece in pieces]
     return Inline.of(re.sub(r" {2,}", " ", piece) if isinstance(piece, str) else piece for piece in pieces)
+
+
+def verify_signs(source: Inline, target: Inline) -> None:
+    """Raises BrokenMarkupError where the translation of a text with spans has a lone `<` or `[` that the source has not."""
+    if _lone_signs(source, target):
+        raise BrokenMarkupError("invented")
+
+
+def _lone_signs(source: Inline, target: Inline) -> list[str]:
+    return [sign for sign in _SIGNS if source.spans and _count(target, sign) > _count(source, sign)]
+
+
+def _count(text: Inline, sign: str) -> int:
+    return sum(piece.count(sign) for piece in text.pieces if isinstance(piece, str))
 
 
 def _remains(source: Inline, piece: Piece) -> list[str]:

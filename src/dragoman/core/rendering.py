@@ -25,6 +25,7 @@ from dragoman.core.protect import (
     mark,
     unmark,
     verify,
+    verify_signs,
     without_invented,
 )
 from dragoman.errors import ModelError
@@ -149,11 +150,13 @@ def _checked(sentence: Sentence, pieces: list[Piece], settings: Settings, cleane
         raise BrokenMarkupError("empty")
     try:
         verify(source, target, settings.kinds, plural=sentence.plural)
+        verify_signs(source, target)
     except BrokenMarkupError as error:
         target = without_invented(source, target, settings.kinds, plural=sentence.plural)
         if error.reason != "invented" or not cleaned or not _has_words(target.pieces):
             raise
         verify(source, target, settings.kinds, plural=sentence.plural)
+        verify_signs(source, target)
     return list(target.pieces)
 
 

@@ -75,12 +75,12 @@ def expand(location: str) -> list[str]:
             pattern = path.relative_to(anchor) if path.anchor else path
             files = [p for p in anchor.glob(str(pattern)) if p.is_file() and not p.name.startswith(".")]
         else:
-            raise DataError(f"{location}: no such file. Paths in a recipe start at the recipe's own folder.")
+            raise DataError(f"{location}: no such file. (Paths in a recipe start at its own folder.)")
     except (OSError, ValueError, NotImplementedError) as error:
         raise DataError(f"{location}: cannot be read ({error}).") from None
     if not files:
         kind = "the folder is empty" if path.is_dir() else "no file fits this pattern"
-        raise DataError(f"{location}: {kind}. Paths in a recipe start at the recipe's own folder.")
+        raise DataError(f"{location}: {kind}. (Paths in a recipe start at its own folder.)")
     return sorted(map(str, files))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +32,7 @@ _COLUMN = {alias: column for column, aliases in _NAMES.items() for alias in alia
 _TABBED = {".tsv", ".tab", ".txt", ".utf8"}
 _COMMENTED = {".tab", ".txt", ".utf8"}  # OmegaT's: a line that starts with # is a comment
 _HEAD = 1 << 16  # bytes in which a document's root element stands
+_MOST = 2_000  # pairs of terms of one concept: they multiply, so that a small file could fill the memory
 
 
 def glossary_file(run: Path) -> Path:
@@ -108,11 +110,12 @@ class Glossary:
     # ---------------------------------------------------------------- files
 
     @classmethod
-    def load(cls, path: Path, direction: Direction | None = None) -> Self:
+    def load(cls, path: Path, direction: Direction | None = None, *, otherwise: Direction | None = None) -> Self:
         """Read CSV, TSV or TBX by suffix.
 
-        `direction` is needed where the file does not tell its languages; of a TBX it chooses among several. A bad row
-        is in `rejected`. Raises DataError for a file that cannot be read as a glossary.
+        `direction` is needed where a table does not tell its languages; of a TBX it chooses among several. `otherwise`:
+        the languages of such a table when no direction is given. A bad row is in `rejected`. Raises DataError for a
+        file that cannot be read as a glossary.
         """
         try:
             data = path.read_bytes()
@@ -120,7 +123,7 @@ class Glossary:
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
         if path.suffix.lower() in (".tbx", ".xml", ".mtf"):
             return cls._of(_read_tbx(path, data, direction))
-        return cls._of(_read_table(path, _decoded(path, data), direction))
+        return cls._of(_read_table(path, _decoded(path, data), direction or otherwise))
 
     @classmethod
     def _of(cls, rows: Iterable[Term | Rejected]) -> Self:
@@ -295,13 +298,18 @@ def _concept(path: Path, concept: Any, direction: Direction | None) -> Iterator[
             told = section.get(LANGUAGE) or section.get("lang") or ""
             yield Rejected("language", f"'{told}' is not a language tag", str(path), section.sourceline or line)
             continue
-        sections.append((language, [_tbx_term(e) for e in section.iter() if local(e) == "term"]))
+        sections.append((language, _tbx_terms(section)))
     if len(sections) < 2:
         yield Rejected("one language", "the concept has terms in one language only", str(path), line)
-    pairs = [(s, t) for s in (sections if direction else sections[:1]) for t in sections if s is not t]
-    for (source_language, sources), (target_language, targets) in pairs:
-        if direction and not _serves(Term("", "", source_language, target_language), direction):
-            continue
+    firsts, seconds = sections[:1], sections[1:]
+    if direction:
+        firsts = [one for one in sections if one[1] and matches(direction.source, one[0])]
+        seconds = [one for one in sections if one[1] and matches(direction.target, one[0])]
+    count = sum(len(terms) for _, terms in firsts) * sum(len(terms) for _, terms in seconds)
+    if count > _MOST:
+        yield Rejected("too many", f"the concept gives {count:,} pairs of terms; {_MOST:,} at most", str(path), line)
+        return
+    for (source_language, sources), (target_language, targets) in itertools.product(firsts, seconds):
         for source, part_of_speech in sources:
             for target, _ in targets:
                 yield Term(source, target, source_language, target_language, part_of_speech, note)
@@ -311,8 +319,19 @@ def _text(element: Any) -> str:
     return " ".join("".join(element.itertext(tag="*")).split())  # "*": no comments, no processing instructions
 
 
-def _tbx_term(element: Any) -> tuple[str, str]:
-    """A term's text and its part of speech, which stands beside it."""
-    notes = element.getparent().iter() if element.getparent() is not None else ()
-    kinds = [e.text or "" for e in notes if local(e) == "termNote" and e.get("type") == "partOfSpeech"]
-    return _text(element), (kinds[0].strip() if kinds else "")
+def _tbx_terms(section: Any) -> list[tuple[str, str]]:
+    """The terms of a language, each with its part of speech, which stands beside it."""
+    terms: list[tuple[str, str]] = []
+    kinds: dict[Any, str] = {}  # by the element that holds terms and notes: looked through once, however many it holds
+    for element in section.iter():
+        if local(element) == "term":
+            holder = element.getparent()
+            if holder not in kinds:
+                kinds[holder] = _part_of_speech(holder)
+            terms.append((_text(element), kinds[holder]))
+    return terms
+
+
+def _part_of_speech(holder: Any) -> str:
+    notes = (e for e in holder.iter() if local(e) == "termNote" and e.get("type") == "partOfSpeech")
+    return next((_text(note) for note in notes), "")

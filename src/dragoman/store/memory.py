@@ -20,25 +20,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import regex
-
 from dragoman.core.languages import Direction
-from dragoman.core.matching import Match, adapt, differences, same_text, similarity, words
+from dragoman.core.matching import Match, same_text, similarity, words
 from dragoman.core.normalise import leak_key
 from dragoman.core.records import Example, Rejected
 from dragoman.errors import DataError
+from dragoman.store.admission import digest_of, refusal_of, with_context
+from dragoman.store.candidates import Candidate, excluded, once
 from dragoman.store.fuzzy import CANDIDATES, Query, key
 from dragoman.store.index import Index
 from dragoman.store.segments import Segment, Table
 from dragoman.store.vectors import Encoder, Vectors
 
 DEFAULT_TENANT = "default"
-MAX_LENGTH = 100_000  # characters of a segment
 
 _BATCH = 5_000  # segments per transaction
-_UNFIT = regex.compile(
-    r"[\p{Cs}\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]"
-)  # cannot be written to XML, or not to UTF-8
 _INSERT = (
     "INSERT OR IGNORE INTO segments (digest, collection, source, target, source_key, target_key, context_source,"
     " context_target, origin, line, domain, creator, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -130,11 +126,11 @@ class Memory:
         """
         count = duplicates = 0
         reasons: Counter[str] = Counter()
-        rows = _with_context(examples, context)
+        rows = with_context(examples, context)
         while batch := list(islice(rows, _BATCH)):
             good: list[tuple[Example, str, str]] = []
             for row, before, before_target in batch:
-                refusal = row if isinstance(row, Rejected) else _refusal(row)
+                refusal = row if isinstance(row, Rejected) else refusal_of(row)
                 if isinstance(row, Example) and refusal is None:
                     good.append((row, before, before_target))
                 elif refusal is not None:
@@ -154,7 +150,7 @@ class Memory:
         values = []
         for e, before, before_target in rows:
             number = numbers[e.direction]
-            digest = _digest(number, e.source, e.target, before)
+            digest = digest_of(number, e.source, e.target, before)
             keys = key(e.source), key(e.target)
             told = e.origin, e.line, e.domain, creator, now
             values.append((digest, number, e.source, e.target, *keys, before, before_target, *told))
@@ -256,18 +252,18 @@ class Memory:
         query, before = Query.of(text), words(context)
         near = vectors.search(text, max(k, 10)) if vectors else {}
         count = max(16, 4 * k)
-        found: dict[int, _Candidate] = {}
+        found: dict[int, Candidate] = {}
 
         def take(segments: Iterable[Segment], matches: Mapping[int, float]) -> None:
             for segment in segments:
                 match = matches.get(segment.identifier)
                 if match is None:
                     match = similarity(text, segment.source)
-                if min_match <= match <= max_match and not (exclude and _excluded(segment, exclude)):
+                if min_match <= match <= max_match and not (exclude and excluded(segment, exclude)):
                     exact = match >= 1.0 and same_text(text, segment.source)
                     in_context = bool(before) and words(segment.context) == before
                     cosine = near.get(segment.identifier)
-                    found[segment.identifier] = _Candidate(match, exact, in_context, cosine, segment)
+                    found[segment.identifier] = Candidate(match, exact, in_context, cosine, segment)
 
         take(self._table.with_key(collections, key(text), context, count), {})
         take(self._table.segments(collections, [*near]), {})
@@ -276,7 +272,7 @@ class Memory:
             ids, matches = index.search(query, count, min_match, candidates)
             fresh = dict(zip(ids[seen:].tolist(), matches[seen:].tolist(), strict=True))
             take(self._table.segments(collections, [*fresh]), fresh)
-            best = _once(sorted(found.values(), key=_Candidate.rank, reverse=True))[:k]
+            best = once(sorted(found.values(), key=Candidate.rank, reverse=True))[:k]
             # more is needed when too much was left out, or when a pair tied with the last could win by its context
             tied = bool(before) and len(best) == k and len(ids) > 0 and best[-1].match <= matches[-1] + 1e-9
             if len(ids) < count or count >= candidates or (len(best) == k and not tied):
@@ -391,89 +387,3 @@ class Memory:
         from dragoman.store.export import write_tmx
 
         return write_tmx(path, self.segments(tenant, direction))
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    match: float
-    exact: bool
-    in_context: bool
-    cosine: float | None
-    segment: Segment
-
-    def rank(self) -> tuple[float, bool, bool, float, int]:
-        cosine = -1.0 if self.cosine is None else self.cosine
-        return self.match, self.exact, self.in_context, cosine, self.segment.identifier
-
-    def described(self, text: str) -> Match:
-        s = self.segment
-        return Match(
-            s.source,
-            s.target,
-            self.match,
-            self.exact,
-            self.in_context,
-            tuple(differences(text, s.source)),
-            adapt(text, s.source, s.target),
-            s.origin,
-            s.line,
-            s.domain,
-            s.creator,
-            s.created,
-            s.identifier,
-            self.cosine,
-        )
-
-
-def _once(ranked: Iterable[_Candidate]) -> list[_Candidate]:
-    """The first of each pair: the same one may be stored in several contexts."""
-    best: dict[tuple[str, str], _Candidate] = {}
-    for candidate in ranked:
-        best.setdefault((candidate.segment.source, candidate.segment.target), candidate)
-    return list(best.values())
-
-
-def _excluded(segment: Segment, keys: Collection[str]) -> bool:
-    return leak_key(segment.source) in keys or leak_key(segment.target) in keys
-
-
-def _with_context(rows: Iterable[Example | Rejected], context: str) -> Iterator[tuple[Example | Rejected, str, str]]:
-    """Each row with the source and target before it in its document."""
-    previous: Example | None = None
-    first = True
-    for row in rows:
-        if isinstance(row, Rejected):
-            yield row, "", ""
-            continue
-        if first:
-            yield row, context, ""
-        elif previous and row.document and _document(previous) == _document(row):
-            yield row, previous.source, previous.target
-        else:
-            yield row, "", ""
-        previous, first = row, False
-
-
-def _document(example: Example) -> tuple[str, str, Direction]:
-    return example.origin, example.document, example.direction
-
-
-def _refusal(example: Example) -> Rejected | None:
-    """Why a pair cannot be stored, or None."""
-    reason = detail = ""
-    if not example.source.strip() or not example.target.strip():
-        reason, detail = "empty", "source or target is blank"
-    elif example.source_language == example.target_language:
-        reason, detail = "languages", f"both sides are {example.source_language}"
-    elif max(len(example.source), len(example.target)) > MAX_LENGTH:
-        reason, detail = "length", f"longer than {MAX_LENGTH:,} characters"
-    elif bad := _UNFIT.search(example.source) or _UNFIT.search(example.target):
-        reason, detail = "characters", f"contains U+{ord(bad.group()):04X}, which no exchange format can hold"
-    if not reason:
-        return None
-    return Rejected(reason, detail, example.origin, example.line, example.source, example.target)
-
-
-def _digest(collection: int, *texts: str) -> bytes:
-    joined = "\0".join([str(collection), *texts])
-    return hashlib.blake2b(joined.encode(), digest_size=16).digest()

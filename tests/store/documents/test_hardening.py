@@ -35,6 +35,28 @@ def test_bombs_are_refused_at_once(name: str) -> None:
     assert time.process_time() - start < 1
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("a.po", 'msgid "{}"\nmsgstr ""\n\nmsgid "b"\nmsgstr ""\n'),
+        ("a.txt", "{}\n\nb\n"),
+        ("a.tmx", "<tmx><body>" + 2 * '<tu><tuv lang="en"><seg>{}</seg></tuv></tu>' + "</body></tmx>"),
+    ],
+)
+def test_a_text_without_end_is_reported_and_the_rest_translated(name: str, file: str) -> None:
+    data = (file.replace("{}", "a " * 2_000_000, 1).replace("{}", "b")).encode()
+    start = time.process_time()
+    written, report = translate_document(
+        Document.open(data, name, Direction("en", "fr")),
+        lambda texts: [text.upper() for text in texts],
+        direction=Direction("en", "fr"),
+    )
+    assert time.process_time() - start < 1
+    assert report.counts == {"problem": 1, "plain": 1}
+    assert [one.reason for one in report.problems] == ["is longer than 1,000,000 characters"]
+    assert data[:3_000_000] == written[:3_000_000] and b"B" in written[4_000_000:]
+
+
 @pytest.mark.parametrize("encoding", ["utf-7", "rot13", "hex", "idna", "zip", "unicode_escape", "nothing"])
 def test_strange_encodings_are_refused(encoding: str) -> None:
     with pytest.raises(DataError):

@@ -5,6 +5,7 @@ import pytest
 from dragoman.core.languages import Direction
 from dragoman.errors import DataError
 from dragoman.store.documents import Document, Marking, Translated
+from dragoman.store.documents.model import Similar
 from dragoman.store.documents.translate import Judge, Known, Verdict, translate_document
 
 EN_DE = Direction("en", "de")
@@ -226,6 +227,41 @@ def test_matches_of_one_unit_stand_together_and_name_their_segments() -> None:
     assert output.count('id="s1"') == output.count('id="s2"') == 1
     again = Document.open(output.encode(), "x.xlf").with_targets({"f1/u/s1": Translated("Ah", 0.7)}).decode()
     assert again.count("<mtc:match ") == 2 and 'matchQuality="70.0"' in again
+
+
+def test_what_the_memory_had_stands_beside_the_translation() -> None:
+    def helped(source: str, match: int) -> Judge:
+        return lambda found: [Verdict(None, similar=Similar(source, "H & i", match))] * len(found)
+
+    data = first('<trans-unit id="1"><source>Hi you</source></trans-unit>')
+    text = rebuilt(data, judge=helped("Hi <me>", 66))
+    match = (
+        '<alt-trans match-quality="66%" origin="dragoman-memory"><source>Hi &lt;me></source><target>H &amp; i</target>'
+    )
+    assert text.count("<alt-trans ") == 1 and match in text
+    assert "alt-trans" not in rebuilt(data, judge=helped("Hi <me>", 66), marking=Marking(quality=False))
+    again = Document.open(text.encode(), "x.xlf").with_targets(
+        {"f1/1": Translated("Hallo", 0.5, similar=Similar("Hi yo", "Hi", 101))}
+    )
+    assert again.count(b"<alt-trans ") == 2 and b'match-quality="100%" origin="dragoman-memory"' in again
+
+    marks = '<mrk mtype="seg" mid="0">A</mrk> <mrk mtype="seg" mid="1">B</mrk>'
+    parts = rebuilt(
+        first(f'<trans-unit id="1"><source>A B</source><seg-source>{marks}</seg-source></trans-unit>'),
+        judge=helped("C", 50),
+    )
+    assert [parts.count(f'origin="dragoman-memory" mid="{mid}"') for mid in (0, 1)] == [1, 1]
+
+    data = second('<unit id="u"><segment><source>Hi you</source></segment></unit>')
+    text = rebuilt(data, judge=helped("Hi <me>", 66))
+    assert (
+        '<mtc:match ref="#s1" type="tm" origin="dragoman-memory" similarity="66.0"><source>Hi &lt;me></source>' in text
+    )
+    assert text.count("<mtc:match ") == 1 and '<segment id="s1">' in text
+    again = Document.open(text.encode(), "x.xlf").with_targets(
+        {"f1/u": Translated("Hallo", 0.5, similar=Similar("Hi yo", "Hi", 90))}
+    )
+    assert again.count(b"<mtc:match ") == 2 and b'similarity="90.0"' in again and b'matchQuality="50.0"' in again
 
 
 def test_the_target_language_is_named_when_it_was_not() -> None:

@@ -77,7 +77,7 @@ def test_language(tmp_path: Path) -> None:
     assert texts(read(tmp_path, "a.po", data, "fr-en", pair="fr-en")) == [("b", "a")]
     assert directions(read(tmp_path, "a.po", data.replace("Language: fr", "Language: "))) == ["en-fr"]
     assert directions(read(tmp_path, "a.po", data.replace("Language: fr", "Language: fr_CA"))) == ["en-fr"]
-    with pytest.raises(DataError, match="a.po: holds fr, but the recipe's pairs are en-de"):
+    with pytest.raises(DataError, match="a.po: holds fr, but wanted is en-de"):
         read(tmp_path, "a.po", data, "en-de")
     for text in ("hello\n", "a: b\n\n" * 3000, "# only\n"):
         with pytest.raises(DataError, match="holds no PO message"):

@@ -13,6 +13,7 @@ from dragoman.errors import DataError
 
 State = Literal["untranslated", "unfinished", "translated"]
 MAX_BYTES = 256 * 2**20  # of a file; larger ones are refused before they are read
+MAX_TEXT = 1_000_000  # characters of a unit; a longer one is reported and stays as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Similar:
+    """The pair of a memory that helped most with a translation. `match`: per cent."""
+
+    source: str
+    target: str
+    match: int
+
+
+@dataclass(frozen=True, slots=True)
 class Translated:
     """A new target. `text` as a string is read in the notation of the unit's source (`Unit.source.text`)."""
 
@@ -43,6 +53,7 @@ class Translated:
     score: float | None = None  # confidence from 0 to 1
     flags: tuple[str, ...] = ()  # doubts about it, as short names
     memory: int | None = None  # per cent of the match, where it stood in a memory; None = a machine made it
+    similar: Similar | None = None  # what a machine had as an example
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,9 @@ class Marking:
     """What is written beside the translation. `fuzzy` is about PO, the others about XLIFF and TMX."""
 
     review: bool = True  # XLIFF: state, state-qualifier, subState say that a machine translated it
-    quality: bool = True  # the confidence, where there is one: alt-trans, mtc:match, a TMX property
+    quality: bool = (
+        True  # the confidence and what the memory had, where there is any: alt-trans, mtc:match, TMX property
+    )
     fuzzy: Literal["keep", "flagged", "add", "clear"] = "flagged"  # flagged: added where a translation has doubts
 
 

@@ -14,7 +14,7 @@ from dragoman.core.placeholders import KINDS
 from dragoman.core.protect import BrokenMarkupError, verify
 from dragoman.core.rendering import Rendering, Translate, translate_inlines
 from dragoman.store.documents import Document
-from dragoman.store.documents.model import DEFAULT, Marking, Problem, Translated, Unit
+from dragoman.store.documents.model import DEFAULT, MAX_TEXT, Marking, Problem, Similar, Translated, Unit
 
 Fill = Literal["untranslated", "unfinished", "all"]
 _FLAGS = {Outcome.SPLIT: "markup-split", Outcome.REATTACHED: "markup-reattached"}
@@ -41,6 +41,7 @@ class Verdict:
     score: float | None = None  # confidence from 0 to 1
     flags: tuple[str, ...] = ()
     match: int | None = None  # per cent of the best match of a memory that helped
+    similar: Similar | None = None  # that match, where it is one of a whole sentence
 
 
 Lookup = Callable[[Sequence[tuple[str, str]]], Sequence[Known | None]]  # (text, the text before it) -> known or not
@@ -115,8 +116,12 @@ def translate_document(
     document = document.towards(direction)
     report = DocumentReport(document.name, document.format, direction, problems=list(document.problems))
     wanted = [unit for unit in document.units if unit.translatable and unit.state in _WANTED[fill]]
+    too_long = [unit for unit in wanted if len(unit.source.text) > MAX_TEXT]
+    report.problems += [Problem(u.id, u.line, f"is longer than {MAX_TEXT:,} characters") for u in too_long]
+    outcomes = {unit.id: "problem" for unit in too_long}
+    wanted = [unit for unit in wanted if unit.id not in outcomes]
     done = _looked_up(document, wanted, lookup, kinds) if lookup is not None else {}
-    outcomes = dict.fromkeys(done, "memory")
+    outcomes |= dict.fromkeys(done, "memory")
     wanted = [unit for unit in wanted if unit.id not in done]
     renderings = translate_inlines(
         [unit.source for unit in wanted],
@@ -139,7 +144,8 @@ def translate_document(
             outcomes[unit.id] = "source" if rendering.outcome is Outcome.SOURCE else "problem"
             continue
         flag = _FLAGS.get(rendering.outcome)
-        done[unit.id] = Translated(rendering.text, verdict.score, (*verdict.flags, *([flag] if flag else [])))
+        flags = (*verdict.flags, *([flag] if flag else []))
+        done[unit.id] = Translated(rendering.text, verdict.score, flags, similar=verdict.similar)
         outcomes[unit.id] = rendering.outcome.name.lower()
         matches[unit.id] = verdict.match
     for unit in document.units:
@@ -147,8 +153,8 @@ def translate_document(
         outcome = outcomes.get(unit.id, "kept" if unit.translatable else "locked")
         target = made.text if made else unit.target
         shown = None if target is None else target if isinstance(target, str) else target.text
-        score, flags = (made.score, made.flags) if made else (None, ())
-        report.lines.append(Line(unit, shown, outcome, score, flags, matches.get(unit.id)))
+        score, doubts = (made.score, made.flags) if made else (None, ())
+        report.lines.append(Line(unit, shown, outcome, score, doubts, matches.get(unit.id)))
     return document.with_targets(done, marking), report
 
 

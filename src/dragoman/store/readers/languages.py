@@ -23,7 +23,7 @@ class Choice:
         told = source.pair or pair_of_name(place.name, known)
         self.fixed = told is not None
         self.pairs = [told] if told else known
-        self.why = "the recipe names" if source.pair else "the file's name tells" if told else "the recipe's pairs are"
+        self.why = "the recipe names" if source.pair else "the file's name tells" if told else "wanted is"
         self.found: Counter[str] = Counter()  # languages of the rows that no pair fits
 
     def direction(self, source: str, target: str) -> tuple[Direction, bool] | None:
@@ -69,6 +69,6 @@ class Choice:
         found = ", ".join(code for code, _ in self.found.most_common(8))
         wanted = ", ".join(map(str, self.pairs))
         return DataError(
-            f"{self.place.name}: holds {found}, but {self.why} {wanted}. Set the source's `pair:` to the languages of the "
-            "file, or take it out of the recipe."
+            f"{self.place.name}: holds {found}, but {self.why} {wanted}. Name the languages of the file (`pair:` of the "
+            "recipe's source, --pair on the command line), or leave it out."
         )

@@ -73,16 +73,10 @@ def _segment(variant: Any) -> str:
 @lru_cache(maxsize=1024)
 def _choose(languages: tuple[str, ...], pair: Direction) -> tuple[int, int] | None:
     """Which variants serve the pair best; the first of equals."""
-    left = [matches(pair.source, code) for code in languages]
-    right = [matches(pair.target, code) for code in languages]
-    both = [
-        (left[i] + right[j], -i, -j)
-        for i in range(len(left))
-        for j in range(len(left))
-        if i != j
-        if left[i] and right[j]
-    ]
-    if not both:
-        return None
-    _, i, j = max(both)
-    return -i, -j
+    left, right = (
+        sorted(((-matches(side, code), place) for place, code in enumerate(languages)))[:2]
+        for side in (pair.source, pair.target)
+    )
+    # of the two best on each side one pair is the best: only one variant can be wanted by both
+    both = [(one + other, i, j) for one, i in left for other, j in right if i != j and one and other]
+    return min(both)[1:] if both else None
