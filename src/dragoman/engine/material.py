@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompts import Rendered
-from dragoman.core.recipe import Hybrid, Phase, Recipe
+from dragoman.core.recipe import Hybrid, Lora, Phase, Recipe
 from dragoman.engine import setup
 from dragoman.engine.batch import Corpus, Stream
 from dragoman.engine.device import Hardware
@@ -40,6 +40,18 @@ class Material:
     tokens: Mapping[str, int] = field(default_factory=dict)  # of an epoch, by task
     assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
     marked: int = 0  # prompts with markers in place of tags and placeholders
+
+
+def trainable(loaded: Loaded, phase: Phase) -> Any:
+    """The model as the phase trains it, with adapters and dropout where it wants them; `loaded` is changed."""
+    from dragoman.engine import load
+    from dragoman.engine.dropout import add_dropout
+
+    model: Any = loaded.model
+    if isinstance(lora := phase.adapt, Lora):
+        model = load.adapt(model, lora.rank, lora.alpha, lora.dropout, lora.targets)
+    add_dropout(loaded.model, phase.training.dropout)
+    return model
 
 
 def material(

@@ -108,16 +108,13 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time."""
     from dragoman.engine import load, losses
     from dragoman.engine.device import DTYPES
-    from dragoman.engine.dropout import add_dropout
     from dragoman.engine.loop import speed_up
+    from dragoman.engine.material import trainable
     from dragoman.engine.optimise import Optimiser
 
     chosen, stream = data.chosen, data.stream
     training = phase.training
-    model: Any = loaded.model
-    if isinstance(phase.adapt, Lora):
-        model = load.adapt(model, phase.adapt.rank, phase.adapt.alpha, phase.adapt.dropout, phase.adapt.targets)
-    add_dropout(loaded.model, training.dropout)
+    model = trainable(loaded, phase)
     optimiser = Optimiser(
         model,
         kind=chosen.optimiser,

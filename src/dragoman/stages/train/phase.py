@@ -60,9 +60,8 @@ class Trainer:
         from dragoman.engine import load, losses
         from dragoman.engine.average import Average
         from dragoman.engine.device import DTYPES, detect, use
-        from dragoman.engine.dropout import add_dropout
         from dragoman.engine.loop import speed_up
-        from dragoman.engine.material import material
+        from dragoman.engine.material import material, trainable
         from dragoman.engine.optimise import Optimiser
 
         training = self.training
@@ -73,11 +72,7 @@ class Trainer:
         )
         self.chosen, self.stream = self.data.chosen, self.data.stream
         torch.manual_seed(self.recipe.seed)
-        self.model: Any = loaded.model
-        if isinstance(self.phase.adapt, Lora):
-            lora = self.phase.adapt
-            self.model = load.adapt(loaded.model, lora.rank, lora.alpha, lora.dropout, lora.targets)
-        add_dropout(loaded.model, training.dropout)
+        self.model = trainable(loaded, self.phase)
         self.optimiser = Optimiser(
             self.model,
             kind=self.chosen.optimiser,
