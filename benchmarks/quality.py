@@ -31,7 +31,8 @@ TRAIN = """
       learning_rate: 7e-3
       schedule: linear
       label_smoothing: 0.1
-      batch_tokens: 640
+      dropout: 0.1
+      batch_tokens: 1024
       accumulation: 3
       evaluate_every: 1200
       compile: true
@@ -81,7 +82,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument(
-        "--tokens", default="4450k", help="prompt and target tokens; ten minutes on two cores without bf16"
+        "--tokens", default="7700k", help="prompt and target tokens; ten minutes on two cores that multiply bf16"
     )
     arguments.add_argument("overrides", nargs="*", help="section.key=value")
     given = arguments.parse_intermixed_args()
