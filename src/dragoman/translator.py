@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from dragoman.core.closed import Question
 from dragoman.core.languages import Direction, choose
 from dragoman.core.listen import SILENT, Listener
+from dragoman.core.metrics import Floats
 from dragoman.core.prompts import language_token, render
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import ALONE, Assist, Hypothesis
@@ -195,6 +197,23 @@ class Translator:
         for index, (total, tokens) in zip(fitting, results, strict=True):
             found[index] = total / max(1, tokens)
         return found
+
+    def score_candidates(
+        self, questions: Sequence[Question], direction: Direction, listener: Listener = SILENT
+    ) -> tuple[Floats, list[Assist]]:
+        """The `score` of every candidate [questions, candidates], and what of the wanted help stood in each prompt, the same
+        for all candidates of a question. A row is NaN where one of them is longer than the model's context."""
+        from dragoman.engine import closed
+
+        self.encoder.require([direction.source, direction.target])
+        return closed.score_candidates(
+            self.loaded,
+            self.encoder,
+            direction,
+            questions,
+            budget=self.budget,
+            progress=lambda done: listener.progress(f"choose {direction}", done, len(questions)),
+        )
 
     def _end_tokens(self) -> list[int]:
         """End token, the model's own further ones, and what a model that was not tuned to end goes on with, the next

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.core.recipe import Evaluate
-from dragoman.core.ways import ways
+from dragoman.core.ways import closed_ways, ways
 
 
 def test_each_decoding_with_each_number_of_examples_and_with_terms() -> None:
@@ -28,3 +28,14 @@ def test_names_are_never_shared() -> None:
 def test_random_examples_have_names_of_their_own() -> None:
     settings = Evaluate.model_validate({"shots": [0, 1], "random_shots": [1, 5]})
     assert [way.name for way in ways(settings)] == ["greedy", "greedy-1shot", "greedy-1random", "greedy-5random"]
+
+
+def test_closed_generation_has_the_same_prompts_without_decodings_and_terms() -> None:
+    settings = Evaluate.model_validate(
+        {"decode": [{}, {"beam": 4}], "shots": [0, 1, 5], "random_shots": [2], "glossary": True, "closed": 4}
+    )
+    found = closed_ways(settings)
+    assert [way.name for way in found] == ["closed", "closed-1shot", "closed-5shot", "closed-2random"]
+    assert [(way.shots, way.random, way.terms) for way in found] == [
+        (0, False, False), (1, False, False), (5, False, False), (2, True, False)
+    ]  # fmt: skip

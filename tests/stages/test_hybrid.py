@@ -329,13 +329,13 @@ def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
 
 
 def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> None:
-    """Closed generation (perplexity) and open (translation after examples, drawn at random and retrieved)."""
+    """Open generation (translation after examples, drawn at random and retrieved), closed generation, and perplexity."""
     made = recipe(
         tmp_path,
         "pairs=[en-de]",
         "train.0.hybrid.tokens=4k",
         "train.0.hybrid.tasks={lm: {}, fewshot: {}}",
-        "evaluate={shots: [0, 1, 5], random_shots: [1, 5], perplexity: true, sets: [test], max_segments: 3, "
+        "evaluate={shots: [0, 1, 5], random_shots: [1, 5], closed: 2, perplexity: true, sets: [test], max_segments: 3, "
         "bootstrap: 9, randomisation: 9}",
     )
     run = tmp_path / "run"
@@ -350,6 +350,11 @@ def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> N
         assert max(map(len, stood)) <= shots[line["decoding"]]
         assert any(stood) == (line["decoding"] != "greedy")
     assert set(record["systems"][-1]["held_out"]) == {"en", "de"}
+    chosen = record["sets"][0]["closed"]
+    assert (chosen["segments"], chosen["chance"]) == (3, 50)
+    assert [(line["system"], line["way"]) for line in chosen["results"]] == [
+        (system, way.replace("greedy", "closed")) for system in ("untrained", "trained") for way in shots
+    ]
 
 
 # ---------------------------------------------------------------- refusals

@@ -76,33 +76,44 @@ def compare(
     """
     protocol = protocol or Protocol()
     drawn = dict(zip(arms, _drawn(list(arms.values()), protocol), strict=True))
-    estimates = {}
-    for name, runs in arms.items():
-        values = tuple(run.score.value for run in runs)
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        estimates[name] = Estimate(values, float(np.mean(values)), interval(drawn[name], protocol.confidence), spread)
+    estimates = {
+        name: estimate([run.score.value for run in runs], drawn[name], protocol.confidence)
+        for name, runs in arms.items()
+    }
     contrasts = _contrasts(arms, estimates, drawn, protocol)
     sign = BETTER[next(iter(arms.values()))[0].metric]
     ranked = sorted(arms, key=lambda name: -sign * estimates[name].value)
     return estimates, contrasts, letters(ranked, {(c.first, c.second) for c in contrasts if c.significant})
 
 
+def estimate(values: Sequence[float], drawn: Floats, confidence: float) -> Estimate:
+    """From an arm's scores with each seed, and its resampled mean scores [samples] (`over_seeds`)."""
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Estimate(tuple(values), float(np.mean(values)), interval(drawn, confidence), spread)
+
+
 def _drawn(arms: Sequence[Runs], protocol: Protocol) -> list[Floats]:
-    """For each arm its mean score [samples] in every resample of segments and seeds.
+    """For each arm its mean score [samples] in every resample of segments and seeds."""
+    rows = resampled([run for runs in arms for run in runs], protocol.samples, protocol.seed)
+    found, start = [], 0
+    for number, runs in enumerate(arms):
+        found.append(over_seeds(rows[start : start + len(runs)], number, protocol))
+        start += len(runs)
+    return found
+
+
+def over_seeds(scores: Floats, number: int, protocol: Protocol) -> Floats:
+    """The mean score [samples] of a study's arm with this number in every resample of seeds, from its scores [seeds,
+    samples] in every resample of segments.
 
     Of S seeds S - 1 are drawn, with replacement: drawing all S would make the variance of a mean of so few too small, by
     (S - 1) / S (Rao & Wu 1988). One seed stays as it is: then nothing is known of what another would give. Resampling
     two crossed factors counts their interaction more than once (Owen 2007, the pigeonhole bootstrap): it is cautious.
     """
-    rows = resampled([run for runs in arms for run in runs], protocol.samples, protocol.seed)
-    found, start = [], 0
-    for number, runs in enumerate(arms):
-        seeds = len(runs)
-        scores = rows[start : start + seeds]
-        start += seeds
-        rng = np.random.default_rng([protocol.seed, number])
-        chosen = rng.integers(seeds, size=(max(1, seeds - 1), protocol.samples))
-        found.append(np.take_along_axis(scores, chosen, axis=0).mean(axis=0))
+    seeds = len(scores)
+    rng = np.random.default_rng([protocol.seed, number])
+    chosen = rng.integers(seeds, size=(max(1, seeds - 1), protocol.samples))
+    found: Floats = np.take_along_axis(scores, chosen, axis=0).mean(axis=0)
     return found
 
 

@@ -81,6 +81,12 @@ def resampled(systems: Sequence[Segments], samples: int, seed: int = SEED) -> Fl
     return np.concatenate(parts, axis=1)
 
 
+def resampled_means(rows: Floats, samples: int, seed: int = SEED) -> Floats:
+    """Means [systems, samples] of bootstrap resamples of values [systems, segments], the same segments for every system."""
+    size = rows.shape[1]
+    return np.concatenate([rows @ weights.T / size for weights in _resamples(size, samples, seed)], axis=1)
+
+
 def interval(scores: Floats, confidence: float = 0.95) -> Interval:
     """The percentile interval of resampled scores [samples], by sacreBLEU's rule for which order statistics."""
     ordered = np.sort(scores)
@@ -159,6 +165,13 @@ def p_value(found: Floats, difference: float, *, ties: bool = True) -> float:
     """
     bound = abs(difference) - _TOLERANCE if ties else abs(difference) + _TOLERANCE
     return (int(np.count_nonzero(found >= bound)) + 1) / (len(found) + 1)
+
+
+def mcnemar_p(better: int, worse: int) -> float:
+    """p of the exact, two-sided McNemar test (1947): a sign test on the segments that only one of two systems got right."""
+    from scipy.stats import binomtest  # half a second: not for those who have no use for it
+
+    return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -26,14 +26,23 @@ def ways(settings: Evaluate) -> list[Way]:
     greedy-1random, greedy-terms."""
     found = []
     for name, decoding in named(settings.decode).items():
-        found += [
-            Way(f"{name}-{shots}shot", decoding, shots, alone=name) if shots else Way(name, decoding)
-            for shots in settings.shots
-        ]
-        found += [Way(f"{name}-{shots}random", decoding, shots, random=True) for shots in settings.random_shots]
+        found += _in_context(name, decoding, settings)
         if settings.glossary:
             found.append(Way(f"{name}-terms", decoding, terms=True, alone=name))
     return found
+
+
+def closed_ways(settings: Evaluate) -> list[Way]:
+    """The prompts of closed generation, where nothing is decoded: closed, closed-1shot, closed-1random."""
+    return _in_context("closed", Decoding(), settings)
+
+
+def _in_context(name: str, decoding: Decoding, settings: Evaluate) -> list[Way]:
+    found = [
+        Way(f"{name}-{shots}shot", decoding, shots, alone=name) if shots else Way(name, decoding)
+        for shots in settings.shots
+    ]
+    return found + [Way(f"{name}-{shots}random", decoding, shots, random=True) for shots in settings.random_shots]
 
 
 def named(decodings: Sequence[Decoding]) -> dict[str, Decoding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragoman.core.metrics import TITLES
 from dragoman.report.card import write_card
+from dragoman.report.closed import closed_table
 from dragoman.report.comparison import Comparison, compare
 from dragoman.report.folders import read_outputs
 from dragoman.report.help import help_table
@@ -13,6 +14,7 @@ from dragoman.report.tables import p_text, set_table
 __all__ = [
     "TITLES",
     "Comparison",
+    "closed_table",
     "compare",
     "help_table",
     "p_text",

@@ -114,6 +114,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "language_name": name,
         "overlap_text": overlap_text,
         "p_text": p_text,
+        "level": LEVEL,
         "term_share": share,
         "versions": (scores or {}).get("versions") or _versions(run),
         "missing": [stage for stage in ("prepare", "model", "train", "evaluate") if not _present(run, stage)],

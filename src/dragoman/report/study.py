@@ -66,6 +66,7 @@ def table(study: Mapping[str, Any]) -> str:
             pairs.append([f"{contrast['second']} over {contrast['first']}", *told])
         parts.append(f"{entry['set']} {entry['direction']}, {entry['segments']} segments\n{grid(rows)}")
         parts += [grid(pairs)] if len(pairs) > 1 else []
+        parts += [_closed(entry["closed"])] if entry.get("closed") else []
     failed = [
         f"{arm['name']} seed {run['seed']} failed: {run['failed']}"
         for arm in study["arms"]
@@ -78,6 +79,15 @@ def table(study: Mapping[str, Any]) -> str:
         f"* below {study['protocol']['level']}."
     )
     return "\n\n".join([*parts, note, *study["left_out"], *(["\n".join(failed)] if failed else [])])
+
+
+def _closed(found: Mapping[str, Any]) -> str:
+    """Closed generation of all arms on one set."""
+    rows = [[f"closed generation, accuracy (chance {found['chance']:.2f})", *found["accuracy"]]]
+    for arm in next(iter(found["accuracy"].values())):
+        cells = [scores[arm] for scores in found["accuracy"].values()]
+        rows.append([arm, *(f"{c['value']:.2f} [{c['low']:.2f}, {c['high']:.2f}]" for c in cells)])
+    return grid(rows)
 
 
 # ---------------------------------------------------------------- what the template shows

@@ -24,6 +24,7 @@ from dragoman.core.scoring import Protocol
 from dragoman.errors import DataError
 from dragoman.report.folders import Phase, RunFolder
 from dragoman.store.artifact import versions, write_atomic, write_json
+from dragoman.studies import closed
 from dragoman.studies.arms import COST, Arm, Outcome
 
 RECORD, SCORES, CONTRASTS = "study.json", "scores.csv", "contrasts.csv"
@@ -132,6 +133,7 @@ def _set(
         "scores": scores,
         "contrasts": contrasts,
         "signatures": signatures,
+        "closed": closed.compare(entries, runs, protocol),
         "samples": _samples({arm: rows[arm, next(iter(found))] for arm, found in runs.items()}, seed),
     }
 
@@ -230,14 +232,16 @@ def _length(phase: Phase) -> float:
 def _scores_csv(found: Mapping[str, Any]) -> str:
     rows = [["set", "direction", "metric", "arm", "value", "low", "high", "spread", "letters", "seeds"]]
     for entry in found["sets"]:
-        for metric, arms in entry["scores"].items():
+        by_title = {TITLES[metric]: arms for metric, arms in entry["scores"].items()}
+        if entry["closed"]:
+            by_title |= {f"accuracy {way}": arms for way, arms in entry["closed"]["accuracy"].items()}
+        for title, arms in by_title.items():
             for arm, score in arms.items():
                 values = " ".join(f"{value:.4f}" for value in score["seeds"])
                 spread = "" if score["spread"] is None else f"{score['spread']:.4f}"
                 figures = [f"{score[key]:.4f}" for key in ("value", "low", "high")]
-                rows.append(
-                    [entry["set"], entry["direction"], TITLES[metric], arm, *figures, spread, score["letters"], values]
-                )
+                letters = score.get("letters", "")  # arms are not tested by accuracy
+                rows.append([entry["set"], entry["direction"], title, arm, *figures, spread, letters, values])
     return _csv(rows)
 
 

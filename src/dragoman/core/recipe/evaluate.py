@@ -58,6 +58,7 @@ class Evaluate(Section):
     random_shots: list[ShotCount] = []  # as `shots`, with examples drawn at random from the training pairs
     glossary: UsedGlossary = None  # a further row with terms in the prompt: are they obeyed?
     perplexity: bool = False  # of held-out monolingual text, for every system (docs/hybrid.md)
+    closed: Annotated[int, Field(ge=2)] | None = None  # is the reference the most probable of so many candidates?
     bootstrap: PositiveCount = 1000
     randomisation: PositiveCount = 10000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95

@@ -13,12 +13,15 @@ from typing import Any
 from dragoman import report
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
+from dragoman.core.scoring import Protocol
 from dragoman.errors import QualityError, RecipeError
+from dragoman.stages.evaluate.closed import Closed
 from dragoman.stages.evaluate.scores import Scorer, facts, missed
-from dragoman.stages.evaluate.translations import Load, System, Translations
+from dragoman.stages.evaluate.translations import Load, Output, System, Translations
 from dragoman.store import confidence, testsets
 from dragoman.store.artifact import Artifact, versions, write_json
-from dragoman.store.assisted import Assistance
+from dragoman.store.assisted import Assistance, Helped
+from dragoman.store.testsets import EvaluationSet
 from dragoman.translator import Translator
 
 
@@ -53,26 +56,15 @@ def run(
     helped = help_.find(sets, [translations.inputs(entry) for entry in sets]) if help_.wanted else []
     made = [translations.of(system, sets, helped) for system in systems]
     scorer = Scorer(settings, recipe.seed, out, listener, help_.facts if help_.wanted else {})
-    entries = []
-    for number, entry in enumerate(sets):
-        outputs = [output for of_system in made for output in of_system[number]]
-        entries.append(scorer.record(entry, outputs, helped[number] if helped else None))
-        listener.say(report.set_table(entries[-1], settings.confidence))
-        if told := report.help_table(entries[-1]):
-            listener.say(told)
+    chosen = _chosen(translations, scorer.protocol, systems, inputs, sets, helped)
+    entries = _entries(scorer, made, sets, helped, chosen)
     short = missed({str(metric): gain for metric, gain in settings.must_gain.items()}, entries)
     record = {
         "format": 1,
         "name": recipe.name,
         "protocol": asdict(scorer.protocol),
         "metrics": scorer.metrics,
-        "systems": [
-            {
-                **_told(system, translations),
-                "held_out": _held_out(recipe, system, prepared, listener) if settings.perplexity else {},
-            }
-            for system in systems
-        ],
+        "systems": [_told(system, translations) for system in systems],
         "overlap_checked": len(training),
         "sets": entries,
         "must_gain": {"wanted": dict(settings.must_gain), "missed": short},
@@ -93,6 +85,46 @@ def run(
     return Artifact.finish(
         out, "evaluate", key, {"scores": facts(entries), "report": "report.html", "card": "README.md"}
     )
+
+
+def _entries(
+    scorer: Scorer,
+    made: Sequence[Sequence[Sequence[Output]]],
+    sets: Sequence[EvaluationSet],
+    helped: Sequence[Helped],
+    chosen: Sequence[dict[str, Any] | None],
+) -> list[dict[str, Any]]:
+    """The record of each set, told as soon as it is made. `made`: translations by system, set and way."""
+    entries = []
+    for number, entry in enumerate(sets):
+        outputs = [output for of_system in made for output in of_system[number]]
+        found = scorer.record(entry, outputs, helped[number] if helped else None)
+        entries.append({**found, "closed": chosen[number]})
+        scorer.listener.say(report.set_table(entries[-1], scorer.protocol.confidence))
+        for told in (report.help_table(entries[-1]), report.closed_table(entries[-1])):
+            if told:
+                scorer.listener.say(told)
+    return entries
+
+
+def _chosen(
+    translations: Translations,
+    protocol: Protocol,
+    systems: Sequence[System],
+    inputs: Mapping[str, Artifact],
+    sets: Sequence[EvaluationSet],
+    helped: Sequence[Helped],
+) -> list[dict[str, Any] | None]:
+    """Closed generation on each set, where it is asked for. A copy of the source cannot choose, but the new model before
+    its training can: it is what the others are held against then."""
+    candidates = translations.settings.closed
+    if candidates is None:
+        return [None] * len(sets)
+    model = inputs["model"]
+    untouched = System("untrained", "model", model.folder / str(model.facts["folder"]), model.key)
+    first = [untouched] if systems[0].kind == "copy" else []
+    asked = dict.fromkeys([*first, *systems])
+    return Closed(translations, candidates, protocol).records(list(asked), sets, helped)
 
 
 def _systems(inputs: Mapping[str, Artifact]) -> list[System]:
@@ -118,7 +150,11 @@ def _training_texts(recipe: Recipe, prepared: Path | None) -> list[Path]:
 
 def _told(system: System, translations: Translations) -> dict[str, Any]:
     description = translations.descriptions.get(system.name, {})
-    return {"name": system.name, "kind": system.kind, "key": system.key, "description": description}
+    held_out: dict[str, Any] = {}
+    if translations.settings.perplexity:
+        held_out = _held_out(translations.recipe, system, translations.prepared, translations.listener)
+    about = {"name": system.name, "kind": system.kind, "key": system.key, "description": description}
+    return {**about, "held_out": held_out}
 
 
 def _held_out(recipe: Recipe, system: System, prepared: Path | None, listener: Listener) -> dict[str, Any]:

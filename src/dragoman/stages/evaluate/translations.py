@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import gc
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from dragoman import report
 from dragoman.core import outputs
-from dragoman.core.listen import Listener
-from dragoman.core.metrics import segments
+from dragoman.core.closed import Question
+from dragoman.core.languages import Direction
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.metrics import Floats, segments
 from dragoman.core.normalise import normalise
 from dragoman.core.recipe import Decoding, Evaluate, Normalise, Recipe
 from dragoman.core.records import Assist, Hypothesis
 from dragoman.core.ways import Way, ways
-from dragoman.store.artifact import digest, file_digest, write_atomic, write_json
+from dragoman.stages.evaluate.kept import Kept
+from dragoman.store.artifact import digest
 from dragoman.store.assisted import Helped
 from dragoman.store.random_examples import random_assists
 from dragoman.store.testsets import EvaluationSet
 from dragoman.translator import Translates
-
-_INDEX = "outputs.json"  # which translations are there, and what they were made from
 
 
 class Described(Translates, Protocol):
@@ -32,6 +31,10 @@ class Described(Translates, Protocol):
 
     @property
     def description(self) -> dict[str, Any]: ...
+
+    def score_candidates(
+        self, questions: Sequence[Question], direction: Direction, listener: Listener = SILENT
+    ) -> tuple[Floats, list[Assist]]: ...
 
 
 class Load(Protocol):
@@ -73,15 +76,25 @@ class Translations:
     def __init__(
         self, recipe: Recipe, settings: Evaluate, prepared: Path | None, out: Path, load: Load, listener: Listener
     ) -> None:
-        self.recipe, self.settings, self.prepared, self.out = recipe, settings, prepared, out
+        self.recipe, self.settings, self.prepared = recipe, settings, prepared
         self.load, self.listener = load, listener
         self.descriptions: dict[str, dict[str, Any]] = {}
+        self.kept = Kept(out, listener)
         self._normal = recipe.prepare.normalise if recipe.prepare is not None else Normalise()
-        self._index = _read_index(out / _INDEX)
 
     def inputs(self, entry: EvaluationSet) -> list[str]:
         """The sources of a set as a model reads them."""
-        return [normalise(text, self._normal) for text in entry.sources]
+        return self.normalised(entry.sources)
+
+    def normalised(self, texts: Sequence[str]) -> list[str]:
+        """Texts of a set as those of training were."""
+        return [normalise(text, self._normal) for text in texts]
+
+    def assists(self, entry: EvaluationSet, way: Way, helped: Helped | None) -> list[Assist] | None:
+        """What stands beside each sentence of a set; None where nothing does. `helped`: what was found for the set."""
+        if way.random:
+            return random_assists(self.prepared, entry, way.shots, self.recipe.seed)
+        return helped.assists(way.shots, way.terms) if way.alone and helped is not None else None
 
     def of(self, system: System, sets: Sequence[EvaluationSet], helped: Sequence[Helped]) -> list[list[Output]]:
         """The system's outputs for each set; the model is loaded only when something is missing."""
@@ -92,14 +105,14 @@ class Translations:
             here = []
             texts = self.inputs(entry)
             for way in chosen:
-                file = _file_name(entry, system, way.name)
-                assists = helped[number].assists(way.shots, way.terms) if way.alone else self._drawn(entry, way)
+                file = file_name(entry, system, way.name)
+                assists = self.assists(entry, way, helped[number] if helped else None)
                 beside = [] if assists is None else [[(one.shots, one.terms) for one in assists]]
                 key = digest(system.key, way.decoding.model_dump(), str(entry.direction), texts, *beside)
-                hypotheses, seconds = self._stored(file, key), 0.0
-                if hypotheses is not None:
-                    seconds = float(self._index[file]["seconds"])
-                    self.descriptions.setdefault(system.name, self._index[file]["description"])
+                known = self.kept.find(file, key)
+                if known is not None:
+                    hypotheses, seconds = self._read(file), float(known["seconds"])
+                    self.descriptions.setdefault(system.name, known["description"])
                 else:
                     if system.folder is not None and translator is None:
                         translator = self.load(system.folder, threads=self.recipe.plan.threads)
@@ -107,16 +120,14 @@ class Translations:
                     begun = time.perf_counter()
                     hypotheses = self._make(translator, entry, texts, way.decoding, assists)
                     seconds = time.perf_counter() - begun
-                    self._store(file, key, entry, hypotheses, seconds, self.descriptions.get(system.name, {}))
+                    about = self.descriptions.get(system.name, {})
+                    self.kept.put(file, key, self._rows(entry, hypotheses), seconds, about)
                 here.append(Output(system, way, file, hypotheses, seconds))
             found.append(here)
         if translator is not None:
             del translator
             gc.collect()  # two models need not be in memory at once
         return found
-
-    def _drawn(self, entry: EvaluationSet, way: Way) -> list[Assist] | None:
-        return random_assists(self.prepared, entry, way.shots, self.recipe.seed) if way.random else None
 
     def _make(
         self,
@@ -130,20 +141,12 @@ class Translations:
             return [Hypothesis(text, 0.0, 0, True) for text in entry.sources]
         return translator.translate(texts, entry.direction, decoding, self.listener, assists=assists)
 
-    def _store(
-        self,
-        file: str,
-        key: str,
-        entry: EvaluationSet,
-        hypotheses: Sequence[Hypothesis],
-        seconds: float,
-        description: Mapping[str, Any],
-    ) -> None:
+    def _rows(self, entry: EvaluationSet, hypotheses: Sequence[Hypothesis]) -> Iterator[dict[str, Any]]:
+        """What is written of each segment."""
         examiner = outputs.Examiner(entry.direction, self.recipe.languages)
-        rows = segments("chrf", [h.text for h in hypotheses], entry.references, entry.direction.target).single
-        lines = []
-        for example, hypothesis, chrf in zip(entry.examples, hypotheses, rows.tolist(), strict=True):
-            line = {
+        single = segments("chrf", [h.text for h in hypotheses], entry.references, entry.direction.target).single
+        for example, hypothesis, chrf in zip(entry.examples, hypotheses, single.tolist(), strict=True):
+            row: dict[str, Any] = {
                 "source": example.source,
                 "reference": example.target,
                 "hypothesis": hypothesis.text,
@@ -156,26 +159,11 @@ class Translations:
                 "line": example.line,
             }
             if hypothesis.assist:
-                line["shots"] = [{"source": source, "target": target} for source, target in hypothesis.assist.shots]
-                line["terms"] = [{"source": source, "target": target} for source, target in hypothesis.assist.terms]
-            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-        write_atomic(self.out / file, "".join(lines).encode())
-        self._index[file] = {
-            "key": key,
-            "digest": file_digest(self.out / file),
-            "seconds": round(seconds, 3),
-            "description": dict(description),
-        }
-        write_json(self.out / _INDEX, self._index)
+                row |= told(hypothesis.assist)
+            yield row
 
-    def _stored(self, file: str, key: str) -> list[Hypothesis] | None:
-        """Translations of an earlier run, if they were made from the same things and are unchanged."""
-        known = self._index.get(file)
-        path = self.out / file
-        if known is None or known["key"] != key or not path.is_file() or file_digest(path) != known["digest"]:
-            return None
-        self.listener.say(f"evaluate: {file} is there already; used again")
-        rows = report.read_outputs(path)
+    def _read(self, file: str) -> list[Hypothesis]:
+        """The translations of an earlier run."""
         return [
             Hypothesis(
                 row["hypothesis"],
@@ -184,17 +172,17 @@ class Translations:
                 row["finished"],
                 Assist(*(tuple((p["source"], p["target"]) for p in row.get(kind, ())) for kind in ("shots", "terms"))),
             )
-            for row in rows
+            for row in self.kept.rows(file)
         ]
 
 
-def _file_name(entry: EvaluationSet, system: System, decoding: str) -> str:
-    return f"{entry.name}.{str(entry.direction).replace('>', '_')}.{system.name}.{decoding}.jsonl"
+def told(assist: Assist) -> dict[str, list[dict[str, str]]]:
+    """What stood in a prompt, as it is written."""
+    return {
+        "shots": [{"source": source, "target": target} for source, target in assist.shots],
+        "terms": [{"source": source, "target": target} for source, target in assist.terms],
+    }
 
 
-def _read_index(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-    except (OSError, ValueError):
-        return {}
+def file_name(entry: EvaluationSet, system: System, way: str) -> str:
+    return f"{entry.name}.{str(entry.direction).replace('>', '_')}.{system.name}.{way}.jsonl"
