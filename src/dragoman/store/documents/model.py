@@ -61,9 +61,7 @@ class Marking:
     """What is written beside the translation. `fuzzy` is about PO, the others about XLIFF and TMX."""
 
     review: bool = True  # XLIFF: state, state-qualifier, subState say that a machine translated it
-    quality: bool = (
-        True  # the confidence and what the memory had, where there is any: alt-trans, mtc:match, TMX property
-    )
+    quality: bool = True  # confidence and the memory's pair, where there are any: alt-trans, mtc:match, a TMX property
     fuzzy: Literal["keep", "flagged", "add", "clear"] = "flagged"  # flagged: added where a translation has doubts
 
 
