@@ -70,6 +70,8 @@ torch.distributed.init_process_group("gloo", init_method=sys.argv[2], rank=rank,
 seen = Observation(step=1, tokens={"lm": 10 + rank}, probe_after={"lm": 1.0 + rank}, probe_before={"lm": 4.0})
 merged = Observation.merged(gathered(seen))
 assert merged.tokens == {"lm": 21} and merged.probe_after == {"lm": 1.5}, merged
+torch.distributed.barrier()  # neither closes its side while the other still reads
+torch.distributed.destroy_process_group()  # threads that live on at exit abort the process now and then
 """
 
 
