@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.assistant import Assistant, Settings, Tally, directions_of, settings_of
+from dragoman.assistant import Assistant, Settings, Tally, settings_of
 from dragoman.core.answers import CERTAIN
 from dragoman.core.confidence import Calibration
 from dragoman.core.languages import Direction
@@ -17,7 +17,7 @@ from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import ALONE, Assist, Example, Hypothesis
 from dragoman.core.terms import Term
-from dragoman.errors import CheckpointError, DataError, ModelError
+from dragoman.errors import DataError
 from dragoman.store.confidence import Calibrations
 from dragoman.store.glossary import Glossary
 from dragoman.store.memory import Memory
@@ -235,9 +235,6 @@ def test_loading_a_run_with_what_lies_in_it(tmp_path: Path) -> None:
     assert settings_of(run) == Settings(shots=0, terms=0)  # it never saw an example
     (run / "recipe.yaml").write_text("pairs: [en-de]\ntrain: [{sft: {shots: {0: 0.5, 2: 0.5}, glossary: true}}]\n")
     assert (settings_of(run).shots, settings_of(run).terms) == (2, 8)
-    assert directions_of(run) == [Direction("en", "de"), Direction("de", "en")]
-    (run / "recipe.lock.yaml").write_text("no: recipe\n")
-    assert settings_of(run).shots == 2  # the next best description
     with Memory.open(run / "memory" / "memory.sqlite", create=True) as memory:
         memory.add([Example("the cat", "die Katze", "en", "de")])
     Glossary([Term("dog", "Hund", "en", "de")]).save(run / "memory" / "glossary.tsv")
@@ -254,14 +251,3 @@ def test_loading_a_run_with_what_lies_in_it(tmp_path: Path) -> None:
         assert assistant.memory is None
         assert assistant.confirm("the cat", "der Kater", Direction("en", "de"))
         assert assistant.translate(["the cat"], Direction("en", "de"))[0].text == "der Kater"
-
-
-def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is neither a finished run"):
-        directions_of(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"has no dragoman\.json"):
-        directions_of(tmp_path)
-    (tmp_path / "dragoman.json").write_text("[]")
-    with pytest.raises(ModelError, match="damaged"):
-        directions_of(tmp_path)

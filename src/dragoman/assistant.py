@@ -7,7 +7,6 @@ what is still doubtful is marked. What was confirmed is in the memory for the ne
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,15 +18,15 @@ from dragoman.core.flags import Flagger, severity
 from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.matching import Match
-from dragoman.core.recipe import Decoding, Recipe
+from dragoman.core.recipe import Decoding
 from dragoman.core.records import ALONE, Assist, Example, Hypothesis
 from dragoman.core.ways import named
-from dragoman.errors import DataError, ModelError, RecipeError
-from dragoman.store.artifact import MANIFEST, Artifact, model_folder
+from dragoman.errors import DataError
 from dragoman.store.confidence import Calibrations
 from dragoman.store.glossary import Glossary, glossary_file
 from dragoman.store.memory import DEFAULT_TENANT, Memory, memory_file
 from dragoman.store.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
+from dragoman.store.trained import help_of, key_of
 from dragoman.translator import Translates, Translator
 
 _OF_MEMORY = frozenset({"tag", "number", "term"})  # doubts that a person's translation may raise too
@@ -134,7 +133,7 @@ class Assistant:
             translator,
             memory=held,
             glossary=glossary if len(glossary) else None,
-            calibrations=Calibrations.read(run, _model_key(run)),
+            calibrations=Calibrations.read(run, key_of(run)),
             settings=settings or settings_of(run),
             memory_path=memory_file(run) if memory else None,
         )
@@ -325,56 +324,10 @@ def _ways(decoding: Decoding, assist: Assist) -> list[str]:
     ]
 
 
-def directions_of(run: Path) -> list[Direction]:
-    """The directions of a run's model, without loading it. Raises ModelError and CheckpointError."""
-    return [Direction.parse(text) for text in _card(run)["directions"]]
-
-
 def settings_of(run: Path) -> Settings:
-    """As much help as the model of a run was trained to use: a model from scratch that never saw an example or a term in
-    its prompt gets none, one that understands plain language gets one example and the terms."""
-    shots, terms = _trained_on(run)
-    if _card(run)["prompt"]["kind"] != "compact":
-        shots, terms = max(shots, 1), True
+    """As much help as the model of a run can use (`store.trained.help_of`)."""
+    shots, terms = help_of(run)
     return Settings(shots=shots, terms=MAX_TERMS if terms else 0)
-
-
-def _card(run: Path) -> dict[str, Any]:
-    """What the model of a run says of itself (`engine.load.Card`, read without torch)."""
-    path = model_folder(run) / "dragoman.json"
-    try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {"directions": list(card["directions"]), "prompt": dict(card["prompt"])}
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path.parent}: has no {path.name}; it is no model that dragoman made. Name it as `model.base`."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: damaged ({error}).") from None
-
-
-def _trained_on(run: Path) -> tuple[int, bool]:
-    """The most examples in a prompt, and whether terms were, in the training that a run's recipe describes."""
-    for name in ("recipe.lock.yaml", "recipe.yaml"):
-        if (run / name).is_file():
-            try:
-                phases = Recipe.load(run / name).train
-            except RecipeError:  # changed since, or of another version: a translation needs no valid recipe
-                continue
-            tuned = [phase.sft for phase in phases if phase.sft is not None]
-            shots = [count for sft in tuned for count, share in sft.shots.items() if share]
-            mixed = [phase.hybrid.tasks.fewshot for phase in phases if phase.hybrid is not None]
-            shots += [task.shots[1] for task in mixed if task is not None]
-            return max(shots, default=0), any(sft.glossary is not None for sft in tuned)
-    return 0, False
-
-
-def _model_key(run: Path) -> str | None:
-    """The key of the model that a run translates with; None for a bare model folder."""
-    for stage in ("train", "model"):
-        if (run / stage / MANIFEST).is_file():
-            return Artifact.load(run / stage).key
-    return None
 
 
 class _Draft:

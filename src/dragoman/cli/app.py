@@ -235,8 +235,8 @@ def translate(
             documents.translate(here, run, path, out, to, source, wanted, fill=fill, page=html)
             return
         with segments.opened(text or [], file or "-", column) as texts, segments.writing(out, as_json=json) as sink:
-            from dragoman.assistant import directions_of
             from dragoman.core.languages import choose
+            from dragoman.store.trained import directions_of
 
             direction = choose(directions_of(run), to, source)
             with closing(documents.assistant(run, direction, wanted, here.listener)) as helper:

@@ -120,9 +120,9 @@ def translate(
 ) -> None:
     """Translate one file into another, and tell what became of its units."""
     from dragoman import documents
-    from dragoman.assistant import directions_of
     from dragoman.report.diff import as_html
     from dragoman.store.artifact import write_atomic
+    from dragoman.store.trained import directions_of
 
     document, direction = _opened(path, directions_of(run), to, origin)
     target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
@@ -237,8 +237,8 @@ def confirm(
 ) -> None:
     """Put one confirmed translation into the memory of a run; a run without one gets one."""
     from dragoman.assistant import confirm as keep
-    from dragoman.assistant import directions_of
     from dragoman.store.memory import Memory, memory_file
+    from dragoman.store.trained import directions_of
 
     direction = choose(directions_of(run), to, origin)
     with Memory.open(memory_file(run), create=True) as memory:
