@@ -8,9 +8,11 @@
 
 Models from scratch on image captions (multi30k en-fr) and news and debates (mono en, fr), one thread each. Every finished
 run is kept under --out, so that the same command goes on where it was stopped; the record
-benchmarks/results/mixture-NAME.json is written at the end, and `python benchmarks/mixture_report.py` draws it. Scores are
-of test_2016_flickr, zero-shot and after one random development pair; an arm is tested against the one that it is to be
-compared with on all seeds' segments together by approximate randomisation, and the gain of every seed is given beside it.
+benchmarks/results/mixture-NAME.json is written at the end, and `python benchmarks/mixture_report.py` draws it. Every arm is
+evaluated in context by dragoman's own stage: open generation (BLEU, chrF2++) and closed generation (is the reference the
+most probable of four?) on test_2016_flickr without examples, after one and five random training pairs, and after the one
+and five most similar ones; perplexity of held-out text. An arm is tested against the one that it is to be compared with on
+all seeds' segments together by approximate randomisation, and the gain of every seed is given beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import random
 import statistics
 import sys
 import time
@@ -29,24 +30,19 @@ from typing import Any
 
 from dragoman.cli.terminal import screen
 from dragoman.core import statistics as tests
-from dragoman.core.languages import Direction
 from dragoman.core.metrics import segments
 from dragoman.core.recipe import Recipe
-from dragoman.core.records import Assist, Example
-from dragoman.engine import perplexity
 from dragoman.engine.device import detect
 from dragoman.engine.log import read as read_log
-from dragoman.stages import model, prepare, train
-from dragoman.store import records
+from dragoman.report import read_outputs
+from dragoman.stages import evaluate, model, prepare, train
 from dragoman.store.artifact import Artifact, versions, write_json
-from dragoman.translator import Translator
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (7, 8, 9)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of translation, in the grid
 BEST = "the best static"  # the grid's arm with the highest mean BLEU
 START = "start"  # what all arms of `continued` begin with: trained once, with the first seed
-PAIR = Direction("en", "fr")
 RECIPE = """
 name: mixture
 pairs: [en-fr]
@@ -67,10 +63,29 @@ model: MODEL
 plan: {threads: 1, precision: fp32}
 train: []
 """
-MODEL = "{new: {hidden: 96, layers: 3, heads: 4, feed_forward: 288, vocabulary: 4000, context: 192}}"
+EVALUATE = """
+evaluate:
+  sets: [test]
+  metrics: [bleu, chrf]
+  shots: [0, 1, 5]
+  random_shots: [1, 5]
+  memory: {min_match: 0.0}
+  closed: CANDIDATES
+  perplexity: true
+  max_segments: SENTENCES
+  bootstrap: 1
+  randomisation: 1
+"""
+CANDIDATES = 4
+WAYS = {"zero": "", "one": "-1random", "one_similar": "-1shot", "five": "-5random", "five_similar": "-5shot"}
+MODEL = "{new: {hidden: 96, layers: 3, heads: 4, feed_forward: 288, vocabulary: 4000, context: 256}}"
 BATCH = 1024
 COMMON = f"batch_tokens: {BATCH}, optimiser: muon, compile: false, evaluate_sentences: 60"
-FIGURES = ("bleu_zero", "chrf_zero", "bleu_one", "chrf_one", "perplexity_en", "perplexity_fr", "probe_share", "seconds")
+FIGURES = (
+    *(f"{figure}_{way}" for way in WAYS for figure in ("bleu", "chrf", "closed")),
+    *("perplexity_en", "perplexity_fr", "probe_share", "seconds"),
+)
+TESTED = ("zero", "one")
 
 
 def hybrid(
@@ -196,11 +211,11 @@ class Bench:
         self.out: Path = given.out
         self.listener = screen(sys.stderr, as_json=False, quiet=given.quiet)
         self.prepared: Artifact | None = None
-        self.test: list[Example] = []
-        self.shots: list[Assist] = []
 
-    def recipe(self, seed: int, phases: Sequence[str] = ()) -> Recipe:
-        text = RECIPE.replace("MODEL", MODEL).replace("SEED", str(seed)).replace("PAIRS", str(self.given.pairs))
+    def recipe(self, seed: int, phases: Sequence[str] = (), more: str = "") -> Recipe:
+        text = (
+            (RECIPE + more).replace("MODEL", MODEL).replace("SEED", str(seed)).replace("PAIRS", str(self.given.pairs))
+        )
         text = text.replace("TEXTS", str(self.given.texts)).replace("DATA", str(self.given.data.resolve()))
         text = text.replace("train: []", f"train: [{', '.join(phases)}]")
         text = text.replace("GENERAL", str((self.out / "general.txt.gz").resolve()))
@@ -220,11 +235,6 @@ class Bench:
         key = f"{self.given.pairs}-{self.given.texts}"
         done = Artifact.done(folder, key) or prepare.run(self.recipe(SEEDS[0]), {}, folder, key, self.listener)
         self._general(done)
-        rows = list(records.read(done.folder / "test", Example))
-        self.test = rows[:: max(1, len(rows) // self.given.sentences)][: self.given.sentences]
-        pool = list(records.read(done.folder / "dev", Example))
-        draw = random.Random(1)
-        self.shots = [Assist(shots=((shot.source, shot.target),)) for shot in draw.choices(pool, k=len(self.test))]
         return done
 
     def _general(self, prepared: Artifact) -> None:
@@ -264,20 +274,29 @@ class Bench:
             "shares": phases[-1].get("shares", {}),
             "course": course(folder / phases[-1]["name"]),
         }
-        return result | self.score(folder / str(done.facts["folder"]), recipe)
+        return result | self.score(folder, Artifact(folder, "model", done.key, {**done.facts, "new": False}))
 
-    def score(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
-        """Translations of the test sentences and their scores; perplexity of held-out text in both languages."""
+    def score(self, folder: Path, trained: Artifact) -> dict[str, Any]:
+        """The model of an arm, evaluated as if it were a base: on the same sentences and prompts whatever the seed."""
         assert self.prepared is not None
-        translator = Translator.load(folder, threads=1)
-        sources, references = [e.source for e in self.test], [e.target for e in self.test]
+        more = EVALUATE.replace("SENTENCES", str(self.given.sentences)).replace("CANDIDATES", str(CANDIDATES))
+        recipe, inputs = self.recipe(SEEDS[0], more=more), {"prepare": self.prepared, "model": trained}
+        done = evaluate.run(recipe, inputs, folder / "evaluate", trained.key, self.listener)
+        record = json.loads((done.folder / "scores.json").read_text(encoding="utf-8"))
+        (entry,), (system,) = record["sets"], record["systems"]
+        decoded = {line["decoding"]: line for line in entry["results"]}
+        chosen = {line["way"]: line for line in entry["closed"]["results"]}
         found: dict[str, Any] = {"outputs": {}}
-        for name, assists in (("zero", None), ("one", self.shots)):
-            made = [h.text for h in translator.translate(sources, PAIR, assists=assists)]
-            found["outputs"][name] = made
+        for way, suffix in WAYS.items():
+            line = decoded[f"greedy{suffix}"]
+            rows = read_outputs(done.folder / line["file"])
+            found["outputs"][way] = [row["hypothesis"] for row in rows]
+            found["references"] = [row["reference"] for row in rows]
             for metric in ("bleu", "chrf"):
-                found[f"{metric}_{name}"] = round(segments(metric, made, references, "fr").score.value, 3)
-        held = perplexity.held_out_perplexity(recipe, translator.loaded, self.prepared.folder)
+                found[f"{metric}_{way}"] = round(line["scores"][metric]["value"], 3)
+            found[f"closed_{way}"] = round(chosen[f"closed{suffix}"]["accuracy"]["value"], 2)
+            found[f"examples_{way}"] = round(statistics.mean(len(row.get("shots", ())) for row in rows), 2)
+        held = system["held_out"]
         return found | {f"perplexity_{language}": figures["perplexity"] for language, figures in held.items()}
 
 
@@ -296,9 +315,7 @@ def course(phase: Path) -> dict[str, list[float]]:
     return found
 
 
-def summary(
-    runs: Sequence[Mapping[str, Any]], planned: Sequence[Arm], references: Sequence[str]
-) -> list[dict[str, Any]]:
+def summary(runs: Sequence[Mapping[str, Any]], planned: Sequence[Arm]) -> list[dict[str, Any]]:
     """Mean and spread over the seeds, and each arm against the one that it is compared with."""
     by_arm: dict[str, list[Mapping[str, Any]]] = {}
     for arm in planned:
@@ -326,27 +343,23 @@ def summary(
         if both:
             line["against"] = against
             line["tests"] = {
-                f"{metric}_{shots}": _test(both, metric, shots, references)
-                for metric in ("bleu", "chrf")
-                for shots in ("zero", "one")
+                f"{metric}_{way}": _test(both, metric, way) for metric in ("bleu", "chrf") for way in TESTED
             }
         lines.append(line)
     return lines
 
 
-def _test(
-    both: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], metric: str, shots: str, references: Sequence[str]
-) -> dict[str, Any]:
+def _test(both: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], metric: str, way: str) -> dict[str, Any]:
     """Gain over the segments of all seeds together, its interval and p, and the gain of each seed."""
-    everything = list(references) * len(both)
-    before = segments(metric, [t for a, _ in both for t in a["outputs"][shots]], everything, "fr")
-    after = segments(metric, [t for _, b in both for t in b["outputs"][shots]], everything, "fr")
+    references = [text for run, _ in both for text in run["references"]]
+    before = segments(metric, [t for a, _ in both for t in a["outputs"][way]], references, "fr")
+    after = segments(metric, [t for _, b in both for t in b["outputs"][way]], references, "fr")
     (found,) = tests.differences([(before, after)], samples=1000, trials=2000)
     return {
         "gain": round(found.gain, 3),
         "interval": [round(found.interval.low, 3), round(found.interval.high, 3)],
         "p_randomisation": found.p_randomisation,
-        "by_seed": [round(b[f"{metric}_{shots}"] - a[f"{metric}_{shots}"], 3) for a, b in both],
+        "by_seed": [round(b[f"{metric}_{way}"] - a[f"{metric}_{way}"], 3) for a, b in both],
     }
 
 
@@ -383,10 +396,10 @@ def main() -> None:
             kept.append(found | {"setting": setting})
             _keep(bench.out, given.what, kept)
             said = ", ".join(
-                f"{k} {found[k]:.2f}" for k in ("bleu_zero", "chrf_zero", "bleu_one", "perplexity_en", "probe_share")
+                f"{k} {found[k]:.2f}" for k in ("bleu_zero", "bleu_one", "closed_zero", "perplexity_en", "probe_share")
             )
             print(f"{arm.name}, seed {seed}: {said}, {found['wall']:.0f} s", file=sys.stderr)
-    write_json(path, _record(given, setting, kept, [e.target for e in bench.test]))
+    write_json(path, _record(given, setting, kept))
 
 
 def _runs(out: Path, what: str, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -402,9 +415,8 @@ def _keep(out: Path, what: str, runs: Sequence[Mapping[str, Any]]) -> None:
     write_json(path, [run for run in found if run["setting"] != runs[0]["setting"]] + list(runs))
 
 
-def _record(
-    given: argparse.Namespace, setting: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], references: Sequence[str]
-) -> dict[str, Any]:
+def _record(given: argparse.Namespace, setting: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    left_out = ("outputs", "references", "setting", "course")
     options = " ".join(f"--{name} {value}" for name, value in setting.items())
     return {
         "command": f"python benchmarks/mixture.py {given.what} --data DIR --out runs/mixture {options}",
@@ -412,8 +424,9 @@ def _record(
         "versions": versions(),
         "setting": dict(setting),
         "model": MODEL,
-        "summary": summary(runs, arms(given.what, given.tokens), references),
-        "runs": [{k: v for k, v in run.items() if k not in ("outputs", "setting", "course")} for run in runs],
+        "candidates": CANDIDATES,
+        "summary": summary(runs, arms(given.what, given.tokens)),
+        "runs": [{k: v for k, v in run.items() if k not in left_out} for run in runs],
     }
 
 

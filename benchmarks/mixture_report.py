@@ -29,6 +29,13 @@ COLUMNS = {
     "perplexity_en": "perplexity en",
     "perplexity_fr": "perplexity fr",
 }
+WAYS = {
+    "zero": "none",
+    "one": "1 random",
+    "one_similar": "1 similar",
+    "five": "5 random",
+    "five_similar": "5 similar",
+}
 NOT_LEARNED = ("static", "start")
 LIMITS = {"bleu": 0.5, "probes": 0.08}  # what is wanted of the grid
 
@@ -46,6 +53,26 @@ def table(record: Mapping[str, Any]) -> list[str]:
         told = [gain(line, f"bleu_{shots}") for shots in ("zero", "one")]
         lines.append(f"| {line['arm']} | {' | '.join([*figures, *told])} |")
     return lines
+
+
+def in_context(record: Mapping[str, Any]) -> list[str]:
+    """Open and closed generation by the examples in the prompt: means over the seeds."""
+    if any(f"closed_{way}" not in line for way in WAYS for line in record["summary"]):
+        return []
+    candidates = record["candidates"]
+    head = [f"BLEU, {title}" for title in WAYS.values()] + [f"closed, {title}" for title in WAYS.values()]
+    lines = [
+        f"By the examples in the prompt; closed: % where the reference is the most probable of {candidates} "
+        f"(chance {100 / candidates:g}).",
+        "",
+        "| arm | " + " | ".join(head) + " |",
+        "| --- |" + " ---: |" * len(head),
+    ]
+    for line in record["summary"]:
+        open_ = [f"{line[f'bleu_{way}']['mean']:.2f}" for way in WAYS]
+        closed = [f"{line[f'closed_{way}']['mean']:.1f} ({line[f'closed_{way}']['sd']:.1f})" for way in WAYS]
+        lines.append(f"| {line['arm']} | {' | '.join(open_ + closed)} |")
+    return [*lines, ""]
 
 
 def gain(line: Mapping[str, Any], name: str) -> str:
@@ -159,6 +186,7 @@ def main() -> None:
         record = json.loads(path.read_text(encoding="utf-8"))
         seeds = " to ".join(str(n) for n in sorted({len(line["seeds"]) for line in record["summary"]}))
         text += [f"## {title}", "", f"`{record['command']}`; seeds of each arm: {seeds}.", "", *table(record), ""]
+        text += in_context(record)
         if name in ("grid", "continued"):
             draw_grid(record, results / f"mixture-{name}.svg")
             text += [*learned(record), "", *gains(record), "", f"![The shares](mixture-{name}.svg)", ""]
