@@ -209,6 +209,11 @@ def test_loops() -> None:
     assert loop("- - - - - - - -", 4, "en") == ""
     assert loop("これはこれはこれはこれはこれはこれは", 4, "ja") == "これは"
     assert loop("ハハハハハハ", 4, "ja") == ""
+    assert loop("Take thaaaaaaaaaaaaaaat now.", 4, "en") == "a"
+    assert loop("Ha hahahahahahahaha!", 4, "en") == "ha"
+    assert loop("Aaaaaargh, hahaha!", 4, "en") == ""  # style
+    assert loop("call 000000000000000 ----------------", 4, "en") == ""
+    assert loop("Donaudampfschifffahrtsgesellschaftskapitän", 4, "de") == ""
 
 
 @given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=4), st.integers(5, 9))

@@ -52,6 +52,7 @@ _LANGUAGE_WORDS, _LANGUAGE_LETTERS = 5.0, 24  # words of English; fewer are not 
 _NAME = re.compile(r"[^\W\d_]{2,}")
 _HAN_LEAN = 2  # so many more characters of the other Chinese script convict
 _LOOP_CHARACTERS = 12  # a shorter loop ("......", "hahaha") is style
+_LOOKED_AT = 10_000  # characters of a text in which they are looked for: it takes a microsecond each
 _KINDS: dict[str, tuple[markup.Kind, ...]] = {
     "urls": ("url", "email"),
     "markup": ("tag", "role"),
@@ -329,11 +330,17 @@ def _difference(
 
 
 def loop(text: str, times: int, language: str) -> str:
-    """What stands in the text more than `times` times in a row: words, or characters where words are not spaced."""
+    """What stands in the text more than `times` times in a row: words, or characters within a word, or anywhere where words
+    are not spaced."""
     if scripts_of(language) & UNSPACED:
-        match = _character_loop(times).search(text)
-        return match[1] if match and len(match[0]) >= _LOOP_CHARACTERS else ""
+        return _in_characters(text, times)
     words = text.split()
+    least = _LOOP_CHARACTERS * times // (times + 1)  # so many characters of a loop are double
+    for word in words:
+        if len(word) >= _LOOP_CHARACTERS and len(word) - len(set(word)) >= least:
+            unit = _in_characters(word, times)
+            if any(map(str.isalpha, unit)):
+                return unit
     # a unit of p words that stands there more than n times makes at least n * p words double
     doubles = len(words) - len(set(words))
     for period in range(1, min(len(words) // (times + 1), doubles // times) + 1):
@@ -342,6 +349,11 @@ def loop(text: str, times: int, language: str) -> str:
             unit = " ".join(words[start : start + period])
             return unit if any(map(str.isalpha, unit)) else ""
     return ""
+
+
+def _in_characters(text: str, times: int) -> str:
+    match = _character_loop(times).search(text[:_LOOKED_AT])
+    return match[1] if match and len(match[0]) >= _LOOP_CHARACTERS else ""
 
 
 @lru_cache(maxsize=8)
