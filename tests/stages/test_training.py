@@ -185,7 +185,7 @@ def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Arti
 def test_errors_say_what_to_do(tmp_path: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
     for override, said in (
-        ("model={base: nowhere/at-all}", "cannot be loaded"),
+        ("model={base: nowhere/at-all}", "cannot be taken from the hub"),
         ("model={base: ./nowhere}", "there is no folder"),
         ("model.prompt=almaa", "no known prompt"),
         ("model.prompt=chat", "no chat template"),

@@ -112,33 +112,33 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
 
 
 def load_model(
-    name: Path | str, *, dtype: torch.dtype | str, device: torch.device | str = "cpu", revision: str | None = None
+    folder: Path, *, dtype: torch.dtype | str, device: torch.device | str = "cpu", name: str | None = None
 ) -> PreTrainedModel:
-    """A causal language model from a folder or hub id."""
+    """The causal language model of a folder; `name` is what messages call it."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # how far the work is, the listener says
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            str(name), dtype=dtype, use_safetensors=True, trust_remote_code=False, revision=revision or "main"
+            str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{name}: cannot be loaded as a causal language model from safetensors: {_first(error)}"
+            f"{name or folder}: cannot be loaded as a causal language model from safetensors: {_first(error)}"
         ) from None
     return model.to(device)
 
 
-def load_tokenizer(name: Path | str, how: str = "auto", revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or hub id; `how="file"` takes tokenizer.json exactly as it is."""
+def load_tokenizer(folder: Path, how: str = "auto", name: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder; `how="file"` takes tokenizer.json exactly as it is, `name` is what messages call it."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     kind = PreTrainedTokenizerFast if how == "file" else AutoTokenizer
     try:
-        return kind.from_pretrained(str(name), trust_remote_code=False, revision=revision or "main")
+        return kind.from_pretrained(str(folder), trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{name}: its tokenizer cannot be loaded: {_first(error)}") from None
+        raise ModelError(f"{name or folder}: its tokenizer cannot be loaded: {_first(error)}") from None
 
 
 def save(folder: Path, loaded: Loaded) -> None:

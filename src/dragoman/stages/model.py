@@ -16,6 +16,7 @@ from dragoman.core.records import Example, Text
 from dragoman.errors import CheckpointError, ModelError
 from dragoman.store import records
 from dragoman.store.artifact import Artifact, model_folder
+from dragoman.store.hub import fetched
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
@@ -25,7 +26,7 @@ _FERTILITY_SEGMENTS = 2_000
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
-    """Make `out/model`. Facts: folder, new, parameters, licence, fertility, prompt, context, vocabulary."""
+    """Make `out/model`. Facts: folder, new, base, commit, parameters, licence, fertility, prompt, context, vocabulary."""
     from dragoman.engine import load
 
     section = recipe.model
@@ -37,14 +38,15 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             raise ModelError(
                 "a new model's tokenizer is trained on the prepared text: give the recipe a `prepare` section."
             )
-        loaded = _new(recipe, section, section.new, texts.folder, listener)
+        loaded, commit = _new(recipe, section, section.new, texts.folder, listener), None
     else:
-        loaded = _base(recipe, section)
+        loaded, commit = _base(recipe, section, listener)
     load.save(out / "model", loaded)
     facts = {
         "folder": "model",
         "new": section.new is not None,
         "base": loaded.card.base,
+        "commit": commit,
         "parameters": load.parameters(loaded.model),
         "licence": loaded.card.licence,
         "architecture": loaded.model.config.model_type,
@@ -139,7 +141,8 @@ def _segments(texts: Path) -> Iterator[str]:
 # ---------------------------------------------------------------- a given model
 
 
-def _base(recipe: Recipe, section: ModelSection) -> Loaded:
+def _base(recipe: Recipe, section: ModelSection, listener: Listener) -> tuple[Loaded, str | None]:
+    """The base, and the commit that a hub id stood for."""
     import torch
 
     from dragoman.engine import load
@@ -149,23 +152,24 @@ def _base(recipe: Recipe, section: ModelSection) -> Loaded:
     local = Path(recipe.resolve(name))
     if local.is_dir():
         try:
-            where: Path | str = model_folder(local)
+            where, commit = model_folder(local), None
         except CheckpointError as error:
             raise ModelError(f"model.base: {error}") from None
     elif name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"model.base: there is no folder {local}. A hub id has the form owner/name.")
     else:
-        where = name
-    card = load.Card.read(Path(where)) if (Path(where) / load.CARD).is_file() else None
-    tokenizer = load.load_tokenizer(where, card.tokenizer if card else "auto", section.revision)
-    model = load.load_model(where, dtype="auto", revision=section.revision)
+        where = fetched(name, section.revision, listener)
+        commit = where.name
+    card = load.Card.read(where) if (where / load.CARD).is_file() else None
+    tokenizer = load.load_tokenizer(where, card.tokenizer if card else "auto", name)
+    model = load.load_model(where, dtype="auto", name=name)
     if model.dtype not in (torch.float32, torch.bfloat16):
         model = model.to(torch.bfloat16 if model.dtype == torch.float16 else torch.float32)
     form = _choose_prompt(section.prompt, card.prompt if card else None, tokenizer, recipe.languages)
     Encoder(tokenizer, form).require(recipe.languages)
-    licence = card.licence if card else _licence(Path(where))
+    licence = card.licence if card else _licence(where)
     found = load.Card(form, tuple(map(str, recipe.pairs)), base=name, licence=licence)
-    return load.Loaded(model, tokenizer, found)
+    return load.Loaded(model, tokenizer, found), commit
 
 
 def _choose_prompt(choice: str, own: Format | None, tokenizer: Any, languages: Iterable[str]) -> Format:

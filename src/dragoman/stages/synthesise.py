@@ -65,7 +65,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     path = Path(recipe.resolve(settings.answers)) if settings.answers else out.parent / ANSWERS
     with Answers(path) as answers:
         names = dict.fromkeys(name for make in settings.make for name in make.teachers.values())
-        teachers = {name: open_teacher(name, settings.teachers[name], recipe, answers) for name in names}
+        teachers = {name: open_teacher(name, settings.teachers[name], recipe, answers, listener) for name in names}
         for one in work:
             _start(one, texts, recipe.seed)
             examples = texts.examples(one.direction.source) if isinstance(one.make.task, Source) else []

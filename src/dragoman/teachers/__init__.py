@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.synthesise import Teacher as Settings
 from dragoman.core.synthesis import Reply, Request
@@ -24,7 +25,9 @@ class Teacher(Protocol):
         """
 
 
-def open_teacher(name: str, settings: Settings, recipe: Recipe, answers: Answers) -> Teacher:
+def open_teacher(
+    name: str, settings: Settings, recipe: Recipe, answers: Answers, listener: Listener = SILENT
+) -> Teacher:
     """A teacher by its section of the recipe. Nothing is asked yet. Raises ModelError or RecipeError when it cannot be
     used."""
     if settings.api is not None:
@@ -35,7 +38,7 @@ def open_teacher(name: str, settings: Settings, recipe: Recipe, answers: Answers
     if settings.local is not None:
         from dragoman.teachers.local import Local
 
-        return Local(name, settings.local, recipe, answers)
+        return Local(name, settings.local, recipe, answers, listener)
     from dragoman.teachers.runs import Run
 
     assert settings.run is not None  # noqa: S101  - the recipe's own validator guarantees it

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompts import FORMATS, Piece, Rendered
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.synthesise import LocalTeacher
 from dragoman.core.synthesis import Reply, Request
 from dragoman.store.artifact import digest, file_digest
+from dragoman.store.hub import fetched
 from dragoman.teachers.answers import Answers
 
 if TYPE_CHECKING:
@@ -22,10 +24,12 @@ _AT_ONCE = 256  # requests between two writes to disk
 class Local:
     """See `dragoman.teachers.Teacher`. The model is loaded when the first unanswered request comes."""
 
-    def __init__(self, name: str, settings: LocalTeacher, recipe: Recipe, answers: Answers) -> None:
-        self.name, self.settings, self._answers = name, settings, answers
+    def __init__(
+        self, name: str, settings: LocalTeacher, recipe: Recipe, answers: Answers, listener: Listener = SILENT
+    ) -> None:
+        self.name, self.settings, self._answers, self._listener = name, settings, answers, listener
         folder = Path(recipe.resolve(settings.model))
-        self._place = str(folder) if folder.is_dir() else settings.model
+        self._folder = folder if folder.is_dir() else None
         self._identity = file_digest(folder) if folder.is_dir() else f"{settings.model}@{settings.revision or 'main'}"
         self._threads = recipe.plan.threads
         self._writer: _Writer | None = None
@@ -54,14 +58,15 @@ class Local:
 
     def _write(self, keys: Sequence[str], requests: Sequence[Request], temperature: float, seed: int) -> list[Reply]:
         if self._writer is None:
-            self._writer = _Writer(self._place, self.settings, self._threads)
+            folder = self._folder or fetched(self.settings.model, self.settings.revision, self._listener)
+            self._writer = _Writer(folder, self.settings, self._threads)
         return self._writer.write(keys, requests, temperature, seed)
 
 
 class _Writer:
     """The loaded model."""
 
-    def __init__(self, place: str, settings: LocalTeacher, threads: int | None) -> None:
+    def __init__(self, folder: Path, settings: LocalTeacher, threads: int | None) -> None:
         from dragoman.engine.device import DTYPES, detect, use
         from dragoman.engine.encoder import Encoder
         from dragoman.engine.load import load_model, load_tokenizer
@@ -70,9 +75,9 @@ class _Writer:
         device = use(hardware)
         precision = settings.precision if settings.precision != "auto" else hardware.precision
         self.settings = settings
-        self.model: Any = load_model(place, dtype=DTYPES[precision], device=device, revision=settings.revision)
+        self.model: Any = load_model(folder, dtype=DTYPES[precision], device=device, name=settings.model)
         self.model.eval()
-        self.tokenizer = load_tokenizer(place, revision=settings.revision)
+        self.tokenizer = load_tokenizer(folder, name=settings.model)
         self.chats = bool(getattr(self.tokenizer, "chat_template", None))
         self.encoder = Encoder(self.tokenizer, FORMATS["chat" if self.chats else "alma"])
         self.context = int(getattr(self.model.config, "max_position_embeddings", 2048))
