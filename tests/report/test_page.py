@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -12,7 +13,7 @@ from dragoman import report
 from dragoman.errors import CheckpointError, DataError
 from dragoman.report.folders import RunFolder
 from dragoman.report.page import page
-from dragoman.report.plots import curves, thin
+from dragoman.report.plots import _COLOURS, curves, thin
 from tests.runs import make_run
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -63,7 +64,7 @@ def test_the_page_is_whole_small_and_asks_nothing_of_the_network(run: Path) -> N
     targets = {link[1:] for link in found.links if link.startswith("#")}
     assert targets <= set(found.ids)
     assert "prefers-color-scheme: dark" in text and "width=device-width" in text
-    assert not re.search(r"#0[0-9a-f]{5}\b|#131415", text)  # no placeholder colour is left
+    assert not any(colour in text for colour in _COLOURS)  # no placeholder is left
 
 
 def test_the_page_tells_what_happened(run: Path) -> None:
@@ -119,6 +120,20 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=Path(file).name):
         report.render(tmp_path)
+
+
+@pytest.mark.parametrize(("best", "kept"), [(300, "model of step 300 was kept"), (0, "what it was before the phase")])
+def test_a_phase_that_a_guard_rail_stopped_says_what_was_kept(tmp_path: Path, best: int, kept: str) -> None:
+    make_run(tmp_path)
+    file = tmp_path / "train" / "manifest.json"
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    manifest["facts"]["phases"][0] |= {"stopped": "it forgot", "best_step": best}
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+    text = page(RunFolder.read(tmp_path))
+    assert "stopped by a guard rail: it forgot" in text and kept in text
+    card = report.write_card(tmp_path).read_text(encoding="utf-8")
+    assert "it forgot" in card
+    assert ("the model is that before the phase" in card) == (best == 0)
 
 
 def test_phases_follow_one_another(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ def test_one_shot_translation_is_held_against_its_best() -> None:
     assert "stop_if.in_context: 2" in restored.broken({"one_shot_chrf": 31.5})
 
 
+def test_the_bound_of_one_shot_translation_follows_the_best() -> None:
+    rail = guards(in_context=2.0, off_target=0.25)
+    assert rail.bounds() == {"off_target": 0.25}  # nothing was measured yet
+    for shot, bound in ((30.0, 28.0), (34.0, 32.0), (32.5, 32.0)):
+        rail.broken({"one_shot_chrf": shot})
+        assert rail.bounds() == {"off_target": 0.25, "one_shot_chrf": bound}
+    assert guards().bounds() == {}
+
+
 def test_translations_in_another_language_are_counted() -> None:
     found = [
         Hypothesis(text, -0.1, 5, True) for text in (*(p.target for p in DEV[:3]), "кошка видит собак и ещё собак")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dragoman.core import heldout
 from dragoman.core.prompts import SYNTHETIC as TAG
@@ -130,8 +131,9 @@ def test_a_mixture_is_planned_learned_and_logged(tmp_path: Path, mixed: Artifact
     assert sum("⟦" in line for line in ear.said) == 6
 
 
+@pytest.mark.parametrize("at", [0, 16])
 def test_an_interrupted_mixture_goes_on_and_ends_the_same(
-    tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     made = recipe(
         tmp_path,
@@ -140,13 +142,14 @@ def test_an_interrupted_mixture_goes_on_and_ends_the_same(
         "train.0.hybrid.dropout=0.1",
         "train.0.hybrid.curriculum={method: exp3, every: 6, signal: prediction}",
         "train.0.average={decay: 0.9}",
+        "train.0.stop_if={forgetting: 99}",
     )
     whole = go(tmp_path / "whole", made, mixed)
     real = train.Trainer._save
 
     def stop(self: train.Trainer, step: int) -> None:
         real(self, step)
-        if step == 16:
+        if step == at:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(train.Trainer, "_save", stop)
@@ -191,22 +194,31 @@ def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> 
     assert "stop_if.forgetting: 0.05" in facts["stopped"]
     assert facts["steps"] < facts["settings"]["steps"]
     assert any(line.startswith("train: stopped at step") for line in ear.said)
+    log = [r for r in read(tmp_path / "tuned" / "train" / "0-sft" / "metrics.jsonl") if r["event"] == "evaluate"]
+    assert all(record["limits"] == {"forgetting": 0.05} for record in log)
+    assert [record["step"] for record in log if record["forgetting"] > 0.05] == [facts["steps"]]
 
 
-def test_what_the_base_could_do_after_an_example_counts_from_the_start(tmp_path: Path, mixed: Artifact) -> None:
-    """A phase that spoils it before its first evaluation is stopped there."""
+@pytest.mark.parametrize("adapt", ["full", "{method: lora, rank: 4}"])
+def test_what_the_base_could_do_after_an_example_counts_from_the_start(
+    tmp_path: Path, mixed: Artifact, adapt: str
+) -> None:
+    """A phase that spoils it before its first evaluation is stopped there, and leaves the base as it was."""
     go(tmp_path / "base", recipe(tmp_path, "train.0.hybrid.tokens=24k", "train.0.hybrid.curriculum=static"), mixed)
     made = recipe(
         tmp_path,
         f"model={{base: {tmp_path / 'base'}}}",
         "train.0={hybrid: {tokens: 8k, tasks: {lm: {}}, batch_tokens: 384, learning_rate: 5e-2, evaluate_every: 12, "
-        "evaluate_sentences: 8}, stop_if: {in_context: 1}}",
+        f"evaluate_sentences: 8}}, stop_if: {{in_context: 1}}, adapt: {adapt}}}",
     )
     ear = Ear()
     facts = phase_of(go(tmp_path / "tuned", made, mixed, ear))
     assert "chrF lost after one example" in facts["stopped"]
     assert facts["steps"] == 12
     assert any("the first evaluation broke a guard rail" in line for line in ear.said)
+    assert facts["best_step"] == 0
+    base, left = (load(tmp_path / run / "train" / "0-hybrid" / "model").model.state_dict() for run in ("base", "tuned"))
+    assert all(torch.equal(weight, left[name]) for name, weight in base.items())
 
 
 def test_a_phase_stopped_before_it_was_finished_stays_stopped(

@@ -136,11 +136,11 @@ def restore(checkpoint: Checkpoint, optimiser: Optimiser, average: Average | Non
     return stream
 
 
-def prune(root: Path, keep: int, best: int | None) -> None:
+def prune(root: Path, keep: int, best: int) -> None:
     """Delete all but the newest `keep` checkpoints and the best one. Never fewer than two stay."""
     folders = sorted(_folders(root))
     for folder in folders[: -max(2, keep)]:
-        if best is None or folder.name != f"step-{best:08}":
+        if folder.name != f"step-{best:08}":
             shutil.rmtree(folder)
 
 

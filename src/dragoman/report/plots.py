@@ -19,12 +19,13 @@ _COLOURS = {
     "#010203": "var(--ink)",
     "#040506": "var(--muted)",
     "#070809": "var(--line)",
+    "#161718": "var(--bad)",
     "#0a0b0c": "var(--series-1)",
     "#0d0e0f": "var(--series-2)",
     "#101112": "var(--series-3)",
     "#131415": "var(--series-4)",
 }
-INK, _MUTED, _LINE, *SERIES = _COLOURS
+INK, MUTED, _LINE, BAD, *SERIES = _COLOURS
 _POINTS = 400  # of a curve; more cannot be seen at this size
 _MAX_ROWS = 14
 
@@ -43,7 +44,7 @@ def drawing(width: float, height: float, name: str) -> Iterator[tuple[Figure, li
         "font.size": 9,
         "text.color": INK,
         "axes.edgecolor": _LINE,
-        "axes.labelcolor": _MUTED,
+        "axes.labelcolor": MUTED,
         "axes.titlecolor": INK,
         "axes.titlesize": 9.5,
         "axes.titlelocation": "left",
@@ -55,8 +56,8 @@ def drawing(width: float, height: float, name: str) -> Iterator[tuple[Figure, li
         "grid.linewidth": 0.6,
         "xtick.color": _LINE,
         "ytick.color": _LINE,
-        "xtick.labelcolor": _MUTED,
-        "ytick.labelcolor": _MUTED,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": MUTED,
         "legend.frameon": False,
         "figure.facecolor": "none",
         "axes.facecolor": "none",
@@ -130,7 +131,7 @@ def rejected(reasons: Mapping[str, int]) -> str:
         axes.spines["left"].set_visible(False)
         most = max(count for _, count in shown)
         for place, (_, count) in zip(places, shown, strict=True):
-            axes.text(count + most * 0.012, place, f"{count:,}", va="center", color=_MUTED, fontsize=8.5)
+            axes.text(count + most * 0.012, place, f"{count:,}", va="center", color=MUTED, fontsize=8.5)
         axes.set_xlim(0, most * 1.12)
         numbers(axes, "x", whole=True)
         axes.set_xlabel("rows")
@@ -177,7 +178,7 @@ def _curve(
             marker = "o" if dots and len(xs) <= 40 else None
             axes.plot(xs, ys, color=SERIES[number], linewidth=1.5, marker=marker, markersize=3, label=label)
         for mark in marks:
-            axes.axvline(mark, color=_MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+            axes.axvline(mark, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
         axes.set_title(title)
         axes.set_xlabel("step")
         numbers(axes, "x")
@@ -202,7 +203,7 @@ def scores(sets: Sequence[Mapping[str, Any]], metric: str, title: str) -> str:
         axes = figure.subplots()
         place, ticks, labels = 0.0, [], []
         for label, lines in rows:
-            axes.text(0, place, label, transform=axes.get_yaxis_transform(), fontsize=8.5, color=_MUTED, va="center")
+            axes.text(0, place, label, transform=axes.get_yaxis_transform(), fontsize=8.5, color=MUTED, va="center")
             place += 1.0
             for name, score in lines:
                 colour = SERIES[series.index(name) % len(SERIES)]
@@ -246,7 +247,7 @@ def calibration(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _reliability(name: str, title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     with drawing(3.7, 3.2, name) as (figure, svg):
         axes = figure.subplots()
-        axes.axline((0, 0), slope=1, color=_MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        axes.axline((0, 0), slope=1, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
         for number, row in enumerate(rows):
             expected, found = [b[0] for b in row["bins"]], [b[1] for b in row["bins"]]
             style = "-" if number < len(SERIES) else "--"

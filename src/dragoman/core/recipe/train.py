@@ -69,7 +69,7 @@ class Average(Section):
 
 
 class StopIf(Section):
-    """Guard rails: an evaluation that breaks one ends the phase, and the best checkpoint before it is taken."""
+    """Guard rails: an evaluation that breaks one ends the phase; the best checkpoint before it is taken, or the start."""
 
     forgetting: Annotated[float, Field(gt=0)] | None = None  # rise of the perplexity of general text since the start
     off_target: Annotated[float, Field(gt=0, le=1)] | None = None  # share of translations in another language

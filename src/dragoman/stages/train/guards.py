@@ -89,7 +89,7 @@ class Guards:
         shot = values.get("one_shot_chrf")
         if shot is not None:
             self.best_shot = shot if self.best_shot is None else max(shot, self.best_shot)
-        lost = self.best_shot - shot if shot is not None and self.best_shot is not None else None
+        lost = round(self.best_shot - shot, 4) if shot is not None and self.best_shot is not None else None
         checks = (
             ("forgetting", values.get("forgetting"), self.limits.forgetting, "the perplexity of general text rose by"),
             ("off_target", values.get("off_target"), self.limits.off_target, "translations in another language:"),
@@ -101,6 +101,13 @@ class Guards:
             if value is not None and limit is not None and value > limit
         ]
         return "; ".join(found)
+
+    def bounds(self) -> dict[str, float]:
+        """The limits of the figures, by their names in the log; that of `one_shot_chrf` follows the best one so far."""
+        limits = {"forgetting": self.limits.forgetting, "off_target": self.limits.off_target}
+        if self.limits.in_context is not None and self.best_shot is not None:
+            limits["one_shot_chrf"] = round(self.best_shot - self.limits.in_context, 4)
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def state(self) -> dict[str, Any]:
         return {"start": self.start, "best_shot": self.best_shot}

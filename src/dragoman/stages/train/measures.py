@@ -86,6 +86,10 @@ class Measures:
         """The guard rail that a record breaks, in words; empty when all hold."""
         return self.guards.broken(record) if self.guards is not None else ""
 
+    def limits(self) -> dict[str, float]:
+        """What the figures of the guard rails were held against; empty where nothing is limited."""
+        return self.guards.bounds() if self.guards is not None else {}
+
     def state(self) -> dict[str, Any] | None:
         return self.guards.state() if self.guards is not None else None
 

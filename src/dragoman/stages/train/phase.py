@@ -32,7 +32,7 @@ class Trainer:
     def __init__(self, recipe: Recipe, phase: Phase, name: str, out: Path, key: str, listener: Listener) -> None:
         self.recipe, self.phase, self.training = recipe, phase, phase.training
         self.name, self.out, self.key, self.listener = name, out, key, listener
-        self.best: dict[str, Any] = {"step": None, "chrf": None, "stale": 0}
+        self.best: dict[str, Any] = {"step": 0, "chrf": None, "stale": 0}  # step 0: what the phase begins with
         self.totals: dict[str, Any] = {
             "target_tokens": 0, "tokens": 0, "padded": 0, "seconds": 0.0, "evaluation_seconds": 0.0
         }  # fmt: skip
@@ -143,6 +143,8 @@ class Trainer:
         found = checkpoint.latest(root)
         if found is None:
             self.measures.begin()
+            if self.phase.stop_if is not None:  # it is what is kept if the first evaluation breaks a guard rail
+                self._save(0)
             return 0
         self.stream.restore(checkpoint.restore(found, self.optimiser, self.average))
         self.best = dict(found.extra["best"])
@@ -287,6 +289,8 @@ class Trainer:
         self.totals["evaluation_seconds"] += seconds
         if not record:
             return
+        if limits := self.measures.limits():
+            record["limits"] = limits
         log.write({"event": "evaluate", "step": step, **record, "seconds": round(seconds, 2)})
         names = {"loss": "dev loss", "chrf": "chrF", "bleu": "BLEU", "one_shot_chrf": "one-shot chrF"}
         figures = ", ".join(
@@ -335,11 +339,11 @@ class Trainer:
         """Take the best checkpoint's weights, write the model, and tell the figures."""
         from dragoman.engine import checkpoint, load
 
-        best = self.best["step"] or step
-        if self.broken and self.best["step"] is None:
+        best = self.best["step"]
+        if best == 0:
             self.listener.warn(
-                f"train: {self.name}: the first evaluation broke a guard rail, so no checkpoint before it can be kept; the "
-                "model is that of the last step. A smaller `evaluate_every` or `learning_rate` leaves one."
+                f"train: {self.name}: the first evaluation broke a guard rail, so the model stays what it was before the "
+                "phase. With a smaller `evaluate_every` or `learning_rate` there is something to keep."
             )
         chosen = checkpoint.verify(self.out / "checkpoints" / f"step-{best:08}")
         made = replace(self.loaded, card=replace(self.loaded.card, directions=tuple(map(str, self.directions))))
