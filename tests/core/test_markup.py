@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.markup import keys, spans
+from dragoman.core.markup import keys, prose, spans
 
 FOUND = [
     ("Press <b>OK</b> now.", [("tag", "<b>"), ("tag", "</b>")]),
@@ -61,6 +61,27 @@ def test_spans_are_ordered_apart_and_true_to_the_text(text: str) -> None:
     found = spans(text)
     assert all(text[span.start : span.end] == span.text != "" for span in found)
     assert all(before.end <= after.start for before, after in zip(found, found[1:], strict=False))
+
+
+@given(st.text(alphabet="a([{)]}.,", max_size=12))
+def test_a_url_ends_before_the_punctuation_of_its_sentence(tail: str) -> None:
+    url = f"http://x{tail}"
+    found = spans(url)[0].text
+    assert url.startswith(found)
+    for place in range(len(found) + 1, len(url) + 1):  # whatever was left out had to be
+        whole = url[:place]
+        assert whole[-1] in ".,)]}" and all(
+            whole[-1] != last or whole.count(first) < whole.count(last) for first, last in ("()", "[]", "{}")
+        )
+    assert found[-1] not in ".,"
+
+
+@given(st.lists(st.sampled_from(["a ", "<b>", "{x}", "%s", " ", "&amp;"]), max_size=9).map("".join))
+def test_prose_has_a_space_for_each_span(text: str) -> None:
+    expected = text
+    for span in reversed(spans(text)):
+        expected = f"{expected[: span.start]} {expected[span.end :]}"
+    assert prose(text) == expected
 
 
 def test_keys_forget_what_a_translation_may_change() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -11,6 +12,7 @@ from dragoman.core.flows import Outcome, Settings
 from dragoman.core.inline import Inline, Span
 from dragoman.core.placeholders import protect_placeholders
 from dragoman.core.protect import BRACKETS, TAGS, every_span
+from dragoman.core.records import MAX_TEXT
 from dragoman.core.rendering import Rendering, Sent, translate_inlines
 from dragoman.errors import ModelError
 
@@ -170,3 +172,17 @@ def test_sequential_placeholders_keep_their_order() -> None:
 def test_a_function_that_loses_texts_is_an_error() -> None:
     with pytest.raises(ModelError, match="gave 0 texts for 1"):
         one("text", lambda texts: [])
+
+
+@pytest.mark.parametrize(
+    ("start", "part"),
+    [
+        *(("a", part) for part in (" ", "\t", ":a", "!", "<a", "{", "`a", "'{n,plural,a{'")),
+        *(("@ ", "a"), ("%", "0"), ("%(a)", "0"), ("{{", " "), ("{", " "), ("http://a", ")"), ("<a", " a")),
+    ],
+)
+def test_no_text_of_the_greatest_length_takes_quadratic_time(start: str, part: str) -> None:
+    text = (start + part * (MAX_TEXT // len(part)))[: MAX_TEXT - 2] + " a"
+    begun = time.process_time()
+    translate_inlines([Inline.of([text])], lambda texts: [one.upper() for one in texts])
+    assert time.process_time() - begun < 2

@@ -96,7 +96,7 @@ class Flow:
                 yield piece
 
 
-_LINE_BREAK = re.compile(r"[ \t]*\n[ \t]*")
+_LINE_BREAK = re.compile(r"(?:(?<![ \t])[ \t]++)?\n[ \t]*")
 
 
 def _broken(pieces: Sequence[Piece], column: int, width: int, line_break: str) -> Iterator[Piece]:

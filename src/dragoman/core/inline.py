@@ -6,9 +6,10 @@ the text itself. Both kinds are then protected by the same mechanism (`core.prot
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 Role = Literal["alone", "open", "close"]
 
@@ -36,11 +37,11 @@ class Span:
     @property
     def frame(self) -> tuple[str, ...]:
         """What stays unchanged in every language: the verbatim parts."""
-        return tuple(part for part in self.parts if isinstance(part, str))
+        return tuple([part for part in self.parts if isinstance(part, str)])
 
     @property
     def flows(self) -> tuple[Inline, ...]:
-        return tuple(part for part in self.parts if isinstance(part, Inline))
+        return tuple([part for part in self.parts if isinstance(part, Inline)])
 
     def with_flows(self, flows: Sequence[Inline]) -> Span:
         """The same span with its sub-flows exchanged, in order."""
@@ -61,11 +62,11 @@ class Inline:
     def of(cls, pieces: Iterable[Piece]) -> Inline:
         """Join neighbouring strings and leave out empty ones."""
         joined: list[Piece] = []
-        for piece in pieces:
-            if isinstance(piece, str) and joined and isinstance(joined[-1], str):
-                joined[-1] += piece
-            elif piece != "":
-                joined.append(piece)
+        for is_text, run in itertools.groupby(pieces, lambda piece: isinstance(piece, str)):
+            if not is_text:
+                joined += run
+            elif text := "".join(cast(Iterable[str], run)):
+                joined.append(text)
         return cls(tuple(joined))
 
     @property

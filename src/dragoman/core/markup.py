@@ -31,14 +31,15 @@ class Span:
 
 _NAME = r"[A-Za-z_][\w:.-]*"
 _ATTRIBUTE = r"""\s+[\w:.@-]+(?:\s*=\s*(?:"[^"<]*"|'[^'<]*'|[^\s"'<>=`]+))?"""
-# The order matters: the first alternative that matches at a place wins.
+# The order matters: the first alternative that matches at a place wins. Bounds and possessive repetitions (`*+`) keep the
+# time linear, whatever the text.
 _ALTERNATIVES = (
     # reStructuredText: roles, then inline literals (Docutils reStructuredText Markup Specification)
-    r"(?P<role>:[A-Za-z][\w.+:-]*:`[^`]+`)",
+    r"(?P<role>:[A-Za-z][\w.+:-]{0,80}:`[^`]+`)",
     r"(?P<code>``[^`]+``)",
     r"(?P<url>(?:https?|ftp|file)://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%{}-]+"
     r"|\bwww\.[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+)",
-    r"(?P<email>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)",
+    r"(?P<email>[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)",  # 64: RFC 5321, 4.5.3.1.1
     # XML 1.0 and HTML: comments, CDATA, instructions, tags; CAT tools number them: <0>...</0>, <1/>
     r"(?P<tag><!--.{0,1000}?-->|<!\[CDATA\[.{0,1000}?\]\]>|<\?[\w].{0,1000}?\?>"
     rf"|</(?:{_NAME}|\d+)\s*>|<(?:{_NAME}|\d+)(?:{_ATTRIBUTE})*\s*/?>)",
@@ -46,10 +47,10 @@ _ALTERNATIVES = (
     # ICU MessageFormat: the head of an argument with branches, whose words are translated
     r"(?P<icu>\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,)",
     # ${x}, #{x}, {{x}}, {x}, {0:.2f}, {count, number}; printf with %(name)s and %1$s; Qt's %1
-    r"(?P<placeholder>[$\#]\{[^{}\s][^{}]*\}|(?<![\d%])%\{[A-Za-z_][\w.]*\}|\{\{\s*[^{}]+?\s*\}\}"
-    r"|\{\s*[\w.\[\]]*\s*(?:,\s*(?:number|date|time|spellout|ordinal|duration)\b[^{}]*|[!:][^{}\s]*)?\}"
-    r"|%\([A-Za-z_]\w*\)[-+0\#]*\d*(?:\.\d+)?[diouxXeEfFgGcrs]"
-    r"|(?<![\d%])%(?:\d+\$)?[-+0\#]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]"
+    r"(?P<placeholder>[$\#]\{[^{}\s][^{}]*\}|(?<![\d%])%\{[A-Za-z_][\w.]*\}|\{\{[^{}]++\}\}"
+    r"|\{\s*+[\w.\[\]]*+\s*+(?:,\s*+(?:number|date|time|spellout|ordinal|duration)\b[^{}]*+|[!:][^{}\s]*+)?\}"
+    r"|%\([A-Za-z_]\w*\)[-+0\#]*+\d*+(?:\.\d++)?[diouxXeEfFgGcrs]"
+    r"|(?<![\d%])%(?:\d++\$)?[-+0\#]*+(?:\d++|\*)?(?:\.(?:\d++|\*))?(?:hh|h|ll|l|L|q|j|z|t)?[diouxXeEfFgGaAcspn@]"
     r"(?![A-Za-z]{2})|(?<![\d%])%L?\d{1,2}(?![\d%$])"
     r"|\$\([A-Za-z_]\w*\))",
 )
@@ -92,19 +93,25 @@ def keys(text: str) -> dict[Kind, Counter[str]]:
 
 def prose(text: str) -> str:
     """The text with a space in place of every protected span."""
-    for span in reversed(spans(text)):
-        text = f"{text[: span.start]} {text[span.end :]}"
-    return text
+    parts = []
+    position = 0
+    for span in spans(text):
+        parts.append(text[position : span.start])
+        position = span.end
+    return " ".join([*parts, text[position:]])
 
 
 def _without_tail(url: str) -> str:
     """The URL without the sentence's punctuation; a closing bracket stays where the URL opens it."""
-    while url and url[-1] in _URL_TAIL:
-        opening = {")": "(", "]": "[", "}": "{"}.get(url[-1])
-        if opening and url.count(opening) >= url.count(url[-1]):
-            break
-        url = url[:-1]
-    return url
+    closing = {last: url.count(last) - url.count(first) for first, last in ("()", "[]", "{}")}
+    end = len(url)
+    while end and url[end - 1] in _URL_TAIL:
+        if url[end - 1] in closing:
+            if closing[url[end - 1]] <= 0:
+                break
+            closing[url[end - 1]] -= 1
+        end -= 1
+    return url[:end]
 
 
 def _key(kind: str | None, text: str) -> str:

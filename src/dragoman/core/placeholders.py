@@ -47,8 +47,10 @@ _ARGUMENT = re.compile(r"\{\s*[\w.-]{1,60}\s*,\s*(plural|select|selectordinal)\s
 _OFFSET = re.compile(r"\s*offset:\s*\d+")
 _SELECTOR = re.compile(r"\s*(=\d+|[\w-]{1,60})\s*\{")
 _CLOSED = re.compile(r"\s*\}")
-_SEQUENTIAL = re.compile(r"%[-+0#]*[\d*]*(?:\.[\d*]+)?[A-Za-z]{1,3}|%@|\{\}")  # filled in the order of the text
+_SEQUENTIAL = re.compile(r"%[-+0#]*+[\d*]*+(?:\.[\d*]++)?[A-Za-z]{1,3}|%@|\{\}")  # filled in the order of the text
+_BRACE = re.compile(r"'[{}][^']*+(?:'|\Z)|[{}]")
 _MAX_DEPTH = 8  # ICU arguments inside one another
+_MAX_QUOTED = 50  # quotations in a branch: they may hold arguments, each of which is read to its end too
 _MARKUP = frozenset({"tag", "entity", "role", "code", "placeholder", "url", "email"})
 KINDS = frozenset({*_MARKUP, *_PATTERNS, "icu", "count", "emphasis"})
 
@@ -194,22 +196,18 @@ def _icu(text: str, argument: re.Match[str]) -> _Found | None:
 
 def _branch_end(text: str, position: int) -> int | None:
     """Where the brace stands that closes a branch. An apostrophe quotes braces behind it, as in ICU's default mode."""
-    open_braces = 0
-    while position < len(text):
-        letter = text[position]
-        if letter == "'" and text[position + 1 : position + 2] in ("{", "}"):
-            position = text.find("'", position + 1)
-            if position < 0:
-                return None
-        elif letter == "{":
+    open_braces = quoted = 0
+    for found in _BRACE.finditer(text, position):
+        if found[0] == "{":
             open_braces += 1
-            if open_braces > 2 * _MAX_DEPTH:
-                return None
-        elif letter == "}":
-            if open_braces == 0:
-                return position
+        elif found[0] != "}":
+            quoted += 1
+        elif open_braces:
             open_braces -= 1
-        position += 1
+        else:
+            return found.start()
+        if open_braces > 2 * _MAX_DEPTH or quoted > _MAX_QUOTED:
+            return None
     return None
 
 
@@ -233,8 +231,9 @@ def _split(text: _Masked, found: Sequence[_Found], kinds: frozenset[str], depth:
     position = 0
     cuts = {token.pair for token in found if token.pair and _holds_element(text.cut(token.start, token.end))}
     for token in found:
-        inner = text.cut(token.start, token.end)
-        if token.start < position or token.pair in cuts or (not token.flows and _holds_element(inner)):
+        if token.start < position or token.pair in cuts:
+            continue
+        if not token.flows and _holds_element(text.cut(token.start, token.end)):
             continue
         pieces += [*text.cut(position, token.start), _span(text, token, kinds, depth)]
         position = token.end
@@ -248,9 +247,9 @@ def _span(text: _Masked, token: _Found, kinds: frozenset[str], depth: int) -> Sp
         branch = Inline.of(text.cut(start, end))
         if depth < _MAX_DEPTH:
             branch = protect_placeholders(branch, kinds, plural=token.plural, depth=depth + 1)
-        parts += [Inline.of(text.cut(position, start)).text, branch]
+        parts += [text.raw(position, start), branch]
         position = end
-    parts.append(Inline.of(text.cut(position, token.end)).text)
+    parts.append(text.raw(position, token.end))
     kind = token.kind if not token.flows else "plural" if token.plural else "select"
     return Span(tuple(parts), kind, token.role, token.pair, ordered=token.ordered)
 
@@ -269,16 +268,22 @@ class _Masked:
 
     def cut(self, start: int, end: int) -> list[Piece]:
         pieces: list[Piece] = []
-        number = max(bisect.bisect_right(self.starts, start) - 1, 0)
-        while number < len(self.pieces) and self.starts[number] < end:
+        number = bisect.bisect_right(self.starts, start) - 1
+        while start < end:
             piece, first = self.pieces[number], self.starts[number]
-            pieces.append(piece[max(start - first, 0) : end - first] if isinstance(piece, str) else piece)
+            pieces.append(piece[start - first : end - first] if isinstance(piece, str) else piece)
             number += 1
-        return [piece for piece in pieces if piece != ""]
+            start = self.starts[number]
+        return pieces
+
+    def raw(self, start: int, end: int) -> str:
+        return "".join(piece if isinstance(piece, str) else piece.raw for piece in self.cut(start, end))
 
 
 def flatten(text: Inline) -> Inline:
     """The text with only the elements of the format as spans; all others are text again."""
+    if not text.spans:
+        return text
     pieces: list[Piece] = []
     for piece in text.pieces:
         if isinstance(piece, str):

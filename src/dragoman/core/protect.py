@@ -228,6 +228,8 @@ def _crossing(spans: Iterable[Span]) -> frozenset[int]:
 
 def _verify(spans: Sequence[Span], source: Sequence[Span]) -> None:
     """Raises BrokenMarkupError unless `spans` are those of the source, in an order that keeps the pairs well formed."""
+    if not spans and not source:
+        return
     wanted, given = Counter(span.frame for span in source), Counter(span.frame for span in spans)
     if wanted - given:
         raise BrokenMarkupError("missing")
@@ -270,6 +272,8 @@ def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plu
         raise BrokenMarkupError("invented")
     wanted = protect_placeholders(flatten(source), kinds, plural=plural)
     given = protect_placeholders(flatten(target), kinds, plural=plural)
+    if not wanted.spans and not given.spans:
+        return
     frames, found = (Counter((span.kind, span.frame) for span in every_span(text)) for text in (wanted, given))
     if frames - found:
         raise BrokenMarkupError("not recognised")

@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 
 from dragoman.core.languages import Direction
 
+MAX_TEXT = (
+    100_000  # characters of one side of a translation, markup included; the whole GPL, in one segment, has 35,000
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

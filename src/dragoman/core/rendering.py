@@ -31,6 +31,8 @@ from dragoman.core.protect import (
 from dragoman.errors import ModelError
 
 DEFAULT = Settings()
+# looked for from the beginning of the spaces before it alone, for there may be very many without a line break
+_LINE_BREAK = re.compile(r"(?:(?<![ \t])[ \t]++)?[\r\n\u2028\u2029\v\f\x85]+[ \t]*")
 
 
 class Sent(str):
@@ -111,7 +113,7 @@ def _ask(translate: Translate, texts: Iterable[str]) -> Mapping[str, str]:
 
 def _flat(text: str) -> str:
     """On one line: a line break inside a sentence is nothing but a space to the translator."""
-    return re.sub(r"[ \t]*[\r\n\u2028\u2029\v\f\x85]+[ \t]*", " ", text)
+    return _LINE_BREAK.sub(" ", text)
 
 
 def _attempt(

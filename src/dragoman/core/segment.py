@@ -42,7 +42,7 @@ _TAG = r"<[^<>\n]{1,80}>"
 _CLOSERS = rf"(?:[\"'”’»›)\]}}*_`]|{_TAG})*+"
 _OPENERS = rf"(?:[\"'“‘„«‹(\[{{¿¡*_`]|{_TAG})*+"
 # Marks that need white space behind them, and those of scripts that write no spaces
-_SPACED = rf"(?:[.!?…‽؟۔։።፧।॥]++){_CLOSERS}(?=\s)"
+_SPACED = rf"(?<![.!?…‽؟۔։።፧।॥])[.!?…‽؟۔։።፧।॥]++{_CLOSERS}(?=\s)"
 _UNSPACED = rf"(?:[。！？｡]++){_CLOSERS}"
 _BOUNDARY = re.compile(rf"(?:{_SPACED}|{_UNSPACED})\s*+")
 _START = re.compile(rf"{_OPENERS}(?P<first>.)", re.DOTALL)

@@ -16,6 +16,7 @@ from dragoman.store.files import DamagedError
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 MAX_UNIT = 8 << 20  # bytes between two elements that the reader asked for: bounds the tree in memory
 MAX_TAGS = 500_000  # and tags: an element of four bytes takes a hundred in the tree
+MAX_VARIANTS = 1000  # of a TMX unit: more than there are languages with software in them
 _PIECE = 1 << 16
 _CUT = re.compile(rb"[<&][^<>&;\s]{0,30};?\Z")  # the document ends inside a tag or a reference
 

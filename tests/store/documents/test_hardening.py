@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.core.languages import Direction
+from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
 from dragoman.store.documents import Document, Translated
-from dragoman.store.documents.translate import translate_document
+from dragoman.store.documents.model import decode
+from dragoman.store.documents.translate import Verdict, translate_document
 
 ENTITIES = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(1, 12))
 BOMBS = {
@@ -35,26 +38,84 @@ def test_bombs_are_refused_at_once(name: str) -> None:
     assert time.process_time() - start < 1
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("a.po", 'msgid "{}"\nmsgstr ""\n\nmsgid "b"\nmsgstr ""\n'),
-        ("a.txt", "{}\n\nb\n"),
-        ("a.tmx", "<tmx><body>" + 2 * '<tu><tuv lang="en"><seg>{}</seg></tuv></tu>' + "</body></tmx>"),
-    ],
+PO = 'msgid "{}"\nmsgstr ""\n\nmsgid "b"\nmsgstr ""\n'
+TMX = "<tmx><body><tu>{}</tu>\n<tu><tuv lang='en'><seg>b</seg></tuv></tu></body></tmx>"
+XLIFF = (
+    '<xliff version="1.2"><file source-language="en" target-language="fr"><body><trans-unit id="1"><source>{}</source>'
+    '</trans-unit>\n<trans-unit id="2"><source>b</source></trans-unit></body></file></xliff>'
 )
-def test_a_text_without_end_is_reported_and_the_rest_translated(name: str, file: str) -> None:
-    data = (file.replace("{}", "a " * 2_000_000, 1).replace("{}", "b")).encode()
+ICU = "{n, plural, one {a {m, select, x {b # c} other {d}}} other {e}} and "
+HUGE = {  # a file, its first unit
+    "a long line.po": (PO, "a " * 24_000_000),
+    "many lines.po": (PO, '"\n"'.join(["a line"] * 500_000)),
+    "a long line.txt": ("{}\n\nb\n", "a b. " * 5_000_000),
+    "percent.txt": ("{}\n\nb\n", "%" * 500_000),
+    "icu.po": (PO, ICU * 6_000),
+    "long.tmx": (TMX, f"<tuv lang='en'><seg>{'a ' * 2_000_000}</seg></tuv>"),
+    "variants.tmx": (TMX, "<tuv lang='en'><seg>a</seg></tuv><tuv lang='fr'><seg>a</seg></tuv>" * 25_000),
+    "codes.xlf": (XLIFF, "a" + "<x/>" * 100_000),
+    "segments.xlf": (XLIFF, "a</source><seg-source>" + "<mrk mtype='seg'>a</mrk>" * 50_000 + "</seg-source><source>"),
+    "target.xlf": (XLIFF, "a</source><target>" + "a " * 200_000 + "</target><source>"),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_a_huge_unit_is_reported_and_the_rest_translated(name: str) -> None:
+    file, unit = HUGE[name]
+    data = file.replace("{}", unit).encode()
     start = time.process_time()
     written, report = translate_document(
         Document.open(data, name, Direction("en", "fr")),
         lambda texts: [text.upper() for text in texts],
         direction=Direction("en", "fr"),
+        fill="all",
     )
-    assert time.process_time() - start < 1
-    assert report.counts == {"problem": 1, "plain": 1}
-    assert [one.reason for one in report.problems] == ["is longer than 1,000,000 characters"]
-    assert data[:3_000_000] == written[:3_000_000] and b"B" in written[4_000_000:]
+    assert time.process_time() - start < 1.5
+    assert report.counts == {"plain": 1} and report.lines[0].target == "B"
+    said = "has more than 1,000 variants" if name == "variants.tmx" else f"is longer than {MAX_TEXT:,} characters"
+    assert [(one.line, one.reason) for one in report.problems] == [(1, said)]
+    kept = len(file.partition("{}")[0]) + len(unit)
+    assert written[:kept] == data[:kept]
+
+
+@pytest.mark.parametrize("name", ["a.po", "a.txt", "a.tmx", "a.xlf"])
+def test_a_unit_of_the_greatest_length_is_translated(name: str) -> None:
+    files = {
+        "a.po": PO,
+        "a.txt": "{}\n\nb\n",
+        "a.tmx": TMX.replace("{}", "<tuv lang='en'><seg>{}</seg></tuv>"),
+        "a.xlf": XLIFF,
+    }
+    for length, outcomes in ((MAX_TEXT, {"plain": 2}), (MAX_TEXT + 1, {"plain": 1})):
+        document = Document.open(files[name].replace("{}", "a" * length).encode(), name, Direction("en", "fr"))
+        _, report = translate_document(
+            document, lambda texts: [text.upper() for text in texts], direction=Direction("en", "fr")
+        )
+        assert report.counts == outcomes
+
+
+def test_a_unit_of_xliff_2_may_have_very_many_segments() -> None:
+    segments = "<segment><source>a b</source></segment><segment id=''><source>c</source></segment>" * 2000
+    segments += "<segment id='k'><source>d</source></segment>"
+    data = f'<xliff version="2.0" srcLang="en" trgLang="fr"><file id="f"><unit id="u">{segments}</unit></file></xliff>'
+    start = time.process_time()
+    written, report = translate_document(
+        Document.open(data.encode(), "a.xlf"),
+        lambda texts: [text.upper() for text in texts],
+        direction=Direction("en", "fr"),
+        judge=lambda found: [Verdict(0.5)] * len(found),
+    )
+    assert time.process_time() - start < 2
+    assert report.counts == {"plain": 4001}
+    assert b"<segment id='k' " in written
+    assert len(set(re.findall(rb'ref="#(s\d+)"', written))) == 4000
+
+
+@given(st.lists(st.sampled_from(["\n", "a\n", "b" * 5000, "\r\n", "é" * 300]), max_size=40))
+def test_the_line_of_a_place(parts: list[str]) -> None:
+    decoded = decode("".join(parts).encode(), "utf-8", "x.txt")
+    for place in range(0, len(decoded.text) + 1, 97):
+        assert decoded.line(place) == decoded.text.count("\n", 0, place) + 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-7", "rot13", "hex", "idna", "zip", "unicode_escape", "nothing"])

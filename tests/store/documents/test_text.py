@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from dragoman.core.languages import Direction
+from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
 from dragoman.store.documents import Document
 from dragoman.store.documents.translate import translate_document
@@ -28,6 +31,25 @@ def test_undecodable_paragraphs_stay_and_are_reported() -> None:
     )
     assert output == b"GOOD\n\nb\xe9d\n\nFINE"
     assert [(one.unit, one.line) for one in report.problems] == [("p2", 3)]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_paragraph_that_is_too_long_is_cut_between_lines(newline: str) -> None:
+    lines = [f"Sentence number {number} of a file without blank lines." for number in range(5000)]
+    lines[3000] = "x" * (MAX_TEXT + 1)
+    document = Document.open(newline.join(lines).encode(), "x.txt")
+    assert [(one.line, one.reason) for one in document.problems] == [
+        (1 if newline == "\r" else 3001, f"is longer than {MAX_TEXT:,} characters")
+    ]
+    texts = [unit.source.text for unit in document.units]
+    assert 4 <= len(texts) <= 5 and max(map(len, texts)) <= MAX_TEXT
+    assert "\n".join(texts).split("\n") == lines[:3000] + lines[3001:]
+
+
+def test_a_line_of_nothing_but_spaces_takes_no_time() -> None:
+    start = time.process_time()
+    assert len(Document.open(b" " * 1_000_000 + b"\n\nb\n", "x.txt").units) == 1
+    assert time.process_time() - start < 1
 
 
 def test_the_format_is_told_by_suffix_or_content() -> None:

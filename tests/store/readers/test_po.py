@@ -5,7 +5,7 @@ from pathlib import Path
 import polib
 import pytest
 
-from dragoman.core.records import Example, Rejected
+from dragoman.core.records import MAX_TEXT, Example, Rejected
 from dragoman.errors import DataError
 
 from .rows import directions, examples, read, reasons, rejected, texts
@@ -50,7 +50,8 @@ def test_a_broken_entry_is_rejected_and_the_next_one_read(tmp_path: Path) -> Non
         'msgid "a"\nhello\nmsgstr "b"\n': "syntax",
         'msgid "a\\000"\nmsgstr "b"\n': "nul",
         'msgid "a"\nmsgstr "\udcff"\n': "encoding",
-        'msgid "a"\nmsgstr "b"\n' + '"x"\n' * 10 + '"' + "y" * (1 << 20) + '"\n': "too_long",
+        'msgid "a"\nmsgstr "b"\n' + '"x"\n' * 10 + '"' + "y" * MAX_TEXT + '"\n': "too_long",
+        'msgid "a"\nmsgstr ""\n' + ('"' + "y" * 1000 + '"\n') * 101: "too_long",
     }
     for text, reason in broken.items():
         data = HEADER + text + '\nmsgid "good"\nmsgstr "bon"\n'

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dragoman.core.records import Example, Rejected, Text
+from dragoman.core.records import MAX_TEXT, Example, Rejected, Text
 from dragoman.errors import DataError
 from dragoman.store.readers.lines import MAX_LINE
 
@@ -58,6 +58,7 @@ def test_other_encodings_are_named_in_the_recipe(tmp_path: Path) -> None:
         (b" \t ", "empty", "blank"),
         (b"x" * (MAX_LINE + 1), "too_long", "more than 4 MiB"),
         (b"x" * 10_000_000 + b"\tb", "too_long", "more than 4 MiB"),
+        (b"a\t" + b"x" * (MAX_TEXT + 1), "too_long", "more than 100,000 characters"),
     ],
     ids=lambda value: str(value)[:20],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.records import Example
+from dragoman.core.records import MAX_TEXT, Example
 from dragoman.errors import DataError
 
 from .rows import directions, examples, read, reasons, rejected, texts
@@ -209,10 +209,37 @@ def test_xliff_direction(tmp_path: Path) -> None:
         read(tmp_path, "a.xlf", tmx([]))
 
 
-def test_a_unit_with_very_many_variants_is_read_in_linear_time(tmp_path: Path) -> None:
+def test_a_unit_with_very_many_variants_is_rejected(tmp_path: Path) -> None:
     start = time.process_time()
     rows = read(
         tmp_path, "a.tmx", tmx([[("en", "a"), ("fr", "b")] * 20_000, [("fr-CA", "c"), ("en", "d"), ("fr", "e")]])
     )
     assert time.process_time() - start < 2
-    assert [(row.source, row.target) for row in rows if isinstance(row, Example)] == [("a", "b"), ("d", "e")]
+    assert [(row.source, row.target) for row in rows if isinstance(row, Example)] == [("d", "e")]
+    assert [(row.reason, row.line, row.detail) for row in rejected(rows)] == [
+        ("too_long", 1, "has more than 1,000 variants")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["tmx", "xliff"])
+def test_a_side_that_is_too_long_is_rejected(tmp_path: Path, kind: str) -> None:
+    pairs = [("a" * MAX_TEXT, "b"), ("a", "b" * (MAX_TEXT + 1)), ("c", "d")]
+    data = (
+        tmx([[("en", en), ("fr", fr)] for en, fr in pairs])
+        if kind == "tmx"
+        else xliff("".join(unit(*pair) for pair in pairs))
+    )
+    rows = read(tmp_path, f"a.{kind}", data)
+    assert texts(rows) == [pairs[0], pairs[2]]
+    assert [(row.reason, row.line, len(row.target)) for row in rejected(rows)] == [("too_long", 2, 200)]
+
+
+def test_a_unit_with_very_many_codes_is_freed_in_linear_time(tmp_path: Path) -> None:
+    codes = '<ph id="1"/>' * 150_000
+    data = (
+        '<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en" trgLang="fr"><file id="f"><unit '
+        f'id="u"><segment><source>a{codes}</source><target>b{codes}</target></segment></unit></file></xliff>'
+    )
+    start = time.process_time()
+    assert texts(read(tmp_path, "a.xlf", data)) == [("a", "b")]
+    assert time.process_time() - start < 2

@@ -69,7 +69,7 @@ _FORMATS: dict[str, tuple[_Reader, tuple[str, ...]]] = {
     "text": (_text, (".txt", ".text")),
 }
 _ROOT = re.compile(r"<(?:[\w.-]+:)?(xliff|tmx)[\s>]")
-_PO_START = re.compile(r'^\s*msgid\s+"', re.MULTILINE)
+_PO_START = re.compile(r'^[ \t]*msgid[ \t]+"', re.MULTILINE)
 _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
@@ -98,9 +98,12 @@ def sniff(data: bytes, name: str) -> str:
 class Document:
     """A file, its units in order, and how it is written back."""
 
-    def __init__(self, format_name: str, data: bytes, decoded: Decoded, content: Content) -> None:
+    def __init__(
+        self, format_name: str, data: bytes, decoded: Decoded, content: Content, direction: Direction | None
+    ) -> None:
         self.format = format_name
         self._data = data
+        self._direction = direction
         self.name = decoded.name
         self._decoded = decoded
         self._content = content
@@ -125,7 +128,7 @@ class Document:
             raise DataError(f"{name}: is larger than {MAX_BYTES >> 20} MiB. Split it.")
         format_name = sniff(source, name)
         decoded, content = _FORMATS[format_name][0](source, name, direction)
-        return cls(format_name, source, decoded, content)
+        return cls(format_name, source, decoded, content, direction)
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -134,7 +137,7 @@ class Document:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Parts of the file that could not be read; they stay as they are."""
-        return self._content.problems
+        return tuple(self._content.problems)
 
     @property
     def languages(self) -> tuple[str, str]:
@@ -143,7 +146,7 @@ class Document:
 
     def towards(self, direction: Direction) -> Document:
         """The same file seen in a direction. Raises DataError when it names other languages."""
-        return Document.open(self._data, self.name, direction)
+        return self if direction == self._direction else Document.open(self._data, self.name, direction)
 
     def unit(self, name: str) -> Unit:
         if name not in self._units:

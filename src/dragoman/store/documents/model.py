@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import bisect
-import re
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from dragoman.core.inline import Inline
+from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
 
 State = Literal["untranslated", "unfinished", "translated"]
 MAX_BYTES = 256 * 2**20  # of a file; larger ones are refused before they are read
-MAX_TEXT = 1_000_000  # characters of a unit; a longer one is reported and stays as it is
+TOO_LONG = f"is longer than {MAX_TEXT:,} characters"  # said of a unit that has such a text, and stays as it is
+_STRETCH = 4096  # characters between two counts of the line feeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Content(Protocol):
     """What a format's reader makes of a file."""
 
     units: tuple[Unit, ...]
-    problems: tuple[Problem, ...]
+    problems: list[Problem]
     source_language: str
     target_language: str  # "" = the file does not say
 
@@ -105,11 +106,12 @@ class Decoded:
     encoding: str
     errors: str
     name: str
-    breaks: tuple[int, ...] = field(repr=False, default=())  # places of the line feeds
+    breaks: tuple[int, ...] = field(repr=False, default=(0,))  # line feeds before each stretch of the text
 
     def line(self, offset: int) -> int:
         """The 1-based line of a place."""
-        return bisect.bisect_left(self.breaks, offset) + 1
+        stretch = offset // _STRETCH
+        return self.breaks[stretch] + self.text.count("\n", stretch * _STRETCH, offset) + 1
 
     def error(self, offset: int, message: str) -> DataError:
         return DataError(f"{self.name}:{self.line(offset)}: {message}")
@@ -126,7 +128,8 @@ def decode(data: bytes, encoding: str, name: str, errors: str = "strict") -> Dec
         ) from None
     if not same:
         raise DataError(f"{name}: cannot be written back byte by byte in {encoding}. Convert it to UTF-8 first.")
-    return Decoded(text, encoding, errors, name, tuple(found.start() for found in re.finditer("\n", text)))
+    breaks = (text.count("\n", start, start + _STRETCH) for start in range(0, len(text), _STRETCH))
+    return Decoded(text, encoding, errors, name, tuple(itertools.accumulate(breaks, initial=0)))
 
 
 def apply(text: str, edits: Iterable[Edit]) -> Iterator[str]:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 
 from dragoman.core.inline import Inline
 from dragoman.core.placeholders import protect_placeholders
+from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
-from dragoman.store.documents.model import Decoded, Edit, Marking, Problem, State, Translated, Unit, decode
+from dragoman.store.documents.model import TOO_LONG, Decoded, Edit, Marking, Problem, State, Translated, Unit, decode
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
-_KEYWORD = re.compile(r'\s*(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d{1,3})\])?\s*("(?:[^"\\]|\\.)*+")\s*\Z')
-_STRING = re.compile(r'\s*("(?:[^"\\]|\\.)*+")\s*\Z')
+_QUOTED = r'("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*\Z'
+_KEYWORD = re.compile(rf"\s*(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d)\])?\s*{_QUOTED}")
+_STRING = re.compile(rf"\s*{_QUOTED}")
 _ESCAPE = re.compile(r'\\(?:([abfnrtv\\"\'?])|([0-7]{1,3})|x([0-9a-fA-F]{1,2}))')
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _WRITTEN = {letter: f"\\{name}" for name, letter in _ESCAPES.items()} | {'"': '\\"', "\\": "\\\\"}
@@ -35,7 +37,13 @@ class _Field:
 
     start: int
     end: int
-    lines: list[str]  # as written, without quotes
+    lines: list[str] = field(default_factory=list)  # as written, without quotes
+    length: int = 0
+
+    def add(self, line: str, end: int) -> None:
+        self.lines.append(line)
+        self.length += len(line)
+        self.end = end
 
     @property
     def value(self) -> str:
@@ -67,7 +75,7 @@ class Po:
     def __init__(self, data: bytes, name: str) -> None:
         self.decoded = _decoded(data, name)
         self.text = self.decoded.text
-        self.problems: tuple[Problem, ...] = ()
+        self.problems: list[Problem] = []
         self.newline = "\r\n" if "\r\n" in self.text[:5000] else "\n"
         entries = list(self._entries())
         if not any("msgid" in entry.fields for entry in entries) and self.text.strip():
@@ -96,7 +104,10 @@ class Po:
         last: _Field | None = None
         broken = ""
         for found in _LINE.finditer(self.text):
-            line, start = found[1].removeprefix("\ufeff"), found.end(1) - len(found[1].removeprefix("\ufeff"))
+            line = found[1].removeprefix("\ufeff")
+            start = found.end(1) - len(line)
+            if broken and line.startswith('"'):
+                continue
             keyword = _KEYWORD.match(line)
             begins = keyword is not None and keyword[1] in ("msgctxt", "msgid") and "msgid" in entry.fields
             if not line.strip() or begins or (line.startswith("#") and entry.fields):
@@ -112,10 +123,11 @@ class Po:
             elif keyword:
                 last, broken = self._keyword(entry, keyword, start)
             elif (string := _STRING.match(line)) and last is not None:
-                last.lines.append(string[1][1:-1])
-                last.end = start + string.end(1)
+                last.add(string[1][1:-1], start + string.end(1))
             else:
                 broken = f"line {self.decoded.line(start)} is neither a keyword nor a quoted string"
+            if last is not None and last.length > MAX_TEXT:
+                broken = TOO_LONG
         yield from self._finished(entry, broken)
 
     def _keyword(self, entry: _Entry, found: re.Match[str], start: int) -> tuple[_Field | None, str]:
@@ -124,8 +136,9 @@ class Po:
             return None, f"line {self.decoded.line(start)} repeats {name}"
         if not entry.fields:
             entry.start, entry.line = start, self.decoded.line(start)
-        entry.fields[name] = _Field(start + found.start(3), start + found.end(3), [found[3][1:-1]])
-        return entry.fields[name], ""
+        value = entry.fields[name] = _Field(start + found.start(3), start + found.end(3))
+        value.add(found[3][1:-1], value.end)
+        return value, ""
 
     def _comment(self, entry: _Entry, line: str, start: int, end: int) -> None:
         if line.startswith("#,"):
@@ -147,7 +160,7 @@ class Po:
             elif any(_UNDECODED.search(text) for one in entry.fields.values() for text in one.lines):
                 broken = f"holds bytes that are not {self.decoded.encoding}"
         if broken:
-            self.problems += (Problem("", entry.line, broken),)
+            self.problems.append(Problem("", entry.line, broken))
         elif entry.fields:
             yield entry
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from dragoman.core.languages import same_language, tag
 from dragoman.errors import DataError
-from dragoman.store.documents.model import Edit, Marking, Problem, Translated, Unit, unique
+from dragoman.store.documents.model import TOO_LONG, Edit, Marking, Problem, Translated, Unit, unique
 from dragoman.store.documents.xml_text import Codes, Element, Style, indent, quote, read_xml
+from dragoman.store.xml import MAX_VARIANTS
 
 CODES = Codes(content=frozenset({"hi"}), begin={"bpt": ("i",)}, end={"ept": ("i",)}, flow="sub")
 _CONFIDENCE = "x-dragoman-confidence"
@@ -37,7 +38,7 @@ class Tmx:
         self.decoded, self.root = read_xml(data, name, "tmx", ("tu",))
         self.text = self.decoded.text
         self.newline = "\r\n" if "\r\n" in self.text[:5000] else "\n"
-        self.problems: tuple[Problem, ...] = ()
+        self.problems: list[Problem] = []
         body, header = self.root.child("body"), self.root.child("header")
         self._tus = body.all("tu") if body is not None else []
         self.source_language = source or self._source_of(header)
@@ -52,17 +53,23 @@ class Tmx:
             self._by_id[own] = _Slot(unit, slot.tu, slot.source, slot.target, slot.ours)
         self.units = tuple(slot.unit for slot in self._by_id.values())
 
+    def _variants(self) -> Iterator[Element]:
+        """Those of all units, but for units that have too many."""
+        for tu in self._tus:
+            variants = tu.all("tuv")
+            yield from variants if len(variants) <= MAX_VARIANTS else ()
+
     def _source_of(self, header: Element | None) -> str:
         named = header.attributes.get("srclang", "") if header is not None else ""
         if named and named != "*all*":
             return named
-        first = next((_language(tuv) for tu in self._tus for tuv in tu.all("tuv")), "")
+        first = next((_language(tuv) for tuv in self._variants()), "")
         if not first and self._tus:
             raise DataError(f"{self.decoded.name}: names no source language. Give the direction, such as en-fr.")
         return first
 
     def _target_of(self) -> str:
-        known = {_language(tuv).lower(): _language(tuv) for tu in self._tus for tuv in tu.all("tuv")}
+        known = {_language(tuv).lower(): _language(tuv) for tuv in self._variants()}
         others = {name: tag for name, tag in known.items() if tag and not _matches(tag, self.source_language)}
         if not others:  # regional variants of one language
             others = {name: tag for name, tag in known.items() if tag and name != self.source_language.lower()}
@@ -75,14 +82,19 @@ class Tmx:
         name = tu.attributes.get("tuid") or f"tu{number}"
         line = self.decoded.line(tu.start)
         variants = tu.all("tuv")
+        if len(variants) > MAX_VARIANTS:
+            self.problems.append(Problem(name, line, f"has more than {MAX_VARIANTS:,} variants"))
+            return None
         source = _variant(variants, self.source_language)
         target = _variant([tuv for tuv in variants if tuv is not source], self.target_language)
         seg = source.child("seg") if source is not None else None
         if source is None or seg is None:
-            reason = f"has no text in {self.source_language}"
-            self.problems += (Problem(name, line, reason),)
+            self.problems.append(Problem(name, line, f"has no text in {self.source_language}"))
             return None
         ours = target.child("seg") if target is not None else None
+        if seg.too_long or (ours is not None and ours.too_long):
+            self.problems.append(Problem(name, line, TOO_LONG))
+            return None
         known = CODES.read(self.text, ours) if ours is not None else None
         unit = Unit(
             name,

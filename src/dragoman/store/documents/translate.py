@@ -14,7 +14,7 @@ from dragoman.core.placeholders import KINDS
 from dragoman.core.protect import BrokenMarkupError, verify
 from dragoman.core.rendering import Rendering, Translate, translate_inlines
 from dragoman.store.documents import Document
-from dragoman.store.documents.model import DEFAULT, MAX_TEXT, Marking, Problem, Similar, Translated, Unit
+from dragoman.store.documents.model import DEFAULT, Marking, Problem, Similar, Translated, Unit
 
 Fill = Literal["untranslated", "unfinished", "all"]
 _FLAGS = {Outcome.SPLIT: "markup-split", Outcome.REATTACHED: "markup-reattached"}
@@ -116,12 +116,8 @@ def translate_document(
     document = document.towards(direction)
     report = DocumentReport(document.name, document.format, direction, problems=list(document.problems))
     wanted = [unit for unit in document.units if unit.translatable and unit.state in _WANTED[fill]]
-    too_long = [unit for unit in wanted if len(unit.source.text) > MAX_TEXT]
-    report.problems += [Problem(u.id, u.line, f"is longer than {MAX_TEXT:,} characters") for u in too_long]
-    outcomes = {unit.id: "problem" for unit in too_long}
-    wanted = [unit for unit in wanted if unit.id not in outcomes]
     done = _looked_up(document, wanted, lookup, kinds) if lookup is not None else {}
-    outcomes |= dict.fromkeys(done, "memory")
+    outcomes = dict.fromkeys(done, "memory")
     wanted = [unit for unit in wanted if unit.id not in done]
     renderings = translate_inlines(
         [unit.source for unit in wanted],

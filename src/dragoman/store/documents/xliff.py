@@ -12,7 +12,7 @@ from dataclasses import replace
 from dragoman.core.inline import Inline
 from dragoman.core.languages import same_language
 from dragoman.errors import DataError
-from dragoman.store.documents.model import Edit, Marking, Problem, State, Translated, Unit, unique
+from dragoman.store.documents.model import TOO_LONG, Edit, Marking, Problem, State, Translated, Unit, unique
 from dragoman.store.documents.xliff_targets import Slot, Targets, segments_of
 from dragoman.store.documents.xml_text import Codes, Element, read_xml
 
@@ -44,7 +44,7 @@ class Xliff:
         )
         self.codes = CODES_2 if self.second else CODES_1
         self.newline = "\r\n" if "\r\n" in self.text[:5000] else "\n"
-        self.problems: tuple[Problem, ...] = ()
+        self.problems: list[Problem] = []
         files = self.root.all("file")
         head = self.root if self.second else (files[0] if files else self.root)
         self.source_language = head.attributes.get("srcLang" if self.second else "source-language", "")
@@ -59,7 +59,7 @@ class Xliff:
     # ------------------------------------------------------------ reading
 
     def _broken(self, place: Element, name: str, reason: str) -> None:
-        self.problems += (Problem(name, self.decoded.line(place.start), reason),)
+        self.problems.append(Problem(name, self.decoded.line(place.start), reason))
 
     def _units_1(self, file: Element, here: Element, path: str, translate: bool, preserve: bool) -> Iterator[Slot]:
         for child in here.children:
@@ -75,6 +75,9 @@ class Xliff:
         source, target = unit.child("source"), unit.child("target")
         if source is None:
             self._broken(unit, name, "has no <source>")
+            return
+        if any(part.too_long for part in (source, target, unit.child("seg-source")) if part is not None):
+            self._broken(unit, name, TOO_LONG)
             return
         if len(unit.all("target")) > 1:
             self._broken(unit, name, "has more than one <target>; the first counts")
@@ -128,6 +131,9 @@ class Xliff:
             if source is None:
                 self._broken(segment, own, "has no <source>")
                 continue
+            if source.too_long or (target is not None and target.too_long):
+                self._broken(segment, own, TOO_LONG)
+                continue
             known = self.codes.read(self.text, target) if target is not None else None
             spaces = _inherited(source, "xml:space", preserve, "preserve")
             found = Unit(
@@ -174,7 +180,7 @@ class Xliff:
             raise DataError(f"{self.decoded.name}: {next(iter(others.values()))}")
         for number, slot in enumerate(self.slots):
             if reason := others.get(id(slot.file)):
-                self.problems += (Problem(slot.unit.id, slot.unit.line, reason),)
+                self.problems.append(Problem(slot.unit.id, slot.unit.line, reason))
                 self.slots[number] = replace(slot, unit=replace(slot.unit, translatable=False))
         self.units = tuple(slot.unit for slot in self.slots)
         self._by_id = {slot.unit.id: slot for slot in self.slots}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dragoman.core.inline import Inline
 from dragoman.errors import DataError
@@ -34,6 +34,22 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """What stands in a `<unit>` of version 2, looked for once: it may have thousands of segments."""
+
+    matches: Element | None
+    earlier: Mapping[tuple[str | None, str | None], Element]  # its matches by origin and ref
+    names: Mapping[int, str]  # new identifiers of the segments without one, by `id()` of these
+
+    @classmethod
+    def of(cls, unit: Element) -> _Known:
+        matches = unit.child("matches")
+        children = matches.children if matches is not None else ()
+        earlier = {(one.attributes.get("origin"), one.attributes.get("ref")): one for one in children}
+        return cls(matches, earlier, _own_ids(unit))
+
+
+@dataclass(frozen=True, slots=True)
 class Targets:
     """Writes targets into one file. `slots`: by the units' ids; `second`: it is of version 2."""
 
@@ -42,6 +58,7 @@ class Targets:
     second: bool
     newline: str
     target_language: str
+    units: dict[int, _Known] = field(default_factory=dict)  # of version 2, by `id()` of the element
 
     def edits(self, targets: Mapping[str, Translated], marking: Marking) -> Iterator[Edit]:
         """The changes of the text. A target that is what stands there already changes nothing."""
@@ -178,15 +195,14 @@ class Targets:
             maker = "machine" if translated.memory is None else "memory"
             facts = {"state": "translated", "subState": f"{_TOOL}:{'doubtful' if translated.flags else maker}"}
         told = translated.score is not None or translated.similar is not None
-        if told and marking.quality and "id" not in slot.holder.attributes:
-            facts["id"] = _own_id(slot.parent, slot.holder)
+        if told and marking.quality and not slot.holder.attributes.get("id"):
+            facts["id"] = self._id_of(slot)
         yield from self._attributes(slot.holder, facts)
 
     def _matches(self, slot: Slot, translated: Translated, content: str) -> Iterator[tuple[str, str]]:
         """2.x: the confidence and what the memory had, as (origin, `<mtc:match>`)."""
-        ref = slot.holder.attributes.get("id") or _own_id(slot.parent, slot.holder)
         prefix = slot.source.prefix
-        head = f'<mtc:match {_DECLARED} ref="#{ref}"'
+        head = f'<mtc:match {_DECLARED} ref="#{self._id_of(slot)}"'
         if translated.score is not None:
             raw = self.decoded.text[slot.source.inner : slot.source.inner_end]
             kind = "mt" if translated.memory is None else "icm" if translated.memory > 100 else "tm"
@@ -203,13 +219,12 @@ class Targets:
 
     def _match_edits(self, slot: Slot, made: Iterable[tuple[str, str]], new: dict[int, list[str]]) -> Iterator[Edit]:
         """2.x: matches in place of earlier ones of ours; those of units without `<mtc:matches>` are added to `new`."""
-        ref = f"#{slot.holder.attributes.get('id') or _own_id(slot.parent, slot.holder)}"
-        matches = slot.parent.child("matches")
-        earlier = matches.children if matches is not None else ()
-        held = {(old.attributes.get("origin"), old.attributes.get("ref")): old for old in earlier}
+        ref = f"#{self._id_of(slot)}"
+        known = self._known(slot.parent)
+        matches = known.matches
         fresh = []
         for origin, match in made:
-            if old := held.get((origin, ref)):
+            if old := known.earlier.get((origin, ref)):
                 yield Edit(old.start, old.end, match)
             else:
                 fresh.append(match)
@@ -220,6 +235,15 @@ class Targets:
             yield Edit(matches.start, matches.end, f"{start}>{''.join(fresh)}</{matches.name}>")
         elif fresh:
             yield Edit(matches.inner_end, matches.inner_end, "".join(fresh))
+
+    def _id_of(self, slot: Slot) -> str:
+        """2.x: the identifier of a segment, or the one that it is given."""
+        return slot.holder.attributes.get("id") or self._known(slot.parent).names[id(slot.holder)]
+
+    def _known(self, unit: Element) -> _Known:
+        if id(unit) not in self.units:
+            self.units[id(unit)] = _Known.of(unit)
+        return self.units[id(unit)]
 
     def _target_language(self, file: Element) -> str:
         return file.attributes.get("trgLang" if self.second else "target-language", "") or self.target_language
@@ -262,14 +286,14 @@ def _states(parts: Sequence[Translated]) -> dict[str, str]:
     return {"state": "needs-review-translation", "state-qualifier": "mt-suggestion"}
 
 
-def _own_id(unit: Element, segment: Element) -> str:
-    """An identifier for a segment without one, which nothing else in the unit has."""
+def _own_ids(unit: Element) -> dict[int, str]:
+    """An identifier for each segment without one, which nothing else in the unit has."""
     taken = set()
     waiting = [unit]
     while waiting:
         element = waiting.pop()
         taken.add(element.attributes.get("id"))
         waiting += element.children
-    nameless = [one for one in unit.all("segment") if "id" not in one.attributes]
+    nameless = [id(one) for one in unit.all("segment") if not one.attributes.get("id")]
     free = (name for number in itertools.count(1) if (name := f"s{number}") not in taken)
-    return next(itertools.islice(free, nameless.index(segment), None))
+    return dict(zip(nameless, free, strict=False))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dragoman.core.inline import Inline, Piece, Role, Span
+from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
 from dragoman.store import xml
 from dragoman.store.documents.model import Decoded, decode
@@ -61,6 +62,11 @@ class Element:
     def prefix(self) -> str:
         """The prefix with its colon, or nothing."""
         return self.name[: -len(self.local)]
+
+    @property
+    def too_long(self) -> bool:
+        """True when its content, as it is written, is longer than a unit may be."""
+        return self.inner_end - self.inner > MAX_TEXT
 
     def child(self, local: str) -> Element | None:
         return next((child for child in self.children if child.local == local), None)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from dragoman.core.recipe import ParallelSource, Recipe, TextSource
-from dragoman.core.records import Example, Rejected, Text
+from dragoman.core.records import MAX_TEXT, Example, Rejected, Text
 from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks
 from dragoman.store.readers import hub, jsonl, parquet, po, tables, text, tmx, xliff
 from dragoman.store.readers.languages import PATIENCE
+from dragoman.store.readers.lines import EXCERPT
 from dragoman.store.readers.places import FORMATS, Place, format_of, is_data_set, is_database, places, resolve
 
 Source = ParallelSource | TextSource
@@ -134,7 +135,16 @@ def _rows(place: Place, kind: str, source: Source, recipe: Recipe, language: str
     elif kind not in (*_NO_FILE, "moses") and _is_empty(place):
         yield place.reject("empty_file", "the file has no bytes")
     else:
-        yield from _readable(_READERS[kind](place, source, recipe, language), place)
+        rows = _READERS[kind](place, source, recipe, language)
+        yield from _readable((_bounded(row, place) for row in rows), place)
+
+
+def _bounded(row: Example | Text | Rejected, place: Place) -> Example | Text | Rejected:
+    """The row; a rejected one instead of a pair that is too long to be a segment and its translation."""
+    if isinstance(row, Example) and (len(row.source) > MAX_TEXT or len(row.target) > MAX_TEXT):
+        texts = (row.source[:EXCERPT], row.target[:EXCERPT])
+        return place.reject("too_long", f"a side has more than {MAX_TEXT:,} characters", row.line, *texts)
+    return row
 
 
 def _readable(rows: Rows, place: Place) -> Rows:

@@ -8,7 +8,7 @@ from typing import Any
 from dragoman.store.xml import local
 
 _CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})  # their content is native code, save for <sub>
-_BREAK = re.compile(r"[ \t]*[\r\n][\s]*")
+_BREAK = re.compile(r"(?:(?<![ \t])[ \t]++)?[\r\n]\s*")
 
 
 class UnknownEntityError(Exception):

@@ -12,7 +12,7 @@ from dragoman.store.files import DamagedError, read_blocks, shown
 MAX_LINE = 4 << 20  # bytes; a longer line is no segment, and would have to be held in memory
 _NOT_OF_FILES = frozenset({"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs"})
 _CHUNK = 1 << 20
-_EXCERPT = 200
+EXCERPT = 200  # characters of a text that cannot be used
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -184,4 +184,4 @@ def flaw_of(*texts: str) -> tuple[str, str] | None:
 
 
 def _excerpt(line: bytes) -> str:
-    return line[:_EXCERPT].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return line[:EXCERPT].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

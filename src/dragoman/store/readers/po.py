@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dragoman.core.recipe import ParallelSource, Recipe
-from dragoman.core.records import Example, Rejected
+from dragoman.core.records import MAX_TEXT, Example, Rejected
 from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks
 from dragoman.store.readers.inline import one_line
@@ -18,15 +18,15 @@ from dragoman.store.readers.languages import PATIENCE, Choice
 from dragoman.store.readers.lines import Fault, Line, flaw_of, read_lines
 from dragoman.store.readers.places import Place
 
-_KEYWORD = re.compile(r'(msgctxt|msgid_plural|msgid|msgstr(?:\[\d{1,3}\])?)\s*"((?:[^"\\]|\\.)*+)"\s*')
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"\s*')
+_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*'
+_KEYWORD = re.compile(rf"(msgctxt|msgid_plural|msgid|msgstr(?:\[\d\])?)\s*{_QUOTED}")
+_STRING = re.compile(_QUOTED)
 _BEGINS = re.compile(r"msgctxt|msgid(?!_plural)")
 _ESCAPE = re.compile(r'\\(?:([abfnrtv\\"\'?])|([0-7]{1,3})|x([0-9a-fA-F]{1,2}))')
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _CHARSET = re.compile(rb"charset=([A-Za-z0-9][\w.:-]{1,30})")
 _LANGUAGE = re.compile(r"^(?:X-)?Language:[ \t]*([A-Za-z][\w-]*)", re.MULTILINE)
 _HEAD = 20_000  # bytes in which the header stands
-_MAX_ENTRY = 1 << 20  # characters
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class _Entry:
     fuzzy: bool = False
     obsolete: bool = False
     fault: tuple[str, str] | None = None  # reason and detail
-    length: int = 0
+    length: int = 0  # of that field
 
     @property
     def begun(self) -> bool:
@@ -142,6 +142,8 @@ def _entries(lines: Iterable[Line]) -> Iterator[_Entry]:
             entry.line = entry.line or number
             entry.fault = entry.fault or (line.reason, f"line {number}: {line.detail}")
             continue
+        if entry.length > MAX_TEXT and line.startswith('"'):
+            continue
         text = line.lstrip()
         old = text.startswith("#~")
         if old:
@@ -175,9 +177,9 @@ def _line(entry: _Entry, text: str, number: int, obsolete: bool) -> None:
         entry.fault = entry.fault or ("syntax", f"line {number} repeats {name}")
         return
     entry.last = name
-    entry.length += len(value)
-    if entry.length > _MAX_ENTRY:
-        entry.fault = entry.fault or ("too_long", f"the entry has more than {_MAX_ENTRY >> 20} MiB")
+    entry.length = len(value) if found else entry.length + len(value)
+    if entry.length > MAX_TEXT:
+        entry.fault = entry.fault or ("too_long", f"its {name} has more than {MAX_TEXT:,} characters")
     else:
         entry.parts.setdefault(name, []).append(_unescaped(value))
 

@@ -16,7 +16,7 @@ from dragoman.store.files import read_blocks
 from dragoman.store.readers.inline import UnknownEntityError, plain_text
 from dragoman.store.readers.languages import Choice
 from dragoman.store.readers.places import Place
-from dragoman.store.xml import LANGUAGE, TruncatedError, events, forget, local
+from dragoman.store.xml import LANGUAGE, MAX_VARIANTS, TruncatedError, events, forget, local
 
 
 def read(place: Place, source: ParallelSource, recipe: Recipe) -> Iterator[Example | Rejected]:
@@ -45,6 +45,9 @@ def _rows(
     unit: Any, source_language: str, number: int, source: ParallelSource, choice: Choice
 ) -> Iterator[Example | Rejected]:
     variants = [child for child in unit if local(child) == "tuv"]
+    if len(variants) > MAX_VARIANTS:
+        yield choice.place.reject("too_long", f"has more than {MAX_VARIANTS:,} variants", number)
+        return
     languages = tuple(variant.get(LANGUAGE) or variant.get("lang") or "" for variant in variants)
     found = False
     for pair in choice.pairs:

@@ -40,8 +40,9 @@ def _units(place: Place, source: ParallelSource, choice: Choice) -> Iterator[Exa
                 document = element.get("original") or element.get("id") or ""
             elif event == "end" and kind in _UNITS:
                 number += 1
-                for row in _segments(element, kind):
-                    yield _row(row, languages, number, document, source, choice)
+                facts = (languages, number, document, source, choice)
+                # no name may keep a part of the unit: lxml would free the others in quadratic time
+                yield from (_row(segment, *facts) for segment in _segments(element, kind))
                 forget(element)
     except TruncatedError as damage:
         yield place.reject("truncated", f"{damage}; what followed is lost", number + 1)
