@@ -30,7 +30,7 @@ prepare:
   holdout: {dev: 300, test: 1000}
 model: {base: BASE}
 train:
-  - sft: {epochs: 2, optimiser: adamw, learning_rate: RATE, dropout: 0.1, batch_tokens: 2048, evaluate_every: 200}
+  - sft: {epochs: 6, optimiser: adamw, learning_rate: RATE, dropout: 0.1, batch_tokens: 2048, evaluate_every: 400}
     adapt: ADAPT
 evaluate:
   sets: [test]
