@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from dragoman.core.languages import Direction
 from dragoman.core.recipe.curriculum import Curriculum, Static
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import Language, Pair, PositiveCount, Section, Share, listed
+from dragoman.core.recipe.values import Language, Languages, Pair, Pairs, PositiveCount, Section, Share
 from dragoman.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _FILES = ("file", "reference")  # options of a curriculum that name one
 Weight = Annotated[float, Field(ge=0)]  # the starting share, relative to the other tasks'
-Languages = Annotated[list[Language], BeforeValidator(listed), Field(min_length=1)]
-Pairs = Annotated[list[Pair], BeforeValidator(listed), Field(min_length=1)]
 
 
 class Lm(Section):
