@@ -148,6 +148,8 @@ def _base(recipe: Recipe, section: ModelSection) -> Loaded:
     name = str(section.base)
     local = Path(recipe.resolve(name))
     if local.is_dir():
+        if section.revision is not None:
+            raise ModelError(f"model.revision: {name} is a folder, and only a hub id has revisions. Take it out.")
         try:
             where: Path | str = model_folder(local)
         except CheckpointError as error:

@@ -168,6 +168,11 @@ def test_moses_sides_must_fit(tmp_path: Path) -> None:
     assert (texts(rows), reasons(rows)) == ([("a", "c")], {"encoding": 1})
 
 
+def test_a_wrong_encoding_is_refused_also_where_a_mark_tells_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'klingon' is no text encoding"):
+        read(tmp_path, "a.tsv", b"\xef\xbb\xbfa\tb\n", encoding="klingon")
+
+
 def test_plain_text(tmp_path: Path) -> None:
     rows = read_mono(tmp_path, "news.en", b"One\r\n\r\nTw\xffo\nThree\xc2\xa0!", domain="news")
     assert [row for row in rows if isinstance(row, Text)] == [
