@@ -381,6 +381,17 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(error, match=said):
         go(tmp_path / "run", recipe(tmp_path, override), mixed)
+    assert not (tmp_path / "run" / "train").exists()  # it does not wait for the training
+
+
+def test_a_curriculum_with_few_windows_is_warned_of(tmp_path: Path, mixed: Artifact) -> None:
+    for every, warned in ((6, True), (1, False)):
+        ear = Ear()
+        made = recipe(tmp_path, "train.0.hybrid.tokens=8k", f"train.0.hybrid.curriculum.every={every}")
+        inputs = {"prepare": mixed}
+        inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", ear)
+        plan.run(made, inputs, tmp_path / "plan", "p", ear)
+        assert any("windows of `curriculum.every` steps" in line for line in ear.said) == warned
 
 
 def test_a_task_without_data_is_refused(tmp_path: Path, paired: Artifact) -> None:

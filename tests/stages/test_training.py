@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -182,11 +183,19 @@ def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Arti
     assert facts["steps"] == facts["best_step"] + 40
 
 
+def test_patience_without_development_pairs_is_warned_of(tmp_path: Path, prepared: Artifact) -> None:
+    shutil.rmtree(prepared.folder / "dev")
+    ear = Ear()
+    go(tmp_path / "run", recipe("train.0.sft.epochs=1", "train.0.sft.patience=2"), prepared, ear)
+    assert any("`patience` has nothing to go by" in line for line in ear.said)
+
+
 def test_errors_say_what_to_do(tmp_path: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
     for override, said in (
         ("model={base: nowhere/at-all}", "cannot be loaded"),
         ("model={base: ./nowhere}", "there is no folder"),
+        (f"model={{base: {tmp_path}, revision: main}}", "only a hub id has revisions"),
         ("model.prompt=almaa", "no known prompt"),
         ("model.prompt=chat", "no chat template"),
         ("model.new.vocabulary=100", "too small"),
