@@ -501,6 +501,17 @@ def test_tasks_cut_the_same_pairs_out_of_the_training_text(tmp_path: Path, mixed
         assert not any(piece.text in held for row in training for piece in row.rendered.pieces)
 
 
+@pytest.mark.parametrize(
+    ("file", "told"), [("news.de.txt", "de"), ("news.de", "de"), ("de.txt", "en"), ("news.txt", "en")]
+)
+def test_the_name_of_a_replayed_file_tells_its_language(tmp_path: Path, mixed: Artifact, file: str, told: str) -> None:
+    (tmp_path / file).write_text("".join(f"now {text.text}\n" for text in texts("de", 60, 3)), encoding="utf-8")
+    made = recipe(tmp_path, f"train.0.hybrid.tasks={{mt: {{}}, replay: {{from: {file}}}}}")
+    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Ear())
+    rows = hybrid_rows(made, hybrid_of(made), load(done.folder / "model"), mixed.folder, None).rows
+    assert [name for name in rows if name.startswith("replay")] == [f"replay {told}"]
+
+
 def test_changed_replay_text_is_another_phase(tmp_path: Path, mixed: Artifact) -> None:
     made = recipe(tmp_path, "train.0.hybrid.tokens=4k")
     assert made.train[0].hybrid is not None

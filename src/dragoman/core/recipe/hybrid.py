@@ -83,7 +83,9 @@ class Replay(Section):
     model_config = ConfigDict(populate_by_name=True)
 
     path: str = Field(alias="from")  # text, or with `pair` parallel text
-    language: Language | None = None  # of the text; default: the source of the recipe's first pair
+    language: Language | None = (
+        None  # of the text; default: the file's name (news.fr), else the source of the first pair
+    )
     pair: Pair | None = None
     weight: Weight | None = None  # default: what gives `floor` as the starting share
     floor: Share = 0.05  # least share of the tokens
