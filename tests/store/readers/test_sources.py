@@ -8,6 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import fsspec
 import pytest
@@ -171,6 +172,21 @@ def test_moses_sides_must_fit(tmp_path: Path) -> None:
 def test_a_wrong_encoding_is_refused_also_where_a_mark_tells_the_right_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'klingon' is no text encoding"):
         read(tmp_path, "a.tsv", b"\xef\xbb\xbfa\tb\n", encoding="klingon")
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "said"),
+    [
+        ("a.tsv", {"query": "SELECT 1"}, "`query` would have no effect on what is read as tsv"),
+        ("a.jsonl", {"delimiter": ";", "partition": "dev"}, "`delimiter` and `partition` would have no effect"),
+        ("a.tmx", {"columns": {"source": "x"}}, "`columns` would have no effect on what is read as tmx"),
+    ],
+)
+def test_an_option_that_the_format_does_not_have_is_refused(
+    tmp_path: Path, file: str, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, file, "x", **options)
 
 
 def test_plain_text(tmp_path: Path) -> None:
