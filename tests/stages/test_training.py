@@ -160,6 +160,14 @@ def test_the_checkpoint_that_a_phase_ends_with(
     assert facts["best_step"] == (5 if select == "best" else facts["steps"])
 
 
+def test_a_phase_that_the_recipe_has_no_more_goes(tmp_path: Path, prepared: Artifact) -> None:
+    short = "train=[{sft: {tokens: 500}}, {sft: {tokens: 500}}]"
+    go(tmp_path / "run", recipe(short), prepared)
+    assert (tmp_path / "run" / "train" / "1-sft").is_dir()
+    go(tmp_path / "run", recipe("train=[{sft: {tokens: 500}}]"), prepared)
+    assert [folder.name for folder in (tmp_path / "run" / "train").iterdir() if folder.is_dir()] == ["0-sft"]
+
+
 def test_patience_and_the_last_checkpoint_exclude_each_other() -> None:
     with pytest.raises(RecipeError, match="select: last"):
         recipe("train.0.sft.patience=2", "train.0.sft.select=last")
