@@ -127,6 +127,8 @@ def test_http(tmp_path: Path, served: str) -> None:
     assert rows == [Example("a", "b", "en", "fr", f"{served}/x.en-fr.tsv.gz", 2)]
     with pytest.raises(DataError, match=r"none.en-fr.tsv: (no such file|cannot be opened)"):
         read(tmp_path, f"{served}/none.en-fr.tsv")
+    with pytest.raises(DataError, match=r"x.en-fr.tsv: cannot be opened \(Cannot connect"):
+        read(tmp_path, "http://127.0.0.1:1/x.en-fr.tsv")
 
 
 def test_reading_stops_at_the_limit(tmp_path: Path) -> None:
