@@ -211,6 +211,10 @@ evalute: {}
             "r.yaml:2: evaluate: `use` and `weight` of a.tsv belong to `prepare.parallel`",
         ),
         (
+            "pairs: en-fr\nevaluate: {files: [{path: a.tsv, use: dev}]}\n",
+            "r.yaml:2: evaluate: `use` and `weight` of a.tsv belong to `prepare.parallel`",
+        ),
+        (
             "pairs: en-fr\nprepare: {parallel: a, holdout: {fold: 2}}\n",
             "r.yaml:2: prepare.holdout: fold 2 is given without `folds`",
         ),

@@ -73,7 +73,7 @@ class Evaluate(Section):
         if not self.sets and not self.files:
             raise ValueError("names nothing to evaluate on: give `sets`, such as [dev, test], or `files`")
         for source in self.files:
-            if source.weight is not None or ("use" in source.model_fields_set and source.use != "test"):
+            if source.weight is not None or source.use == "dev":
                 raise ValueError(
                     f"`use` and `weight` of {source.path} belong to `prepare.parallel`: this is a test set"
                 )
