@@ -82,6 +82,11 @@ def test_a_full_disk_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("error: the disk is full")
 
 
+def test_a_place_that_may_not_be_written_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(PermissionError(13, "Permission denied", "run/.dragoman.lock")) == 5
+    assert capsys.readouterr().err.startswith("error: not allowed: [Errno 13] Permission denied: 'run/.dragoman.lock'.")
+
+
 def test_warnings_of_libraries_reach_the_listener(capsys: pytest.CaptureFixture[str]) -> None:
     with session(as_json=True):
         warnings.simplefilter("always")

@@ -68,6 +68,18 @@ train: [{sft: {}, adapt: full}]
     assert short == long
 
 
+def test_one_entry_may_stand_without_its_list() -> None:
+    short = Recipe.parse(
+        "pairs: en-fr\ntrain: {sft: {directions: fr-en}}\n"
+        "evaluate: {metrics: chrf, sets: test, decode: {beam: 4}, shots: 0, random_shots: 2}"
+    )
+    long = Recipe.parse(
+        "pairs: [en-fr]\ntrain: [{sft: {directions: [fr-en]}}]\n"
+        "evaluate: {metrics: [chrf], sets: [test], decode: [{beam: 4}], shots: [0], random_shots: [2]}"
+    )
+    assert short == long
+
+
 def test_an_empty_section_is_an_absent_one() -> None:
     recipe = Recipe.parse("pairs: en-fr\nprepare:\nmodel:\nevaluate:\n")
     assert (recipe.prepare, recipe.model, recipe.evaluate, recipe.train) == (None, None, None, [])
@@ -182,6 +194,45 @@ evalute: {}
             "pairs: en-fr\nevaluate: {metrics: [comet]}\n",
             "r.yaml:2: evaluate.metrics.0: should be 'bleu', 'chrf' or 'ter'",
         ),
+        (
+            "pairs: en-fr\nevaluate: {metrics: [chrf, chrf]}\n",
+            "r.yaml:2: evaluate.metrics: chrf stands there twice",
+        ),
+        ("pairs: en-fr\nevaluate: {metrics: []}\n", "r.yaml:2: evaluate.metrics: should have at least 1 item"),
+        ("pairs: en-fr\nevaluate: {sets: [dev, dev]}\n", "r.yaml:2: evaluate.sets: dev stands there twice"),
+        ("pairs: en-fr\nevaluate: {sets: []}\n", "r.yaml:2: evaluate: names nothing to evaluate on"),
+        ("pairs: en-fr\nevaluate: {decode: []}\n", "r.yaml:2: evaluate.decode: should have at least 1 item"),
+        (
+            "pairs: en-fr\nevaluate: {decode: [{}, {beam: 1}]}\n",
+            "r.yaml:2: evaluate: `decode` has the same decoding twice",
+        ),
+        (
+            "pairs: en-fr\nevaluate: {files: [{path: a.tsv, weight: 2}]}\n",
+            "r.yaml:2: evaluate: `use` and `weight` of a.tsv belong to `prepare.parallel`",
+        ),
+        (
+            "pairs: en-fr\nevaluate: {files: [{path: a.tsv, use: dev}]}\n",
+            "r.yaml:2: evaluate: `use` and `weight` of a.tsv belong to `prepare.parallel`",
+        ),
+        (
+            "pairs: en-fr\nprepare: {parallel: a, holdout: {fold: 2}}\n",
+            "r.yaml:2: prepare.holdout: fold 2 is given without `folds`",
+        ),
+        (
+            "pairs: en-fr\nmodel: {new: {}, revision: main}\n",
+            "r.yaml:2: model: `revision` belongs to a `base` from the hub",
+        ),
+        (
+            "pairs: en-fr\ntrain: {sft: {directions: [fr-en, fr-en]}}\n",
+            "r.yaml:2: train.sft.directions: fr-en stands there twice",
+        ),
+        (
+            "pairs: en-fr\ntrain: {hybrid: {tokens: 9, tasks: {mt: {}, lm: {languages: [en, eng]}}}}\n",
+            "r.yaml:2: train.hybrid.tasks.lm.languages: en stands there twice",
+        ),
+        ("pairs: [en-eng]\n", "r.yaml:1: pairs.0: 'en-eng' leads from a language to itself"),
+        ("pairs: en-fr\nseed: -1\n", "r.yaml:2: seed: should be greater than or equal to 0 (got -1)"),
+        ("pairs: en-fr\nstudy: {seeds: [1, -1]}\n", "r.yaml:2: study.seeds.1: should be greater than or equal to 0"),
         ("pairs: en-fr\nseed:\n", "r.yaml:2: seed: should be a valid integer (got nothing)"),
     ],
 )

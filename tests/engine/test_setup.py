@@ -11,6 +11,7 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.engine.device import Hardware, detect
 from dragoman.engine.setup import Settings, dev_sample, directed, settings, training_data
+from dragoman.errors import DataError, RecipeError
 from dragoman.store import records
 from tests.tiny import tiny
 
@@ -138,6 +139,24 @@ def test_dev_sample_is_shared_by_the_directions(tmp_path: Path) -> None:
     sample = dev_sample(recipe.pairs, prepared(tmp_path), 10)
     assert [str(e.direction) for e in sample] == ["en-de"] * 5 + ["de-en"] * 5
     assert len({e.source for e in sample}) == 10
+
+
+def test_a_damaged_dev_set_is_not_taken_for_none(tmp_path: Path) -> None:
+    recipe = Recipe.parse("pairs: [en-de]\nmodel: {new: {}}\ntrain: [{sft: {}}]\n")
+    assert dev_sample(recipe.pairs, tmp_path, 10) == []
+    (shard,) = (prepared(tmp_path) / "dev").glob("shard-*.parquet")
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(DataError, match="damaged shard"):
+        dev_sample(recipe.pairs, tmp_path, 10)
+
+
+def test_a_warmup_that_never_ends_is_refused(tmp_path: Path) -> None:
+    recipe = Recipe.parse("pairs: [en-de]\nmodel: {new: {}}\ntrain: [{sft: {warmup: 2000}}]\n")
+    loaded, phase = tiny(), recipe.train[0]
+    assert phase.sft is not None
+    data = training_data(recipe, phase.sft, loaded, prepared(tmp_path))
+    with pytest.raises(RecipeError, match=r"train.sft.warmup: 2,000 steps are more than the \d+ of the phase"):
+        settings(recipe, phase, data, Hardware("cpu", "test", 2, 2**30, False), loaded, fresh=True)
 
 
 def test_this_machine_is_described() -> None:

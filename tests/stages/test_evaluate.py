@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from dragoman import report
 from dragoman.core.listen import SILENT
 from dragoman.core.metrics import command
-from dragoman.core.records import Example
+from dragoman.core.records import Example, Text
 from dragoman.errors import QualityError, RecipeError
 from dragoman.stages import evaluate
 from dragoman.store import records
@@ -211,6 +212,28 @@ def test_the_training_texts_of_the_base_run_count_too(tmp_path: Path) -> None:
     found = scores(tmp_path / "run")
     assert [entry["overlap"]["segments"] for entry in found["sets"]] == [0, 15]
     assert found["overlap_checked"] == 2
+
+
+def test_all_that_was_trained_on_counts(tmp_path: Path) -> None:
+    """Monolingual, replayed and synthetic text where a phase read it; what was prepared and not read does not count."""
+    run = tmp_path / "run"
+    inputs = make_run(run, new=False)
+    test = pairs("test")
+    records.write(run / "prepare" / "text" / "de", [Text(e.target, "de") for e in test[:5]], Text)
+    records.write(run / "synthesise" / "rows", test[5:12], Example)
+    inputs["synthesise"] = Artifact.finish(run / "synthesise", "synthesise", "s", {})
+    (tmp_path / "general.txt").write_text("\n".join(e.source for e in test[12:15]) + "\n", encoding="utf-8")
+    replay = "train.0={hybrid: {tokens: 9, tasks: {mt: {}, replay: {from: general.txt}}}}"
+    wanted = [recipe("", tmp_path), recipe(replay, tmp_path)]
+    rows = [{}, {"lm de": 5, "synthetic en-de": 7}]
+    counts = []
+    for number, read in enumerate(rows):
+        train = inputs["train"]
+        phases = [{**phase, "rows": read} for phase in train.facts["phases"]]
+        made = {**inputs, "train": replace(train, facts={**train.facts, "phases": phases})}
+        evaluate.run(wanted[number], made, run / "evaluate", str(number), SILENT, Loader())
+        counts.append(scores(run)["sets"][1]["overlap"]["segments"])
+    assert counts == [0, 15]
 
 
 def test_with_a_real_model(tmp_path: Path) -> None:

@@ -393,6 +393,17 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(error, match=said):
         go(tmp_path / "run", recipe(tmp_path, override), mixed)
+    assert not (tmp_path / "run" / "train").exists()  # it does not wait for the training
+
+
+def test_a_curriculum_with_few_windows_is_warned_of(tmp_path: Path, mixed: Artifact) -> None:
+    for every, warned in ((6, True), (1, False)):
+        ear = Ear()
+        made = recipe(tmp_path, "train.0.hybrid.tokens=8k", f"train.0.hybrid.curriculum.every={every}")
+        inputs = {"prepare": mixed}
+        inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", ear)
+        plan.run(made, inputs, tmp_path / "plan", "p", ear)
+        assert any("windows of `curriculum.every` steps" in line for line in ear.said) == warned
 
 
 def test_a_task_without_data_is_refused(tmp_path: Path, paired: Artifact) -> None:
@@ -500,6 +511,17 @@ def test_tasks_cut_the_same_pairs_out_of_the_training_text(tmp_path: Path, mixed
         training, probing = builder._sources(name, task)
         assert any(text in held for row in probing for text in (piece.text for piece in row.rendered.pieces))
         assert not any(piece.text in held for row in training for piece in row.rendered.pieces)
+
+
+@pytest.mark.parametrize(
+    ("file", "told"), [("news.de.txt", "de"), ("news.de", "de"), ("de.txt", "en"), ("news.txt", "en")]
+)
+def test_the_name_of_a_replayed_file_tells_its_language(tmp_path: Path, mixed: Artifact, file: str, told: str) -> None:
+    (tmp_path / file).write_text("".join(f"now {text.text}\n" for text in texts("de", 60, 3)), encoding="utf-8")
+    made = recipe(tmp_path, f"train.0.hybrid.tasks={{mt: {{}}, replay: {{from: {file}}}}}")
+    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Ear())
+    rows = hybrid_rows(made, hybrid_of(made), load(done.folder / "model"), mixed.folder, None).rows
+    assert [name for name in rows if name.startswith("replay")] == [f"replay {told}"]
 
 
 def test_changed_replay_text_is_another_phase(tmp_path: Path, mixed: Artifact) -> None:

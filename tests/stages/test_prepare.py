@@ -395,6 +395,14 @@ def test_pairs_that_the_recipe_does_not_translate_are_warned_of(tmp_path: Path) 
     ]
 
 
+def test_a_pair_without_a_training_row_is_warned_of(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "a.tsv", numbered(0, 30))
+    log = Log()
+    body = f"parallel: [{{path: a.tsv, pair: en-fr}}]\n{OFF}\nholdout: {{dev: 0, test: 0}}"
+    run(tmp_path, body, log, pairs="fr-en, en-de")
+    assert [line.partition(":")[0] for line in log.warned] == ["there is no training row for en-de"]
+
+
 def test_half_a_surrogate_pair_is_rejected_not_raised(tmp_path: Path) -> None:
     lines = [json.dumps({"source": source, "target": target}) for source, target in numbered(0, 9)]
     (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"source": "x \\ud83d", "target": "y"}']) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,14 @@ def test_the_checkpoint_that_a_phase_ends_with(
     assert facts["best_step"] == (5 if select == "best" else facts["steps"])
 
 
+def test_a_phase_that_the_recipe_has_no_more_goes(tmp_path: Path, prepared: Artifact) -> None:
+    short = "train=[{sft: {tokens: 500}}, {sft: {tokens: 500}}]"
+    go(tmp_path / "run", recipe(short), prepared)
+    assert (tmp_path / "run" / "train" / "1-sft").is_dir()
+    go(tmp_path / "run", recipe("train=[{sft: {tokens: 500}}]"), prepared)
+    assert [folder.name for folder in (tmp_path / "run" / "train").iterdir() if folder.is_dir()] == ["0-sft"]
+
+
 def test_patience_and_the_last_checkpoint_exclude_each_other() -> None:
     with pytest.raises(RecipeError, match="select: last"):
         recipe("train.0.sft.patience=2", "train.0.sft.select=last")
@@ -182,11 +191,19 @@ def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Arti
     assert facts["steps"] == facts["best_step"] + 40
 
 
+def test_patience_without_development_pairs_is_warned_of(tmp_path: Path, prepared: Artifact) -> None:
+    shutil.rmtree(prepared.folder / "dev")
+    ear = Ear()
+    go(tmp_path / "run", recipe("train.0.sft.epochs=1", "train.0.sft.patience=2"), prepared, ear)
+    assert any("`patience` has nothing to go by" in line for line in ear.said)
+
+
 def test_errors_say_what_to_do(tmp_path: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
     for override, said in (
         ("model={base: nowhere/at-all}", "cannot be taken from the hub"),
         ("model={base: ./nowhere}", "there is no folder"),
+        (f"model={{base: {tmp_path}, revision: main}}", "only a hub id has revisions"),
         ("model.prompt=almaa", "no known prompt"),
         ("model.prompt=chat", "no chat template"),
         ("model.new.vocabulary=100", "too small"),

@@ -78,6 +78,18 @@ def test_a_file_in_other_languages_is_refused(tmp_path: Path) -> None:
         read_sets(wanted, wanted.evaluate, None, SILENT)
 
 
+def test_what_is_scored_nowhere_is_told(tmp_path: Path) -> None:
+    records.write(tmp_path / "dev", pairs("dev"), Example)
+    listener = Warnings()
+    wanted = recipe("pairs=[en-de, en-fr]\nevaluate.sets=[dev, test]")
+    assert wanted.evaluate is not None
+    read_sets(wanted, wanted.evaluate, tmp_path, listener)
+    assert listener.warned == [
+        "evaluate.sets: the prepared texts have no test set, so it is not scored",
+        "evaluate: no set has segments of en-fr, so nothing is known of that direction",
+    ]
+
+
 def test_nothing_to_evaluate_on() -> None:
     wanted = recipe()
     assert wanted.evaluate is not None
@@ -97,12 +109,11 @@ def test_overlap_is_found_on_both_sides_whatever_the_case_and_direction(tmp_path
         Example("34", "34", "en", "de"),  # without letters there is no key, and no overlap
         Example("New.", "Neu.", "en", "de"),
     ]
-    records.write(tmp_path / "train", train, Example)
     records.write(tmp_path / "prepare" / "test", test, Example)
     wanted = recipe("evaluate.sets=[test]")
     assert wanted.evaluate is not None
     sets = read_sets(wanted, wanted.evaluate, tmp_path / "prepare", SILENT)
     assert summary(sets[0]) == {"source": 0, "target": 0, "segments": 0}
-    (marked,) = mark_overlap(sets, [tmp_path / "train"], SILENT)
+    (marked,) = mark_overlap(sets, [[(row.source, row.target) for row in train]], SILENT)
     assert marked.contaminated.tolist() == [True, True, False, False]
     assert summary(marked) == {"source": 1, "target": 1, "segments": 2}

@@ -63,3 +63,10 @@ def test_a_lock_is_held_once_and_freed(tmp_path: Path) -> None:
         pass
     with locked(folder):
         pass
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    for folder in (tmp_path / "run", tmp_path / "run" / "below"):
+        with pytest.raises(CheckpointError, match="there is a file of this name"), locked(folder):
+            pass

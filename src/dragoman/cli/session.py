@@ -77,6 +77,9 @@ def _fault(here: Session, error: Exception, debug: bool) -> NoReturn:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         text = f"the disk is full: {error}. Make room, then run the same again."
         _end(here, text, ResourceError.exit_code, debug)
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        text = f"not allowed: {error}. Change the rights of this place, or give the run another folder with --out."
+        _end(here, text, ResourceError.exit_code, debug)
     what = " ".join(f"{type(error).__name__}: {error}".split())
     where = "the traceback below" if debug else _keep(here.folder)
     _end(here, f"a fault in dragoman {__version__}: {what}. Please report it with {where}", FAULT, debug)

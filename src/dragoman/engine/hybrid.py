@@ -14,7 +14,7 @@ import numpy as np
 from dragoman.core import heldout, tasks
 from dragoman.core.balance import direction_factor
 from dragoman.core.heldout import HeldOut
-from dragoman.core.languages import Direction
+from dragoman.core.languages import Direction, matches
 from dragoman.core.normalise import leak_key, normalise
 from dragoman.core.prompts import Rendered, render, tagged
 from dragoman.core.recipe import (
@@ -41,6 +41,7 @@ from dragoman.engine.setup import directed
 from dragoman.engine.synthetic import none_serve, served
 from dragoman.errors import DataError, ModelError
 from dragoman.store import readers, records
+from dragoman.store.files import stem_name
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
@@ -300,7 +301,7 @@ class _Builder:
             self._note(train_pairs, task.path)
             self._some(train_pairs, task)
             return tasks.mt(self.form, train_pairs), list(tasks.mt(self.form, held_pairs))
-        language = task.language or self.recipe.pairs[0].source
+        language = task.language or _told_by(task.path, self.recipe)
         self._require("replay", [language])
         texts: list[Text] = []
         for line in readers.read_text(TextSource(path=task.path), language, self.recipe):
@@ -367,6 +368,13 @@ class _Lengths:
     def _found(self) -> dict[str, int]:
         texts = list(dict.fromkeys(text for pair in self.pairs for text in (pair.source, pair.target)))
         return dict(zip(texts, self.encoder.lengths(texts), strict=True))
+
+
+def _told_by(path: str, recipe: Recipe) -> str:
+    """The language that a file's name tells (`news.fr.gz`, `news.fr.txt`), else the source of the recipe's first pair."""
+    parts = stem_name(path).split(".")[1:]
+    told = (code for code in recipe.languages for part in parts if matches(code, part))
+    return next(told, recipe.pairs[0].source)
 
 
 def _some_of(pairs: list[Example]) -> list[Example]:

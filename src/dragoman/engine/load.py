@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from dragoman.core.prompts import Format
 from dragoman.errors import ModelError
@@ -120,14 +121,26 @@ def load_model(
 
     logging.disable_progress_bar()  # how far the work is, the listener says
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
+        with _whole(name or folder):
+            model = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False
+            )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{name or folder}: cannot be loaded as a causal language model from safetensors: {_first(error)}"
         ) from None
     return model.to(device)
+
+
+@contextmanager
+def _whole(name: Path | str) -> Iterator[None]:
+    """Raise ModelError where weights that are read inside are damaged."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ModelError(
+            f"{name}: its weights are damaged ({error}). Fetch them again, or make the stage of the run anew with --force."
+        ) from None
 
 
 def load_tokenizer(folder: Path, how: str = "auto", name: str | None = None) -> PreTrainedTokenizerBase:
@@ -189,7 +202,7 @@ def merge(adapter: Path, base: Path, folder: Path, loaded: Loaded) -> None:
 def _merged(model: PreTrainedModel, adapter: Path) -> Any:
     from peft import PeftModel
 
-    with _peft_at_peace():
+    with _peft_at_peace(), _whole(adapter):
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 

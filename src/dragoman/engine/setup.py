@@ -29,7 +29,7 @@ from dragoman.engine.load import parameters
 from dragoman.engine.loop import has_compiler
 from dragoman.engine.markers import Markers
 from dragoman.engine.optimise import Kind, default_rate
-from dragoman.errors import DataError
+from dragoman.errors import DataError, RecipeError
 from dragoman.store import records
 
 if TYPE_CHECKING:
@@ -239,6 +239,11 @@ def resolved(
         else default_rate(kind, parameters(loaded.model), fresh=fresh, lora=lora)
     )
     steps = steps_of(budget, packing, accumulation)
+    if training.warmup >= 1 and training.warmup > steps:
+        raise RecipeError(
+            f"train.{phase.kind}.warmup: {training.warmup:,.0f} steps are more than the {steps:,} of the phase, so the "
+            "learning rate would never reach its peak. Give fewer, or a share such as 0.05."
+        )
     every = training.evaluate_every if isinstance(training.evaluate_every, int) else max(20, -(-steps // 10))
     compiled = training.compile if isinstance(training.compile, bool) else has_compiler() and total >= _COMPILE_FROM
     return Settings(
@@ -266,10 +271,9 @@ def _budget(hardware: Hardware, total: float) -> int:
 
 def dev_sample(wanted: Sequence[Direction], texts: Path, count: int) -> list[Example]:
     """`count` development pairs, shared evenly among the directions and spread evenly over the split."""
-    try:
-        rows = list(records.read(texts / "dev", Example))
-    except DataError:
+    if not any((texts / "dev").glob("shard-*.parquet")):
         return []
+    rows = list(records.read(texts / "dev", Example))
     found: list[Example] = []
     for direction in wanted:
         fitting = [pair for row in rows for pair in directed(row, [direction])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,32 @@ def reference(recipe: Recipe, hybrid: Hybrid, tokenizer: PreTrainedTokenizerBase
             "losses do not compare. Give a model that was made with the same one, such as an earlier run from this base."
         )
     return found.model
+
+
+def require(
+    curriculum: Curriculum, tasks: Collection[str], probed: Collection[str], measured: Mapping[str, bool]
+) -> None:
+    """Raise RecipeError when the curriculum needs what nothing measures (see `Steering`). `probed`: the tasks that have
+    something to be probed with."""
+    needs = curriculum.needs
+    wanted = tasks if needs & {"probes", "reference"} else ()
+    if missing := [task for task in wanted if task not in probed]:
+        raise RecipeError(
+            f"train.hybrid.curriculum: there is nothing to probe {', '.join(missing)} with. Set "
+            "`prepare.holdout.dev` or `probe: train`, or give longer texts."
+        )
+    if "objective_loss" in needs and not any(_translating(probed)):
+        raise RecipeError(
+            f"train.hybrid.curriculum: `objective` is steered by development pairs of {', '.join(_TRANSLATING)}, and "
+            "there are none. Give the phase such a task, set `prepare.holdout.dev` or `probe: train`, or take another method."
+        )
+    for need, how in (("objective", "set `prepare.holdout.dev`"), ("forgetting", "list `prepare.monolingual`")):
+        if need in needs and not measured.get(need, True):
+            raise RecipeError(f"train.hybrid.curriculum needs `{need}`, which nothing measures here: {how}.")
+
+
+def _translating(tasks: Collection[str]) -> Iterator[str]:
+    return (task for task in _TRANSLATING if task in tasks)
 
 
 def rests(curriculum: Curriculum) -> bool:
@@ -113,26 +139,8 @@ class Steering:
         self._latest: dict[str, float] = {}  # measured since the last step
         self._before: dict[str, float] = {}
         self._samples: dict[str, Batch] = {}
-        translating = [task for task in _TRANSLATING if task in probes.batches]
-        self._objective = translating[0] if translating else ""  # whose probe is the loss on the dev references
-        self._check(measured or {})
-
-    def _check(self, measured: Mapping[str, bool]) -> None:
-        needs = self.curriculum.needs
-        wanted = self.mixture.shares if needs & {"probes", "reference"} else ()
-        if missing := [task for task in wanted if task not in self.probes.batches]:
-            raise RecipeError(
-                f"train.hybrid.curriculum: there is nothing to probe {', '.join(missing)} with. Set "
-                "`prepare.holdout.dev` or `probe: train`, or give longer texts."
-            )
-        if "objective_loss" in needs and not self._objective:
-            raise RecipeError(
-                f"train.hybrid.curriculum: `objective` is steered by development pairs of {', '.join(_TRANSLATING)}, and "
-                "there are none. Set `prepare.holdout.dev` or `probe: train`, or take another method."
-            )
-        for need, how in (("objective", "set `prepare.holdout.dev`"), ("forgetting", "list `prepare.monolingual`")):
-            if need in needs and not measured.get(need, True):
-                raise RecipeError(f"train.hybrid.curriculum needs `{need}`, which nothing measures here: {how}.")
+        self._objective = next(_translating(probes.batches), "")  # whose probe is the loss on the dev references
+        require(curriculum, mixture.shares, probes.batches, measured or {})
 
     def begin(self) -> None:
         """Before the first step, also of a run that goes on: measure what the coming window is compared with."""

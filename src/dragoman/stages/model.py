@@ -151,6 +151,8 @@ def _base(recipe: Recipe, section: ModelSection, listener: Listener) -> tuple[Lo
     name = str(section.base)
     local = Path(recipe.resolve(name))
     if local.is_dir():
+        if section.revision is not None:
+            raise ModelError(f"model.revision: {name} is a folder, and only a hub id has revisions. Take it out.")
         try:
             where, commit = model_folder(local), None
         except CheckpointError as error:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _GIB = 2**30
 _HEADROOM = 0.9  # of the free memory: the rest is for the operating system and for fragmentation
 _TIMED_BATCHES = 5
+_FEW_WINDOWS = 20  # a curriculum that learns from fewer takes noise for effects
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
@@ -56,7 +57,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             fresh = bool(model.facts["new"]) and number == 0
             texts = inputs["prepare"].folder
             data = material(recipe, phase, loaded, texts, hardware, made=made, fresh=fresh, listener=listener)
-            found = _measure(phase, data, loaded) | _mixture(recipe, phase, data)
+            mixed = _mixture(recipe, phase, data, texts)
+            found = _measure(phase, data, loaded) | mixed
             name = f"{number}-{phase.kind}"
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, found, data.chosen, listener)
@@ -82,13 +84,18 @@ def _check_weights(size: int, phase: Phase, hardware: Hardware, available: int) 
         )
 
 
-def _mixture(recipe: Recipe, phase: Phase, data: Material) -> dict[str, Any]:
+def _mixture(recipe: Recipe, phase: Phase, data: Material, texts: Path) -> dict[str, Any]:
     """Of a hybrid phase: the starting shares and every task's rows and tokens. Refuses what the curriculum cannot do."""
-    from dragoman.engine.steering import curriculum
+    from dragoman.engine.setup import dev_sample
+    from dragoman.engine.steering import curriculum, require
 
     if phase.hybrid is None:
         return {}
-    shares = curriculum(recipe, phase.hybrid, data.tokens).shares
+    chosen = curriculum(recipe, phase.hybrid, data.tokens)
+    dev = dev_sample(phase.directions(recipe.pairs), texts, phase.training.evaluate_sentences)
+    measured = {"objective": bool(dev), "forgetting": data.general is not None}
+    require(chosen, data.tokens, data.probes, measured)
+    shares = chosen.shares
     return {
         "tasks": {
             task: {
@@ -100,6 +107,7 @@ def _mixture(recipe: Recipe, phase: Phase, data: Material) -> dict[str, Any]:
             for task, share in shares.items()
         },
         "curriculum": phase.hybrid.curriculum.method,
+        "windows": max(1, data.chosen.steps // phase.hybrid.curriculum.every) if chosen.needs else None,
         "dropped": dict(data.dropped),
     }
 
@@ -193,6 +201,11 @@ def _tell(name: str, found: Mapping[str, Any], chosen: Settings, listener: Liste
         listener.say(
             f"plan: {name}: {task} {part['share']:.1%} to start with ({found['curriculum']}): {part['tokens']:,} tokens, "
             f"{part['epochs']:.2f} passes through its {part['tokens_per_epoch']:,}"
+        )
+    if (windows := found.get("windows")) is not None and windows < _FEW_WINDOWS:
+        listener.warn(
+            f"plan: {name}: `{found['curriculum']}` has {windows} windows of `curriculum.every` steps to learn from, and wants "
+            "fifty or more. Lower `every`."
         )
     listener.say(
         f"plan: {name}: {chosen.steps:,} steps of {chosen.accumulation} x {chosen.batch_tokens:,} tokens ({chosen.packing}, "

@@ -210,6 +210,13 @@ def _tell(report: Mapping[str, Any], recipe: Recipe, settings: Prepare, out: Pat
     for pair in report["splits"].get("train", {}).get("pairs", {}):
         if not _is_wanted(Direction.parse(pair), recipe.pairs):
             listener.warn(f"the recipe does not translate {pair}, so its training rows will not be used")
+    taught = [Direction.parse(pair) for pair in report["splits"].get("train", {}).get("pairs", {})]
+    untaught = [str(pair) for pair in recipe.pairs if not any(_is_wanted(other, [pair]) for other in taught)]
+    if taught and untaught and recipe.synthesise is None:
+        listener.warn(
+            f"there is no training row for {', '.join(untaught)}: list files for it under `prepare.parallel`, or take it out "
+            "of `pairs`"
+        )
     if any(cell["factor"] != 1 for cell in report["sampling"]):
         listener.say("rows per epoch after balancing:")
         for cell in report["sampling"]:

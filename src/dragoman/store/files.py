@@ -107,7 +107,9 @@ def open_file(location: str) -> BinaryIO:
         import fsspec
 
         return cast(BinaryIO, fsspec.open(location, "rb").open())
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, Exception):  # fsspec says so of every server that does not answer
+            raise _unreachable(location, error.__cause__) from None
         raise DataError(f"{shown(location)}: no such file.") from None
     except Exception as error:  # each file system of fsspec has its own
         raise _unreachable(location, error) from None

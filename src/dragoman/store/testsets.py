@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,7 @@ def read_sets(recipe: Recipe, settings: Evaluate, prepared: Path | None, listene
                 f"{', '.join(pairs) or 'no rows'}. Give the file its `pair`, or the recipe the direction."
             )
         found += sets
+    _warn_of_gaps(found, recipe, settings, listener)
     if not found:
         raise DataError(
             "there is nothing to evaluate on: the prepared dev and test sets are empty or absent. Set "
@@ -91,22 +93,32 @@ def read_sets(recipe: Recipe, settings: Evaluate, prepared: Path | None, listene
     return found
 
 
-def mark_overlap(sets: Sequence[EvaluationSet], training: Iterable[Path], listener: Listener) -> list[EvaluationSet]:
+def _warn_of_gaps(found: Sequence[EvaluationSet], recipe: Recipe, settings: Evaluate, listener: Listener) -> None:
+    """Say which sets and directions that the recipe names are scored nowhere."""
+    if not found:
+        return
+    sets, directions = {entry.name for entry in found}, {entry.direction for entry in found}
+    asked = settings.sets if "sets" in settings.model_fields_set else []
+    if absent := [name for name in asked if name not in sets]:
+        listener.warn(f"evaluate.sets: the prepared texts have no {' and no '.join(absent)} set, so it is not scored")
+    if unscored := [str(pair) for pair in recipe.pairs if pair not in directions]:
+        listener.warn(f"evaluate: no set has segments of {', '.join(unscored)}, so nothing is known of that direction")
+
+
+def mark_overlap(
+    sets: Sequence[EvaluationSet], training: Iterable[Iterable[tuple[str, ...]]], listener: Listener
+) -> list[EvaluationSet]:
     """The sets, each with what of it stands in the training texts: same letters, on whichever side.
 
-    `training` are folders of Example shards. Two segments are the same when their `leak_key` is.
+    `training`: of every source the rows, of every row its texts. Two segments are the same when their `leak_key` is.
     """
     keys = [[(leak_key(e.source), leak_key(e.target)) for e in entry.examples] for entry in sets]
     wanted = {key for rows in keys for row in rows for key in row if key}
     seen: set[str] = set()
-    for folder in training:
-        total = records.count(folder)
-        for number, example in enumerate(records.read(folder, Example), start=1):
-            for text in (example.source, example.target):
-                if (key := leak_key(text)) in wanted:
-                    seen.add(key)
-            if number % _EVERY == 0 or number == total:
-                listener.progress("evaluate: overlap with training texts", number, total)
+    for number, row in enumerate(chain.from_iterable(training), start=1):
+        seen.update(wanted.intersection(map(leak_key, row)))
+        if number % _EVERY == 0:
+            listener.progress("evaluate: overlap with training texts", number)
     return [
         replace(entry, seen=np.array([[key in seen for key in row] for row in rows], dtype=bool).reshape(-1, 2))
         for entry, rows in zip(sets, keys, strict=True)

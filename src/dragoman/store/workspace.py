@@ -19,11 +19,14 @@ _STATE = ".dragoman.json"
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; it is freed when the process ends, however it ends.
 
-    Raises CheckpointError when another process holds it.
+    Raises CheckpointError when another process holds it, or a file is in its place.
     """
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise CheckpointError(f"{folder}: there is a file of this name, so it cannot be a run's folder.") from None
     with (folder / _LOCK).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

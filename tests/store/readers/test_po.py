@@ -68,6 +68,8 @@ def test_charset(tmp_path: Path) -> None:
     assert texts(read(tmp_path, "a.po", data.replace("œ", "oe").encode("latin-1"))) == [("egg", "oeuf é")]
     assert texts(read(tmp_path, "a.po", data)) == [("egg", "œuf é")]  # UTF-8 all the same, as the bytes show
     assert texts(read(tmp_path, "a.po", data.encode("cp1252"), encoding="cp1252")) == [("egg", "œuf é")]
+    marked = b"\xef\xbb\xbf" + data.replace("ISO-8859-1", "nonsense").encode()
+    assert texts(read(tmp_path, "a.po", marked)) == [("egg", "œuf é")]
     with pytest.raises(DataError, match="'nonsense' is no text encoding"):
         read(tmp_path, "a.po", HEADER.replace("UTF-8", "nonsense"))
 

@@ -8,6 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import fsspec
 import pytest
@@ -126,6 +127,8 @@ def test_http(tmp_path: Path, served: str) -> None:
     assert rows == [Example("a", "b", "en", "fr", f"{served}/x.en-fr.tsv.gz", 2)]
     with pytest.raises(DataError, match=r"none.en-fr.tsv: (no such file|cannot be opened)"):
         read(tmp_path, f"{served}/none.en-fr.tsv")
+    with pytest.raises(DataError, match=r"x.en-fr.tsv: cannot be opened \(Cannot connect"):
+        read(tmp_path, "http://127.0.0.1:1/x.en-fr.tsv")
 
 
 def test_reading_stops_at_the_limit(tmp_path: Path) -> None:
@@ -166,6 +169,26 @@ def test_moses_sides_must_fit(tmp_path: Path) -> None:
     (tmp_path / "y.fr_CA").write_bytes(b"c\nd\n")
     rows = read(tmp_path, "y")
     assert (texts(rows), reasons(rows)) == ([("a", "c")], {"encoding": 1})
+
+
+def test_a_wrong_encoding_is_refused_also_where_a_mark_tells_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'klingon' is no text encoding"):
+        read(tmp_path, "a.tsv", b"\xef\xbb\xbfa\tb\n", encoding="klingon")
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "said"),
+    [
+        ("a.tsv", {"query": "SELECT 1"}, "`query` would have no effect on what is read as tsv"),
+        ("a.jsonl", {"delimiter": ";", "partition": "dev"}, "`delimiter` and `partition` would have no effect"),
+        ("a.tmx", {"columns": {"source": "x"}}, "`columns` would have no effect on what is read as tmx"),
+    ],
+)
+def test_an_option_that_the_format_does_not_have_is_refused(
+    tmp_path: Path, file: str, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, file, "x", **options)
 
 
 def test_plain_text(tmp_path: Path) -> None:

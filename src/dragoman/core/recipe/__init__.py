@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, PrivateAttr, ValidationError, model_validator
 
-from dragoman.core.languages import Direction
 from dragoman.core.recipe.curriculum import Curriculum
 from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Sampling
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
@@ -35,7 +34,17 @@ from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.synthesise import Synthesise
 from dragoman.core.recipe.train import Average, Lora, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import Count, Language, Pair, PositiveCount, Section, Share, listed
+from dragoman.core.recipe.values import (
+    Count,
+    Language,
+    Pair,
+    Pairs,
+    PositiveCount,
+    Section,
+    Seed,
+    Share,
+    listed,
+)
 from dragoman.core.recipe_text import RecipeText, dump
 from dragoman.errors import RecipeError
 
@@ -92,8 +101,8 @@ class Recipe(Section):
     """A whole recipe. An absent section skips its stage."""
 
     name: str = "run"
-    pairs: Annotated[list[Pair], BeforeValidator(listed), Field(min_length=1)]
-    seed: int = 7
+    pairs: Pairs
+    seed: Seed = 7
     prepare: Prepare | None = None
     model: ModelSection | None = None
     synthesise: Synthesise | None = None
@@ -105,14 +114,6 @@ class Recipe(Section):
 
     _folder: Path = PrivateAttr(default=Path())
     _file: str = PrivateAttr(default="")
-
-    @field_validator("pairs")
-    @classmethod
-    def _each_once(cls, pairs: list[Direction]) -> list[Direction]:
-        twice = [str(pair) for number, pair in enumerate(pairs) if pair in pairs[:number]]
-        if twice:
-            raise ValueError(f"{', '.join(twice)} stands there twice")
-        return pairs
 
     @model_validator(mode="after")
     def _synthetic_rows_are_made(self) -> Self:

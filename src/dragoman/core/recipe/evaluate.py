@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dragoman.core.recipe.assist import MemoryUse, ShotCount, UsedGlossary
 from dragoman.core.recipe.prepare import ParallelSources
-from dragoman.core.recipe.values import Count, PositiveCount, Section, listed
+from dragoman.core.recipe.values import Count, PositiveCount, Section, Seed, each_once, listed
 
 
 class Sampling(Section):
@@ -18,7 +18,7 @@ class Sampling(Section):
     top_k: PositiveCount | None = None  # only the so many most probable tokens
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None  # only the most probable ones that have this probability
     epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.02  # no token that is less probable
-    seed: Count = 0
+    seed: Seed = 0
 
 
 class Mbr(Sampling):
@@ -49,13 +49,16 @@ class Decoding(Section):
 
 
 class Evaluate(Section):
-    metrics: list[Literal["bleu", "chrf", "ter"]] = ["bleu", "chrf", "ter"]
-    sets: list[Literal["dev", "test"]] = ["dev", "test"]
+    metrics: Annotated[
+        list[Literal["bleu", "chrf", "ter"]], BeforeValidator(listed), AfterValidator(each_once), Field(min_length=1)
+    ] = ["bleu", "chrf", "ter"]
+    sets: Annotated[list[Literal["dev", "test"]], BeforeValidator(listed), AfterValidator(each_once)] = ["dev", "test"]
     files: ParallelSources = []  # further test files; their segments must not stand in the training set
-    decode: list[Decoding] = [Decoding()]
+    decode: Annotated[list[Decoding], BeforeValidator(listed), Field(min_length=1)] = [Decoding()]
     shots: Annotated[list[ShotCount], BeforeValidator(listed), Field(min_length=1)] = [0]  # each is a row of its own
     memory: MemoryUse = MemoryUse()  # where the examples come from
-    random_shots: list[ShotCount] = []  # as `shots`, with examples drawn at random from the training pairs
+    # as `shots`, with examples drawn at random from the training pairs
+    random_shots: Annotated[list[ShotCount], BeforeValidator(listed)] = []
     glossary: UsedGlossary = None  # a further row with terms in the prompt: are they obeyed?
     perplexity: bool = False  # of held-out monolingual text, for every system (docs/hybrid.md)
     closed: Annotated[int, Field(ge=2)] | None = None  # is the reference the most probable of so many candidates?
@@ -64,6 +67,23 @@ class Evaluate(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     max_segments: PositiveCount | None = None
     must_gain: dict[Literal["bleu", "chrf", "ter"], float] = {}  # else the run ends with an error
+
+    @model_validator(mode="after")
+    def _has_sets(self) -> Self:
+        if not self.sets and not self.files:
+            raise ValueError("names nothing to evaluate on: give `sets`, such as [dev, test], or `files`")
+        for source in self.files:
+            if source.weight is not None or source.use == "dev":
+                raise ValueError(
+                    f"`use` and `weight` of {source.path} belong to `prepare.parallel`: this is a test set"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if any(decoding in self.decode[:number] for number, decoding in enumerate(self.decode)):
+            raise ValueError("`decode` has the same decoding twice")
+        return self
 
     @model_validator(mode="after")
     def _memory_is_used(self) -> Self:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from dragoman.core.languages import Direction
 from dragoman.core.recipe.curriculum import Curriculum, Static
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import Language, Pair, PositiveCount, Section, Share, listed
+from dragoman.core.recipe.values import Language, Languages, Pair, Pairs, PositiveCount, Section, Share
 from dragoman.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _FILES = ("file", "reference")  # options of a curriculum that name one
 Weight = Annotated[float, Field(ge=0)]  # the starting share, relative to the other tasks'
-Languages = Annotated[list[Language], BeforeValidator(listed), Field(min_length=1)]
-Pairs = Annotated[list[Pair], BeforeValidator(listed), Field(min_length=1)]
 
 
 class Lm(Section):
@@ -85,7 +83,9 @@ class Replay(Section):
     model_config = ConfigDict(populate_by_name=True)
 
     path: str = Field(alias="from")  # text, or with `pair` parallel text
-    language: Language | None = None  # of the text; default: the source of the recipe's first pair
+    language: Language | None = (
+        None  # of the text; default: the file's name (news.fr), else the source of the first pair
+    )
     pair: Pair | None = None
     weight: Weight | None = None  # default: what gives `floor` as the starting share
     floor: Share = 0.05  # least share of the tokens

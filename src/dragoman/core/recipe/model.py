@@ -40,4 +40,6 @@ class ModelSection(Section):
     def _one_origin(self) -> Self:
         if (self.base is None) == (self.new is None):
             raise ValueError("needs exactly one of `base` (a hub id or folder) and `new` (a model from scratch)")
+        if self.new is not None and self.revision is not None:
+            raise ValueError("`revision` belongs to a `base` from the hub; a new model has none")
         return self

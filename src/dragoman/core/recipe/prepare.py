@@ -110,6 +110,8 @@ class Holdout(Section):
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
+        if self.folds is None and self.fold:
+            raise ValueError(f"fold {self.fold} is given without `folds`, the number of folds")
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(
                 f"fold {self.fold} does not exist: with folds: {self.folds} they are 0 to {self.folds - 1}"

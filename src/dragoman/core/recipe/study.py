@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from dragoman.core.recipe.prepare import ParallelSources
-from dragoman.core.recipe.values import Section
+from dragoman.core.recipe.values import Section, Seed
 
 
 def _name(name: str) -> str:
@@ -24,7 +24,7 @@ def _different(seeds: list[int]) -> list[int]:
     return seeds
 
 
-Seeds = Annotated[list[int], Field(min_length=1), AfterValidator(_different)]
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_different)]
 ArmName = Annotated[str, AfterValidator(_name)]
 
 

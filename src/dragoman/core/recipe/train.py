@@ -10,7 +10,7 @@ from dragoman.core.languages import Direction
 from dragoman.core.recipe.assist import Shots, TrainingMemory, UsedTrainingGlossary
 from dragoman.core.recipe.hybrid import Hybrid
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import Pair, PositiveCount, Section, Share
+from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
 
 
 class Plan(Section):
@@ -42,7 +42,7 @@ class Sft(Training):
 
     epochs: Annotated[float, Field(gt=0)] = 3.0
     tokens: PositiveCount | None = None  # stop after so many tokens (prompt and target); wins over epochs
-    directions: list[Pair] | None = None  # default: the recipe's pairs
+    directions: Pairs | None = None  # default: the recipe's pairs
     synthetic: SyntheticRows | None = None  # default: real rows only
     shots: Shots = {0: 1.0}  # examples in the prompt -> share of the prompts
     memory: TrainingMemory = TrainingMemory()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from dragoman.core.languages import Direction
 from dragoman.core.languages import tag as language_tag
 from dragoman.errors import DataError
+
+Value = TypeVar("Value")
 
 _SUFFIX = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
@@ -38,9 +40,12 @@ def _direction(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("a language pair is text, such as en-fr")
     try:
-        return Direction.parse(value)
+        found = Direction.parse(value)
     except DataError as error:
         raise ValueError(str(error)) from None
+    if found.source == found.target:
+        raise ValueError(f"'{value}' leads from a language to itself, so nothing is translated")
+    return found
 
 
 def off(value: object) -> object:
@@ -52,11 +57,21 @@ def listed(value: object) -> object:
     return value if isinstance(value, list) or value is None else [value]
 
 
+def each_once(values: list[Value]) -> list[Value]:
+    """What a list names twice would be done, and counted, twice."""
+    if twice := [str(value) for number, value in enumerate(values) if value in values[:number]]:
+        raise ValueError(f"{', '.join(twice)} stands there twice")
+    return values
+
+
 Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
 PositiveCount = Annotated[int, BeforeValidator(_count), Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Language = Annotated[str, BeforeValidator(_language)]
 Pair = Annotated[Direction, BeforeValidator(_direction), PlainSerializer(str, when_used="json")]
+Languages = Annotated[list[Language], BeforeValidator(listed), AfterValidator(each_once), Field(min_length=1)]
+Pairs = Annotated[list[Pair], BeforeValidator(listed), AfterValidator(each_once), Field(min_length=1)]
+Seed = Annotated[int, BeforeValidator(_count), Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 
 
 class Section(BaseModel):

@@ -17,6 +17,7 @@ from dragoman.core.scoring import Protocol
 from dragoman.errors import QualityError, RecipeError
 from dragoman.stages.evaluate.closed import Closed
 from dragoman.stages.evaluate.scores import Scorer, facts, missed
+from dragoman.stages.evaluate.trained_on import trained_on
 from dragoman.stages.evaluate.translations import Load, Output, System, Translations
 from dragoman.store import confidence, testsets
 from dragoman.store.artifact import Artifact, versions, write_json
@@ -49,7 +50,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     prepared = inputs["prepare"].folder if "prepare" in inputs else None
     sets = testsets.read_sets(recipe, settings, prepared, listener)
-    training = _training_texts(recipe, prepared)
+    training = trained_on(recipe, inputs)
     sets = testsets.mark_overlap(sets, training, listener)
     translations = Translations(recipe, settings, prepared, out, load, listener)
     help_ = Assistance(recipe, settings, prepared, out.parent, listener)
@@ -137,15 +138,6 @@ def _systems(inputs: Mapping[str, Artifact]) -> list[System]:
     if train is not None:
         return [first, System("trained", "model", train.folder / str(train.facts["folder"]), train.key)]
     return [first, System("untrained", "model", base.folder, base.key)] if new else [first]
-
-
-def _training_texts(recipe: Recipe, prepared: Path | None) -> list[Path]:
-    """Folders of the training texts of this run, and of the earlier run that its model comes from."""
-    base = recipe.model.base if recipe.model is not None else None
-    folders = [prepared / "train"] if prepared is not None else []
-    if base is not None:
-        folders.append(Path(recipe.resolve(base)) / "prepare" / "train")
-    return [folder for folder in folders if any(folder.glob("shard-*.parquet"))]
 
 
 def _told(system: System, translations: Translations) -> dict[str, Any]:

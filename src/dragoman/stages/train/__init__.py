@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Phase, Recipe
@@ -22,7 +24,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     folder = model.folder / str(model.facts["folder"])
     planned = inputs["plan"].facts.get("phases", []) if "plan" in inputs else []
     made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
-    phases = []
+    phases: list[dict[str, Any]] = []
+    _tidy(recipe, out)
     sources = [inputs[name].key for name in ("prepare", "model", "synthesise") if name in inputs]
     made_from = digest(sources, recipe.seed, [str(p) for p in recipe.pairs])
     for number, phase in enumerate(recipe.train):
@@ -40,6 +43,14 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         folder = out / name / "model"
     facts = {"folder": folder.relative_to(out).as_posix(), "phases": phases}
     return Artifact.finish(out, "train", key, facts)
+
+
+def _tidy(recipe: Recipe, out: Path) -> None:
+    """Remove phases that the recipe has no more: the report would show them."""
+    wanted = {f"{number}-{phase.kind}" for number, phase in enumerate(recipe.train)}
+    for folder in out.glob("[0-9]*-*"):
+        if folder.name not in wanted:
+            shutil.rmtree(folder)
 
 
 def _files(recipe: Recipe, phase: Phase, folder: Path) -> list[str]:

@@ -178,6 +178,11 @@ class Trainer:
                 "train: every prompt has examples, but the dev sentences by which the best checkpoint is chosen stand "
                 "alone. Set `select: last`, or give 0 examples a share in `shots`."
             )
+        if self.training.patience is not None and not (self.measures.dev and self.trains_translation):
+            self.listener.warn(
+                "train: `patience` has nothing to go by, for no development sentence is translated: the phase runs to its "
+                "end. Set `prepare.holdout.dev`."
+            )
         for reason, count in data.dropped.items():
             self.listener.say(f"train: left out: {reason} {count:,}")
         encoder = Encoder(self.loaded.tokenizer, self.loaded.card.prompt)

@@ -7,7 +7,7 @@ a DataError. Nothing else comes out.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from typing import Any, cast
 from dragoman.core.recipe import ParallelSource, Recipe, TextSource
 from dragoman.core.records import MAX_TEXT, Example, Rejected, Text
 from dragoman.errors import DataError
-from dragoman.store.files import DamagedError, read_blocks
+from dragoman.store.files import DamagedError, read_blocks, shown
 from dragoman.store.readers import hub, jsonl, parquet, po, tables, text, tmx, xliff
 from dragoman.store.readers.languages import PATIENCE
 from dragoman.store.readers.lines import EXCERPT
@@ -40,6 +40,20 @@ _READERS: dict[str, Callable[[Place, Any, Recipe, str], Rows]] = {
 }
 _BILINGUAL = ("moses", "tmx", "xliff", "po")
 _NO_FILE = ("hf", "sql")
+_RECORDS = ("tsv", "csv", "jsonl", "parquet", "hf", "sql")
+# option of a source -> formats that have it
+_OPTIONS = {
+    "columns": _RECORDS,
+    "column": _RECORDS,
+    "document": _RECORDS,
+    "header": ("tsv", "csv"),
+    "delimiter": ("tsv", "csv"),
+    "quoting": ("tsv", "csv"),
+    "encoding": ("tsv", "csv", "jsonl", "moses", "text", "po"),
+    "query": ("sql",),
+    "subset": ("hf",),
+    "partition": ("hf",),
+}
 _UNREADABLE = frozenset({"columns", "encoding", "json", "nul", "quoting", "surrogate", "syntax", "too_long", "type"})
 
 
@@ -78,8 +92,20 @@ def files_of(path: str, recipe: Recipe) -> list[str]:
 
 def _read(source: Source, recipe: Recipe, language: str) -> Rows:
     inputs = _inputs(source, recipe, language)
+    _check_options(source, {kind for _, kind in inputs if kind})
     rows = (_rows(place, kind, source, recipe, language) for place, kind in inputs)
     return itertools.islice(itertools.chain.from_iterable(rows), source.limit)
+
+
+def _check_options(source: Source, kinds: Collection[str]) -> None:
+    """Raise DataError for options that none of the source's formats has: they would be without effect."""
+    fields = type(source).model_fields
+    given = [name for name in _OPTIONS if name in fields and getattr(source, name) != fields[name].default]
+    if vain := [f"`{name}`" for name in given if kinds and not set(_OPTIONS[name]) & set(kinds)]:
+        raise DataError(
+            f"{shown(source.path)}: {' and '.join(vain)} would have no effect on what is read as {', '.join(sorted(kinds))}. "
+            "Take it out, or set the source's `format:`."
+        )
 
 
 def _inputs(source: Source, recipe: Recipe, language: str) -> list[tuple[Place, str]]:

@@ -95,6 +95,8 @@ class _Blocks:
 def _utf8(blocks: Iterable[bytes], encoding: str, location: str) -> Iterator[bytes]:
     """The blocks as UTF-8 without a byte order mark."""
     iterator = iter(blocks)
+    if encoding != "auto":
+        _known(encoding, location)  # a mark would win, but a wrong name is a mistake all the same
     first = next(iterator, b"")
     while 0 < len(first) < 4 and (more := next(iterator, b"")):
         first += more

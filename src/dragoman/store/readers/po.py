@@ -6,6 +6,7 @@ Source: the GNU gettext manual, "The Format of PO Files" and "Additional functio
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -66,7 +67,7 @@ def _charset(place: Place) -> str:
     except DamagedError:
         pass
     found = _CHARSET.search(head)
-    if not found or found[1].upper() in (b"CHARSET", b"UTF-8", b"ASCII", b"US-ASCII"):
+    if head.startswith(BOM_UTF8) or not found or found[1].upper() in (b"CHARSET", b"UTF-8", b"ASCII", b"US-ASCII"):
         return "auto"
     try:
         head[: head.rfind(b"\n") + 1].decode()
