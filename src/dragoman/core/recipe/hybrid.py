@@ -83,9 +83,8 @@ class Replay(Section):
     model_config = ConfigDict(populate_by_name=True)
 
     path: str = Field(alias="from")  # text, or with `pair` parallel text
-    language: Language | None = (
-        None  # of the text; default: the file's name (news.fr), else the source of the first pair
-    )
+    # of the text; default: as the file's name says (news.fr), else the source of the recipe's first pair
+    language: Language | None = None
     pair: Pair | None = None
     weight: Weight | None = None  # default: what gives `floor` as the starting share
     floor: Share = 0.05  # least share of the tokens
