@@ -136,7 +136,13 @@ def test_what_is_no_file_is_told(dragoman: Command, run: Path, tmp_path: Path) -
     assert done.code == 3 and "bad.tmx" in done.err
     (tmp_path / "fr.xlf").write_text(XLIFF.replace('"en"', '"cs"'))
     done = dragoman("translate", run, tmp_path / "fr.xlf", "--to", "de", "--from", "en")
-    assert done.code == 3 and "its languages are cs and de" in done.err
+    assert done.code == 3 and "its languages are cs and de, not en and de. Give the direction" in done.err
+    (tmp_path / "xx.xlf").write_text(XLIFF.replace('"de"', '"xx"'))
+    done = dragoman("translate", run, tmp_path / "xx.xlf", "--to", "de")
+    assert done.code == 0 and "names the language 'xx', which is taken for de and stays" in done.err
+    (tmp_path / "cs.po").write_text('msgid ""\nmsgstr "Language: cs\\n"\n\nmsgid "the cat"\nmsgstr ""\n')
+    done = dragoman("translate", run, tmp_path / "cs.po", "--to", "de")
+    assert done.code == 0 and "names the language 'cs', which is taken for de and stays" in done.err
 
 
 def test_a_text_file_as_document_and_as_lines(dragoman: Command, run: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def translate(
     from dragoman.store.artifact import write_atomic
     from dragoman.store.trained import directions_of
 
-    document, direction = _opened(path, directions_of(run), to, origin)
+    document, direction = _opened(path, directions_of(run), to, origin, here.listener)
     target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
     if out is None and target.exists():
         raise DataError(f"{target}: is there already. Say with --out where the translation goes.")
@@ -144,7 +144,7 @@ def translate(
 
 
 def _opened(
-    path: Path, directions: Sequence[Direction], to: str | None, origin: str | None
+    path: Path, directions: Sequence[Direction], to: str | None, origin: str | None, listener: Listener
 ) -> tuple[Document, Direction]:
     """The document, and the direction that is asked for or that its own languages tell."""
     from dragoman.store.documents import Document
@@ -160,15 +160,26 @@ def _opened(
     if origin is None and source and any(_known(source, d.source) for d in directions):
         origin = source
     direction = choose(directions, to, origin)
-    return document.towards(direction), direction
+    document = document.towards(direction)
+    for named, meant in ((source, direction.source), (target, direction.target)):
+        if named and not _known(named, meant) and (document.format == "po" or not _is_language(named)):
+            listener.warn(f"{path}: names the language '{named}', which is taken for {meant} and stays")
+    return document, direction
 
 
-def _known(tag: str, language: str) -> bool:
-    from dragoman.core.languages import same_language
+def _known(named: str, language: str) -> bool:
+    from dragoman.core.languages import same_writing
+
+    return _is_language(named) and same_writing(named, language)
+
+
+def _is_language(named: str) -> bool:
+    """Templates name `xx` and the like."""
+    from dragoman.core.languages import tag
 
     try:
-        return same_language(tag, language)
-    except DataError:  # templates name `xx` and the like
+        return bool(tag(named))
+    except DataError:
         return False
 
 
