@@ -83,7 +83,7 @@ def opened(texts: Sequence[str], name: str, column: str | None) -> Iterator[Inpu
         yield Input("the command line", iter(texts))
         return
     if name == "-":
-        sys.stdin.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")  # type: ignore[union-attr]
         yield Input("standard input", iter(sys.stdin), column)
         return
     path = Path(name)
