@@ -40,8 +40,9 @@ class Wanted:
 def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listener) -> Assistant:
     """The run's model with as much help as is wanted and there."""
     from dragoman.assistant import Assistant, settings_of
+    from dragoman.cli.memory import tell_empty
     from dragoman.store.artifact import MANIFEST
-    from dragoman.store.memory import memory_file
+    from dragoman.store.memory import DEFAULT_TENANT, memory_file
     from dragoman.store.retrieval import MAX_TERMS
 
     if (run / "train").is_dir() and not (run / "train" / MANIFEST).is_file():
@@ -59,15 +60,21 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
         min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
     )
     glossary = _glossary(wanted.glossary, direction, listener) if wanted.glossary else True
-    return Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)
+    helper = Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)
+    if helper.memory is not None and (wanted.memory or wanted.tenant != DEFAULT_TENANT):
+        tell_empty(helper.memory, direction, wanted.tenant, listener)
+    return helper
 
 
 def _glossary(path: Path, direction: Direction, listener: Listener) -> Glossary:
+    from dragoman.cli.glossary import tell_rejected
     from dragoman.store.glossary import Glossary
 
     found = Glossary.load(path, direction)
-    for row in found.rejected:
-        listener.warn(f"{path}:{row.line}: {row.reason}: {row.detail}")
+    tell_rejected(path, found, listener)
+    if not found.serves(direction):
+        held = ", ".join(dict.fromkeys(str(term.direction) for term in found)) or "none"
+        listener.warn(f"{path}: has no terms for {direction}; those that it has: {held}")
     return found
 
 
@@ -84,6 +91,9 @@ def file_of(texts: Sequence[str], name: str | None) -> Path | None:
     if name is not None:
         return Path(name) if Path(name).suffix.lower() in suffixes() and not is_text(name) else None
     if len(texts) != 1:
+        for text in texts:  # a shell makes many names of one pattern
+            if Path(text).suffix.lower() in suffixes() and _is_file(Path(text)):
+                raise DataError(f"{text}: is a document, which is translated alone: one file, and nothing else.")
         return None
     path = Path(texts[0])
     if path.suffix == ".tsv" and _is_file(path):
@@ -128,6 +138,11 @@ def translate(
     target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
     if out is None and target.exists():
         raise DataError(f"{target}: is there already. Say with --out where the translation goes.")
+    if page is not None and page.resolve() in (path.resolve(), target.resolve()):
+        raise DataError(
+            f"{page}: is the {'document' if page.resolve() == path.resolve() else 'translation'} itself. "
+            "Say with --html where the page goes."
+        )
     with closing(assistant(run, direction, wanted, here.listener)) as helper:
         data, report = documents.translate(helper, document, direction, fill=fill, listener=here.listener)
         tally = helper.tally

@@ -99,6 +99,10 @@ class Glossary:
             self._finders[direction] = Finder(direction.source, list(dict.fromkeys(fitting)))
         return self._finders[direction].find(text)
 
+    def serves(self, direction: Direction) -> bool:
+        """True when some term is one of this direction."""
+        return any(_serves(one, direction) for term in self for one in (term, term.reversed))
+
     def terms_in(self, text: str, direction: Direction) -> list[Term]:
         """The terms that occur in a source text, in its order, each once."""
         return list(dict.fromkeys(occurrence.term for occurrence in self.find(text, direction)))
