@@ -128,6 +128,11 @@ def test_glossary(dragoman: Command, run: Path) -> None:
     (run / "t.tbx").write_text(f"<martif><text><body><termEntry>{entry}</termEntry></body></text></martif>")
     other = dragoman("glossary", "import", run, run / "t.tbx", "--pair", "en-fr")
     assert "0 terms added" in other.out and "has no terms for en-fr; it has en-hu" in other.err
+    (run / "recipe.yaml").write_text("pairs: [en-fr]\n")
+    other = dragoman("glossary", "import", run, run / "t.tbx")
+    assert "1 terms added" in other.out and "has no terms for en-fr; it has en-hu" in other.err
+    assert dragoman("glossary", "remove", run, "dose").code == 0
+    (run / "recipe.yaml").unlink()
     assert dragoman("glossary", "add", run, "cold", "rhume", "--pair", "en-fr", "--note", "common").code == 0
     assert dragoman("glossary", "list", run).out == "en-fr\tflu\tgrippe\nen-fr\tcase\tcas\nen-fr\tcold\trhume\tcommon\n"
     found = dragoman("glossary", "find", run, "two flu cases", "--pair", "en-fr", "--translation", "deux cas")

@@ -106,6 +106,9 @@ def test_tbx(tmp_path: Path) -> None:
     assert [r.reason for r in glossary.rejected] == ["one language"]
     assert pairs(Glossary.load(path, Direction("de", "en"))) == [("Grippe", "flu"), ("Grippe", "influenza")]
     assert {t.direction for t in Glossary.load(path)} == {EN_FR, Direction("en", "de")}
+    several = Glossary.for_pairs(path, [EN_FR, EN_FR.reversed, Direction("fr", "de")])
+    assert {t.direction for t in several} == {EN_FR, Direction("fr", "de")}
+    assert several.serves(Direction("de", "fr")) and not several.serves(Direction("en", "de"))
 
 
 def test_line_breaks_in_a_tbx_do_not_part_the_rows_of_the_saved_glossary(tmp_path: Path) -> None:

@@ -40,18 +40,23 @@ def import_(
 ) -> None:
     """Add the terms of files to the glossary: of all, or of none where one cannot be read."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.cli.languages import pair_of_run
+        from dragoman.cli.languages import pair_of_run, pairs
         from dragoman.store.glossary import Glossary, glossary_file
 
         glossary = _held(run, create=True)
         direction, otherwise = _direction(pair), None if pair else pair_of_run(run)
+        wanted = pairs(run, pair) if pair or (run / "recipe.yaml").is_file() else []
         for file, read in [(file, Glossary.load(file, direction, otherwise=otherwise)) for file in files]:
             new = glossary.add(read)
             known = len(read) - new + read.duplicates
             tell_rejected(file, read, here.listener)
-            if pair and not len(read) and not read.rejected:  # a TBX in other languages
-                held = ", ".join(dict.fromkeys(str(term.direction) for term in Glossary.load(file))) or "nothing"
-                here.listener.warn(f"{file}: has no terms for {pair}; it has {held}")
+            if wanted and not any(map(read.serves, wanted)):  # a TBX in other languages, or in others before these
+                held = ", ".join(
+                    dict.fromkeys(str(term.direction) for term in Glossary.load(file, otherwise=wanted[0]))
+                )
+                here.listener.warn(
+                    f"{file}: has no terms for {' or '.join(map(str, wanted))}; it has {held or 'nothing'}"
+                )
             text = f"{file}: {new:,} terms added, {known:,} were there already, {len(read.rejected):,} rejected"
             here.result(text, file=file, added=new, duplicates=known, rejected=len(read.rejected))
         glossary.save(glossary_file(run))

@@ -29,6 +29,7 @@ _NAMES = {
     "note": "note notes comment comments description definition",
 }
 _COLUMN = {alias: column for column, aliases in _NAMES.items() for alias in aliases.split()}
+_TERMBASES = {".tbx", ".xml", ".mtf"}
 _TABBED = {".tsv", ".tab", ".txt", ".utf8"}
 _COMMENTED = {".tab", ".txt", ".utf8"}  # OmegaT's: a line that starts with # is a comment
 _HEAD = 1 << 16  # bytes in which a document's root element stands
@@ -125,9 +126,21 @@ class Glossary:
             data = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-        if path.suffix.lower() in (".tbx", ".xml", ".mtf"):
+        if path.suffix.lower() in _TERMBASES:
             return cls._of(_read_tbx(path, data, direction))
         return cls._of(_read_table(path, _decoded(path, data), direction or otherwise))
+
+    @classmethod
+    def for_pairs(cls, path: Path, pairs: Sequence[Direction]) -> Self:
+        """`load`, of a TBX the terms of each of the pairs; a table that does not tell its languages is of the first."""
+        glossary = cls.load(path, pairs[0])
+        if path.suffix.lower() in _TERMBASES:
+            known = {frozenset((pairs[0].source, pairs[0].target))}
+            for pair in pairs[1:]:
+                if (languages := frozenset((pair.source, pair.target))) not in known:
+                    known.add(languages)
+                    glossary.add(cls.load(path, pair))
+        return glossary
 
     @classmethod
     def _of(cls, rows: Iterable[Term | Rejected]) -> Self:
