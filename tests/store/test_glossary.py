@@ -60,11 +60,13 @@ def test_notes_and_parts_of_speech(tmp_path: Path) -> None:
 
 def test_bad_rows_are_told(tmp_path: Path) -> None:
     rows = ["source,target,source_lang,target_lang", "flu,,en,fr", "flu,grippe,en,xx-bad-tag-", "alone", "!!,??,en,fr"]
-    text = "\n".join([*rows, "ok,bon,en,fr"])
+    text = "\n".join([*rows, "ok,bon,en,fr", "a,b,en,en"])
     glossary = Glossary.load(written(tmp_path, "g.csv", text))
     assert pairs(glossary) == [("ok", "bon")]
     assert [(r.reason, r.line) for r in glossary.rejected[:3]] == [("empty", 2), ("language", 3), ("columns", 4)]
-    assert glossary.rejected[3].reason == "no word"
+    told = [(r.reason, r.line) for r in glossary.rejected[3:]]
+    assert told == [("no word", 5), ("languages", 7)]
+    assert {r.origin for r in glossary.rejected} == {str(tmp_path / "g.csv")}
 
 
 @pytest.mark.parametrize(

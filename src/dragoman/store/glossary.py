@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -183,6 +184,9 @@ def _told(term: Term) -> int:
 
 
 def _refusal(term: Term) -> Rejected | None:
+    if term.source_language == term.target_language:
+        both = f"both sides are {term.source_language}"
+        return Rejected("languages", both, source=term.source, target=term.target)
     for side in (term.source, term.target):
         if not side:
             return Rejected("empty", "source or target is blank", source=term.source, target=term.target)
@@ -274,7 +278,9 @@ def _term(
     if not languages[0] or not languages[1]:
         raise DataError(f"{path}:{line}: does not tell its languages. Name the pair, such as en-fr.")
     more = values.get("part_of_speech", ""), values.get("note", "")
-    return Term(source, target, languages[0], languages[1], *more)
+    term = Term(source, target, languages[0], languages[1], *more)
+    refusal = _refusal(term)
+    return term if refusal is None else replace(refusal, origin=str(path), line=line)
 
 
 # ---------------------------------------------------------------- TBX
