@@ -225,6 +225,9 @@ def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path, monkeypa
     assert (tmp_path / "out.txt").read_text() == spoken.out
 
     (tmp_path / "in.tsv").write_text("id\ttext\n" + "".join(f"{i}\t{line}\n" for i, line in enumerate(lines)))
+    (tmp_path / "none.tsv").write_text("id\tsource\n")
+    none = dragoman("translate", model, "--in", tmp_path / "none.tsv", "--to", "de")
+    assert none.out == "id\tsource\ttranslation\n"
     rows = dragoman("translate", model, "--in", tmp_path / "in.tsv", "--column", "text", "--to", "de").out.split("\n")
     assert rows == ["id\ttext\ttranslation", *(f"{i}\t{line}\t{found[i]}" for i, line in enumerate(lines)), ""]
 

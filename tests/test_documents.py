@@ -85,6 +85,17 @@ def test_broken_markup_is_asked_for_again_with_other_settings(assistant: Assista
     asked = [(text, beam) for text, beam, _ in assistant.translator.asked]  # type: ignore[attr-defined]
     assert asked == [("Press <1>OK</1> twice", 1), ("Press <1>OK</1> twice", 4), ("Press [1]OK[/1] twice", 4)]
     assert report.lines[0].flags == ()
+    # one sentence, however often it was asked for; that its tags held was verified, so none of it wants a look
+    tally = assistant.tally
+    assert (tally.segments, tally.alone, tally.flagged, tally.flags) == (1, 1, 0, {})
+
+
+def test_the_tally_is_of_what_the_document_is_made_of(assistant: Assistant) -> None:
+    """`Lost <1/>` comes back whole and is counted once, a sentence in two units twice, as the units have them."""
+    data = xliff("Take 2 tablets. Then go.", "Take 2 tablets.", "Lost <x id='1'/>")
+    report = documents.translate(assistant, Document.open(data, "a.xlf"), EN_FR)[1]
+    assert (assistant.tally.segments, assistant.tally.flagged) == (4, 2)
+    assert assistant.tally.flags == report.facts["flags"] == {"number": 2}
 
 
 def test_a_broken_unit_is_reported_with_its_line_and_the_rest_translated(assistant: Assistant) -> None:

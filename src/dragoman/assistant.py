@@ -81,7 +81,7 @@ class Tally:
             if len(answer.attempts) > 1:
                 self.retried += 1
                 self.mended += not answer.flags
-                self.better += answer.score != answer.attempts[0].score or answer.flags != answer.attempts[0].flags
+                self.better += answer.score != answer.attempts[0].score
             self.flagged += bool(answer.flags)
             self.flags.update(answer.flags)
 
@@ -160,11 +160,28 @@ class Assistant:
         settings: Settings | None = None,
         listener: Listener = SILENT,
     ) -> list[Answer]:
-        """Translate texts, order kept.
+        """Translate texts, order kept, and count them in the tally.
 
         `queries` are what the memory is asked for, where that is not the texts themselves (texts with markers: without
         them); only where both are the same is an exact match the answer. `contexts` are the segments before the texts.
         """
+        answers = self.answers(
+            texts, direction, queries=queries, contexts=contexts, settings=settings, listener=listener
+        )
+        self.tally.add(answers)
+        return answers
+
+    def answers(
+        self,
+        texts: Sequence[str],
+        direction: Direction,
+        *,
+        queries: Sequence[str] | None = None,
+        contexts: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        listener: Listener = SILENT,
+    ) -> list[Answer]:
+        """`translate` for a caller who may use only some of the answers, and counts those: the tally stays as it is."""
         settings = settings or self.settings
         asked = list(queries if queries is not None else texts)
         found = self._find(asked, direction, contexts, settings)
@@ -180,9 +197,7 @@ class Assistant:
             self._attempt(doubtful, direction, settings, _other(settings.decoding), listener)
             misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
             self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)
-        answers = [self._answer(draft, direction, settings) for draft in drafts]
-        self.tally.add(answers)
-        return answers
+        return [self._answer(draft, direction, settings) for draft in drafts]
 
     def recall(
         self, texts: Sequence[str], direction: Direction, contexts: Sequence[str] | None = None

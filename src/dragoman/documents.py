@@ -39,7 +39,9 @@ def translate(
     """Translate a document; its bytes, and what became of every unit.
 
     A unit that the memory has as it stands is taken from there. Sentences whose markup comes back broken are asked for
-    again with the assistant's other width of the beam. Raises DataError when the languages do not fit.
+    again with the assistant's other width of the beam. The assistant's tally gets what the document is made of: the units
+    from the memory, the sentences of the others, the stretches of those that were translated in parts; no attempt that was
+    given up, and no doubt that does not hold of the unit. Raises DataError when the languages do not fit.
     """
     work = Sentences(assistant, direction, listener)
     data, report = translate_document(
@@ -54,6 +56,7 @@ def translate(
     )
     units = [line.unit.source.text for line in report.lines if line.outcome == "memory"]
     assistant.tally.add(work.recalled[text] for text in units)
+    assistant.tally.add(work.used)
     return data, report
 
 
@@ -64,6 +67,7 @@ class Sentences:
         self.assistant, self.direction, self.listener = assistant, direction, listener
         self.answers: dict[str, Answer] = {}
         self.recalled: dict[str, Answer] = {}  # whole units that the memory has
+        self.used: list[Answer] = []  # that the renderings are made of
 
     def ask(self, texts: list[str]) -> list[str]:
         return self._translated(texts, again=False)
@@ -75,7 +79,7 @@ class Sentences:
         settings = self.assistant.settings
         if again:
             settings = replace(settings, decoding=self.assistant.other_decoding, exact=False)
-        answers = self.assistant.translate(
+        answers = self.assistant.answers(
             texts, self.direction, queries=[_bare(text) for text in texts], settings=settings, listener=self.listener
         )
         self.answers |= dict(zip(texts, answers, strict=True))
@@ -91,9 +95,10 @@ class Sentences:
         return [self._verdict(rendering) for rendering in renderings]
 
     def _verdict(self, rendering: Rendering) -> Verdict:
-        answers = [self.answers[text] for text in rendering.asked]
         settled = _SETTLED_IN_PARTS if rendering.outcome is Outcome.SPLIT else _SETTLED
-        flags = {flag for answer in answers for flag in answer.flags} - settled
+        answers = [_without(self.answers[text], settled) for text in rendering.asked]
+        self.used += answers
+        flags = {flag for answer in answers for flag in answer.flags}
         doubts = tuple(flag for flag in FLAGS if flag in flags)
         used = [match for answer in answers if answer.origin == "model" for match in answer.matches]
         best = max(used, key=lambda match: match.percent, default=None)
@@ -101,6 +106,10 @@ class Sentences:
         whole = rendering.outcome is not Outcome.SPLIT  # a match of a stretch is none of the sentence
         similar = Similar(best.source, best.target, best.percent) if best is not None and whole else None
         return Verdict(_weighed(answers), doubts, max(matches, default=None), similar)
+
+
+def _without(answer: Answer, settled: frozenset[str]) -> Answer:
+    return replace(answer, flags=tuple(flag for flag in answer.flags if flag not in settled))
 
 
 def _bare(text: str) -> str:

@@ -109,6 +109,27 @@ def test_examples_and_terms(dragoman: Command, run: Path, tmp_path: Path) -> Non
     assert dragoman("translate", run, text, "--to", "de", "--json", "--shots", 0).record["attempts"][0]["terms"] == 1
 
 
+def test_help_that_does_not_help_is_told(dragoman: Command, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "terms.csv").write_text("source,target,source_lang,target_lang\ndog,chien,en,fr\n")
+    done = dragoman("translate", run, "the dog", "--to", "de", "--glossary", tmp_path / "terms.csv")
+    assert done.code == 0 and "terms.csv: has no terms for en-de; those that it has: en-fr" in done.err
+    assert "holds nothing" not in done.err
+    done = dragoman("translate", run, "the dog", "--to", "de", "--tenant", "anothr")
+    assert done.code == 0 and "holds nothing for en-de, tenant 'anothr'" in done.err
+
+
+def test_no_file_takes_the_place_of_another(dragoman: Command, run: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "manual.xlf", tmp_path / "manual.de.xlf"
+    path.write_text(XLIFF)
+    done = dragoman("translate", run, path, "--html", path)
+    assert done.code == 3 and "manual.xlf: is the document itself. Say with --html" in done.err
+    done = dragoman("translate", run, path, "--html", out)
+    assert done.code == 3 and "manual.de.xlf: is the translation itself. Say with --html" in done.err
+    done = dragoman("translate", run, path, path, "--to", "de")
+    assert done.code == 3 and "manual.xlf: is a document, which is translated alone" in done.err
+    assert path.read_text() == XLIFF and not out.exists()
+
+
 def test_confirm_then_translate(dragoman: Command, run: Path) -> None:
     done = dragoman("confirm", run, "the dog sleeps", "der Hund schläft", "--to", "de", "--creator", "ana")
     assert (done.code, done.out) == (0, "en-de: confirmed\n")
@@ -136,7 +157,13 @@ def test_what_is_no_file_is_told(dragoman: Command, run: Path, tmp_path: Path) -
     assert done.code == 3 and "bad.tmx" in done.err
     (tmp_path / "fr.xlf").write_text(XLIFF.replace('"en"', '"cs"'))
     done = dragoman("translate", run, tmp_path / "fr.xlf", "--to", "de", "--from", "en")
-    assert done.code == 3 and "its languages are cs and de" in done.err
+    assert done.code == 3 and "its languages are cs and de, not en and de. Give the direction" in done.err
+    (tmp_path / "xx.xlf").write_text(XLIFF.replace('"de"', '"xx"'))
+    done = dragoman("translate", run, tmp_path / "xx.xlf", "--to", "de")
+    assert done.code == 0 and "names the language 'xx', which is taken for de and stays" in done.err
+    (tmp_path / "cs.po").write_text('msgid ""\nmsgstr "Language: cs\\n"\n\nmsgid "the cat"\nmsgstr ""\n')
+    done = dragoman("translate", run, tmp_path / "cs.po", "--to", "de")
+    assert done.code == 0 and "names the language 'cs', which is taken for de and stays" in done.err
 
 
 def test_a_text_file_as_document_and_as_lines(dragoman: Command, run: Path, tmp_path: Path) -> None:

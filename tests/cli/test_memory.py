@@ -96,6 +96,13 @@ def test_what_a_user_may_do_wrong(dragoman: Command, run: Path) -> None:
     dragoman("memory", "build", run, run / "a.tsv", "--pair", "en-fr")
     fails("Name the direction with --pair", "memory", "search", run, "text", "--tenant", "other")
     fails("add: give files, or one segment", "memory", "add", run, "--source", "alone")
+    fails("add: source or target is blank", "memory", "add", run, "--source", "one", "--target", " ")
+    fails("add: both sides are en", "memory", "add", run, "--source", "a", "--target", "b", "--pair", "en-en")
+    fails("out.tsv: a memory is exported as .tmx", "memory", "export", run, run / "out.tsv")
+    (run / "out.tmx").write_text("an earlier export")
+    fails("holds nothing for tenant 'other'", "memory", "export", run, run / "out.tmx", "--tenant", "other")
+    fails("holds nothing for en-de, tenant", "memory", "export", run, run / "out.tmx", "--pair", "en-de")
+    assert (run / "out.tmx").read_text() == "an earlier export"
     fails("says nothing of what to remove", "memory", "remove", run)
     fails("no glossary yet", "glossary", "list", run)
     (run / "memory" / "glossary.tsv").write_text("source_language\ttarget_language\tsource\ttarget\nen\tfr\tflu\n")
@@ -109,11 +116,23 @@ def test_glossary(dragoman: Command, run: Path) -> None:
     assert imported.code == 0, imported.err
     assert [(r["added"], r["duplicates"], r["rejected"]) for r in imported.records] == [(2, 1, 1)]
     assert "terms.csv:4: columns" in imported.err
+    assert "no terms for en-de" in dragoman("glossary", "export", run, run / "o.tsv", "--pair", "en-de").err
+    (run / "no.csv").write_text("<xliff>\n" * 30)
+    refused = dragoman("glossary", "import", run, run / "no.csv", "--pair", "en-fr")
+    assert refused.code == 3 and "no.csv:1: columns: 1 columns. Of its 30 rows none is a term" in refused.err
+    (run / "few.csv").write_text("cold,rhume\n" + "alone\n" * 30)
+    few = dragoman("glossary", "import", run / "few", run / "few.csv", "--pair", "en-fr")
+    assert few.err.count("columns: 1 columns") == 20 and "few.csv: 10 more rows are rejected" in few.err
     section = '<langSet xml:lang="{}"><tig><term>{}</term></tig></langSet>'
     entry = section.format("en", "dose") + section.format("hu", "adag")
     (run / "t.tbx").write_text(f"<martif><text><body><termEntry>{entry}</termEntry></body></text></martif>")
     other = dragoman("glossary", "import", run, run / "t.tbx", "--pair", "en-fr")
     assert "0 terms added" in other.out and "has no terms for en-fr; it has en-hu" in other.err
+    (run / "recipe.yaml").write_text("pairs: [en-fr]\n")
+    other = dragoman("glossary", "import", run, run / "t.tbx")
+    assert "1 terms added" in other.out and "has no terms for en-fr; it has en-hu" in other.err
+    assert dragoman("glossary", "remove", run, "dose").code == 0
+    (run / "recipe.yaml").unlink()
     assert dragoman("glossary", "add", run, "cold", "rhume", "--pair", "en-fr", "--note", "common").code == 0
     assert dragoman("glossary", "list", run).out == "en-fr\tflu\tgrippe\nen-fr\tcase\tcas\nen-fr\tcold\trhume\tcommon\n"
     found = dragoman("glossary", "find", run, "two flu cases", "--pair", "en-fr", "--translation", "deux cas")

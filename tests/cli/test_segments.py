@@ -37,6 +37,13 @@ def test_a_tsv_column_by_name_and_by_number(tmp_path: Path) -> None:
     assert read(tmp_path / "empty.tsv") == ([], None)
 
 
+def test_standard_input_may_begin_with_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    piped = io.TextIOWrapper(io.BytesIO("\ufeffsource\tid\nthe cat\t1\n".encode()), encoding="ascii")
+    monkeypatch.setattr("sys.stdin", piped)
+    with opened([], "-", "source") as source:
+        assert [segment.text for segment in source] == ["the cat"]
+
+
 def test_what_cannot_be_read_says_where(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("id\ttext\n1\tx\nlonely\n")

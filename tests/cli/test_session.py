@@ -39,21 +39,26 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("resumes", "said"),
+    [
+        (True, "What is finished is kept; go on with"),
+        (False, "Nothing of it is kept; from the beginning again with"),  # a translation
+    ],
+)
 def test_a_stopped_command_says_how_to_go_on(
-    by: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    resumes: bool, said: str, by: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["dragoman", "run", "my recipe.yaml"])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it
     try:
-        with pytest.raises(typer.Exit) as caught, session():
+        with pytest.raises(typer.Exit) as caught, session(resumes=resumes):
             os.kill(os.getpid(), by)
             signal.sigtimedwait([], 5)  # never gets there: the signal raises first
     finally:
         signal.signal(signal.SIGINT, before)
     assert caught.value.exit_code == 130
-    assert capsys.readouterr().err == (
-        "error: stopped. What is finished is kept; go on with: dragoman run 'my recipe.yaml'\n"
-    )
+    assert capsys.readouterr().err == f"error: stopped. {said}: dragoman run 'my recipe.yaml'\n"
 
 
 def test_a_fault_of_ours_is_one_line_and_the_traceback_is_kept(

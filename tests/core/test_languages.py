@@ -114,6 +114,12 @@ def test_the_direction_that_is_meant() -> None:
     assert choose(both[:1], None, None) == both[0]
     assert choose(many, "pt-PT", "en") == choose(many, "pt-PT", None) == many[1]
     assert choose(many, "pt", "de") == many[2]
+    regions = [Direction("en-US", "fr"), Direction("en-GB", "fr")]
+    assert choose(regions, "fr", "en-GB") == regions[1]
+    chinese = [Direction("en", "zh"), Direction("en", "zh-Hant")]
+    assert choose(chinese, "zh-TW", None) == chinese[1]
+    with pytest.raises(ModelError, match="not made for any language to zh-TW"):
+        choose(chinese[:1], "zh-TW", None)
     for target, source, said in [
         (None, None, "say into which language, with --to: the model knows en, fr"),
         ("de", None, "not made for any language to de"),

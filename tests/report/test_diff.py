@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from lxml import html
 
 from dragoman.core.languages import Direction
@@ -42,6 +43,24 @@ def test_source_and_target_stand_side_by_side() -> None:
 def test_replaced_words_are_marked() -> None:
     cell = html.fromstring(page()).xpath("//tbody/tr[2]/td[3]")[0]
     assert [(mark.tag, mark.text) for mark in cell] == [("del", "  mots"), ("ins", " paroles")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "marks"),
+    [
+        ("ยาที่กิน", "ยาที่กีน", [("del", "กิ"), ("ins", "กี")]),  # a vowel never without its consonant
+        ("这是猫。", "这是狗。", [("del", "猫"), ("ins", "狗")]),
+        ("un cafe\u0301 noir", "un cafe noir", [("del", "cafe\u0301"), ("ins", "cafe")]),
+        ("ok 👩‍👩‍👧", "ok 👩‍👩‍👦", [("del", "👩‍👩‍👧"), ("ins", "👩‍👩‍👦")]),
+    ],
+)
+def test_words_are_those_of_the_script(before: str, after: str, marks: list[tuple[str, str]]) -> None:
+    po = f'msgid "one"\nmsgstr "{before}"\n'.encode()
+    report = translate_document(
+        Document.open(po, "a.po"), lambda texts: [after] * len(texts), direction=Direction("en", "fr"), fill="all"
+    )[1]
+    cell = html.fromstring(as_html(report)).xpath("//tbody/tr/td[3]")[0]
+    assert [(mark.tag, mark.text.strip()) for mark in cell] == marks
 
 
 def test_nothing_of_the_file_is_read_as_markup_and_nothing_is_loaded() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.core.languages import Direction
-from dragoman.core.listen import SILENT
+from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse
 from dragoman.core.records import Example
@@ -19,6 +19,14 @@ from dragoman.store.memory import Memory, memory_file
 from dragoman.store.retrieval import Retriever
 
 WANTED = Wanted(("en-fr",), 2, 0.5, 1.0, "default")
+
+
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def rows() -> list[Example]:
@@ -61,17 +69,29 @@ def test_the_run_s_own_memory_and_a_named_one_come_first(texts: Path, tmp_path: 
     Memory.open(memory_file(run), create=True).add(rows()[:3], "mine")
     memory, tenant = examples.open_memory(MemoryUse(tenant="mine"), recipe, texts, SILENT)
     assert (memory.path, tenant) == (memory_file(run), "mine")
-    Memory.open(tmp_path / "tm.sqlite", create=True)
+    with Memory.open(tmp_path / "tm.sqlite", create=True) as other:
+        other.add(rows()[:1])
     assert examples.open_memory(MemoryUse(path="tm.sqlite"), recipe, texts, SILENT)[0].path == tmp_path / "tm.sqlite"
     with pytest.raises(DataError, match="there is no translation memory"):
         examples.open_memory(MemoryUse(path="none.sqlite"), recipe, texts, SILENT)
+    for tenant, pairs in (("mistyped", "en-fr"), ("mine", "en-de")):
+        with pytest.raises(DataError, match=f"holds nothing for {pairs} of tenant '{tenant}'.*holds: en-fr of 'mine'"):
+            examples.open_memory(MemoryUse(tenant=tenant), Recipe.parse(f"pairs: {pairs}"), texts, SILENT)
 
 
 def test_a_named_glossary(tmp_path: Path) -> None:
     (tmp_path / "terms.tsv").write_text("cat\tchat\n", encoding="utf-8")
     recipe = Recipe.parse("pairs: en-fr", folder=tmp_path)
-    glossary = examples.open_glossary(GlossaryUse(path="terms.tsv"), recipe, tmp_path, Direction("en", "fr"))
+    glossary = examples.open_glossary(GlossaryUse(path="terms.tsv"), recipe, tmp_path, SILENT)
     assert [term.target for term in glossary.terms_in("Two cats", Direction("en", "fr"))] == ["chat"]
+
+
+def test_a_glossary_that_is_of_no_use_is_refused_and_its_bad_rows_are_told(tmp_path: Path) -> None:
+    use, recipe, listener = GlossaryUse(path="terms.csv"), Recipe.parse("pairs: en-fr", folder=tmp_path), Heard()
+    (tmp_path / "terms.csv").write_text("cat,Katze,en,de\nalone\n", encoding="utf-8")
+    with pytest.raises(DataError, match="terms.csv: has no terms for en-fr; those that it has: en-de"):
+        examples.open_glossary(use, recipe, tmp_path, listener)
+    assert listener.warnings == [f"{tmp_path / 'terms.csv'}:2: columns: 1 columns"]
 
 
 def test_the_same_as_the_retriever_in_any_number_of_processes(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,11 +60,13 @@ def test_notes_and_parts_of_speech(tmp_path: Path) -> None:
 
 def test_bad_rows_are_told(tmp_path: Path) -> None:
     rows = ["source,target,source_lang,target_lang", "flu,,en,fr", "flu,grippe,en,xx-bad-tag-", "alone", "!!,??,en,fr"]
-    text = "\n".join([*rows, "ok,bon,en,fr"])
+    text = "\n".join([*rows, "ok,bon,en,fr", "a,b,en,en"])
     glossary = Glossary.load(written(tmp_path, "g.csv", text))
     assert pairs(glossary) == [("ok", "bon")]
     assert [(r.reason, r.line) for r in glossary.rejected[:3]] == [("empty", 2), ("language", 3), ("columns", 4)]
-    assert glossary.rejected[3].reason == "no word"
+    told = [(r.reason, r.line) for r in glossary.rejected[3:]]
+    assert told == [("no word", 5), ("languages", 7)]
+    assert {r.origin for r in glossary.rejected} == {str(tmp_path / "g.csv")}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,9 @@ def test_tbx(tmp_path: Path) -> None:
     assert [r.reason for r in glossary.rejected] == ["one language"]
     assert pairs(Glossary.load(path, Direction("de", "en"))) == [("Grippe", "flu"), ("Grippe", "influenza")]
     assert {t.direction for t in Glossary.load(path)} == {EN_FR, Direction("en", "de")}
+    several = Glossary.for_pairs(path, [EN_FR, EN_FR.reversed, Direction("fr", "de")])
+    assert {t.direction for t in several} == {EN_FR, Direction("fr", "de")}
+    assert several.serves(Direction("de", "fr")) and not several.serves(Direction("en", "de"))
 
 
 def test_line_breaks_in_a_tbx_do_not_part_the_rows_of_the_saved_glossary(tmp_path: Path) -> None:

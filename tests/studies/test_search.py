@@ -319,6 +319,7 @@ def test_a_grid_has_every_combination_once(tmp_path: Path) -> None:
         ),
         ("search.space={train.3.sft.dropout: {uniform: [0, 1]}}", "search.space: 'train.3.sft.dropout"),
         ("search.space={train.0.sft.schedule: {choice: [cosine, round]}}", "train.0.sft.schedule: should be"),
+        ("search.space={seed: {int: [1, 3]}}", "'seed': trials must share their `seed`"),
         ("search=", "no section `search`"),
         ("model=", "needs a `model` section"),
     ],
@@ -327,6 +328,13 @@ def test_what_does_not_fit_the_recipe_is_told_before_anything_runs(tmp_path: Pat
     with pytest.raises(RecipeError, match=message.replace("(", r"\(")):
         search.run(parsed(override), tmp_path / "out", start=Player(smooth))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_key_that_another_one_overrules_is_refused(tmp_path: Path) -> None:
+    """Tokens win over epochs, so that all trials would be the same."""
+    recipe = parsed("search.space={train.0.sft.epochs: {int: [1, 3]}}", "train.0.sft.tokens=1000")
+    with pytest.raises(RecipeError, match="epochs: changes nothing, for train.0.sft.tokens is given"):
+        search.run(recipe, tmp_path / "out", start=Player(smooth))
 
 
 # ---------------------------------------------------------------- halves and figures

@@ -209,7 +209,7 @@ def translate(
     debug: Debug = False,
 ) -> None:
     """Translate segments or documents. Standard input, a text or TSV file line by line, whole XLIFF, TMX, PO or text."""
-    with session(as_json=json, quiet=quiet, debug=debug) as here:
+    with session(as_json=json, quiet=quiet, debug=debug, resumes=False) as here:
         from contextlib import closing
 
         from dragoman.cli import documents, segments

@@ -40,8 +40,9 @@ class Wanted:
 def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listener) -> Assistant:
     """The run's model with as much help as is wanted and there."""
     from dragoman.assistant import Assistant, settings_of
+    from dragoman.cli.memory import tell_empty
     from dragoman.store.artifact import MANIFEST
-    from dragoman.store.memory import memory_file
+    from dragoman.store.memory import DEFAULT_TENANT, memory_file
     from dragoman.store.retrieval import MAX_TERMS
 
     if (run / "train").is_dir() and not (run / "train" / MANIFEST).is_file():
@@ -59,15 +60,21 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
         min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
     )
     glossary = _glossary(wanted.glossary, direction, listener) if wanted.glossary else True
-    return Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)
+    helper = Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)
+    if helper.memory is not None and (wanted.memory or wanted.tenant != DEFAULT_TENANT):
+        tell_empty(helper.memory, direction, wanted.tenant, listener)
+    return helper
 
 
 def _glossary(path: Path, direction: Direction, listener: Listener) -> Glossary:
+    from dragoman.cli.glossary import tell_rejected
     from dragoman.store.glossary import Glossary
 
     found = Glossary.load(path, direction)
-    for row in found.rejected:
-        listener.warn(f"{path}:{row.line}: {row.reason}: {row.detail}")
+    tell_rejected(path, found, listener)
+    if not found.serves(direction):
+        held = ", ".join(dict.fromkeys(str(term.direction) for term in found)) or "none"
+        listener.warn(f"{path}: has no terms for {direction}; those that it has: {held}")
     return found
 
 
@@ -84,6 +91,9 @@ def file_of(texts: Sequence[str], name: str | None) -> Path | None:
     if name is not None:
         return Path(name) if Path(name).suffix.lower() in suffixes() and not is_text(name) else None
     if len(texts) != 1:
+        for text in texts:  # a shell makes many names of one pattern
+            if Path(text).suffix.lower() in suffixes() and _is_file(Path(text)):
+                raise DataError(f"{text}: is a document, which is translated alone: one file, and nothing else.")
         return None
     path = Path(texts[0])
     if path.suffix == ".tsv" and _is_file(path):
@@ -124,10 +134,15 @@ def translate(
     from dragoman.store.artifact import write_atomic
     from dragoman.store.trained import directions_of
 
-    document, direction = _opened(path, directions_of(run), to, origin)
+    document, direction = _opened(path, directions_of(run), to, origin, here.listener)
     target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
     if out is None and target.exists():
         raise DataError(f"{target}: is there already. Say with --out where the translation goes.")
+    if page is not None and page.resolve() in (path.resolve(), target.resolve()):
+        raise DataError(
+            f"{page}: is the {'document' if page.resolve() == path.resolve() else 'translation'} itself. "
+            "Say with --html where the page goes."
+        )
     with closing(assistant(run, direction, wanted, here.listener)) as helper:
         data, report = documents.translate(helper, document, direction, fill=fill, listener=here.listener)
         tally = helper.tally
@@ -144,7 +159,7 @@ def translate(
 
 
 def _opened(
-    path: Path, directions: Sequence[Direction], to: str | None, origin: str | None
+    path: Path, directions: Sequence[Direction], to: str | None, origin: str | None, listener: Listener
 ) -> tuple[Document, Direction]:
     """The document, and the direction that is asked for or that its own languages tell."""
     from dragoman.store.documents import Document
@@ -160,15 +175,26 @@ def _opened(
     if origin is None and source and any(_known(source, d.source) for d in directions):
         origin = source
     direction = choose(directions, to, origin)
-    return document.towards(direction), direction
+    document = document.towards(direction)
+    for named, meant in ((source, direction.source), (target, direction.target)):
+        if named and not _known(named, meant) and (document.format == "po" or not _is_language(named)):
+            listener.warn(f"{path}: names the language '{named}', which is taken for {meant} and stays")
+    return document, direction
 
 
-def _known(tag: str, language: str) -> bool:
-    from dragoman.core.languages import same_language
+def _known(named: str, language: str) -> bool:
+    from dragoman.core.languages import same_writing
+
+    return _is_language(named) and same_writing(named, language)
+
+
+def _is_language(named: str) -> bool:
+    """Templates name `xx` and the like."""
+    from dragoman.core.languages import tag
 
     try:
-        return same_language(tag, language)
-    except DataError:  # templates name `xx` and the like
+        return bool(tag(named))
+    except DataError:
         return False
 
 

@@ -13,9 +13,12 @@ from dragoman.cli.session import session
 
 if TYPE_CHECKING:
     from dragoman.core.languages import Direction
+    from dragoman.core.listen import Listener
     from dragoman.store.glossary import Glossary
 
 app = typer.Typer(help="The glossary of a run: terms and their translations.", no_args_is_help=True)
+
+_SHOWN = 20  # rejected rows that are told one by one
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.", show_default=False)]
 Pair = Annotated[str | None, typer.Option("--pair", help="Languages, such as en-fr.")]
@@ -37,19 +40,23 @@ def import_(
 ) -> None:
     """Add the terms of files to the glossary: of all, or of none where one cannot be read."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.cli.languages import pair_of_run
+        from dragoman.cli.languages import pair_of_run, pairs
         from dragoman.store.glossary import Glossary, glossary_file
 
         glossary = _held(run, create=True)
         direction, otherwise = _direction(pair), None if pair else pair_of_run(run)
+        wanted = pairs(run, pair) if pair or (run / "recipe.yaml").is_file() else []
         for file, read in [(file, Glossary.load(file, direction, otherwise=otherwise)) for file in files]:
             new = glossary.add(read)
             known = len(read) - new + read.duplicates
-            for row in read.rejected:
-                here.listener.warn(f"{file}:{row.line}: {row.reason}: {row.detail}")
-            if pair and not len(read) and not read.rejected:  # a TBX in other languages
-                held = ", ".join(dict.fromkeys(str(term.direction) for term in Glossary.load(file))) or "nothing"
-                here.listener.warn(f"{file}: has no terms for {pair}; it has {held}")
+            tell_rejected(file, read, here.listener)
+            if wanted and not any(map(read.serves, wanted)):  # a TBX in other languages, or in others before these
+                held = ", ".join(
+                    dict.fromkeys(str(term.direction) for term in Glossary.load(file, otherwise=wanted[0]))
+                )
+                here.listener.warn(
+                    f"{file}: has no terms for {' or '.join(map(str, wanted))}; it has {held or 'nothing'}"
+                )
             text = f"{file}: {new:,} terms added, {known:,} were there already, {len(read.rejected):,} rejected"
             here.result(text, file=file, added=new, duplicates=known, rejected=len(read.rejected))
         glossary.save(glossary_file(run))
@@ -123,7 +130,12 @@ def export(
 ) -> None:
     """Write the glossary for other tools."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        count = _held(run).export(out, _direction(pair))
+        from dragoman.errors import DataError
+
+        glossary, direction = _held(run), _direction(pair)
+        if not (glossary.serves(direction) if direction else len(glossary)):
+            raise DataError(f"{run}: its glossary has no terms{f' for {direction}' if direction else ''}.")
+        count = glossary.export(out, direction)
         here.result(f"{out}: {count:,} terms", file=out, terms=count)
 
 
@@ -146,6 +158,22 @@ def find(
         for term, obeyed in zip(terms, kept, strict=True):
             mark = {True: "obeyed: ", False: "NOT obeyed: ", None: ""}[obeyed]
             here.result(f"{mark}{term.source} -> {term.target}", **asdict(term), obeyed=obeyed)
+
+
+def tell_rejected(file: Path, read: Glossary, listener: Listener) -> None:
+    """Warn of the rows that did not become terms. A file of which no row did is no glossary: DataError."""
+    from dragoman.errors import DataError
+
+    if read.rejected and not len(read):
+        first = read.rejected[0]
+        raise DataError(
+            f"{file}:{first.line}: {first.reason}: {first.detail}. Of its {len(read.rejected):,} rows none is a term; "
+            "a glossary is a CSV, TSV or TBX."
+        )
+    for row in read.rejected[:_SHOWN]:
+        listener.warn(f"{file}:{row.line}: {row.reason}: {row.detail}")
+    if len(read.rejected) > _SHOWN:
+        listener.warn(f"{file}: {len(read.rejected) - _SHOWN:,} more rows are rejected")
 
 
 def _direction(pair: str | None) -> Direction | None:

@@ -81,6 +81,7 @@ def add(
     with session(as_json=json, quiet=quiet, debug=debug, folder=run) as here:
         from dragoman.core.records import Example
         from dragoman.errors import DataError
+        from dragoman.store.admission import refusal_of
         from dragoman.store.memory import Memory, memory_file
 
         names = [*(origin or []), *(files or [])]
@@ -92,9 +93,9 @@ def add(
         with Memory.open(memory_file(run)) as memory:
             direction = _direction(memory, run, pair, tenant)
             example = Example(source, target, direction.source, direction.target, domain=domain)
-            with _noting(rejected) as note:
-                added = memory.add([example], tenant, creator=creator, context=context, rejected=note)
-            _tell_added(here, memory, added, rejected)
+            if refusal := refusal_of(example):
+                raise DataError(f"add: {refusal.detail}.")
+            _tell_added(here, memory, memory.add([example], tenant, creator=creator, context=context), rejected)
 
 
 def _fill(
@@ -217,7 +218,9 @@ def remove(
         list[int] | None, typer.Option("--id", help="Segments by the number that search shows.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All segments of the tenant.")] = False,
-    pair: Pair = None,
+    pair: Annotated[
+        str | None, typer.Option("--pair", help="Segments stored in this direction, as `stats` tells it.")
+    ] = None,
     tenant: Tenant = "default",
     json: Json = False,
     debug: Debug = False,
@@ -283,10 +286,19 @@ def export(
     """Write a memory as TMX 1.4b."""
     with session(as_json=json, debug=debug, folder=run) as here:
         from dragoman.core.languages import Direction
+        from dragoman.errors import DataError
         from dragoman.store.memory import Memory, memory_file
 
+        if out.suffix.lower() != ".tmx":
+            raise DataError(f"{out}: a memory is exported as .tmx.")
         with Memory.open(memory_file(run)) as memory:
-            count = memory.export(out, tenant, Direction.parse(pair) if pair else None)
+            direction = Direction.parse(pair) if pair else None
+            if (
+                next(memory.segments(tenant, direction), None) is None
+            ):  # nor is an earlier export replaced by an empty one
+                of = f"for {direction}, " if direction else "for "
+                raise DataError(f"{memory.path}: holds nothing {of}tenant '{tenant}'. Nothing was written.")
+            count = memory.export(out, tenant, direction)
             here.result(f"{out}: {count:,} segments", file=out, segments=count)
 
 
@@ -310,14 +322,19 @@ def search(
 
         with Memory.open(memory_file(run)) as memory:
             direction = _direction(memory, run, pair, tenant)
-            if next(memory.segments(tenant, direction), None) is None:
-                here.listener.warn(f"{memory.path}: holds nothing for {direction}, tenant '{tenant}'")
+            tell_empty(memory, direction, tenant, here.listener)
             for each in text:
                 found = memory.search(each, direction, k=k, min_match=min_match, tenant=tenant, context=context)
                 matches = [{"percent": match.percent, **asdict(match)} for match in found]
                 shown = _shown(each, found) or f"no match of {min_match:.0%} or more"
                 head = f"{each}\n" if len(text) > 1 else ""
                 here.result(head + shown, query=each, direction=str(direction), matches=matches)
+
+
+def tell_empty(memory: Memory, direction: Direction, tenant: str, listener: Listener) -> None:
+    """Warn where a memory has nothing for a direction and tenant."""
+    if next(memory.segments(tenant, direction), None) is None:
+        listener.warn(f"{memory.path}: holds nothing for {direction}, tenant '{tenant}'")
 
 
 def _direction(memory: Memory, run: Path, pair: str | None, tenant: str) -> Direction:

@@ -63,7 +63,7 @@ class Input:
         try:
             yield from self.stream
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.name}: is not UTF-8 text: {error}") from None
+            raise DataError(f"{self.name}: is not UTF-8 text: {error}. Save it as UTF-8.") from None
 
     def _place(self, first: Sequence[str]) -> int:
         if self.column is not None and self.column.isdigit():
@@ -83,7 +83,7 @@ def opened(texts: Sequence[str], name: str, column: str | None) -> Iterator[Inpu
         yield Input("the command line", iter(texts))
         return
     if name == "-":
-        sys.stdin.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")  # type: ignore[union-attr]
         yield Input("standard input", iter(sys.stdin), column)
         return
     path = Path(name)
@@ -106,11 +106,15 @@ class Output:
         if self._as_json:
             self._stream.write(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
         elif tsv:
-            if self._first and header is not None:
-                self._stream.write(f"{header}\ttranslation\n")
+            self.head(header)
             self._stream.write(f"{segment.line}\t{_one_line(found.text)}\n")
         else:
             self._stream.write(_one_line(found.text) + "\n")
+
+    def head(self, header: str | None) -> None:
+        """The names of a TSV's columns, once."""
+        if self._first and header is not None and not self._as_json:
+            self._stream.write(f"{header}\ttranslation\n")
         self._first = False
 
     def flush(self) -> None:
@@ -154,6 +158,7 @@ def translate(assistant: Assistant, direction: Direction, source: Input, sink: O
             sink.write(segment, answer, source.header, source.column is not None)
             unfinished += not answer.finished
         sink.flush()
+    sink.head(source.header)  # of a table without rows
     tally = assistant.tally
     if unfinished:
         listener.warn(f"{unfinished} of {tally.segments} translations reached the length limit before their end")

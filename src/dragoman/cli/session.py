@@ -43,9 +43,17 @@ class Session:
 
 @contextmanager
 def session(
-    *, as_json: bool = False, quiet: bool = False, debug: bool = False, folder: Path | None = None
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    debug: bool = False,
+    folder: Path | None = None,
+    resumes: bool = True,
 ) -> Iterator[Session]:
-    """Run a verb's body; on failure say why and exit with the code of the failure."""
+    """Run a verb's body; on failure say why and exit with the code of the failure.
+
+    `resumes`: whether the same command goes on where it was stopped.
+    """
     here = Session(screen(sys.stderr, as_json=as_json, quiet=quiet), as_json=as_json, folder=folder)
     if as_json or quiet or not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # bars of libraries would stand between our lines
@@ -58,7 +66,12 @@ def session(
         _end(here, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
         command = shlex.join(["dragoman", *sys.argv[1:]])
-        _end(here, f"stopped. What is finished is kept; go on with: {command}", STOPPED, debug)
+        rest = (
+            "What is finished is kept; go on with"
+            if resumes
+            else "Nothing of it is kept; from the beginning again with"
+        )
+        _end(here, f"stopped. {rest}: {command}", STOPPED, debug)
     except (typer.Exit, BrokenPipeError):
         raise
     except Exception as error:  # the last line of defence: a person gets one line, the report gets the traceback

@@ -57,7 +57,7 @@ class Reading:
 def read(curve: Curve) -> list[Reading]:
     """What the curve shows; at least one reading, and `settled` or `unclear` only alone or with `noise`."""
     if len(curve.dev) < LEAST:
-        text = f"{len(curve.dev)} evaluations are too few to read a curve; evaluate more often (at least {LEAST} times)"
+        text = f"too few evaluations to read a curve ({len(curve.dev)}); evaluate more often (at least {LEAST} times)"
         return [Reading("unclear", text, {"evaluations": len(curve.dev)})]
     found = [reading for reading in (_over(curve), _under(curve)) if reading is not None]
     noise = _noise(curve)

@@ -60,6 +60,11 @@ def same_language(left: str, right: str) -> bool:
     return primary(left) == primary(right)
 
 
+def same_writing(left: str, right: str) -> bool:
+    """True when two tags name the same language in the same script: `pt` and `pt-BR`, but not `zh` and `zh-TW`."""
+    return same_language(left, right) and script(left) == script(right)
+
+
 @lru_cache(maxsize=65536)
 def matches(wanted: str, found: str) -> int:
     """How well a language that is found serves the one wanted: 2 the same, 1 where one of them names no region, else 0.
@@ -122,15 +127,20 @@ class Direction:
 
 
 def choose(directions: Sequence[Direction], target: str | None, source: str | None) -> Direction:
-    """The one of a model's directions that is meant; where only one fits, nothing need be said. Raises ModelError."""
+    """The one of a model's directions that is meant; where only one fits, nothing need be said.
+
+    Another region of a language serves where the very one is not there, another script never. Raises ModelError.
+    """
     known = ", ".join(str(direction) for direction in directions)
-    origins = [d for d in directions if source is None or same_language(d.source, source)]
+    origins = [d for d in directions if source is None or same_writing(d.source, source)]
+    if source is not None:
+        origins = [d for d in origins if d.source == tag(source)] or origins
     if target is None:
         if len({d.target for d in origins}) != 1:
             names = ", ".join(sorted({d.target for d in directions}))
             raise ModelError(f"say into which language, with --to: the model knows {names}.")
         target = origins[0].target
-    fitting = [d for d in origins if same_language(d.target, target)]
+    fitting = [d for d in origins if same_writing(d.target, target)]
     fitting = [d for d in fitting if d.target == tag(target)] or fitting
     if len(fitting) == 1 or (fitting and source is not None):
         return fitting[0]

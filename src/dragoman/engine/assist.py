@@ -84,7 +84,7 @@ class Assisted:
         self._lot = random.Random(recipe.seed)
         glossary = None
         if sft.glossary is not None:
-            glossary = examples.open_glossary(sft.glossary, recipe, texts.parent, recipe.pairs[0])
+            glossary = examples.open_glossary(sft.glossary, recipe, texts.parent, listener)
         self._terms = Retriever(glossary=glossary)
 
     def encoded(self, rows: Rows) -> Iterator[tuple[list[int], list[bool], float]]:

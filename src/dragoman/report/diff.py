@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 
 from dragoman.core import languages
 from dragoman.core.inline import Inline
+from dragoman.core.matching import tokens
 from dragoman.core.placeholders import protect_placeholders
 from dragoman.store.documents.translate import DocumentReport, Line
 
@@ -131,14 +132,13 @@ def _words(text: str) -> list[str]:
 
 
 def _split(text: str) -> Iterable[str]:
-    word = ""
-    for letter in text:
-        if word and (letter.isalnum() != word[-1].isalnum()):
-            yield word
-            word = ""
-        word += letter
-    if word:
-        yield word
+    """Words and what is between them; in scripts without spaces every character, with its marks, is a word."""
+    at = 0
+    for token in tokens(text):
+        yield from filter(None, (text[at : token.start], text[token.start : token.end]))
+        at = token.end
+    if at < len(text):
+        yield text[at:]
 
 
 def _changed(name: str, words: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from dragoman.core.recipe import Evaluate, Recipe
 from dragoman.core.records import Assist
 from dragoman.core.terms import contains, contains_exactly
 from dragoman.errors import RecipeError
-from dragoman.store.examples import glossary_path, memory_path, open_glossary, open_memory
+from dragoman.store.examples import glossary_path, memory_path, open_glossary, open_memory, open_serving
 from dragoman.store.memory import Memory
 from dragoman.store.retrieval import BANDS, Excluded, Found, Retriever, band, held_out_keys
 from dragoman.store.testsets import EvaluationSet
@@ -97,13 +97,14 @@ class Assistance:
             if prepared is not None:
                 self.memory, self._tenant = open_memory(settings.memory, recipe, prepared, listener)
             elif (path := memory_path(settings.memory, recipe, run)) is not None:
-                self.memory, self._tenant = Memory.open(path), settings.memory.tenant
+                self._tenant = settings.memory.tenant
+                self.memory = open_serving(path, self._tenant, recipe.pairs)
             else:
                 raise RecipeError(
                     "evaluate.shots: there are no examples, for the run has neither a memory nor training texts. Make a "
                     "memory with `dragoman memory build`, or name one: `memory: {path: tm.sqlite}`."
                 )
-        glossary = open_glossary(settings.glossary, recipe, run, recipe.pairs[0]) if settings.glossary else None
+        glossary = open_glossary(settings.glossary, recipe, run, listener) if settings.glossary else None
         self._retriever = Retriever(self.memory, glossary, self._tenant)
 
     @property

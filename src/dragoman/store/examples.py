@@ -18,7 +18,7 @@ from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse
 from dragoman.core.records import Example
-from dragoman.errors import RecipeError
+from dragoman.errors import DataError, RecipeError
 from dragoman.store import records
 from dragoman.store.artifact import digest, file_digest, write_json
 from dragoman.store.glossary import Glossary, glossary_file
@@ -32,6 +32,7 @@ _CHUNK = 500
 _ALONE = 4_000  # sentences below which further processes take longer to start than they save
 _KEPT = 4  # files of matches that stay in a run
 _FORMAT = 1  # of those files
+_TOLD = 20  # rejected rows of a glossary that are told one by one
 
 
 class Shot(NamedTuple):
@@ -86,20 +87,47 @@ def glossary_path(use: GlossaryUse, recipe: Recipe, run: Path) -> Path:
     return own
 
 
-def open_glossary(use: GlossaryUse, recipe: Recipe, run: Path, direction: Direction) -> Glossary:
-    """The glossary of the recipe; `direction` is that of a file that does not tell its languages."""
-    return Glossary.load(glossary_path(use, recipe, run), direction)
+def open_glossary(use: GlossaryUse, recipe: Recipe, run: Path, listener: Listener) -> Glossary:
+    """The glossary of the recipe; a table that does not tell its languages is in those of the first pair.
+
+    Rows that are no terms are told. Raises DataError when it has no term for any pair: it would be used for nothing.
+    """
+    path = glossary_path(use, recipe, run)
+    found = Glossary.for_pairs(path, recipe.pairs)
+    for row in found.rejected[:_TOLD]:
+        listener.warn(f"{path}:{row.line}: {row.reason}: {row.detail}")
+    if len(found.rejected) > _TOLD:
+        listener.warn(f"{path}: {len(found.rejected) - _TOLD:,} more rows are no terms")
+    if not any(map(found.serves, recipe.pairs)):
+        held = ", ".join(dict.fromkeys(str(term.direction) for term in found)) or "none"
+        raise DataError(f"{path}: has no terms for {_named(recipe.pairs)}; those that it has: {held}.")
+    return found
 
 
 def open_memory(use: MemoryUse, recipe: Recipe, texts: Path, listener: Listener) -> tuple[Memory, str]:
     """The memory that the recipe asks for, and its tenant; the run's training texts where there is none.
 
-    `texts` is the folder of the prepared texts; a memory made of them lies in `memory/training.sqlite` beside it.
+    `texts` is the folder of the prepared texts; a memory made of them lies in `memory/training.sqlite` beside it. Raises
+    DataError when the memory holds nothing for any pair.
     """
     found = memory_path(use, recipe, texts.parent)
     if found is not None:
-        return Memory.open(found), use.tenant
+        return open_serving(found, use.tenant, recipe.pairs), use.tenant
     return Memory.open(_training_memory(texts, listener)), "default"
+
+
+def open_serving(path: Path, tenant: str, pairs: Sequence[Direction]) -> Memory:
+    """A memory that has segments for some of the pairs; else DataError, for no prompt would get an example."""
+    memory = Memory.open(path)
+    if any(next(memory.segments(tenant, pair), None) is not None for pair in pairs):
+        return memory
+    held = ", ".join(f"{one.direction} of '{one.tenant}'" for one in memory.stats()) or "nothing"
+    memory.close()
+    raise DataError(f"{path}: holds nothing for {_named(pairs)} of tenant '{tenant}'. What it holds: {held}.")
+
+
+def _named(pairs: Sequence[Direction]) -> str:
+    return " or ".join(map(str, pairs))
 
 
 def _training_memory(texts: Path, listener: Listener) -> Path:

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ _NAMES = {
     "note": "note notes comment comments description definition",
 }
 _COLUMN = {alias: column for column, aliases in _NAMES.items() for alias in aliases.split()}
+_TERMBASES = {".tbx", ".xml", ".mtf"}
 _TABBED = {".tsv", ".tab", ".txt", ".utf8"}
 _COMMENTED = {".tab", ".txt", ".utf8"}  # OmegaT's: a line that starts with # is a comment
 _HEAD = 1 << 16  # bytes in which a document's root element stands
@@ -99,6 +101,10 @@ class Glossary:
             self._finders[direction] = Finder(direction.source, list(dict.fromkeys(fitting)))
         return self._finders[direction].find(text)
 
+    def serves(self, direction: Direction) -> bool:
+        """True when some term is one of this direction."""
+        return any(_serves(one, direction) for term in self for one in (term, term.reversed))
+
     def terms_in(self, text: str, direction: Direction) -> list[Term]:
         """The terms that occur in a source text, in its order, each once."""
         return list(dict.fromkeys(occurrence.term for occurrence in self.find(text, direction)))
@@ -121,9 +127,21 @@ class Glossary:
             data = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-        if path.suffix.lower() in (".tbx", ".xml", ".mtf"):
+        if path.suffix.lower() in _TERMBASES:
             return cls._of(_read_tbx(path, data, direction))
         return cls._of(_read_table(path, _decoded(path, data), direction or otherwise))
+
+    @classmethod
+    def for_pairs(cls, path: Path, pairs: Sequence[Direction]) -> Self:
+        """`load`, of a TBX the terms of each of the pairs; a table that does not tell its languages is of the first."""
+        glossary = cls.load(path, pairs[0])
+        if path.suffix.lower() in _TERMBASES:
+            known = {frozenset((pairs[0].source, pairs[0].target))}
+            for pair in pairs[1:]:
+                if (languages := frozenset((pair.source, pair.target))) not in known:
+                    known.add(languages)
+                    glossary.add(cls.load(path, pair))
+        return glossary
 
     @classmethod
     def _of(cls, rows: Iterable[Term | Rejected]) -> Self:
@@ -166,6 +184,9 @@ def _told(term: Term) -> int:
 
 
 def _refusal(term: Term) -> Rejected | None:
+    if term.source_language == term.target_language:
+        both = f"both sides are {term.source_language}"
+        return Rejected("languages", both, source=term.source, target=term.target)
     for side in (term.source, term.target):
         if not side:
             return Rejected("empty", "source or target is blank", source=term.source, target=term.target)
@@ -257,7 +278,9 @@ def _term(
     if not languages[0] or not languages[1]:
         raise DataError(f"{path}:{line}: does not tell its languages. Name the pair, such as en-fr.")
     more = values.get("part_of_speech", ""), values.get("note", "")
-    return Term(source, target, languages[0], languages[1], *more)
+    term = Term(source, target, languages[0], languages[1], *more)
+    refusal = _refusal(term)
+    return term if refusal is None else replace(refusal, origin=str(path), line=line)
 
 
 # ---------------------------------------------------------------- TBX

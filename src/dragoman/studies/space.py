@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
 
 def check(recipe: Recipe, settings: Search) -> None:
-    """Every key must stand in the recipe and take every value of its space. Raises RecipeError with all problems."""
+    """Every key must stand in the recipe, take every value of its space, and matter. Raises RecipeError with all problems."""
     for section in ("prepare", "model", "train"):
         if not getattr(recipe, section):
             raise RecipeError(f"a search trains models: the recipe needs a `{section}` section.")
     corners = {path: dimension.corners for path, dimension in settings.space.items()}
     for number in range(max(map(len, corners.values()))):
         with_values(recipe, {path: values[min(number, len(values) - 1)] for path, values in corners.items()})
+    for number, phase in enumerate(recipe.train):
+        epochs, tokens = f"train.{number}.sft.epochs", f"train.{number}.sft.tokens"
+        if epochs in settings.space and phase.sft is not None and phase.sft.tokens is not None:
+            raise RecipeError(
+                f"search.space: {epochs}: changes nothing, for {tokens} is given, which wins. Take it out."
+            )
 
 
 def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

@@ -88,10 +88,10 @@ class Dimension(Section):
 
 def _path(path: str) -> str:
     """A key as an override names it; what all trials must share is none."""
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", path):
-        raise ValueError(f"'{path}': a key is written with dots, such as train.0.sft.learning_rate")
     if (section := path.split(".", maxsplit=1)[0]) in _FIXED:
         raise ValueError(f"'{path}': trials must share their `{section}`, or they could not be compared")
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", path):
+        raise ValueError(f"'{path}': a key is written with dots, such as train.0.sft.learning_rate")
     return path
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dragoman.core.inline import Inline
-from dragoman.core.languages import same_language
+from dragoman.core.languages import same_writing
 from dragoman.errors import DataError
 from dragoman.store.documents.model import TOO_LONG, Edit, Marking, Problem, State, Translated, Unit, unique
 from dragoman.store.documents.xliff_targets import Slot, Targets, segments_of
@@ -177,7 +177,8 @@ class Xliff:
                     f"its languages are {found[0] or '?'} and {found[1] or '?'}, not {source} and {target}"
                 )
         if self.slots and all(id(slot.file) in others for slot in self.slots):
-            raise DataError(f"{self.decoded.name}: {next(iter(others.values()))}")
+            why = next(iter(others.values()))
+            raise DataError(f"{self.decoded.name}: {why}. Give the direction that it has, or change its languages.")
         for number, slot in enumerate(self.slots):
             if reason := others.get(id(slot.file)):
                 self.problems.append(Problem(slot.unit.id, slot.unit.line, reason))
@@ -190,7 +191,7 @@ class Xliff:
 def _fits(known: str, wanted: str) -> bool:
     """True also for what is no registered language: templates name `xx` and the like."""
     try:
-        return not known or same_language(known, wanted)
+        return not known or same_writing(known, wanted)
     except DataError:
         return True
 
