@@ -293,9 +293,8 @@ def export(
             raise DataError(f"{out}: a memory is exported as .tmx.")
         with Memory.open(memory_file(run)) as memory:
             direction = Direction.parse(pair) if pair else None
-            if (
-                next(memory.segments(tenant, direction), None) is None
-            ):  # nor is an earlier export replaced by an empty one
+            # an earlier export is not replaced by an empty one
+            if next(memory.segments(tenant, direction), None) is None:
                 of = f"for {direction}, " if direction else "for "
                 raise DataError(f"{memory.path}: holds nothing {of}tenant '{tenant}'. Nothing was written.")
             count = memory.export(out, tenant, direction)
