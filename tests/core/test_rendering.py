@@ -185,4 +185,4 @@ def test_no_text_of_the_greatest_length_takes_quadratic_time(start: str, part: s
     text = (start + part * (MAX_TEXT // len(part)))[: MAX_TEXT - 2] + " a"
     begun = time.process_time()
     translate_inlines([Inline.of([text])], lambda texts: [one.upper() for one in texts])
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 5

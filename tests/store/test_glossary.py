@@ -133,7 +133,7 @@ def test_terms_of_one_concept_do_not_multiply_without_end(tmp_path: Path, direct
     path = written(tmp_path, "many.tbx", f"<martif><text><body>{entries}</body></text></martif>")
     start = time.process_time()
     glossary = Glossary.load(path, direction)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 4
     assert [(row.reason, row.detail[:41]) for row in glossary.rejected] == [
         ("too many", "the concept gives 25,000,000 pairs of ter")
     ]
@@ -143,13 +143,13 @@ def test_terms_of_one_concept_do_not_multiply_without_end(tmp_path: Path, direct
 def test_tbx_bombs_and_outside_entities_are_refused(tmp_path: Path) -> None:
     secret = written(tmp_path, "secret", "secret words")
     bomb = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(12))
-    start = time.perf_counter()
+    start = time.process_time()
     for declared, used in ((f'<!ENTITY a0 "ha">{bomb}', "&a12;"), (f'<!ENTITY b SYSTEM "{secret.as_uri()}">', "&b;")):
         head = f"<?xml version='1.0'?><!DOCTYPE martif [{declared}]>"
         path = written(tmp_path, "g.tbx", f"{head}<martif><termEntry>{used}</termEntry></martif>")
         with pytest.raises(DataError, match="declares entities|not well-formed"):
             Glossary.load(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 CELL = st.text(alphabet="ab,;\"'# \t\n\r<&é日", min_size=1, max_size=8)

@@ -49,7 +49,7 @@ def test_a_paragraph_that_is_too_long_is_cut_between_lines(newline: str) -> None
 def test_a_line_of_nothing_but_spaces_takes_no_time() -> None:
     start = time.process_time()
     assert len(Document.open(b" " * 1_000_000 + b"\n\nb\n", "x.txt").units) == 1
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 4
 
 
 def test_the_format_is_told_by_suffix_or_content() -> None:

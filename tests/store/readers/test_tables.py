@@ -235,4 +235,4 @@ def test_a_hundred_thousand_rows_in_a_second(tmp_path: Path) -> None:
     start = time.process_time()
     rows = read(tmp_path, "a.tsv", "source\ttarget\n" + line * 100_000)
     assert len(rows) == 100_000
-    assert time.process_time() - start < 2  # a fifth of that on a free machine
+    assert time.process_time() - start < 4  # a tenth of that on a free machine

@@ -214,7 +214,7 @@ def test_a_unit_with_very_many_variants_is_rejected(tmp_path: Path) -> None:
     rows = read(
         tmp_path, "a.tmx", tmx([[("en", "a"), ("fr", "b")] * 20_000, [("fr-CA", "c"), ("en", "d"), ("fr", "e")]])
     )
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 4
     assert [(row.source, row.target) for row in rows if isinstance(row, Example)] == [("d", "e")]
     assert [(row.reason, row.line, row.detail) for row in rejected(rows)] == [
         ("too_long", 1, "has more than 1,000 variants")
@@ -242,4 +242,4 @@ def test_a_unit_with_very_many_codes_is_freed_in_linear_time(tmp_path: Path) -> 
     )
     start = time.process_time()
     assert texts(read(tmp_path, "a.xlf", data)) == [("a", "b")]
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 4
