@@ -143,9 +143,9 @@ def scrambles(text: str, luck: random.Random) -> str:
 
 def invents(text: str, luck: random.Random) -> str:
     return (
-        luck.choice(["<b>", "%s ", "{name}", "`", "<9/>", "", "&amp;"])
+        luck.choice(["<b>", "%s ", "{name}", "`", "<9/>", "", "&amp;", "< "])
         + text
-        + luck.choice(["</b>", " %d", "", "*", "http://x.org"])
+        + luck.choice(["</b>", " %d", "", "*", "http://x.org", " <", " & "])
     )
 
 

@@ -113,6 +113,19 @@ def test_a_lone_sign_of_a_marker_does_not_stay(source: str, answer: str, text: s
     assert (result.text.text, result.outcome) == (text, outcome)
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("Press <b>OK</b> now. Then go on.", "Drücke <b>OK</b> jetzt. Dann weiter."),
+        ("<b>Then go on.</b>", "<b>Dann weiter.</b>"),
+        ("Then go on.", "Dann < & weiter."),
+    ],
+)
+def test_a_sign_that_breaks_the_markup_of_the_whole_text_does_not_stay(source: str, text: str) -> None:
+    known = {"Then go on.": "Dann < & weiter."}
+    assert one(source, lambda texts: [known.get(t, "Drücke <1>OK</1> jetzt.") for t in texts]).text.text == text
+
+
 def test_markup_invented_twice_is_taken_out() -> None:
     result = one("Go on.", lambda texts: ["Weiter <b>jetzt</b>."] * len(texts))
     assert (result.text.text, result.outcome, result.reasons) == ("Weiter jetzt.", Outcome.RETRY, ("invented",))

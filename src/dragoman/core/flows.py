@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from dragoman.core.inline import Inline, Piece, Span
 from dragoman.core.placeholders import KINDS
-from dragoman.core.protect import mark
+from dragoman.core.protect import mark, signs_of
 from dragoman.core.segment import segment
 
 
@@ -43,6 +43,7 @@ class Sentence:
     tail: tuple[Piece, ...]
     plural: bool  # a branch of an ICU plural: `#` is a placeholder
     message: bool  # a branch of an ICU argument: braces and apostrophes are syntax
+    signs: str  # may not come to stand alone in its translation (`protect.signs_of` the whole text)
     result: list[Piece] | None = None
     outcome: Outcome = Outcome.VERBATIM
     reasons: list[str] = field(default_factory=list)
@@ -119,13 +120,22 @@ def _broken(pieces: Sequence[Piece], column: int, width: int, line_break: str) -
             column += lengths[place]
 
 
-def cut(source: Inline, settings: Settings, wrapped: bool | None, plural: bool = False, message: bool = False) -> Flow:
+def cut(
+    source: Inline,
+    settings: Settings,
+    wrapped: bool | None,
+    plural: bool = False,
+    message: bool = False,
+    signs: str | None = None,
+) -> Flow:
+    """The flow of a text, or with `signs` that of a sub-flow: they are those of the whole text."""
+    signs = signs_of(source) if signs is None else signs
     children = [
-        cut(sub, settings, wrapped, span.kind == "plural", not span.element)
+        cut(sub, settings, wrapped, span.kind == "plural", not span.element, signs)
         for span in source.spans
         for sub in span.flows
     ]
-    sentences = [_trimmed(part, plural, message) for part in _parts(source, settings, wrapped)]
+    sentences = [_trimmed(part, plural, message, signs) for part in _parts(source, settings, wrapped)]
     return Flow(source, sentences, children, plural)
 
 
@@ -172,7 +182,7 @@ def _parts(source: Inline, settings: Settings, wrapped: bool | None) -> Iterator
         yield [*Inline.of(pieces).pieces]
 
 
-def _trimmed(pieces: list[Piece], plural: bool, message: bool) -> Sentence:
+def _trimmed(pieces: list[Piece], plural: bool, message: bool, signs: str) -> Sentence:
     """Take from both ends what the translator need not see: space, halves of pairs, a pair around everything."""
     count = Counter(piece.pair for piece in pieces if isinstance(piece, Span))
     low, high = 0, len(pieces)
@@ -196,7 +206,7 @@ def _trimmed(pieces: list[Piece], plural: bool, message: bool) -> Sentence:
         text = pieces[-1].rstrip()
         tail.insert(0, pieces[-1][len(text) :])
         pieces[-1] = text
-    return Sentence(tuple(pieces), tuple(lead), tuple(tail), plural, message)
+    return Sentence(tuple(pieces), tuple(lead), tuple(tail), plural, message, signs)
 
 
 def _is_edge(piece: Piece, count: Counter[int]) -> bool:

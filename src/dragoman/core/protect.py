@@ -57,7 +57,6 @@ BRACKETS = MarkerStyle(
 
 # What a model makes of markers when it mixes the two styles, or writes some where there are none
 _FRAGMENT = re.compile(r"(?:[<＜\[［]|&lt;)\s?[/／]?\s?\d{1,6}\s?[/／]?\s?(?:[>＞\]］]|&gt;)")
-_SIGNS = "<["  # begin a marker: one that stands alone is what is left of one, or would begin a tag in HTML
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +282,10 @@ def verify(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plu
         raise BrokenMarkupError("order")
 
 
-def without_invented(source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False) -> Inline:
-    """The target without what its text writes like markup or markers, or lone signs of them, and the source has not."""
+def without_invented(
+    source: Inline, target: Inline, kinds: frozenset[str] = KINDS, *, plural: bool = False, signs: str = ""
+) -> Inline:
+    """The target without what its text writes like markup or markers, or lone `signs`, and the source has not."""
     target = Inline.of(_without_remains(source, piece) for piece in target.pieces)
     wanted = protect_placeholders(flatten(source), kinds, plural=plural)
     left = Counter(span.frame for span in wanted.spans)
@@ -295,20 +296,31 @@ def without_invented(source: Inline, target: Inline, kinds: frozenset[str] = KIN
                 continue
             left[piece.frame] -= 1
         pieces.append(piece)
-    for sign in _lone_signs(source, Inline.of(pieces)):
+    for sign in _lone_signs(source, Inline.of(pieces), signs):
         if not _count(source, sign):
             pieces = [piece.replace(sign, "") if isinstance(piece, str) else piece for piece in pieces]
     return Inline.of(re.sub(r" {2,}", " ", piece) if isinstance(piece, str) else piece for piece in pieces)
 
 
-def verify_signs(source: Inline, target: Inline) -> None:
-    """Raises BrokenMarkupError where the translation of a text with spans has a lone `<` or `[` that the source has not."""
-    if _lone_signs(source, target):
+def signs_of(text: Inline) -> str:
+    """The signs that may not come to stand alone in any sentence of a translation of this text, for it has markup.
+
+    They begin a marker, of which they are what is left, or a tag; `&` begins an entity in what is written as XML or HTML.
+    """
+    spans = list(every_span(text))
+    if not spans:
+        return ""
+    return "<[&" if any(span.kind in ("tag", "entity") and not span.element for span in spans) else "<["
+
+
+def verify_signs(source: Inline, target: Inline, signs: str) -> None:
+    """Raises BrokenMarkupError where a translation has one of the signs alone and its source has not."""
+    if _lone_signs(source, target, signs):
         raise BrokenMarkupError("invented")
 
 
-def _lone_signs(source: Inline, target: Inline) -> list[str]:
-    return [sign for sign in _SIGNS if source.spans and _count(target, sign) > _count(source, sign)]
+def _lone_signs(source: Inline, target: Inline, signs: str) -> list[str]:
+    return [sign for sign in signs if _count(target, sign) > _count(source, sign)]
 
 
 def _count(text: Inline, sign: str) -> int:

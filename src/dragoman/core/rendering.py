@@ -152,13 +152,13 @@ def _checked(sentence: Sentence, pieces: list[Piece], settings: Settings, cleane
         raise BrokenMarkupError("empty")
     try:
         verify(source, target, settings.kinds, plural=sentence.plural)
-        verify_signs(source, target)
+        verify_signs(source, target, sentence.signs)
     except BrokenMarkupError as error:
-        target = without_invented(source, target, settings.kinds, plural=sentence.plural)
+        target = without_invented(source, target, settings.kinds, plural=sentence.plural, signs=sentence.signs)
         if error.reason != "invented" or not cleaned or not _has_words(target.pieces):
             raise
         verify(source, target, settings.kinds, plural=sentence.plural)
-        verify_signs(source, target)
+        verify_signs(source, target, sentence.signs)
     return list(target.pieces)
 
 
