@@ -82,3 +82,13 @@ def test_help_is_quick(tmp_path: Path) -> None:
         if best < 0.3:
             break
     assert best < 0.3
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_threads_that_wait_give_way_unless_told_otherwise(chosen: dict[str, str], count: str | None) -> None:
+    own = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import dragoman.engine.fit, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], env=own | chosen, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(count)
