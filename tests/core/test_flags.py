@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.flags import FLAGS, Flagger, severity
 from dragoman.core.languages import Direction
-from dragoman.core.records import Hypothesis
+from dragoman.core.records import MAX_TEXT, Hypothesis
 from dragoman.core.terms import Term
 
 EN_FR = Direction("en", "fr")
@@ -83,3 +85,11 @@ def test_flags_are_of_the_closed_set_and_in_its_order(source: str, text: str, fi
     found = flags(source, text, finished=finished)
     assert list(found) == [flag for flag in FLAGS if flag in found]
     assert ("unfinished" in found) == (not finished)
+
+
+@pytest.mark.parametrize("part", ["a", "X", "1", "a1", "1."])
+def test_a_word_without_end_takes_no_quadratic_time(part: str) -> None:
+    text = part * (MAX_TEXT // len(part))
+    start = time.process_time()
+    flags(text, f"{text} b")
+    assert time.process_time() - start < 5  # a text of one letter took a hundred
