@@ -28,13 +28,13 @@ from typing import Any
 
 from dragoman import pipeline
 from dragoman.cli.terminal import Screen, screen
-from dragoman.core.languages import Direction
-from dragoman.core.metrics import TITLES
 from dragoman.core.recipe import Recipe
+from dragoman.core.scores.metrics import TITLES
+from dragoman.core.text.languages import Direction
 from dragoman.engine.device import detect
 from dragoman.report import study as page
 from dragoman.report import study_plots
-from dragoman.store.artifact import versions, write_atomic
+from dragoman.store.run.artifact import versions, write_atomic
 from dragoman.studies import abcd
 from dragoman.translator import Translator
 

@@ -28,20 +28,20 @@ import numpy as np
 
 from dragoman import pipeline
 from dragoman.cli.terminal import screen
-from dragoman.core.matching import Kind, words
-from dragoman.core.metrics import segments
+from dragoman.core.memory.matching import Kind, words
+from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import Example
-from dragoman.core.scoring import Protocol, by_part
-from dragoman.core.terms import Term
+from dragoman.core.scores.metrics import segments
+from dragoman.core.scores.scoring import TestSettings, by_part
 from dragoman.engine.device import detect
 from dragoman.report import read_outputs
 from dragoman.report.tables import p_text
-from dragoman.store import records
-from dragoman.store.artifact import versions, write_atomic
-from dragoman.store.glossary import Glossary, glossary_file
-from dragoman.store.memory import Memory, memory_file
-from dragoman.store.readers import read_parallel
+from dragoman.store.corpus import records
+from dragoman.store.formats.readers import read_parallel
+from dragoman.store.memory.glossary import Glossary, glossary_file
+from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run.artifact import versions, write_atomic
 
 RESULTS = Path(__file__).parent / "results"
 BASE = """
@@ -238,7 +238,7 @@ def gated(folder: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
     }
     first = next(line for line in entry["results"] if line["kind"] == "model")
     references = [row["reference"] for row in read_outputs(folder / first["file"])]
-    protocol = Protocol()
+    protocol = TestSettings()
 
     def counted(found: list[str]) -> dict[str, Any]:
         return {metric: segments(metric, found, references, "fr") for metric in ("bleu", "chrf", "ter")}

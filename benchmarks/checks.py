@@ -36,12 +36,12 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.core.checks import LEARNED, NAMES, Checker
-from dragoman.core.languages import primary, script, tag
-from dragoman.core.normalise import leak_key, normalise
+from dragoman.core.corpus.checks import LEARNED, NAMES, Checker
 from dragoman.core.recipe import Checks, Normalise
 from dragoman.core.records import Example
-from dragoman.store.artifact import versions
+from dragoman.core.text.languages import primary, script, tag
+from dragoman.core.text.normalise import leak_key, normalise
+from dragoman.store.run.artifact import versions
 
 KINDS = ("shuffled", "swapped", "language", "truncated", "copied", "shifted")
 SHARE = 0.04  # of all rows, for each kind

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from dragoman.cli.terminal import screen
-from dragoman.core.confidence import Calibration, assess, pearson, spearman
-from dragoman.core.languages import Direction
-from dragoman.store.artifact import MANIFEST, Artifact, versions
-from dragoman.store.confidence import calibrate, outputs_of
+from dragoman.core.scores.confidence import Calibration, assess, pearson, spearman
+from dragoman.core.text.languages import Direction
+from dragoman.store.run.artifact import MANIFEST, Artifact, versions
+from dragoman.store.run.confidence import calibrate, outputs_of
 
 RESULTS = Path(__file__).parent / "results"
 EN_DE = Direction("en", "de")

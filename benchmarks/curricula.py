@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from dragoman.core.curriculum import Curriculum, Observation, make
-from dragoman.store.artifact import versions
+from dragoman.store.run.artifact import versions
 
 WINDOWS, TOKENS = 200, 10_000
 METHODS: dict[str, dict[str, Any]] = {

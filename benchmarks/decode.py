@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-from dragoman.core.languages import Direction
-from dragoman.core.prompts import render
+from dragoman.core.prompt.prompts import render
 from dragoman.core.recipe import Decoding
+from dragoman.core.text.languages import Direction
 from dragoman.engine.device import detect
-from dragoman.store.artifact import versions
+from dragoman.store.run.artifact import versions
 from dragoman.translator import Translator
 
 RESULTS = Path(__file__).parent / "results"

@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.metrics import score
 from dragoman.core.records import Example
+from dragoman.core.scores.metrics import score
 from dragoman.engine.device import detect
-from dragoman.store import records
-from dragoman.store.artifact import model_folder
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import model_folder
 
 RESULTS = Path(__file__).parent / "results"
 CONFIG = """

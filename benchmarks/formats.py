@@ -26,16 +26,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dragoman.core import markup
-from dragoman.core.inline import Inline
-from dragoman.core.languages import Direction
-from dragoman.core.placeholders import protect_placeholders
-from dragoman.core.protect import every_span
-from dragoman.core.rendering import Translate, translate_inlines
+from dragoman.core.markup import markup
+from dragoman.core.markup.inline import Inline
+from dragoman.core.markup.placeholders import protect_placeholders
+from dragoman.core.markup.protect import every_span
+from dragoman.core.markup.rendering import Translate, translate_inlines
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
-from dragoman.store.documents import Document, Marking, Translated
-from dragoman.store.documents.model import apply
-from dragoman.store.documents.translate import translate_document
+from dragoman.store.formats.documents import Document, Marking, Translated
+from dragoman.store.formats.documents.model import apply
+from dragoman.store.formats.documents.translate import translate_document
 
 SUFFIXES = {".po", ".tmx", ".xlf", ".xliff", ".txt"}
 MARKER = re.compile(r"</?\d+/?>|\[/?\d+/?\]")
@@ -225,7 +225,7 @@ def with_model(run: Path, data: Path, limit: int | None, skip: int, out: Path) -
 
     from dragoman.assistant import Assistant, settings_of
     from dragoman.cli.terminal import screen
-    from dragoman.core.languages import choose
+    from dragoman.core.text.languages import choose
     from dragoman.documents import Sentences
 
     listener = screen(sys.stderr, as_json=False, quiet=False)
@@ -304,7 +304,7 @@ def as_markdown(result: dict[str, Any]) -> str:
             "",
             f"## {name}: {facts['entries']} entries, {facts['with_markup']} with markup",
             "",
-            "| translator | valid | by `core.markup` | well-formed | held | repaired | retry | fallback | source kept |",
+            "| translator | valid | by `core.markup.markup` | well-formed | held | repaired | retry | fallback | source kept |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         ]
         for spoil in TRANSLATORS:
@@ -318,8 +318,8 @@ def as_markdown(result: dict[str, Any]) -> str:
             )
     lines += [
         "",
-        "Valid: the spans that `core.placeholders` finds in output and source are the same multiset. It is also what the",
-        "mechanism itself verifies; `core.markup` (the checks' view) and lxml (entries whose source is well-formed XML) are",
+        "Valid: the spans that `core.markup.placeholders` finds in output and source are the same multiset. It is also what the",
+        "mechanism itself verifies; `core.markup.markup` (the checks' view) and lxml (entries whose source is well-formed XML) are",
         "second opinions. Every translator is called again with another seed at the retry. Where nothing held, the source",
         "stands: valid, but not translated. `invents` and `gives_nothing` spoil entries without markup as well, so their",
         "columns hold those too. python-docs is reStructuredText; three of its entries look like XML for what they quote, and",

@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from dragoman.store.artifact import versions
+from dragoman.store.run.artifact import versions
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE = """

@@ -27,13 +27,13 @@ import fastchrf
 import numpy as np
 from sacrebleu.metrics import CHRF
 
-from dragoman.core import mbr
-from dragoman.core.languages import Direction
-from dragoman.core.metrics import segments
 from dragoman.core.recipe import Decoding
-from dragoman.core.scoring import Protocol, results
+from dragoman.core.scores import mbr
+from dragoman.core.scores.metrics import segments
+from dragoman.core.scores.scoring import TestSettings, results
+from dragoman.core.text.languages import Direction
 from dragoman.engine.device import detect
-from dragoman.store.artifact import versions
+from dragoman.store.run.artifact import versions
 from dragoman.translator import Translator
 
 RESULTS = Path(__file__).parent / "results"
@@ -61,7 +61,7 @@ def decode(translator: Translator, texts: list[str], references: list[str]) -> t
         seconds[name] = round(time.process_time() - begun, 2)
         systems[name] = {m: segments(m, [h.text for h in found], references, "de") for m in ("bleu", "chrf", "ter")}
         print(f"{name}: {seconds[name]} s", flush=True)
-    rows = results(systems, {name: "greedy" for name in systems if name != "greedy"}, Protocol())
+    rows = results(systems, {name: "greedy" for name in systems if name != "greedy"}, TestSettings())
     return {
         name: {**row, "seconds": seconds[name], "cost": round(seconds[name] / seconds["greedy"], 2)}
         for name, row in rows.items()

@@ -29,12 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.core.languages import Direction
-from dragoman.core.matching import words
+from dragoman.core.memory.matching import words
 from dragoman.core.records import Example
-from dragoman.store.artifact import versions
-from dragoman.store.fuzzy import Part, Query, encode_many
-from dragoman.store.memory import Memory, twin_keys
+from dragoman.core.text.languages import Direction
+from dragoman.store.memory.fuzzy import Part, Query, encode_many
+from dragoman.store.memory.translation_memory import Memory, twin_keys
+from dragoman.store.run.artifact import versions
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DRAGOMAN_DATA", ROOT.parent / "shared" / "data"))

@@ -29,14 +29,14 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.cli.terminal import screen
-from dragoman.core import statistics as tests
-from dragoman.core.metrics import segments
 from dragoman.core.recipe import Recipe
+from dragoman.core.scores import statistics as tests
+from dragoman.core.scores.metrics import segments
 from dragoman.engine.device import detect
 from dragoman.engine.log import read as read_log
 from dragoman.report import read_outputs
 from dragoman.stages import evaluate, model, prepare, train
-from dragoman.store.artifact import Artifact, versions, write_json
+from dragoman.store.run.artifact import Artifact, versions, write_json
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (7, 8, 9)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dragoman.store.artifact import write_atomic
+from dragoman.store.run.artifact import write_atomic
 
 RESULTS = Path(__file__).parent / "results"
 TITLES = {

@@ -20,7 +20,7 @@ from dragoman import pipeline
 from dragoman.cli.terminal import screen
 from dragoman.core.recipe import Recipe
 from dragoman.engine.device import detect
-from dragoman.store.artifact import versions
+from dragoman.store.run.artifact import versions
 
 RESULTS = Path(__file__).parent / "results"
 MODEL = "{new: {hidden: 128, layers: 4, heads: 4, feed_forward: 384, vocabulary: 8000, context: 256}}"

@@ -21,7 +21,7 @@ from dragoman.cli.terminal import screen
 from dragoman.core.recipe import Recipe
 from dragoman.engine.device import detect
 from dragoman.report import search as report
-from dragoman.store.artifact import versions
+from dragoman.store.run.artifact import versions
 from dragoman.studies import search
 
 RESULTS = Path(__file__).parent / "results"

@@ -67,8 +67,8 @@ def prepare(size: str, data: Path, folder: Path) -> None:
     from dragoman.core.recipe import Recipe
     from dragoman.core.records import Example
     from dragoman.stages import model
-    from dragoman.store import records
-    from dragoman.store.artifact import Artifact
+    from dragoman.store.corpus import records
+    from dragoman.store.run.artifact import Artifact
 
     new = ", ".join(f"{k}: {v}" for k, v in SIZES[size].items())
     recipe = Recipe.parse(f"pairs: [en-de]\nmodel: {{new: {{{new}, vocabulary: 8000, context: 512}}}}\n")
@@ -123,12 +123,12 @@ def run_trainer(folder: Path, steps: int, warm: int, kind: str) -> dict[str, Any
     import torch
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
-    from dragoman.core.prompts import render
+    from dragoman.core.prompt.prompts import render
     from dragoman.core.records import Example
     from dragoman.engine import load
     from dragoman.engine.device import detect
     from dragoman.engine.encoder import Encoder
-    from dragoman.store import records
+    from dragoman.store.corpus import records
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     loaded = load.load(folder / "model" / "model")
@@ -226,7 +226,7 @@ def report(
     from dragoman.engine import setup as arrange
     from dragoman.engine.loop import mean_loss
     from dragoman.engine.losses import cross_entropy
-    from dragoman.store import records
+    from dragoman.store.corpus import records
 
     plain = load.load(folder / "model" / "model")
     plain.model.load_state_dict({k: v.float() for k, v in model.state_dict().items()})
@@ -289,7 +289,7 @@ def main() -> None:
         one(given.one, given.folder, given.steps, given.warm)
         return
     from dragoman.engine.device import detect
-    from dragoman.store.artifact import versions
+    from dragoman.store.run.artifact import versions
 
     results: dict[str, Any] = {}
     for size in given.sizes:

@@ -26,7 +26,7 @@ from dragoman import pipeline, report
 from dragoman.cli.terminal import screen
 from dragoman.core.recipe import Recipe
 from dragoman.engine.device import detect
-from dragoman.store.artifact import versions
+from dragoman.store.run.artifact import versions
 
 RESULTS = Path(__file__).parent / "results"
 COMMON = """

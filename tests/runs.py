@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.core.closed import Question
-from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.metrics import Floats
 from dragoman.core.recipe import Decoding, Recipe
-from dragoman.core.records import ALONE, Assist, Example, Hypothesis
-from dragoman.store import records
-from dragoman.store.artifact import Artifact, write_json
+from dragoman.core.records import NO_CONTEXT, Context, Example, Hypothesis
+from dragoman.core.scores.metrics import Floats
+from dragoman.core.scores.multiple_choice import Question
+from dragoman.core.text.languages import Direction
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact, write_json
 
 SENTENCES = [
     ("The nurse gives the patient two tablets.", "Die Schwester gibt dem Patienten zwei Tabletten."),
@@ -62,13 +62,13 @@ class Memory:
         direction: Direction,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
-        assists: Sequence[Assist] | None = None,
+        assists: Sequence[Context] | None = None,
     ) -> list[Hypothesis]:
         del direction
         self.calls += 1
         listener.progress("translate", len(texts), len(texts))
         found = []
-        for text, assist in zip(texts, assists or [ALONE] * len(texts), strict=True):
+        for text, assist in zip(texts, assists or [NO_CONTEXT] * len(texts), strict=True):
             worse = self.worse + (decoding.beam - 1 if decoding else 0) + len(assist.shots)
             words = [w for i, w in enumerate(self.known[text].split(), start=1) if i % worse]
             words += [target for _, target in assist.terms if target not in words]
@@ -77,7 +77,7 @@ class Memory:
 
     def score_candidates(
         self, questions: Sequence[Question], direction: Direction, listener: Listener = SILENT
-    ) -> tuple[Floats, list[Assist]]:
+    ) -> tuple[Floats, list[Context]]:
         """Knows the right one; of every question whose number is a multiple of `worse` it knows nothing."""
         del direction
         self.calls += 1

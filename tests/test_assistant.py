@@ -11,16 +11,16 @@ import pytest
 
 from dragoman.assistant import Assistant, Settings, Tally, settings_of
 from dragoman.core.answers import CERTAIN
-from dragoman.core.confidence import Calibration
-from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
+from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe import Decoding
-from dragoman.core.records import ALONE, Assist, Example, Hypothesis
-from dragoman.core.terms import Term
+from dragoman.core.records import NO_CONTEXT, Context, Example, Hypothesis
+from dragoman.core.scores.confidence import Calibration
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
-from dragoman.store.confidence import Calibrations
-from dragoman.store.glossary import Glossary
-from dragoman.store.memory import Memory
+from dragoman.store.memory.glossary import Glossary
+from dragoman.store.memory.translation_memory import Memory
+from dragoman.store.run.confidence import Calibrations
 
 EN_FR = Direction("en", "fr")
 TERMS = Glossary([Term("tablet", "comprimé", "en", "fr"), Term("meal", "repas", "en", "fr")])
@@ -31,7 +31,7 @@ GOOD = {
     "Before a meal.": "Avant un repas.",
     "Sleep well, my friend.": "Dors bien, mon ami.",
 }
-Make = Callable[[str, int, Assist], tuple[str, float]]
+Make = Callable[[str, int, Context], tuple[str, float]]
 
 
 class Scripted:
@@ -39,7 +39,7 @@ class Scripted:
 
     def __init__(self, make: Make | None = None) -> None:
         self.make = make or (lambda text, beam, assist: (GOOD.get(text, ""), -0.5))
-        self.asked: list[tuple[str, int, Assist]] = []
+        self.asked: list[tuple[str, int, Context]] = []
         self.directions = [EN_FR, EN_FR.reversed]
 
     def direction(self, target: str, source: str | None = None) -> Direction:
@@ -51,11 +51,11 @@ class Scripted:
         direction: Direction,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
-        assists: Sequence[Assist] | None = None,
+        assists: Sequence[Context] | None = None,
     ) -> list[Hypothesis]:
         assert decoding is not None
         found = []
-        for text, assist in zip(texts, assists or [ALONE] * len(texts), strict=True):
+        for text, assist in zip(texts, assists or [NO_CONTEXT] * len(texts), strict=True):
             self.asked.append((text, decoding.beam, assist))
             made, score = self.make(text, decoding.beam, assist)
             found.append(Hypothesis(made, score, len(made.split()) + 1 if text else 0, True, assist))
@@ -85,8 +85,8 @@ def test_an_exact_match_is_the_answer_and_a_fuzzy_one_an_example(memory: Memory)
     assert (exact.percent, exact.matches[0].origin, exact.matches[0].line, exact.attempts) == (100, "tm.tmx", 7, ())
     assert (fuzzy.text, fuzzy.origin, fuzzy.percent) == ("Prenez 3 comprimés maintenant.", "model", 93)
     assert [term.target for term in fuzzy.terms] == ["comprimé"]
-    help_given = Assist((("Take 2 tablets now.", "Prenez deux comprimés maintenant."),), (("tablet", "comprimé"),))
-    assert model.asked == [("Take 3 tablets now.", 1, help_given), ("Go home.", 1, ALONE), ("", 1, ALONE)]
+    help_given = Context((("Take 2 tablets now.", "Prenez deux comprimés maintenant."),), (("tablet", "comprimé"),))
+    assert model.asked == [("Take 3 tablets now.", 1, help_given), ("Go home.", 1, NO_CONTEXT), ("", 1, NO_CONTEXT)]
     assert (alone.matches, alone.terms, alone.flags) == ((), (), ())
     assert (empty.text, empty.flags) == ("", ())
     assert assistant.tally == Tally(4, 1, {"85-95": 1}, 2, 2)  # type: ignore[arg-type]
@@ -100,11 +100,11 @@ def test_exact_matches_and_help_can_be_switched_off(memory: Memory) -> None:
         ["Take 2 tablets now."], EN_FR
     )[0]
     assert (answer.text, answer.origin) == ("Prenez 2 comprimés maintenant.", "model")
-    assert model.asked == [("Take 2 tablets now.", 1, ALONE)]
+    assert model.asked == [("Take 2 tablets now.", 1, NO_CONTEXT)]
     model.asked.clear()
     strict = Settings(exact=False, min_match=0.95)
     Assistant(model, memory=memory, settings=strict).translate(["Take 3 tablets now."], EN_FR)
-    assert model.asked == [("Take 3 tablets now.", 1, ALONE)]
+    assert model.asked == [("Take 3 tablets now.", 1, NO_CONTEXT)]
     shots = Settings(exact=False)
     Assistant(model, memory=memory, settings=shots).translate(["Take 2 tablets now."], EN_FR)
     assert model.asked[-1][2].shots == (("Take 2 tablets now.", "Prenez deux comprimés maintenant."),)
@@ -157,7 +157,7 @@ def test_the_context_decides_between_equals(memory: Memory) -> None:
 
 
 def test_a_doubtful_translation_is_made_again_and_the_better_kept() -> None:
-    def make(text: str, beam: int, assist: Assist) -> tuple[str, float]:
+    def make(text: str, beam: int, assist: Context) -> tuple[str, float]:
         return ("Prenez 2 comprimés maintenant.", -0.9) if beam > 1 else ("Prenez 5 comprimés maintenant.", -0.1)
 
     model = Scripted(make)
@@ -172,7 +172,7 @@ def test_a_doubtful_translation_is_made_again_and_the_better_kept() -> None:
 
 
 def test_an_example_that_misleads_is_left_out(memory: Memory) -> None:
-    def make(text: str, beam: int, assist: Assist) -> tuple[str, float]:
+    def make(text: str, beam: int, assist: Context) -> tuple[str, float]:
         return ("Prenez 2 comprimés.", -0.1) if assist.shots else ("Prenez 3 comprimés.", -2.0)
 
     answer = Assistant(Scripted(make), memory=memory, glossary=TERMS).translate(["Take 3 tablets now."], EN_FR)[0]

@@ -13,7 +13,7 @@ import pytest
 from dragoman import __version__, pipeline
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
-from dragoman.store.artifact import Artifact
+from dragoman.store.run.artifact import Artifact
 from tests.commands import Command
 
 PHASE = {

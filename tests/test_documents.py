@@ -9,12 +9,12 @@ import pytest
 
 from dragoman import documents
 from dragoman.assistant import Assistant, Settings
-from dragoman.core.confidence import Calibration
-from dragoman.core.languages import Direction
-from dragoman.core.records import Assist, Example
-from dragoman.store.confidence import Calibrations
-from dragoman.store.documents import Document
-from dragoman.store.memory import Memory
+from dragoman.core.records import Context, Example
+from dragoman.core.scores.confidence import Calibration
+from dragoman.core.text.languages import Direction
+from dragoman.store.formats.documents import Document
+from dragoman.store.memory.translation_memory import Memory
+from dragoman.store.run.confidence import Calibrations
 
 from .test_assistant import Scripted
 
@@ -38,7 +38,7 @@ def xliff(*sources: str, broken: str = "") -> bytes:
     ).encode()
 
 
-def scripted(text: str, beam: int, assist: Assist) -> tuple[str, float]:
+def scripted(text: str, beam: int, assist: Context) -> tuple[str, float]:
     return WORDS.get(text, text.upper()), -0.5
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dragoman import demo
-from dragoman.store import records
-from dragoman.store.artifact import MANIFEST
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import MANIFEST
 
 RECIPE = """
 name: tiny

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dragoman import new
-from dragoman.core.languages import Direction
 from dragoman.core.recipe import Lora, Recipe
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
 EN_FR = Direction("en", "fr")

@@ -16,8 +16,8 @@ from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DataError, RecipeError
-from dragoman.store.artifact import Artifact
-from dragoman.store.memory import Memory, memory_file
+from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run.artifact import Artifact
 
 RECIPE = """
 name: small
@@ -198,11 +198,11 @@ def test_only_content_counts_not_time_and_place(
 
 
 def test_a_file_is_read_once_for_its_digest(stages: Stages, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dragoman.store import workspace
+    from dragoman.store.run import run_state
 
     read: list[str] = []
-    digest = workspace.file_digest
-    monkeypatch.setattr(workspace, "file_digest", lambda path: read.append(path.name) or digest(path))
+    digest = run_state.file_digest
+    monkeypatch.setattr(run_state, "file_digest", lambda path: read.append(path.name) or digest(path))
     go(project)
     go(project)
     assert sorted(read) == ["a.tsv", "test.tsv"]
@@ -300,7 +300,7 @@ def test_two_runs_in_one_folder_refuse_each_other(stages: Stages, project: Path)
     code = """
 import sys
 from pathlib import Path
-from dragoman.store.workspace import locked
+from dragoman.store.run.run_state import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

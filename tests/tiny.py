@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dragoman.core.prompts import CONTROLS, FORMATS
+from dragoman.core.prompt.prompts import CONTROLS, FORMATS
 from dragoman.engine.load import Card, Loaded, save
 
 TEXT = [

@@ -15,15 +15,15 @@ from collections.abc import Callable
 
 import search
 
-from dragoman.core.inline import Inline
-from dragoman.core.languages import Direction
-from dragoman.core.placeholders import protect_placeholders
-from dragoman.core.protect import every_span
-from dragoman.core.rendering import translate_inlines
-from dragoman.core.segment import segment
+from dragoman.core.markup.inline import Inline
+from dragoman.core.markup.placeholders import protect_placeholders
+from dragoman.core.markup.protect import every_span
+from dragoman.core.markup.rendering import translate_inlines
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.segment import segment
 from dragoman.errors import DataError
-from dragoman.store.documents import Document, Translated
-from dragoman.store.documents.translate import Verdict, translate_document
+from dragoman.store.formats.documents import Document, Translated
+from dragoman.store.formats.documents.translate import Verdict, translate_document
 
 EN_FR = Direction("en", "fr")
 SEEDS = {

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import search
 
-from dragoman.core.languages import Direction
 from dragoman.core.recipe import ParallelSource, Recipe, TextSource
 from dragoman.core.records import Example, Rejected
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
-from dragoman.store.glossary import Glossary
-from dragoman.store.readers import read_parallel, read_text
+from dragoman.store.formats.readers import read_parallel, read_text
+from dragoman.store.memory.glossary import Glossary
 
 EN_FR = Direction("en", "fr")
 TMX = (

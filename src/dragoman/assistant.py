@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dragoman.core.answers import CERTAIN, Answer, Attempt
-from dragoman.core.flags import Flagger, severity
-from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.matching import Match
+from dragoman.core.memory.matching import Match
 from dragoman.core.recipe import Decoding
-from dragoman.core.records import ALONE, Assist, Example, Hypothesis
-from dragoman.core.ways import named
+from dragoman.core.records import NO_CONTEXT, Context, Example, Hypothesis
+from dragoman.core.scores.decodings import named
+from dragoman.core.scores.flags import Flagger, severity
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
-from dragoman.store.confidence import Calibrations
-from dragoman.store.glossary import Glossary, glossary_file
-from dragoman.store.memory import DEFAULT_TENANT, Memory, memory_file
-from dragoman.store.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
-from dragoman.store.trained import help_of, key_of
+from dragoman.store.memory.glossary import Glossary, glossary_file
+from dragoman.store.memory.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
+from dragoman.store.memory.translation_memory import DEFAULT_TENANT, Memory, memory_file
+from dragoman.store.run.confidence import Calibrations
+from dragoman.store.run.trained import help_of, key_of
 from dragoman.translator import Translates, Translator
 
 _OF_MEMORY = frozenset({"tag", "number", "term"})  # doubts that a person's translation may raise too
@@ -329,8 +329,8 @@ def _other(decoding: Decoding) -> Decoding:
     return decoding.model_copy(update={"beam": _WIDE if plain else 1, "sample": None, "mbr": None})
 
 
-def _ways(decoding: Decoding, assist: Assist) -> list[str]:
-    """What an evaluation calls this way of translating, and what comes nearest to it (`core.ways`)."""
+def _ways(decoding: Decoding, assist: Context) -> list[str]:
+    """What an evaluation calls this way of translating, and what comes nearest to it (`core.scores.decodings`)."""
     name = next(iter(named([decoding])))
     return [
         *([f"{name}-{len(assist.shots)}shot"] if assist.shots else []),
@@ -340,7 +340,7 @@ def _ways(decoding: Decoding, assist: Assist) -> list[str]:
 
 
 def settings_of(run: Path) -> Settings:
-    """As much help as the model of a run can use (`store.trained.help_of`)."""
+    """As much help as the model of a run can use (`store.run.trained.help_of`)."""
     shots, terms = help_of(run)
     return Settings(shots=shots, terms=MAX_TERMS if terms else 0)
 
@@ -355,10 +355,10 @@ class _Draft:
         self.flags: tuple[str, ...] = ()
         self.attempts: list[Attempt] = []
 
-    def assist(self, shots: int, terms: int) -> Assist:
+    def assist(self, shots: int, terms: int) -> Context:
         """What is to stand in the prompt; nothing beside an empty text."""
         if not self.text.strip():
-            return ALONE
+            return NO_CONTEXT
         return replace(self.found, matches=self.found.matches[:shots], terms=self.found.terms[:terms]).assist
 
     def take(self, made: Hypothesis, flags: tuple[str, ...], beam: int) -> None:

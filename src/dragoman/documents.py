@@ -7,20 +7,14 @@ from dataclasses import replace
 
 from dragoman.assistant import Assistant
 from dragoman.core.answers import Answer
-from dragoman.core.flags import FLAGS
-from dragoman.core.flows import Outcome
-from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.rendering import Rendering, Sent
-from dragoman.store.documents import Document, Marking
-from dragoman.store.documents.model import Similar
-from dragoman.store.documents.translate import (
-    DocumentReport,
-    Fill,
-    Known,
-    Verdict,
-    translate_document,
-)
+from dragoman.core.markup.flows import Outcome
+from dragoman.core.markup.rendering import Rendering, Sent
+from dragoman.core.scores.flags import FLAGS
+from dragoman.core.text.languages import Direction
+from dragoman.store.formats.documents import Document, Marking
+from dragoman.store.formats.documents.model import Similar
+from dragoman.store.formats.documents.translate import DocumentReport, Fill, Known, Verdict, translate_document
 
 # Doubts that do not hold of a unit: its markup was verified, and a stretch of a sentence may well stay as it is.
 _SETTLED = frozenset({"tag"})

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dragoman.core.languages import Direction
-from dragoman.core.languages import name as language_name
 from dragoman.core.recipe import Recipe
-from dragoman.core.recipe_text import dump
+from dragoman.core.recipe.text import dump
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.languages import name as language_name
 from dragoman.errors import DataError
 
 BASE = "Qwen/Qwen3-0.6B-Base"  # Apache-2.0, 119 languages, small enough for one consumer GPU or a patient CPU

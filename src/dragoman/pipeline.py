@@ -12,8 +12,8 @@ from typing import Protocol, cast
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.errors import CheckpointError, RecipeError
-from dragoman.store.artifact import MANIFEST, Artifact, digest, model_folder, write_atomic
-from dragoman.store.workspace import Workspace, locked
+from dragoman.store.run.artifact import MANIFEST, Artifact, digest, model_folder, write_atomic
+from dragoman.store.run.run_state import Workspace, locked
 
 EFFECTIVE = "recipe.lock.yaml"  # the recipe of the last run, every default and override written out
 
@@ -157,7 +157,7 @@ def _parts(stage: Stage, recipe: Recipe, done: Mapping[str, Artifact], workspace
 
 def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
     """The memories and glossaries that a stage looks into."""
-    from dragoman.store.examples import looked_into
+    from dragoman.store.memory.examples import looked_into
 
     found: dict[str, str] = {}
     if stage.name in ("plan", "train"):
@@ -171,7 +171,7 @@ def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
 
 def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
     """The local files that a stage reads, by the names that the recipe gives them."""
-    from dragoman.store import readers
+    from dragoman.store.formats import readers
 
     names: list[str] = []
     if stage.name == "prepare" and recipe.prepare is not None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from dragoman.core.closed import Question
-from dragoman.core.languages import Direction, choose
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.metrics import Floats
-from dragoman.core.prompts import language_token, render
+from dragoman.core.prompt.prompts import language_token, render
 from dragoman.core.recipe import Decoding
-from dragoman.core.records import ALONE, Assist, Hypothesis
-from dragoman.store.artifact import model_folder
+from dragoman.core.records import NO_CONTEXT, Context, Hypothesis
+from dragoman.core.scores.metrics import Floats
+from dragoman.core.scores.multiple_choice import Question
+from dragoman.core.text.languages import Direction, choose
+from dragoman.store.run.artifact import model_folder
 
 if TYPE_CHECKING:
     from dragoman.engine.generate import Generated
@@ -29,7 +29,7 @@ class Translates(Protocol):
         direction: Direction,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
-        assists: Sequence[Assist] | None = None,
+        assists: Sequence[Context] | None = None,
     ) -> list[Hypothesis]: ...
 
 
@@ -87,7 +87,7 @@ class Translator:
         direction: Direction,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
-        assists: Sequence[Assist] | None = None,
+        assists: Sequence[Context] | None = None,
     ) -> list[Hypothesis]:
         """Translate segments. An empty text stays empty; one too long for the model comes back empty and unfinished,
         with a warning. The score is that of the text chosen, however it was chosen: after minimum Bayes risk it is the
@@ -96,7 +96,7 @@ class Translator:
         `assists` holds for each text the examples and terms of its prompt. What does not fit beside the text and the
         longest answer allowed is left out, the least similar example first; each hypothesis has what stood there.
         """
-        from dragoman.engine.fit import Ask, fitted
+        from dragoman.engine.prompt_fit import Ask, fitted
 
         decoding, context = decoding or Decoding(), self.loaded.context
         self.encoder.require([direction.source, direction.target])
@@ -104,7 +104,7 @@ class Translator:
         found = [Hypothesis("", 0.0, 0, not text) for text in cleaned]
         sources = self.loaded.tokenizer(cleaned, add_special_tokens=False, verbose=False).input_ids if cleaned else []
         answers = [int(decoding.max_ratio * len(source)) + decoding.max_extra for source in sources]
-        wanted = assists if assists is not None else [ALONE] * len(cleaned)
+        wanted = assists if assists is not None else [NO_CONTEXT] * len(cleaned)
         asked = [Ask(direction, text, None, assist) for text, assist in zip(cleaned, wanted, strict=True)]
         prompts = fitted(self.encoder, asked, [context - answer for answer in answers])
         limits = [min(answer, context - len(prompt.ids)) for answer, prompt in zip(answers, prompts, strict=True)]
@@ -130,7 +130,7 @@ class Translator:
         progress: Callable[[int], None],
     ) -> list[tuple[str, Generated]]:
         """One result for each prompt, with its text."""
-        from dragoman.core import mbr
+        from dragoman.core.scores import mbr
         from dragoman.engine.generate import Draw, generate, sample
 
         budget = self.budget if decoding.batch_tokens == "auto" else decoding.batch_tokens
@@ -200,13 +200,13 @@ class Translator:
 
     def score_candidates(
         self, questions: Sequence[Question], direction: Direction, listener: Listener = SILENT
-    ) -> tuple[Floats, list[Assist]]:
+    ) -> tuple[Floats, list[Context]]:
         """The `score` of every candidate [questions, candidates], and what of the wanted help stood in each prompt, the same
         for all candidates of a question. A row is NaN where one of them is longer than the model's context."""
-        from dragoman.engine import closed
+        from dragoman.engine import multiple_choice
 
         self.encoder.require([direction.source, direction.target])
-        return closed.score_candidates(
+        return multiple_choice.score_candidates(
             self.loaded,
             self.encoder,
             direction,

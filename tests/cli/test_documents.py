@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.core.prompt.terms import Term
 from dragoman.core.records import Example
-from dragoman.core.terms import Term
-from dragoman.store.documents import Document
-from dragoman.store.glossary import Glossary
-from dragoman.store.memory import Memory
+from dragoman.store.formats.documents import Document
+from dragoman.store.memory.glossary import Glossary
+from dragoman.store.memory.translation_memory import Memory
 from tests.commands import Command
 from tests.tiny import tiny
 

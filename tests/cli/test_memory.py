@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.core.records import Example
-from dragoman.store import records
+from dragoman.store.corpus import records
 from tests.commands import Command
 
 

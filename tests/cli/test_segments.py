@@ -8,8 +8,8 @@ import pytest
 
 from dragoman.cli.segments import Input, Output, Segment, opened, writing
 from dragoman.core.answers import Answer
-from dragoman.core.matching import Match
-from dragoman.core.terms import Term
+from dragoman.core.memory.matching import Match
+from dragoman.core.prompt.terms import Term
 from dragoman.errors import DataError
 
 MATCH = Match("b", "c", 0.857, origin="tm.tmx", line=7)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.languages import Direction
 from dragoman.core.recipe import Lora, Recipe
+from dragoman.core.text.languages import Direction
 from dragoman.errors import RecipeError
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dragoman.core.languages import Direction
 from dragoman.core.records import Example
+from dragoman.core.text.languages import Direction
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from itertools import islice
 
 import pytest
 
-from dragoman.core.checks import Checker
+from dragoman.core.corpus.checks import Checker
 from dragoman.core.recipe import Checks
 from dragoman.core.records import Example
 from dragoman.demo.clinic.people import DOCTORS

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dragoman import demo
-from dragoman.core.languages import Direction
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Rejected, Text
+from dragoman.core.text.languages import Direction
 from dragoman.demo.corpus import generate
 from dragoman.errors import DataError
-from dragoman.store.artifact import file_digest
-from dragoman.store.readers import read_parallel, read_text
+from dragoman.store.formats.readers import read_parallel, read_text
+from dragoman.store.run.artifact import file_digest
 
 SIZES = demo.Sizes(french=900, german=700, clinic=600, text=200, test=60, unseen=10)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
-from dragoman.core.terms import Term
 from dragoman.engine.load import Loaded
 from dragoman.engine.setup import Data, training_data
 from dragoman.errors import RecipeError
-from dragoman.store import records
-from dragoman.store.glossary import Glossary, glossary_file
-from dragoman.store.memory import Memory, memory_file
+from dragoman.store.corpus import records
+from dragoman.store.memory.glossary import Glossary, glossary_file
+from dragoman.store.memory.translation_memory import Memory, memory_file
 from tests.tiny import tiny
 
 COUNT = 40

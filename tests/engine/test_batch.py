@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.core.languages import Direction
-from dragoman.core.prompts import FORMATS, render
+from dragoman.core.prompt.prompts import FORMATS, render
+from dragoman.core.text.languages import Direction
 from dragoman.engine.batch import Corpus, Stream, collate, epoch_order, plan_epoch
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.losses import cross_entropy

@@ -15,12 +15,12 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from dragoman.core.languages import Direction
 from dragoman.core.listen import Silent
-from dragoman.core.mbr import expected
-from dragoman.core.prompts import render
+from dragoman.core.prompt.prompts import render
 from dragoman.core.recipe import Decoding
 from dragoman.core.recipe.evaluate import Mbr, Sampling
+from dragoman.core.scores.mbr import expected
+from dragoman.core.text.languages import Direction
 from dragoman.engine.generate import Draw, Generated, _drawn, generate, sample
 from dragoman.engine.load import Loaded, ids_of, load
 from dragoman.errors import ModelError

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dragoman.core.languages import Direction
-from dragoman.core.prompts import render
+from dragoman.core.prompt.prompts import render
+from dragoman.core.text.languages import Direction
 from dragoman.engine import attention, checkpoint
 from dragoman.engine.batch import Corpus, Stream, collate, plan_epoch
 from dragoman.engine.dropout import add_dropout, dropout

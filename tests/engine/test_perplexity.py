@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dragoman.core.heldout import part
+from dragoman.core.corpus.heldout import part
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Text
 from dragoman.engine.perplexity import held_out_perplexity
-from dragoman.store import records
+from dragoman.store.corpus import records
 from tests.tiny import TEXT, tiny
 
 

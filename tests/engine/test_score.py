@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 from dragoman.engine.generate import generate
 from dragoman.engine.score import score
 from dragoman.translator import Translator

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.languages import Direction
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
+from dragoman.core.text.languages import Direction
 from dragoman.engine.device import Hardware, detect
 from dragoman.engine.setup import Settings, dev_sample, directed, settings, training_data
 from dragoman.errors import DataError, RecipeError
-from dragoman.store import records
+from dragoman.store.corpus import records
 from tests.tiny import tiny
 
 

@@ -8,15 +8,15 @@ import pytest
 
 from dragoman import report
 from dragoman.core.listen import SILENT
-from dragoman.core.metrics import score
-from dragoman.core.scoring import Protocol
-from dragoman.core.statistics import holm
+from dragoman.core.scores.metrics import score
+from dragoman.core.scores.scoring import TestSettings
+from dragoman.core.scores.statistics import holm
 from dragoman.errors import DataError
 from dragoman.stages import evaluate
 from tests.runs import make_run, recipe
 from tests.stages.test_evaluate import Loader, lines
 
-FAST = Protocol(samples=40, trials=40)
+FAST = TestSettings(samples=40, trials=40)
 
 
 def test_systems_of_two_runs(runs: list[Path]) -> None:

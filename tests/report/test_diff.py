@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from lxml import html
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 from dragoman.report.diff import as_html
-from dragoman.store.documents import Document
-from dragoman.store.documents.translate import Verdict, translate_document
+from dragoman.store.formats.documents import Document
+from dragoman.store.formats.documents.translate import Verdict, translate_document
 
 PO = b"""msgid "Press <b>OK</b> now"
 msgstr ""

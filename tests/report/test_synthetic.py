@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dragoman.report.folders import RunFolder
 from dragoman.report.page import page
-from dragoman.store.artifact import Artifact
+from dragoman.store.run.artifact import Artifact
 from tests.report.test_page import Strict
 from tests.runs import make_run
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dragoman.core.records import Example
-from dragoman.store import records
-from dragoman.store.artifact import Artifact
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact
 
 WORDS = dict(
     zip(["cat", "dog", "man", "car", "book", "house"], ["Katze", "Hund", "Mann", "Auto", "Buch", "Haus"], strict=True)

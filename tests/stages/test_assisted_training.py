@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT
 from dragoman.core.recipe import Recipe
-from dragoman.core.records import Assist
+from dragoman.core.records import Context
+from dragoman.core.text.languages import Direction
 from dragoman.stages import model, plan, train
 from dragoman.stages.train import phase
-from dragoman.store.artifact import Artifact
-from dragoman.store.memory import Memory
+from dragoman.store.memory.translation_memory import Memory
+from dragoman.store.run.artifact import Artifact
 from dragoman.translator import Translator
 
 TEXT = """
@@ -60,6 +60,6 @@ def test_an_interrupted_phase_ends_the_same(
     files = [tmp_path / run / "train" / "0-sft" / "model" / "model.safetensors" for run in ("whole", "parts")]
     assert files[0].read_bytes() == files[1].read_bytes()
     translator = Translator.load(tmp_path / "whole", threads=1)
-    shot = Assist((("the dog sees the house.", "Hund sieht Haus."),))
+    shot = Context((("the dog sees the house.", "Hund sieht Haus."),))
     (found,) = translator.translate(["the cat sees the house."], Direction("en", "de"), assists=[shot])
     assert found.assist == shot

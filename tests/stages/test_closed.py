@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dragoman import report
-from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT
+from dragoman.core.text.languages import Direction
 from dragoman.errors import RecipeError
 from dragoman.stages import evaluate
-from dragoman.store.artifact import Artifact
+from dragoman.store.run.artifact import Artifact
 from tests.runs import make_run, pairs, recipe
 from tests.stages.test_evaluate import Loader, Said, lines, scores
 from tests.stages.test_training import go
@@ -135,7 +135,7 @@ def test_a_model_that_has_learned_chooses_and_an_untrained_one_guesses(tmp_path:
 
 
 def test_the_translator_gives_candidates_the_score_that_it_gives_pairs(tmp_path: Path) -> None:
-    from dragoman.core.closed import Question
+    from dragoman.core.scores.multiple_choice import Question
     from dragoman.translator import Translator
     from tests.tiny import tiny
 

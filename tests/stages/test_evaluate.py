@@ -12,14 +12,14 @@ import pytest
 
 from dragoman import report
 from dragoman.core.listen import SILENT
-from dragoman.core.metrics import command
 from dragoman.core.records import Example, Text
+from dragoman.core.scores.metrics import command
 from dragoman.errors import QualityError, RecipeError
 from dragoman.stages import evaluate
-from dragoman.store import records
-from dragoman.store.artifact import MANIFEST, Artifact
-from dragoman.store.memory import Memory as Store
-from dragoman.store.memory import memory_file
+from dragoman.store.corpus import records
+from dragoman.store.memory.translation_memory import Memory as Store
+from dragoman.store.memory.translation_memory import memory_file
+from dragoman.store.run.artifact import MANIFEST, Artifact
 from tests.runs import Memory, make_run, pairs, recipe
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from dragoman.core import heldout
-from dragoman.core.prompts import SYNTHETIC as TAG
+from dragoman.core.corpus import heldout
+from dragoman.core.prompt.prompts import SYNTHETIC as TAG
 from dragoman.core.recipe import Hybrid, Recipe
 from dragoman.core.records import Example, Text
 from dragoman.engine import hybrid as hybrid_module
@@ -25,8 +25,8 @@ from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
 from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
-from dragoman.store import records
-from dragoman.store.artifact import Artifact
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact
 from tests.stages.conftest import WORDS
 from tests.stages.test_training import Ear, go
 

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.normalise import leak_key
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Text
+from dragoman.core.text.normalise import leak_key
 from dragoman.errors import DataError, RecipeError
 from dragoman.stages import prepare
-from dragoman.store import intake, records
-from dragoman.store.artifact import Artifact, file_digest
+from dragoman.store.corpus import first_pass, records
+from dragoman.store.run.artifact import Artifact, file_digest
 
 OFF = (
     "checks: {identical: false, max_length: null, length_ratio: null, script: null, language: null, numbers: false, "
@@ -161,8 +161,8 @@ def test_two_runs_give_the_same_bytes_and_so_do_processes(tmp_path: Path, monkey
     text = f"parallel: a.tsv\nmonolingual: {{en: m.txt}}\n{OFF}\nholdout: {{dev: 20, test: 30}}"
     first = run(tmp_path, text, out="one")
     second = run(tmp_path, text, out="two")
-    monkeypatch.setattr(intake, "_SMALL", 0)
-    monkeypatch.setattr(intake, "CHUNK", 50)
+    monkeypatch.setattr(first_pass, "_SMALL", 0)
+    monkeypatch.setattr(first_pass, "CHUNK", 50)
     third = run(tmp_path, text, out="three")
     assert file_digest(first.folder) == file_digest(second.folder) == file_digest(third.folder)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from dragoman.core.languages import Direction
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
+from dragoman.core.text.languages import Direction
 from dragoman.engine import checkpoint
 from dragoman.engine.log import read
 from dragoman.errors import ModelError, RecipeError, ResourceError
 from dragoman.stages import model, plan, train
 from dragoman.stages.train.measures import Measures
-from dragoman.store.artifact import Artifact
+from dragoman.store.run.artifact import Artifact
 from dragoman.translator import Translator
 
 BASE = """

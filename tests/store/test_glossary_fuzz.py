@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
-from dragoman.store.glossary import Glossary
+from dragoman.store.memory.glossary import Glossary
 
 EN_FR = Direction("en", "fr")
 TBX = (

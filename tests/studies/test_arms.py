@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from dragoman.core.corpus.synthesis import Reply, Request, Synthetic
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
-from dragoman.core.synthesis import Reply, Request, Synthetic
 from dragoman.errors import DataError, RecipeError
 from dragoman.stages import synthesise
-from dragoman.store import records
+from dragoman.store.corpus import records
 from dragoman.studies import arms
 from dragoman.studies.arms import Arm, Outcome, as_overrides, read_arms, seeds_of
 from dragoman.teachers import Told

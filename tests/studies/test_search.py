@@ -15,9 +15,9 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DataError, ModelError, RecipeError
 from dragoman.report import search as report
-from dragoman.store import records
-from dragoman.store.artifact import Artifact, write_json
-from dragoman.studies import halves, search, trial
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact, write_json
+from dragoman.studies import dev_split, search, trial
 from dragoman.studies.summary import optimism
 
 RECIPE = """
@@ -106,7 +106,7 @@ class Played:
         if self.looked < self.player.looks:
             return True
         lines = []
-        for name, rows in zip(halves.NAMES, self.job.halves, strict=True):
+        for name, rows in zip(dev_split.NAMES, self.job.halves, strict=True):
             for row in rows:
                 words = row.target.split()[: max(1, round(20 * good))]
                 line = {"half": name, "direction": "en>de", "source": row.source, "reference": row.target}
@@ -342,15 +342,15 @@ def test_a_key_that_another_one_overrules_is_refused(tmp_path: Path) -> None:
 
 def test_the_halves_of_dev_share_nothing_and_have_the_same_languages() -> None:
     rows = [Example(f"s{i}", f"t{i}", "en", "fr" if i < 10 else "de") for i in range(30)]
-    first, second = halves.split(rows, 0, None)
+    first, second = dev_split.split(rows, 0, None)
     assert sorted(map(id, first + second)) == sorted(map(id, rows))
     assert [sum(r.target_language == "fr" for r in half) for half in (first, second)] == [5, 5]
-    some, others = halves.split(rows, 0, 6)
+    some, others = dev_split.split(rows, 0, 6)
     assert len(some) == len(others) == 6
     assert {id(r) for r in some} <= {id(r) for r in first}
-    assert halves.split(rows, 1, None) != (first, second)
+    assert dev_split.split(rows, 1, None) != (first, second)
     with pytest.raises(DataError, match="dev has 3 pairs"):
-        halves.split(rows[:3], 0, None)
+        dev_split.split(rows[:3], 0, None)
 
 
 def test_what_the_choice_promised_too_much() -> None:

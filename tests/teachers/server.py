@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 from dragoman.translator import Translator
 
 MANNERS = {

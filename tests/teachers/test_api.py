@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from dragoman.core.corpus.synthesis import Reply, Request
+from dragoman.core.prompt.synthesis_prompts import translate
 from dragoman.core.recipe.synthesise import ApiTeacher
-from dragoman.core.synthesis import Reply, Request
-from dragoman.core.synthesis_prompts import translate
 from dragoman.errors import ModelError, ResourceError
 from dragoman.teachers.answers import Answers, Cost
 from dragoman.teachers.api import Api

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.prompts import Turn
+from dragoman.core.corpus.synthesis import Request
+from dragoman.core.prompt.prompts import Turn
+from dragoman.core.prompt.synthesis_prompts import translate
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.synthesise import LocalTeacher, RunTeacher, Teacher
-from dragoman.core.synthesis import Request
-from dragoman.core.synthesis_prompts import translate
 from dragoman.errors import ModelError, RecipeError
 from dragoman.teachers import open_teacher
 from dragoman.teachers.answers import Answers
@@ -85,7 +85,7 @@ def test_a_run_of_ours_translates_and_does_nothing_else(toy_model: Path, tmp_pat
         assert answers.known([reply.digest for reply in replies]).keys() == {reply.digest for reply in replies}
         with pytest.raises(ModelError, match="can only translate"):
             run.ask([ask("Write a poem.")], lambda done: None)
-        from dragoman.core.languages import Direction
+        from dragoman.core.text.languages import Direction
 
         with pytest.raises(ModelError, match="not made for en-fr; it translates en-de, de-en"):
             run.ask([Request((), "the cat", Direction("en", "fr"))], lambda done: None)

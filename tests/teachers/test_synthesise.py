@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from dragoman.core.languages import Direction
+from dragoman.core.corpus.synthesis import Synthetic
 from dragoman.core.listen import SILENT
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Text
-from dragoman.core.synthesis import Synthetic
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError, RecipeError, ResourceError
 from dragoman.stages import synthesise
-from dragoman.store import records
-from dragoman.store.artifact import Artifact
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact
 from tests.teachers import toy
 from tests.teachers.conftest import Server
 

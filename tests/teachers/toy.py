@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 
 NOUNS = {
     "cat": "Katze", "dog": "Hund", "man": "Mann", "car": "Auto", "book": "Buch", "house": "Haus", "tree": "Baum",
@@ -27,7 +27,7 @@ def train(folder: Path, steps: int = 80) -> None:
     """Train the tests' tiny model on the toy language in both directions and save it to a folder."""
     import torch
 
-    from dragoman.core.prompts import render
+    from dragoman.core.prompt.prompts import render
     from dragoman.engine.encoder import Encoder
     from dragoman.engine.load import save
     from tests.tiny import tiny

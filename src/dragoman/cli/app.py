@@ -79,7 +79,7 @@ def new(
     """Write a commented recipe for a project of your own."""
     with session(debug=debug) as here:
         from dragoman import new as writer
-        from dragoman.core.languages import Direction
+        from dragoman.core.text.languages import Direction
         from dragoman.errors import RecipeError
 
         if base and scratch:
@@ -235,8 +235,8 @@ def translate(
             documents.translate(here, run, path, out, to, source, wanted, fill=fill, page=html)
             return
         with segments.opened(text or [], file or "-", column) as texts, segments.writing(out, as_json=json) as sink:
-            from dragoman.core.languages import choose
-            from dragoman.store.trained import directions_of
+            from dragoman.core.text.languages import choose
+            from dragoman.store.run.trained import directions_of
 
             direction = choose(directions_of(run), to, source)
             with closing(documents.assistant(run, direction, wanted, here.listener)) as helper:
@@ -296,6 +296,6 @@ def report(
 def version() -> None:
     """Versions of dragoman and of what its results depend on."""
     with session() as here:
-        from dragoman.store.artifact import versions
+        from dragoman.store.run.artifact import versions
 
         here.result("\n".join(f"{name} {number}" for name, number in {"dragoman": __version__, **versions()}.items()))

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.cli.session import Session
-from dragoman.core.languages import Direction, choose
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding, Mbr
+from dragoman.core.text.languages import Direction, choose
 from dragoman.errors import DataError
 
 if TYPE_CHECKING:
     from dragoman.assistant import Assistant, Tally
-    from dragoman.store.documents import Document
-    from dragoman.store.documents.translate import DocumentReport, Fill
-    from dragoman.store.glossary import Glossary
+    from dragoman.store.formats.documents import Document
+    from dragoman.store.formats.documents.translate import DocumentReport, Fill
+    from dragoman.store.memory.glossary import Glossary
 
 _SHOWN = 20  # problems that are told one by one
 
@@ -41,9 +41,9 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
     """The run's model with as much help as is wanted and there."""
     from dragoman.assistant import Assistant, settings_of
     from dragoman.cli.memory import tell_empty
-    from dragoman.store.artifact import MANIFEST
-    from dragoman.store.memory import DEFAULT_TENANT, memory_file
-    from dragoman.store.retrieval import MAX_TERMS
+    from dragoman.store.memory.retrieval import MAX_TERMS
+    from dragoman.store.memory.translation_memory import DEFAULT_TENANT, memory_file
+    from dragoman.store.run.artifact import MANIFEST
 
     if (run / "train").is_dir() and not (run / "train" / MANIFEST).is_file():
         listener.warn(f"{run}: its training is not finished, so this is the model as it was before training")
@@ -68,7 +68,7 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
 
 def _glossary(path: Path, direction: Direction, listener: Listener) -> Glossary:
     from dragoman.cli.glossary import tell_rejected
-    from dragoman.store.glossary import Glossary
+    from dragoman.store.memory.glossary import Glossary
 
     found = Glossary.load(path, direction)
     tell_rejected(path, found, listener)
@@ -86,7 +86,7 @@ def file_of(texts: Sequence[str], name: str | None) -> Path | None:
 
     A text file named with --in is a list of segments, not a document. Raises DataError for a name without its file.
     """
-    from dragoman.store.documents import suffixes
+    from dragoman.store.formats.documents import suffixes
 
     if name is not None:
         return Path(name) if Path(name).suffix.lower() in suffixes() and not is_text(name) else None
@@ -131,8 +131,8 @@ def translate(
     """Translate one file into another, and tell what became of its units."""
     from dragoman import documents
     from dragoman.report.diff import as_html
-    from dragoman.store.artifact import write_atomic
-    from dragoman.store.trained import directions_of
+    from dragoman.store.run.artifact import write_atomic
+    from dragoman.store.run.trained import directions_of
 
     document, direction = _opened(path, directions_of(run), to, origin, here.listener)
     target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
@@ -162,7 +162,7 @@ def _opened(
     path: Path, directions: Sequence[Direction], to: str | None, origin: str | None, listener: Listener
 ) -> tuple[Document, Direction]:
     """The document, and the direction that is asked for or that its own languages tell."""
-    from dragoman.store.documents import Document
+    from dragoman.store.formats.documents import Document
 
     try:
         document = Document.open(path)
@@ -183,14 +183,14 @@ def _opened(
 
 
 def _known(named: str, language: str) -> bool:
-    from dragoman.core.languages import same_writing
+    from dragoman.core.text.languages import same_writing
 
     return _is_language(named) and same_writing(named, language)
 
 
 def _is_language(named: str) -> bool:
     """Templates name `xx` and the like."""
-    from dragoman.core.languages import tag
+    from dragoman.core.text.languages import tag
 
     try:
         return bool(tag(named))
@@ -263,8 +263,8 @@ def confirm(
 ) -> None:
     """Put one confirmed translation into the memory of a run; a run without one gets one."""
     from dragoman.assistant import confirm as keep
-    from dragoman.store.memory import Memory, memory_file
-    from dragoman.store.trained import directions_of
+    from dragoman.store.memory.translation_memory import Memory, memory_file
+    from dragoman.store.run.trained import directions_of
 
     direction = choose(directions_of(run), to, origin)
     with Memory.open(memory_file(run), create=True) as memory:

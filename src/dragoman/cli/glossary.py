@@ -12,9 +12,9 @@ from dragoman.cli.options import Debug, Json
 from dragoman.cli.session import session
 
 if TYPE_CHECKING:
-    from dragoman.core.languages import Direction
     from dragoman.core.listen import Listener
-    from dragoman.store.glossary import Glossary
+    from dragoman.core.text.languages import Direction
+    from dragoman.store.memory.glossary import Glossary
 
 app = typer.Typer(help="The glossary of a run: terms and their translations.", no_args_is_help=True)
 
@@ -41,7 +41,7 @@ def import_(
     """Add the terms of files to the glossary: of all, or of none where one cannot be read."""
     with session(as_json=json, debug=debug, folder=run) as here:
         from dragoman.cli.languages import pair_of_run, pairs
-        from dragoman.store.glossary import Glossary, glossary_file
+        from dragoman.store.memory.glossary import Glossary, glossary_file
 
         glossary = _held(run, create=True)
         direction, otherwise = _direction(pair), None if pair else pair_of_run(run)
@@ -87,9 +87,9 @@ def add(
     """Add one term."""
     with session(as_json=json, debug=debug, folder=run) as here:
         from dragoman.cli.languages import only_pair
-        from dragoman.core.terms import Term
+        from dragoman.core.prompt.terms import Term
         from dragoman.errors import DataError
-        from dragoman.store.glossary import glossary_file
+        from dragoman.store.memory.glossary import glossary_file
 
         languages = only_pair(run, pair)
         cells = [" ".join(cell.split()) for cell in (source, target, part_of_speech, note)]
@@ -112,7 +112,7 @@ def remove(
 ) -> None:
     """Remove a term."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.store.glossary import glossary_file
+        from dragoman.store.memory.glossary import glossary_file
 
         glossary = _held(run)
         count = glossary.remove(source, target, _direction(pair))
@@ -177,14 +177,14 @@ def tell_rejected(file: Path, read: Glossary, listener: Listener) -> None:
 
 
 def _direction(pair: str | None) -> Direction | None:
-    from dragoman.core.languages import Direction
+    from dragoman.core.text.languages import Direction
 
     return Direction.parse(pair) if pair else None
 
 
 def _held(run: Path, *, create: bool = False) -> Glossary:
     from dragoman.errors import DataError
-    from dragoman.store.glossary import Glossary, glossary_file
+    from dragoman.store.memory.glossary import Glossary, glossary_file
 
     path = glossary_file(run)
     if path.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
 

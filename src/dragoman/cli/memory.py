@@ -14,11 +14,11 @@ from dragoman.cli.options import Debug, Json, Quiet, Tenant
 from dragoman.cli.session import Session, session
 
 if TYPE_CHECKING:
-    from dragoman.core.languages import Direction
     from dragoman.core.listen import Listener
-    from dragoman.core.matching import Match
+    from dragoman.core.memory.matching import Match
     from dragoman.core.records import Example, Rejected
-    from dragoman.store.memory import Added, Memory
+    from dragoman.core.text.languages import Direction
+    from dragoman.store.memory.translation_memory import Added, Memory
 
 app = typer.Typer(
     help="The translation memory of a run. What was translated before is found again.", no_args_is_help=True
@@ -81,8 +81,8 @@ def add(
     with session(as_json=json, quiet=quiet, debug=debug, folder=run) as here:
         from dragoman.core.records import Example
         from dragoman.errors import DataError
-        from dragoman.store.admission import refusal_of
-        from dragoman.store.memory import Memory, memory_file
+        from dragoman.store.memory.admission import refusal_of
+        from dragoman.store.memory.translation_memory import Memory, memory_file
 
         names = [*(origin or []), *(files or [])]
         if bool(names) == (source is not None) or (source is None) != (target is None):
@@ -111,7 +111,7 @@ def _fill(
     create: bool,
 ) -> None:
     from dragoman.errors import DataError
-    from dragoman.store.memory import Memory, memory_file
+    from dragoman.store.memory.translation_memory import Memory, memory_file
 
     left_out: list[str] = []
     rows = _rows(run, names, pair, domain, here.listener, left_out)
@@ -140,7 +140,7 @@ def _rows(
     """The rows of all files, or of the run's prepared training set. `left_out` gets the names of unusable files."""
     from dragoman.cli.languages import pairs
     from dragoman.core.records import Example
-    from dragoman.store import records
+    from dragoman.store.corpus import records
 
     if names:
         rows = _rows_of_files(names, pairs(run, pair), domain, listener, left_out)
@@ -160,7 +160,7 @@ def _rows_of_files(
     """A shell makes many names of one pattern: a file among them that cannot be used is told, and the others go on."""
     from dragoman.core.recipe import ParallelSource, Recipe
     from dragoman.errors import DataError
-    from dragoman.store.readers import read_parallel
+    from dragoman.store.formats.readers import read_parallel
 
     recipe = Recipe.model_validate({"pairs": [str(one) for one in languages]})
     for name in names:
@@ -227,8 +227,8 @@ def remove(
 ) -> None:
     """Remove segments that fit all that is given."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.core.languages import Direction
-        from dragoman.store.memory import Memory, memory_file
+        from dragoman.core.text.languages import Direction
+        from dragoman.store.memory.translation_memory import Memory, memory_file
 
         with Memory.open(memory_file(run)) as memory:
             count = memory.remove(
@@ -254,7 +254,7 @@ def stats(
 ) -> None:
     """What a memory holds."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.store.memory import Memory, memory_file
+        from dragoman.store.memory.translation_memory import Memory, memory_file
 
         with Memory.open(memory_file(run)) as memory:
             holdings = memory.stats(tenant)
@@ -285,9 +285,9 @@ def export(
 ) -> None:
     """Write a memory as TMX 1.4b."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.core.languages import Direction
+        from dragoman.core.text.languages import Direction
         from dragoman.errors import DataError
-        from dragoman.store.memory import Memory, memory_file
+        from dragoman.store.memory.translation_memory import Memory, memory_file
 
         if out.suffix.lower() != ".tmx":
             raise DataError(f"{out}: a memory is exported as .tmx.")
@@ -317,7 +317,7 @@ def search(
     with session(as_json=json, debug=debug, folder=run) as here:
         from dataclasses import asdict
 
-        from dragoman.store.memory import Memory, memory_file
+        from dragoman.store.memory.translation_memory import Memory, memory_file
 
         with Memory.open(memory_file(run)) as memory:
             direction = _direction(memory, run, pair, tenant)
@@ -339,7 +339,7 @@ def tell_empty(memory: Memory, direction: Direction, tenant: str, listener: List
 def _direction(memory: Memory, run: Path, pair: str | None, tenant: str) -> Direction:
     """The direction asked for, or the only one that the memory or the recipe knows."""
     from dragoman.cli.languages import pairs
-    from dragoman.core.languages import Direction
+    from dragoman.core.text.languages import Direction
     from dragoman.errors import DataError
 
     if pair:

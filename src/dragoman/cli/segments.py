@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from dragoman.core.languages import Direction
 from dragoman.core.listen import Listener
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
 if TYPE_CHECKING:

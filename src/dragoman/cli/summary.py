@@ -11,7 +11,7 @@ from dragoman.cli.terminal import duration
 
 if TYPE_CHECKING:
     from dragoman.core.recipe import Recipe
-    from dragoman.store.artifact import Artifact
+    from dragoman.store.run.artifact import Artifact
 
 _SHOWN = 4  # translations of the demo
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from dragoman.core.matching import Match
-from dragoman.core.terms import Term
+from dragoman.core.memory.matching import Match
+from dragoman.core.prompt.terms import Term
 
 CERTAIN = 100.0  # confidence of what a person has translated
 
@@ -33,7 +33,7 @@ class Answer:
     score: float = 0.0  # mean log-probability per token
     tokens: int = 0
     finished: bool = True
-    flags: tuple[str, ...] = ()  # names of `core.flags`, worst first
+    flags: tuple[str, ...] = ()  # names of `core.scores.flags`, worst first
     matches: tuple[Match, ...] = ()  # that stood in the prompt, or the one that is the answer; best first
     terms: tuple[Term, ...] = ()  # the terms of the glossary that the source has
     attempts: tuple[Attempt, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 
 MAX_TEXT = (
     100_000  # characters of one side of a translation, markup included; the whole GPL, in one segment, has 35,000
@@ -55,7 +55,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Assist:
+class Context:
     """What stands beside a sentence in its prompt, in the direction of the sentence."""
 
     shots: tuple[tuple[str, str], ...] = ()  # (source, target) examples; the best one last, next to the sentence
@@ -65,7 +65,7 @@ class Assist:
         return bool(self.shots or self.terms)
 
 
-ALONE = Assist()  # a sentence without help
+NO_CONTEXT = Context()  # a sentence without help
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +108,4 @@ class Hypothesis:
     score: float  # mean log-probability per generated token, end token included; natural logarithm
     tokens: int  # generated tokens, end token included
     finished: bool  # False when the length limit stopped it
-    assist: Assist = ALONE  # what stood beside the source in the prompt
+    assist: Context = NO_CONTEXT  # what stood beside the source in the prompt

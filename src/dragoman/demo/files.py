@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from dragoman.core.languages import Direction
+from dragoman.core.text.languages import Direction
 from dragoman.demo.corpus import NOTICE, Spoiler, generate
 from dragoman.demo.grammar import LANGUAGES
 from dragoman.errors import DataError
-from dragoman.store.artifact import write_atomic
+from dragoman.store.run.artifact import write_atomic
 
 UNSEEN = "unseen.tsv"
 

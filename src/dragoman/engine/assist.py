@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.prompts import Rendered, render
+from dragoman.core.prompt.prompts import Rendered, render
 from dragoman.core.recipe import Recipe, Sft
-from dragoman.core.records import Assist, Example
+from dragoman.core.records import Context, Example
 from dragoman.engine.encoder import Encoder
-from dragoman.engine.fit import Ask, Encoded, fitted
 from dragoman.engine.markers import Markers
-from dragoman.store import examples
-from dragoman.store.examples import Shot
-from dragoman.store.memory import twin_keys
-from dragoman.store.retrieval import BANDS, Retriever, band
+from dragoman.engine.prompt_fit import Ask, Encoded, fitted
+from dragoman.store.memory import examples
+from dragoman.store.memory.examples import Shot
+from dragoman.store.memory.retrieval import BANDS, Retriever, band
+from dragoman.store.memory.translation_memory import twin_keys
 
 _CHUNK = 2_000  # sentences drawn together; poor examples come from among them
 _TRIES = 8  # to draw a poor example in the same direction
@@ -132,13 +132,13 @@ class Assisted:
 
     def _ways(
         self, example: Example, shots: Sequence[Shot], others: Sequence[Row], weight: float
-    ) -> list[tuple[Assist, float]]:
+    ) -> list[tuple[Context, float]]:
         """The different prompts of a sentence, each with its share."""
         if max(self.sft.shots):
             self.tally.gated += not shots
             if shots:
                 self.tally.bands[band(shots[0].match)] += 1
-        ways: dict[Assist, float] = {}
+        ways: dict[Context, float] = {}
         for count, share in sorted(self.sft.shots.items()):
             if not share:
                 continue
@@ -147,7 +147,7 @@ class Assisted:
             if count and self._lot.random() < self.sft.memory.poor:
                 pairs = self._poor(example, others, count)
                 self.tally.poor += weight * share if pairs else 0.0
-            way = Assist(tuple(reversed(pairs)), self._drawn_terms(example))
+            way = Context(tuple(reversed(pairs)), self._drawn_terms(example))
             ways[way] = ways.get(way, 0.0) + share
         return list(ways.items())
 
@@ -172,7 +172,7 @@ class Assisted:
 
     # ------------------------------------------------------------ what came of it
 
-    def _count(self, example: Example, wish: Assist, made: Encoded, weight: float) -> None:
+    def _count(self, example: Example, wish: Context, made: Encoded, weight: float) -> None:
         got = made.assist
         _add(self.tally.given, len(got.shots), weight)
         self.tally.no_room += weight * (len(wish.shots) + len(wish.terms) - len(got.shots) - len(got.terms))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dragoman.core.prompts import Rendered
+from dragoman.core.prompt.prompts import Rendered
 from dragoman.engine.encoder import Encoder
 
 _CHUNK = 20_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dragoman.core.prompts import GAP, MEANS, SYNTHETIC, TERM, Format, Rendered, language_token
+from dragoman.core.prompt.prompts import GAP, MEANS, SYNTHETIC, TERM, Format, Rendered, language_token
 from dragoman.errors import ModelError
 
 if TYPE_CHECKING:

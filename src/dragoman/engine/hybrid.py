@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dragoman.core import heldout, tasks
-from dragoman.core.balance import direction_factor
-from dragoman.core.heldout import HeldOut
-from dragoman.core.languages import Direction, matches
-from dragoman.core.normalise import leak_key, normalise
-from dragoman.core.prompts import Rendered, render, tagged
+from dragoman.core.corpus import heldout
+from dragoman.core.corpus.balance import direction_factor
+from dragoman.core.corpus.heldout import HeldOut
+from dragoman.core.prompt import tasks
+from dragoman.core.prompt.prompts import Rendered, render, tagged
+from dragoman.core.prompt.tasks import Row
 from dragoman.core.recipe import (
     Balance,
     Denoise,
@@ -33,15 +33,17 @@ from dragoman.core.recipe import (
     TextSource,
 )
 from dragoman.core.records import Example, Rejected, Text
-from dragoman.core.tasks import Row
+from dragoman.core.text.languages import Direction, matches
+from dragoman.core.text.normalise import leak_key, normalise
 from dragoman.engine.batch import Corpus
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.mixture import Part
 from dragoman.engine.setup import directed
 from dragoman.engine.synthetic import none_serve, served
 from dragoman.errors import DataError, ModelError
-from dragoman.store import readers, records
+from dragoman.store.corpus import records
 from dragoman.store.files import stem_name
+from dragoman.store.formats import readers
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 
-from dragoman.core.prompts import Format
+from dragoman.core.prompt.prompts import Format
 from dragoman.errors import ModelError
-from dragoman.store.artifact import write_json
+from dragoman.store.run.artifact import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -1,4 +1,4 @@
-"""Markers in training: what stands for tags and placeholders when a document is translated (`core.protect`).
+"""Markers in training: what stands for tags and placeholders when a document is translated (`core.markup.protect`).
 
 A model that never saw `<1/>` drops or translates it; one that has seen it in some of its sentences copies it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from dragoman.core.protect import BRACKETS, TAGS, marked_pair
+from dragoman.core.markup.protect import BRACKETS, TAGS, marked_pair
 from dragoman.core.records import Example
 
 _OTHER = 0.2  # of the marked sentences in the style of the second attempt

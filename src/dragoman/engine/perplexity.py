@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.core import tasks
+from dragoman.core.prompt import tasks
 from dragoman.core.recipe import Recipe
 from dragoman.engine.batch import Corpus, collate, plan_epoch
 from dragoman.engine.encoder import Encoder
@@ -24,7 +24,7 @@ def held_out_perplexity(recipe: Recipe, loaded: Loaded, texts: Path) -> dict[str
     """Per language of the recipe: the held-out texts, their tokens and bytes, the perplexity per token, and bits per byte.
 
     Bits per byte do not depend on the tokenizer, so that models with different ones can be compared. Held out is what
-    `core.heldout` says of the prepared monolingual text: the same texts that a hybrid phase never trains on.
+    `core.corpus.heldout` says of the prepared monolingual text: the same texts that a hybrid phase never trains on.
     """
     encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
     limit = loaded.context

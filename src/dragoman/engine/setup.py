@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dragoman.core.balance import direction_factor
-from dragoman.core.languages import Direction
+from dragoman.core.corpus.balance import direction_factor
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.prompts import Rendered, render
+from dragoman.core.prompt.prompts import Rendered, render
 from dragoman.core.recipe import Balance, Lora, Phase, Recipe, Sft
 from dragoman.core.records import Example
+from dragoman.core.text.languages import Direction
 from dragoman.engine import synthetic as made_up
 from dragoman.engine.assist import Assisted
 from dragoman.engine.batch import Batch, Corpus, Stream, collate, plan_epoch
@@ -30,7 +30,7 @@ from dragoman.engine.loop import has_compiler
 from dragoman.engine.markers import Markers
 from dragoman.engine.optimise import Kind, default_rate
 from dragoman.errors import DataError, RecipeError
-from dragoman.store import records
+from dragoman.store.corpus import records
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dragoman.core.languages import Direction, same_language
-from dragoman.core.prompts import Format, Rendered, render, tagged
+from dragoman.core.prompt.prompts import Format, Rendered, render, tagged
 from dragoman.core.recipe.train import SyntheticRows
 from dragoman.core.records import Example
+from dragoman.core.text.languages import Direction, same_language
 from dragoman.engine.encoder import Encoder
 from dragoman.errors import DataError
-from dragoman.store import records
+from dragoman.store.corpus import records
 
 
 @dataclass(frozen=True, slots=True)

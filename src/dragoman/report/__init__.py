@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dragoman.core.metrics import TITLES
+from dragoman.core.scores.metrics import TITLES
 from dragoman.report.card import write_card
-from dragoman.report.closed import closed_table
 from dragoman.report.comparison import Comparison, compare
 from dragoman.report.folders import read_outputs
 from dragoman.report.help import help_table
+from dragoman.report.multiple_choice import closed_table
 from dragoman.report.page import render
 from dragoman.report.tables import p_text, set_table
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.languages import Direction, name
-from dragoman.core.metrics import TITLES
+from dragoman.core.scores.metrics import TITLES
+from dragoman.core.text.languages import Direction, name
 from dragoman.report.folders import RunFolder
 from dragoman.report.tables import overlap_text, p_text
-from dragoman.store.artifact import write_atomic
+from dragoman.store.run.artifact import write_atomic
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.languages import Direction
-from dragoman.core.metrics import BETTER, TITLES, Segments, segments
-from dragoman.core.scoring import Protocol
-from dragoman.core.statistics import differences, holm, interval, resampled
+from dragoman.core.scores.metrics import BETTER, TITLES, Segments, segments
+from dragoman.core.scores.scoring import TestSettings
+from dragoman.core.scores.statistics import differences, holm, interval, resampled
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 from dragoman.report.folders import RunFolder
 from dragoman.report.tables import LEVEL, grid
@@ -82,7 +82,7 @@ class Comparison:
 
     tables: Sequence[Table]
     left_out: Sequence[str]  # sets that could not be compared, and why
-    protocol: Protocol
+    protocol: TestSettings
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -106,13 +106,13 @@ class Comparison:
         return "\n\n".join([*parts, note, *(["\n".join(self.left_out)] if self.left_out else [])])
 
 
-def compare(folders: Sequence[Path], protocol: Protocol | None = None) -> Comparison:
+def compare(folders: Sequence[Path], protocol: TestSettings | None = None) -> Comparison:
     """Compare the final systems of evaluated runs, and their baselines, on every set that all runs have.
 
     A set is the same when its sources and references are. Raises DataError when two runs have different references
     for the same sources, when they have no set in common, or when a run is not evaluated.
     """
-    protocol = protocol or Protocol()
+    protocol = protocol or TestSettings()
     if len(folders) < 2:
         raise DataError("a comparison needs at least two evaluated runs.")
     runs = dict(zip(_labels(folders), map(_evaluated, folders), strict=True))
@@ -173,7 +173,10 @@ def _unlike(key: tuple[str, str], entries: Mapping[str, Mapping[str, Any]], runs
 
 
 def _table(
-    key: tuple[str, str], entries: Mapping[str, Mapping[str, Any]], runs: Mapping[str, RunFolder], protocol: Protocol
+    key: tuple[str, str],
+    entries: Mapping[str, Mapping[str, Any]],
+    runs: Mapping[str, RunFolder],
+    protocol: TestSettings,
 ) -> Table:
     language = Direction.parse(key[1]).target
     metrics = [m for m in BETTER if all(m in entry["results"][0]["scores"] for entry in entries.values())]
@@ -218,7 +221,7 @@ def _chosen(
     return found
 
 
-def _pairs(systems: Mapping[str, Mapping[str, Segments]], metrics: Sequence[str], protocol: Protocol) -> list[Pair]:
+def _pairs(systems: Mapping[str, Mapping[str, Segments]], metrics: Sequence[str], protocol: TestSettings) -> list[Pair]:
     found = []
     couples = list(itertools.combinations(systems, 2))
     for metric in metrics:

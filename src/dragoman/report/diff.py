@@ -6,11 +6,11 @@ import html
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
-from dragoman.core import languages
-from dragoman.core.inline import Inline
-from dragoman.core.matching import tokens
-from dragoman.core.placeholders import protect_placeholders
-from dragoman.store.documents.translate import DocumentReport, Line
+from dragoman.core.markup.inline import Inline
+from dragoman.core.markup.placeholders import protect_placeholders
+from dragoman.core.memory.matching import tokens
+from dragoman.core.text import languages
+from dragoman.store.formats.documents.translate import DocumentReport, Line
 
 _OUTCOMES = {
     "verbatim": "nothing to translate",

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from dragoman.core.languages import UNSPACED_SCRIPTS, script
+from dragoman.core.text.languages import UNSPACED_SCRIPTS, script
 
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 _CHARACTER = re.compile(r"\s+|[^\W\d_]|\d+|[^\w\s]|_")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dragoman.core.metrics import TITLES
+from dragoman.core.scores.metrics import TITLES
 from dragoman.report.tables import LEVEL, grid, p_text
 
 

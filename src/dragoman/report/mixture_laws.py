@@ -11,7 +11,7 @@ from dragoman.report import study as report
 from dragoman.report.page import html
 from dragoman.report.plots import INK, SERIES, drawing, numbers
 from dragoman.report.tables import grid
-from dragoman.store.artifact import write_atomic
+from dragoman.store.run.artifact import write_atomic
 
 PAGE, TABLE = "mixture.html", "mixture.csv"
 TITLES = {"translation": "Loss on the dev references", "general": "Loss on general text"}

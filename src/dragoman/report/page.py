@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.core.languages import Direction, name, script
-from dragoman.core.metrics import TITLES
-from dragoman.core.outputs import KINDS
+from dragoman.core.scores.metrics import TITLES
+from dragoman.core.scores.outputs import KINDS
+from dragoman.core.text.languages import Direction, name, script
 from dragoman.report import hybrid, plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import RunFolder
 from dragoman.report.help import share
 from dragoman.report.tables import LEVEL, overlap_text, p_text
-from dragoman.store.artifact import write_atomic
-from dragoman.store.confidence import held_out
+from dragoman.store.run.artifact import write_atomic
+from dragoman.store.run.confidence import held_out
 
 if TYPE_CHECKING:
     from jinja2 import Environment

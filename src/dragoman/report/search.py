@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.metrics import TITLES
+from dragoman.core.scores.metrics import TITLES
 from dragoman.report import search_plots
 from dragoman.report.folders import read_record
 from dragoman.report.page import html
 from dragoman.report.tables import grid, p_text
-from dragoman.store.artifact import write_atomic
+from dragoman.store.run.artifact import write_atomic
 
 RECORD, PAGE = "search.json", "search.html"
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.languages import Direction
-from dragoman.core.metrics import TITLES
+from dragoman.core.scores.metrics import TITLES
+from dragoman.core.text.languages import Direction
 from dragoman.report import study_plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import read_record
 from dragoman.report.page import cut, html, side
 from dragoman.report.tables import grid, p_text
-from dragoman.store.artifact import write_atomic
+from dragoman.store.run.artifact import write_atomic
 
 RECORD, PAGE = "study.json", "study.html"
 

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragoman.core.metrics import TITLES
+from dragoman.core.scores.metrics import TITLES
 
 LEVEL = 0.05  # a p-value below it is called significant
 

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.core.languages import UNSPACED_SCRIPTS, script
 from dragoman.core.listen import Listener
-from dragoman.core.prompts import CONTROLS, FORMATS, Format, language_token, named
+from dragoman.core.prompt.prompts import CONTROLS, FORMATS, Format, language_token, named
 from dragoman.core.recipe import ModelSection, NewModel, Recipe
 from dragoman.core.records import Example, Text
+from dragoman.core.text.languages import UNSPACED_SCRIPTS, script
 from dragoman.errors import CheckpointError, ModelError
-from dragoman.store import records
-from dragoman.store.artifact import Artifact, model_folder
-from dragoman.store.hub import fetched
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact, model_folder
+from dragoman.store.run.hub import fetched
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded

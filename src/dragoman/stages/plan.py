@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Lora, Phase, Recipe
 from dragoman.errors import ModelError, ResourceError
-from dragoman.store.artifact import Artifact
+from dragoman.store.run.artifact import Artifact
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dragoman.engine.device import Hardware
     from dragoman.engine.load import Loaded
     from dragoman.engine.losses import Loss
-    from dragoman.engine.material import Material
     from dragoman.engine.optimise import Optimiser
+    from dragoman.engine.phase_data import Material
     from dragoman.engine.setup import Settings
 
 _GIB = 2**30
@@ -37,7 +37,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     """
     from dragoman.engine import load
     from dragoman.engine.device import detect, use
-    from dragoman.engine.material import material
+    from dragoman.engine.phase_data import material
 
     hardware = detect(recipe.plan.threads)
     available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else hardware.memory
@@ -86,8 +86,8 @@ def _check_weights(size: int, phase: Phase, hardware: Hardware, available: int) 
 
 def _mixture(recipe: Recipe, phase: Phase, data: Material, texts: Path) -> dict[str, Any]:
     """Of a hybrid phase: the starting shares and every task's rows and tokens. Refuses what the curriculum cannot do."""
+    from dragoman.engine.curriculum_loop import curriculum, require
     from dragoman.engine.setup import dev_sample
-    from dragoman.engine.steering import curriculum, require
 
     if phase.hybrid is None:
         return {}
@@ -117,8 +117,8 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     from dragoman.engine import load, losses
     from dragoman.engine.device import DTYPES
     from dragoman.engine.loop import speed_up
-    from dragoman.engine.material import trainable
     from dragoman.engine.optimise import Optimiser
+    from dragoman.engine.phase_data import trainable
 
     chosen, stream = data.chosen, data.stream
     training = phase.training

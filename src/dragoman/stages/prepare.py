@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.core import balance
-from dragoman.core.balance import Cell
-from dragoman.core.census import Census
-from dragoman.core.languages import Direction
+from dragoman.core.corpus import balance
+from dragoman.core.corpus.balance import Cell
+from dragoman.core.corpus.census import Census
+from dragoman.core.corpus.splits import DEV, SPLITS, TEST
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Prepare, Recipe
-from dragoman.core.splits import DEV, SPLITS, TEST
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError, RecipeError
-from dragoman.store.artifact import Artifact, write_json
-from dragoman.store.doubts import doubt
-from dragoman.store.intake import Intake, take_in
-from dragoman.store.outcome import Outcome, RejectedFile, cells, write_pairs, write_texts
-from dragoman.store.selection import Rows, Selection, select, select_texts
+from dragoman.store.corpus.first_pass import Intake, take_in
+from dragoman.store.corpus.learned_checks import doubt
+from dragoman.store.corpus.selection import Rows, Selection, select, select_texts
+from dragoman.store.corpus.write_splits import Outcome, RejectedFile, cells, write_pairs, write_texts
+from dragoman.store.run.artifact import Artifact, write_json
 
 _FEW = 100  # held-out segments below which scores are too uncertain to tell systems apart
 

@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.core.languages import Direction, same_language
+from dragoman.core.corpus.splits import mix
+from dragoman.core.corpus.synthesis import Draft, Request, Step, Synthetic, apply, distinct, places, steps, way_back
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.synthesise import Make, Paraphrase, Source, Synthesise
 from dragoman.core.records import Example, Rejected, Text
-from dragoman.core.splits import mix
-from dragoman.core.synthesis import Draft, Request, Step, Synthetic, apply, distinct, places, steps, way_back
+from dragoman.core.text.languages import Direction, same_language
 from dragoman.errors import DataError, RecipeError
-from dragoman.store import records
-from dragoman.store.acceptance import Judge, returned
-from dragoman.store.artifact import Artifact, write_json
-from dragoman.store.duplicates import hash_texts
-from dragoman.store.outcome import RejectedFile
+from dragoman.store.corpus import records
+from dragoman.store.corpus.duplicates import hash_texts
+from dragoman.store.corpus.synthetic import Verifier, returned
+from dragoman.store.corpus.write_splits import RejectedFile
+from dragoman.store.run.artifact import Artifact, write_json
 from dragoman.teachers import Teacher, open_teacher
 from dragoman.teachers.answers import Answers
 
@@ -210,10 +210,10 @@ def _verify(
     teachers: Mapping[str, Teacher],
     listener: Listener,
 ) -> None:
-    """Judge all rows together, for they must differ among themselves; the way back is asked for last, of what is left."""
+    """Verifier all rows together, for they must differ among themselves; the way back is asked for last, of what is left."""
     every = [draft for one in work for draft in one.drafts]
     listener.say(f"synthesise: {sum(not d.reason for d in every):,} rows made; verifying them")
-    judged = iter(Judge(recipe, settings.verify, prepared, listener).judge(every))
+    judged = iter(Verifier(recipe, settings.verify, prepared, listener).judge(every))
     for one in work:
         one.drafts = [next(judged) for _ in one.drafts]
         if (reverse := one.make.task.reverse) is None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import ParallelSource, Recipe
-from dragoman.core.recipe_text import as_override
+from dragoman.core.recipe.text import as_override
 from dragoman.errors import RecipeError
 from dragoman.report import study as report
-from dragoman.store.artifact import MANIFEST
+from dragoman.store.run.artifact import MANIFEST
 from dragoman.studies import arms as runner
 from dragoman.studies import record
 from dragoman.studies.arms import Arm, Changes

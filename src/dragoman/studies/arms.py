@@ -16,10 +16,10 @@ from typing import Any
 from dragoman import pipeline
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
-from dragoman.core.recipe_text import RecipeText, as_override
+from dragoman.core.recipe.text import RecipeText, as_override
 from dragoman.errors import CheckpointError, DragomanError, RecipeError
-from dragoman.store.artifact import Artifact, link, write_json
-from dragoman.store.workspace import locked
+from dragoman.store.run.artifact import Artifact, link, write_json
+from dragoman.store.run.run_state import locked
 from dragoman.studies import energy
 from dragoman.studies.shared import Shared
 

@@ -2,7 +2,7 @@
 
 Each arm is the recipe with static shares: the tasks that translate get a share, in their own proportions, the others the
 rest. At the end of the phase the loss on the dev references and on general text is read from its log; the laws
-(core/mixture_laws.py) say at which share the first is lowest and up to which the second stays within a limit.
+(core/scores/mixture_laws.py) say at which share the first is lowest and up to which the second stays within a limit.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.mixture_laws import CMR, DCPT, VALLEY, Choice, Form, Law, Run, best_share, critical_share, fit
 from dragoman.core.recipe import Hybrid, PositiveCount, Recipe
+from dragoman.core.scores.mixture_laws import CMR, DCPT, VALLEY, Choice, Form, Law, Run, best_share, critical_share, fit
 from dragoman.errors import DataError, RecipeError
 from dragoman.report import mixture_laws as page
 from dragoman.report import study as report
 from dragoman.report.folders import Phase, RunFolder
-from dragoman.store.artifact import write_atomic, write_json
+from dragoman.store.run.artifact import write_atomic, write_json
 from dragoman.studies import arms as runner
 from dragoman.studies import record
 from dragoman.studies.arms import Outcome

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.core import curves, multiple
-from dragoman.core.languages import Direction
 from dragoman.core.listen import Listener
-from dragoman.core.metrics import BETTER, TITLES, segments
 from dragoman.core.recipe import Recipe
-from dragoman.core.recipe_changes import changes
-from dragoman.core.scoring import Protocol
+from dragoman.core.recipe.changes import changes
+from dragoman.core.scores import curves, multiple
+from dragoman.core.scores.metrics import BETTER, TITLES, segments
+from dragoman.core.scores.scoring import TestSettings
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 from dragoman.report.folders import Phase, RunFolder
-from dragoman.store.artifact import versions, write_atomic, write_json
-from dragoman.studies import closed
+from dragoman.store.run.artifact import versions, write_atomic, write_json
+from dragoman.studies import multiple_choice
 from dragoman.studies.arms import COST, Arm, Outcome
 
 RECORD, SCORES, CONTRASTS = "study.json", "scores.csv", "contrasts.csv"
@@ -49,7 +49,9 @@ def make(
         told = "\n".join(f"  {o.arm} seed {o.seed}: {o.failed}" for o in outcomes)
         raise DataError(f"no arm of the study is finished:\n{told}")
     settings = base.evaluate
-    protocol = Protocol(settings.bootstrap, settings.randomisation, settings.confidence) if settings else Protocol()
+    protocol = (
+        TestSettings(settings.bootstrap, settings.randomisation, settings.confidence) if settings else TestSettings()
+    )
     sets, left_out = _sets(runs, protocol, base.seed, listener)
     found = {
         "format": 1,
@@ -75,7 +77,7 @@ def make(
 # ---------------------------------------------------------------- scores
 
 
-def _sets(runs: Runs, protocol: Protocol, seed: int, listener: Listener) -> tuple[list[dict[str, Any]], list[str]]:
+def _sets(runs: Runs, protocol: TestSettings, seed: int, listener: Listener) -> tuple[list[dict[str, Any]], list[str]]:
     """Every set that all runs have, with the same sources and references; of the others, why not."""
     entries: dict[tuple[str, str], dict[tuple[str, int], Mapping[str, Any]]] = {}
     for arm, found in runs.items():
@@ -102,7 +104,7 @@ def _set(
     direction: str,
     entries: Mapping[tuple[str, int], Mapping[str, Any]],
     runs: Runs,
-    protocol: Protocol,
+    protocol: TestSettings,
     seed: int,
 ) -> dict[str, Any]:
     """One set: scores with letters and contrasts by metric, and samples."""
@@ -133,7 +135,7 @@ def _set(
         "scores": scores,
         "contrasts": contrasts,
         "signatures": signatures,
-        "closed": closed.compare(entries, runs, protocol),
+        "closed": multiple_choice.compare(entries, runs, protocol),
         "samples": _samples({arm: rows[arm, next(iter(found))] for arm, found in runs.items()}, seed),
     }
 

@@ -21,10 +21,10 @@ from dragoman.core.recipe.search import Search
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DragomanError, ModelError, RecipeError, ResourceError
 from dragoman.report import search as report
-from dragoman.store import records
-from dragoman.store.artifact import Artifact, digest, write_atomic, write_json
-from dragoman.store.workspace import locked
-from dragoman.studies import halves, trial
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact, digest, write_atomic, write_json
+from dragoman.store.run.run_state import locked
+from dragoman.studies import dev_split, trial
 from dragoman.studies.processes import shares
 from dragoman.studies.shared import Shared
 from dragoman.studies.space import check, distribution, grid, own_values, parameter_of, told, value_of, with_values
@@ -87,7 +87,7 @@ class _Search:
         self._shared = Shared(base, out / "shared", listener)
         prepared = self._shared.take(base)[1]["prepare"]
         dev = list(records.read(prepared.folder / "dev", Example)) if _holds(prepared.folder / "dev") else []
-        self.halves = halves.split(dev, settings.seed, settings.sentences)
+        self.halves = dev_split.split(dev, settings.seed, settings.sentences)
         self._distributions = {path: distribution(d) for path, d in settings.space.items()}
         self._grid = grid(settings) if settings.sampler == "grid" else []
         self.wanted = min(settings.trials, len(self._grid) or settings.trials)
@@ -204,7 +204,7 @@ class _Search:
         given = {**given, "model": self._shared.model(recipe)}
         prepared = given["prepare"]
         place = self.out / "shared" / f"half-{prepared.key[:10]}"
-        halved = {**given, "prepare": halves.with_dev(prepared, self.halves[0], place)}
+        halved = {**given, "prepare": dev_split.with_dev(prepared, self.halves[0], place)}
         return trial.Job(number, recipe, self.out / "trials" / f"{number:03}", halved, self.halves), given
 
     def _begin(self, asked: optuna.trial.Trial) -> None:
@@ -257,8 +257,8 @@ class _Search:
             self._fail(asked, found["failed"], found["seconds"])
             trial.tidy(job.folder, model=False)
             return
-        scored = halves.score(job.folder / trial.TRANSLATIONS, self.settings.metric)
-        selection, held_out = (scored[name].score.value for name in halves.NAMES)
+        scored = dev_split.score(job.folder / trial.TRANSLATIONS, self.settings.metric)
+        selection, held_out = (scored[name].score.value for name in dev_split.NAMES)
         before = self.best()
         asked.set_user_attr("seconds", found["seconds"])
         asked.set_user_attr("held_out", held_out)

@@ -12,8 +12,8 @@ from dragoman.core.listen import Listener
 from dragoman.core.recipe import Columns, ParallelSource, Prepare, Recipe
 from dragoman.core.records import Example
 from dragoman.errors import DragomanError
-from dragoman.store import records
-from dragoman.store.artifact import Artifact, digest, write_atomic
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact, digest, write_atomic
 
 _SPLITS = ("dev", "test")
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dragoman.core.metrics import TITLES, Segments
 from dragoman.core.recipe.search import Search
-from dragoman.core.statistics import differences, interval, resampled
-from dragoman.store.artifact import versions
-from dragoman.studies import halves, trial
+from dragoman.core.scores.metrics import TITLES, Segments
+from dragoman.core.scores.statistics import differences, interval, resampled
+from dragoman.store.run.artifact import versions
+from dragoman.studies import dev_split, trial
 from dragoman.studies.space import value_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
 def _scores(place: Path, number: int, metric: str) -> dict[str, Any]:
     """Scores of both halves with their intervals."""
-    scored = halves.score(place / f"{number:03}" / trial.TRANSLATIONS, metric)
+    scored = dev_split.score(place / f"{number:03}" / trial.TRANSLATIONS, metric)
     return {name.replace("-", "_"): _with_interval(part) for name, part in scored.items()}
 
 
@@ -151,6 +151,6 @@ def _with_interval(part: Segments) -> dict[str, Any]:
 def _over_own(place: Path, best: int, own: int, metric: str) -> dict[str, Any]:
     """The gain of the best trial over the recipe's own values on the half that nobody chose by, with its tests."""
     before, after = (
-        halves.score(place / f"{number:03}" / trial.TRANSLATIONS, metric)["held-out"] for number in (own, best)
+        dev_split.score(place / f"{number:03}" / trial.TRANSLATIONS, metric)["held-out"] for number in (own, best)
     )
     return {"number": own, **differences([(before, after)], samples=_SAMPLES)[0].to_json()}

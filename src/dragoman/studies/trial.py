@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DragomanError
-from dragoman.store.artifact import Artifact, digest, write_json
+from dragoman.store.run.artifact import Artifact, digest, write_json
 from dragoman.studies.children import obey, stop
 
 RESULT, TRANSLATIONS, LOG = "trial.json", "dev.jsonl", "log.txt"
@@ -179,7 +179,7 @@ def _run(job: Job, connection: Connection, cores: Sequence[int]) -> None:
 def work(job: Job) -> None:
     """Train the job's recipe, translate both halves of dev, and write what came out; also when it failed."""
     from dragoman import pipeline
-    from dragoman.studies import halves
+    from dragoman.studies import dev_split
     from dragoman.translator import Translator
 
     begun = time.perf_counter()
@@ -190,7 +190,7 @@ def work(job: Job) -> None:
         translator = Translator.load(
             trained.folder / str(trained.facts["folder"]), precision="fp32", threads=job.recipe.plan.threads
         )
-        halves.translate(translator, job.recipe, job.halves, job.folder / TRANSLATIONS)
+        dev_split.translate(translator, job.recipe, job.halves, job.folder / TRANSLATIONS)
     except DragomanError as error:
         failed = str(error)
     except Exception as error:  # whatever it is, the other trials stand

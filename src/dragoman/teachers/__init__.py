@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from dragoman.core.corpus.synthesis import Reply, Request
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.synthesise import Teacher as Settings
-from dragoman.core.synthesis import Reply, Request
 from dragoman.teachers.answers import Answers
 
 Told = Callable[[int], None]

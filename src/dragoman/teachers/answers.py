@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dragoman.core.corpus.synthesis import Reply
 from dragoman.core.recipe.synthesise import Budget, Price
-from dragoman.core.synthesis import Reply
 from dragoman.errors import CheckpointError
 
 _SCHEMA = """

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dragoman.core.corpus.synthesis import Reply, Request
 from dragoman.core.recipe.synthesise import ApiTeacher
-from dragoman.core.synthesis import Reply, Request
 from dragoman.errors import ModelError, ResourceError
-from dragoman.store.artifact import digest
+from dragoman.store.run.artifact import digest
 from dragoman.teachers.answers import Answers, Cost
 from dragoman.teachers.pace import Pace, retry_after
 

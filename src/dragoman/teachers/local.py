@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dragoman.core.corpus.synthesis import Reply, Request
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.prompts import FORMATS, Piece, Rendered
+from dragoman.core.prompt.prompts import FORMATS, Piece, Rendered
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.synthesise import LocalTeacher
-from dragoman.core.synthesis import Reply, Request
-from dragoman.store.artifact import digest, file_digest
-from dragoman.store.hub import fetched
+from dragoman.store.run.artifact import digest, file_digest
+from dragoman.store.run.hub import fetched
 from dragoman.teachers.answers import Answers
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman.core.languages import Direction, same_language
+from dragoman.core.corpus.synthesis import Reply, Request
 from dragoman.core.recipe import Decoding, Recipe
 from dragoman.core.recipe.synthesise import RunTeacher
-from dragoman.core.synthesis import Reply, Request
+from dragoman.core.text.languages import Direction, same_language
 from dragoman.errors import CheckpointError, ModelError, RecipeError
-from dragoman.store.artifact import digest, file_digest, model_folder
+from dragoman.store.run.artifact import digest, file_digest, model_folder
 from dragoman.teachers.answers import Answers
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ until measured otherwise.
 Where gains diminish per task and add up, it is best to train always what helps most now; a large `sharpness` does that,
 a small one trusts the estimates less. It cannot see a task whose help comes much later, and must not be asked while the
 learning rate rises (a new model then learns which words are frequent, which any text with the loss on all tokens teaches
-fastest, and an old one is thrown back) or falls towards 0: that is what the loss then tells of. engine.steering sees to it.
+fastest, and an old one is thrown back) or falls towards 0: that is what the loss then tells of. See engine.curriculum_loop.
 """
 
 from __future__ import annotations

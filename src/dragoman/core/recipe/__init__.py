@@ -32,20 +32,10 @@ from dragoman.core.recipe.prepare import (
 from dragoman.core.recipe.search import Dimension, Search
 from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.synthesise import Synthesise
+from dragoman.core.recipe.text import RecipeText, dump
 from dragoman.core.recipe.train import Average, Lora, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import (
-    Count,
-    Language,
-    Pair,
-    Pairs,
-    PositiveCount,
-    Section,
-    Seed,
-    Share,
-    listed,
-)
-from dragoman.core.recipe_text import RecipeText, dump
+from dragoman.core.recipe.values import Count, Language, Pair, Pairs, PositiveCount, Section, Seed, Share, listed
 from dragoman.errors import RecipeError
 
 __all__ = [

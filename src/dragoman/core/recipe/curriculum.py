@@ -52,7 +52,7 @@ class Schedule(_Options):
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
-        from dragoman.core.curriculum import opustrainer  # brings numpy: not before it is needed
+        from dragoman.core.curriculum import opustrainer
 
         try:
             document = YAML(typ="safe", pure=True).load(Path(resolve(self.file)).read_text(encoding="utf-8"))

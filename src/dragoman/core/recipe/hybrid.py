@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from dragoman.core.languages import Direction
 from dragoman.core.recipe.curriculum import Curriculum, Static
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Language, Languages, Pair, Pairs, PositiveCount, Section, Share
+from dragoman.core.text.languages import Direction
 from dragoman.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Hybrid(Training):
 
         Raises RecipeError for weights, floors or options that cannot be.
         """
-        from dragoman.core.curriculum import default_floor, make  # brings numpy: not before it is needed
+        from dragoman.core.curriculum import default_floor, make
 
         section, weights = self.curriculum, self.weights
         options = section.options(resolve)

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dragoman.core.languages import Direction
 from dragoman.core.recipe.assist import Shots, TrainingMemory, UsedTrainingGlossary
 from dragoman.core.recipe.hybrid import Hybrid
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
+from dragoman.core.text.languages import Direction
 
 
 class Plan(Section):

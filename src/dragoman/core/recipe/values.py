@@ -7,8 +7,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from dragoman.core.languages import Direction
-from dragoman.core.languages import tag as language_tag
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.languages import tag as language_tag
 from dragoman.errors import DataError
 
 Value = TypeVar("Value")

@@ -13,16 +13,17 @@ from typing import Any
 from dragoman import report
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
-from dragoman.core.scoring import Protocol
+from dragoman.core.scores.scoring import TestSettings
 from dragoman.errors import QualityError, RecipeError
-from dragoman.stages.evaluate.closed import Closed
+from dragoman.stages.evaluate.multiple_choice import Closed
 from dragoman.stages.evaluate.scores import Scorer, facts, missed
 from dragoman.stages.evaluate.trained_on import trained_on
 from dragoman.stages.evaluate.translations import Load, Output, System, Translations
-from dragoman.store import confidence, testsets
-from dragoman.store.artifact import Artifact, versions, write_json
-from dragoman.store.assisted import Assistance, Helped
-from dragoman.store.testsets import EvaluationSet
+from dragoman.store.corpus import testsets
+from dragoman.store.corpus.testsets import EvaluationSet
+from dragoman.store.memory.retrieval_evaluation import Assistance, Helped
+from dragoman.store.run import confidence
+from dragoman.store.run.artifact import Artifact, versions, write_json
 from dragoman.translator import Translator
 
 
@@ -110,7 +111,7 @@ def _entries(
 
 def _chosen(
     translations: Translations,
-    protocol: Protocol,
+    protocol: TestSettings,
     systems: Sequence[System],
     inputs: Mapping[str, Artifact],
     sets: Sequence[EvaluationSet],

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from dragoman import report
-from dragoman.core import outputs, scoring
 from dragoman.core.listen import Listener
-from dragoman.core.metrics import Segments, segments
 from dragoman.core.recipe import Evaluate
+from dragoman.core.scores import outputs, scoring
+from dragoman.core.scores.metrics import Segments, segments
 from dragoman.stages.evaluate.translations import Output
-from dragoman.store import testsets
-from dragoman.store.assisted import Helped
-from dragoman.store.testsets import EvaluationSet
+from dragoman.store.corpus import testsets
+from dragoman.store.corpus.testsets import EvaluationSet
+from dragoman.store.memory.retrieval_evaluation import Helped
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]  # what is written of each segment, by output
 Statistics = Mapping[str, Mapping[str, Segments]]  # by output and metric
@@ -31,7 +31,7 @@ class Scorer:
         self.out, self.seed, self.listener = out, seed, listener
         self.looked_into = looked_into  # about the memory and the glossary
         self.metrics = list(dict.fromkeys([*settings.metrics, *settings.must_gain]))
-        self.protocol = scoring.Protocol(settings.bootstrap, settings.randomisation, settings.confidence)
+        self.protocol = scoring.TestSettings(settings.bootstrap, settings.randomisation, settings.confidence)
 
     def record(self, entry: EvaluationSet, made: Sequence[Output], helped: Helped | None) -> dict[str, Any]:
         """All about a set as JSON values; `helped` is what stood beside its segments, where anything did."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from dragoman.core.recipe import ParallelSource, Recipe, TextSource
 from dragoman.core.records import Example, Rejected, Text
-from dragoman.store import readers, records
-from dragoman.store.artifact import MANIFEST, Artifact
+from dragoman.store.corpus import records
+from dragoman.store.formats import readers
+from dragoman.store.run.artifact import MANIFEST, Artifact
 
 Texts = Iterable[tuple[str, ...]]  # of each row its texts
 _READS_TEXT = ("lm ", "denoise ")  # tasks that read the prepared monolingual text

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from dragoman.core import outputs
-from dragoman.core.closed import Question
-from dragoman.core.languages import Direction
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.metrics import Floats, segments
-from dragoman.core.normalise import normalise
 from dragoman.core.recipe import Decoding, Evaluate, Normalise, Recipe
-from dragoman.core.records import Assist, Hypothesis
-from dragoman.core.ways import Way, ways
-from dragoman.stages.evaluate.kept import Kept
-from dragoman.store.artifact import digest
-from dragoman.store.assisted import Helped
-from dragoman.store.random_examples import random_assists
-from dragoman.store.testsets import EvaluationSet
+from dragoman.core.records import Context, Hypothesis
+from dragoman.core.scores import outputs
+from dragoman.core.scores.decodings import Way, ways
+from dragoman.core.scores.metrics import Floats, segments
+from dragoman.core.scores.multiple_choice import Question
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import normalise
+from dragoman.stages.evaluate.output_cache import Kept
+from dragoman.store.corpus.testsets import EvaluationSet
+from dragoman.store.memory.random_examples import random_assists
+from dragoman.store.memory.retrieval_evaluation import Helped
+from dragoman.store.run.artifact import digest
 from dragoman.translator import Translates
 
 
@@ -34,7 +34,7 @@ class Described(Translates, Protocol):
 
     def score_candidates(
         self, questions: Sequence[Question], direction: Direction, listener: Listener = SILENT
-    ) -> tuple[Floats, list[Assist]]: ...
+    ) -> tuple[Floats, list[Context]]: ...
 
 
 class Load(Protocol):
@@ -90,7 +90,7 @@ class Translations:
         """Texts of a set as those of training were."""
         return [normalise(text, self._normal) for text in texts]
 
-    def assists(self, entry: EvaluationSet, way: Way, helped: Helped | None) -> list[Assist] | None:
+    def assists(self, entry: EvaluationSet, way: Way, helped: Helped | None) -> list[Context] | None:
         """What stands beside each sentence of a set; None where nothing does. `helped`: what was found for the set."""
         if way.random:
             return random_assists(self.prepared, entry, way.shots, self.recipe.seed)
@@ -135,7 +135,7 @@ class Translations:
         entry: EvaluationSet,
         texts: Sequence[str],
         decoding: Decoding,
-        assists: Sequence[Assist] | None,
+        assists: Sequence[Context] | None,
     ) -> list[Hypothesis]:
         if translator is None:
             return [Hypothesis(text, 0.0, 0, True) for text in entry.sources]
@@ -170,13 +170,13 @@ class Translations:
                 row["score"],
                 row["tokens"],
                 row["finished"],
-                Assist(*(tuple((p["source"], p["target"]) for p in row.get(kind, ())) for kind in ("shots", "terms"))),
+                Context(*(tuple((p["source"], p["target"]) for p in row.get(kind, ())) for kind in ("shots", "terms"))),
             )
             for row in self.kept.rows(file)
         ]
 
 
-def told(assist: Assist) -> dict[str, list[dict[str, str]]]:
+def told(assist: Context) -> dict[str, list[dict[str, str]]]:
     """What stood in a prompt, as it is written."""
     return {
         "shots": [{"source": source, "target": target} for source, target in assist.shots],

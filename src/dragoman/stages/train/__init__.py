@@ -11,9 +11,9 @@ from dragoman.core.listen import Listener
 from dragoman.core.recipe import Phase, Recipe
 from dragoman.errors import ModelError
 from dragoman.stages.train.phase import Trainer
-from dragoman.store import readers
-from dragoman.store.artifact import Artifact, digest, file_digest
-from dragoman.store.examples import looked_into
+from dragoman.store.formats import readers
+from dragoman.store.memory.examples import looked_into
+from dragoman.store.run.artifact import Artifact, digest, file_digest
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:

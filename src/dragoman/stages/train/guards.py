@@ -7,11 +7,11 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragoman.core.languages import Direction
-from dragoman.core.metrics import score
-from dragoman.core.outputs import Examiner
 from dragoman.core.recipe import StopIf
-from dragoman.core.records import Assist, Example, Hypothesis
+from dragoman.core.records import Context, Example, Hypothesis
+from dragoman.core.scores.metrics import score
+from dragoman.core.scores.outputs import Examiner
+from dragoman.core.text.languages import Direction
 from dragoman.engine.batch import Batch
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import Loss
@@ -78,7 +78,7 @@ class Guards:
             return {}
         hypotheses, references = [], []
         for direction, asked in self._asked.items():
-            assists = [Assist(shots=((shot.source, shot.target),)) for _, shot in asked]
+            assists = [Context(shots=((shot.source, shot.target),)) for _, shot in asked]
             found = translator.translate([pair.source for pair, _ in asked], direction, assists=assists)
             hypotheses += [hypothesis.text for hypothesis in found]
             references += [pair.target for pair, _ in asked]

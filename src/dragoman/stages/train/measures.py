@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.core.metrics import score
 from dragoman.core.recipe import Phase, Recipe
 from dragoman.core.records import Hypothesis
+from dragoman.core.scores.metrics import score
 from dragoman.stages.train.guards import Guards
 from dragoman.translator import Translator
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
     from dragoman.engine.losses import Loss
-    from dragoman.engine.material import Material
+    from dragoman.engine.phase_data import Material
 
 _GENERAL_TOKENS = 8192  # of the general text that forgetting is measured on
 

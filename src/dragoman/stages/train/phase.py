@@ -17,11 +17,11 @@ from dragoman.engine.log import Log
 from dragoman.errors import ModelError
 from dragoman.stages.train.measures import Measures
 from dragoman.stages.train.signals import Stop, stoppable
-from dragoman.store.artifact import Artifact, write_json
+from dragoman.store.run.artifact import Artifact, write_json
 
 if TYPE_CHECKING:
+    from dragoman.engine.curriculum_loop import Steering
     from dragoman.engine.loop import Step
-    from dragoman.engine.steering import Steering
 
 _PROBE_LIMIT = 0.08  # of the training time; above it the user is told
 
@@ -61,8 +61,8 @@ class Trainer:
         from dragoman.engine.average import Average
         from dragoman.engine.device import DTYPES, detect, use
         from dragoman.engine.loop import speed_up
-        from dragoman.engine.material import material, trainable
         from dragoman.engine.optimise import Optimiser
+        from dragoman.engine.phase_data import material, trainable
 
         training = self.training
         hardware = detect(self.recipe.plan.threads)
@@ -92,11 +92,11 @@ class Trainer:
 
     def _steer(self) -> None:
         """The curriculum of a hybrid phase, with its probes."""
+        from dragoman.engine.curriculum_loop import Steering, batches_of, curriculum, reference, rests
         from dragoman.engine.device import detect, use
         from dragoman.engine.mixture import Mixture
         from dragoman.engine.optimise import annealing
         from dragoman.engine.probes import Probes, probe_tokens
-        from dragoman.engine.steering import Steering, batches_of, curriculum, reference, rests
 
         hybrid = self.phase.hybrid
         if hybrid is None or not isinstance(self.stream, Mixture):

@@ -1,0 +1,1 @@
+"""What is judged, counted and divided when a corpus is prepared."""

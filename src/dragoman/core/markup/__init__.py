@@ -1,0 +1,1 @@
+"""What in a text is no language, and how it is kept whole."""

@@ -1,0 +1,1 @@
+"""Prompts, tasks, instructions, terms: what a model reads."""

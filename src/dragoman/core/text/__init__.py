@@ -1,0 +1,1 @@
+"""Languages, scripts, normal forms, sentences, numbers."""

@@ -1,0 +1,1 @@
+"""File formats: what is read, and what is written back byte by byte."""

@@ -1,0 +1,178 @@
+"""Translating a whole document with any function from texts to texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dragoman.core.markup.flows import Outcome, Settings
+from dragoman.core.markup.inline import Inline
+from dragoman.core.markup.placeholders import KINDS
+from dragoman.core.markup.protect import BrokenMarkupError, verify
+from dragoman.core.markup.rendering import Rendering, Translate, translate_inlines
+from dragoman.core.text.languages import Direction
+from dragoman.store.formats.documents import Document
+from dragoman.store.formats.documents.model import DEFAULT, Marking, Problem, Similar, Translated, Unit
+
+Fill = Literal["untranslated", "unfinished", "all"]
+_FLAGS = {Outcome.SPLIT: "markup-split", Outcome.REATTACHED: "markup-reattached"}
+_WANTED = {
+    "untranslated": frozenset({"untranslated"}),
+    "unfinished": frozenset({"untranslated", "unfinished"}),
+    "all": frozenset({"untranslated", "unfinished", "translated"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A translation that needs no model: the memory has the very text. `match`: per cent."""
+
+    text: str
+    match: int = 100
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is thought of a unit's translation."""
+
+    score: float | None = None  # confidence from 0 to 1
+    flags: tuple[str, ...] = ()
+    match: int | None = None  # per cent of the best match of a memory that helped
+    similar: Similar | None = None  # that match, where it is one of a whole sentence
+
+
+Lookup = Callable[[Sequence[tuple[str, str]]], Sequence[Known | None]]  # (text, the text before it) -> known or not
+Judge = Callable[[Sequence[Rendering]], Sequence[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What became of one unit. `outcome`: a name of `Outcome`, or memory, kept, locked, problem."""
+
+    unit: Unit
+    target: str | None
+    outcome: str
+    score: float | None = None
+    flags: tuple[str, ...] = ()
+    match: int | None = None
+
+
+@dataclass(slots=True)
+class DocumentReport:
+    """Every unit once, in order. `kept`: it had a translation; `locked`: the file says that it is not to be translated."""
+
+    name: str
+    format: str
+    direction: Direction
+    lines: list[Line] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)  # why attempts failed
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Units by outcome."""
+        return dict(Counter(line.outcome for line in self.lines))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The figures as plain data."""
+        scores = [line.score for line in self.lines if line.score is not None]
+        return {
+            "document": self.name,
+            "format": self.format,
+            "direction": str(self.direction),
+            "units": len(self.lines),
+            "outcomes": self.counts,
+            "failed_attempts": dict(self.reasons),
+            "flags": dict(Counter(flag for line in self.lines for flag in line.flags)),
+            "confidence": round(sum(scores) / len(scores), 4) if scores else None,
+            "problems": [{"unit": one.unit, "line": one.line, "reason": one.reason} for one in self.problems],
+        }
+
+
+def translate_document(
+    document: Document,
+    translate: Translate,
+    *,
+    direction: Direction,
+    retry: Translate | None = None,
+    fill: Fill = "untranslated",
+    marking: Marking = DEFAULT,
+    lookup: Lookup | None = None,
+    judge: Judge | None = None,
+    kinds: frozenset[str] = KINDS,
+    sentences: bool = True,
+) -> tuple[bytes, DocumentReport]:
+    """Translate a document's units and write it back; each result holds the markup of its source.
+
+    `translate` takes sentences with markers and gives as many back, order kept; `retry` is asked for those whose markers
+    came back broken. `fill`: which units; those the file forbids never. `lookup` is asked first for whole units without
+    inline elements; `judge` gives each rendering its confidence and doubts. A unit that cannot be written is a problem of
+    the report, and stays as it was. Raises DataError when the file's languages are not those of `direction`.
+    """
+    document = document.towards(direction)
+    report = DocumentReport(document.name, document.format, direction, problems=list(document.problems))
+    wanted = [unit for unit in document.units if unit.translatable and unit.state in _WANTED[fill]]
+    done = _looked_up(document, wanted, lookup, kinds) if lookup is not None else {}
+    outcomes = dict.fromkeys(done, "memory")
+    wanted = [unit for unit in wanted if unit.id not in done]
+    renderings = translate_inlines(
+        [unit.source for unit in wanted],
+        translate,
+        retry=retry,
+        settings=Settings(direction.source, kinds, sentences),
+        wrapped=[unit.wrapped for unit in wanted],
+    )
+    verdicts = judge(renderings) if judge is not None else [Verdict()] * len(renderings)
+    matches = {name: one.memory for name, one in done.items()}
+    for unit, rendering, verdict in zip(wanted, renderings, verdicts, strict=True):
+        report.reasons.update(rendering.reasons)
+        doubt = (
+            "no attempt kept its markup"
+            if rendering.outcome is Outcome.SOURCE
+            else document.doubt(unit.id, rendering.text)
+        )
+        if doubt:
+            report.problems.append(Problem(unit.id, unit.line, doubt))
+            outcomes[unit.id] = "source" if rendering.outcome is Outcome.SOURCE else "problem"
+            continue
+        flag = _FLAGS.get(rendering.outcome)
+        flags = (*verdict.flags, *([flag] if flag else []))
+        done[unit.id] = Translated(rendering.text, verdict.score, flags, similar=verdict.similar)
+        outcomes[unit.id] = rendering.outcome.name.lower()
+        matches[unit.id] = verdict.match
+    for unit in document.units:
+        made = done.get(unit.id)
+        outcome = outcomes.get(unit.id, "kept" if unit.translatable else "locked")
+        target = made.text if made else unit.target
+        shown = None if target is None else target if isinstance(target, str) else target.text
+        score, doubts = (made.score, made.flags) if made else (None, ())
+        report.lines.append(Line(unit, shown, outcome, score, doubts, matches.get(unit.id)))
+    return document.with_targets(done, marking), report
+
+
+def _looked_up(
+    document: Document, units: Sequence[Unit], lookup: Lookup, kinds: frozenset[str]
+) -> dict[str, Translated]:
+    """The units that are known already, as far as their placeholders hold and they can be written."""
+    plain = [unit for unit in units if not unit.source.spans and unit.source.text.strip()]
+    before = [document.unit(unit.previous).source.plain if unit.previous else "" for unit in plain]
+    found: dict[str, Translated] = {}
+    for unit, known in zip(
+        plain, lookup([(u.source.text, b) for u, b in zip(plain, before, strict=True)]), strict=True
+    ):
+        if known is None:
+            continue
+        text = unit.source.text
+        lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+        target = Inline.of([lead + known.text.strip() + tail])
+        try:
+            verify(unit.source, target, kinds)
+        except BrokenMarkupError:
+            continue
+        if not document.doubt(unit.id, target):
+            found[unit.id] = Translated(target, 1.0, known.flags, known.match)
+    return found

@@ -1,0 +1,112 @@
+"""XLIFF 1.0 to 1.2 and 2.0 to 2.2 as bilingual text: each translated segment is a row.
+
+Sources: XLIFF 1.2 (OASIS, 2008); XLIFF 2.1 (OASIS, 2018), whose parts used here 2.0 and 2.2 share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dragoman.core.recipe import ParallelSource, Recipe
+from dragoman.core.records import Example, Rejected
+from dragoman.store.files import read_blocks
+from dragoman.store.formats.readers.inline import UnknownEntityError, plain_text
+from dragoman.store.formats.readers.languages import Choice
+from dragoman.store.formats.readers.locations import Place
+from dragoman.store.formats.xml import TruncatedError, events, forget, local
+
+_UNITS = ("trans-unit", "unit")
+_UNTRANSLATED = frozenset({"new", "needs-translation"})  # XLIFF 1.2: the target is a copy of the source
+
+
+def read(place: Place, source: ParallelSource, recipe: Recipe) -> Iterator[Example | Rejected]:
+    """The segments; `line` is a unit's number in the file, `document` the file that the units were made from."""
+    choice = Choice(place, source, recipe)
+    return choice.checked(_units(place, source, choice))
+
+
+def _units(place: Place, source: ParallelSource, choice: Choice) -> Iterator[Example | Rejected]:
+    number = 0
+    languages, document = ("", ""), ""
+    try:
+        for event, element in events(read_blocks(place.location), place.name, "xliff", ("file", *_UNITS)):
+            kind = local(element)
+            if event == "start" and kind == "xliff":
+                languages = (element.get("srcLang") or "", element.get("trgLang") or "")
+            elif event == "start" and kind == "file":
+                old = (element.get("source-language") or "", element.get("target-language") or "")
+                languages = old if any(old) else languages
+                document = element.get("original") or element.get("id") or ""
+            elif event == "end" and kind in _UNITS:
+                number += 1
+                facts = (languages, number, document, source, choice)
+                # no name may keep a part of the unit: lxml would free the others in quadratic time
+                yield from (_row(segment, *facts) for segment in _segments(element, kind))
+                forget(element)
+    except TruncatedError as damage:
+        yield place.reject("truncated", f"{damage}; what followed is lost", number + 1)
+
+
+def _segments(unit: Any, kind: str) -> Iterator[tuple[Any, Any, str]]:
+    """(source, target, why it cannot be used) of each segment of a unit; elements may be None."""
+    locked = next((e.get("translate") for e in (unit, *unit.iterancestors()) if e.get("translate")), "yes") == "no"
+    parts = [child for child in unit if local(child) == "segment"] if kind == "unit" else [unit]
+    for part in parts:
+        source, target = _child(part, "source"), _child(part, "target")
+        if locked:
+            yield source, target, "translate_no"
+        elif target is None or target.get("state") in _UNTRANSLATED:
+            yield source, target, "untranslated"
+        else:
+            yield from _paired(source, target, _child(part, "seg-source"))
+
+
+def _paired(source: Any, target: Any, parts: Any) -> Iterator[tuple[Any, Any, str]]:
+    """XLIFF 1.2 may mark the sentences of a unit on both sides: then each is a row."""
+    left, right = _marked(parts), _marked(target)
+    if len(left) > 1 and left.keys() == right.keys():
+        for key, element in left.items():
+            yield element, right[key], ""
+    else:
+        yield source, target, ""
+
+
+def _marked(element: Any) -> dict[str, Any]:
+    if element is None:
+        return {}
+    found = [mark for mark in element.iter("{*}mrk") if mark.get("mtype") == "seg"]
+    return {mark.get("mid") or str(number): mark for number, mark in enumerate(found)}
+
+
+def _child(element: Any, name: str) -> Any:
+    return next((child for child in element if local(child) == name), None)
+
+
+def _row(
+    segment: tuple[Any, Any, str],
+    languages: tuple[str, str],
+    number: int,
+    document: str,
+    source: ParallelSource,
+    choice: Choice,
+) -> Example | Rejected:
+    found = choice.direction(*languages)
+    if found is None:
+        return choice.reject(languages, number)
+    direction, swapped = found
+    place = choice.place
+    left, right, reason = segment
+    try:
+        texts = ["" if element is None else plain_text(element) for element in (left, right)]
+    except UnknownEntityError as entity:
+        return place.reject("entity", f"refers to the entity {entity}, which is not looked up", number)
+    if reason == "translate_no":
+        return place.reject(reason, "marked translate=no", number, *texts)
+    if reason or not texts[1]:
+        state = right.get("state") if right is not None else None
+        detail = f"its state is {state}" if state in _UNTRANSLATED else "has no target text"
+        return place.reject("untranslated", detail, number, *texts)
+    if swapped:
+        texts.reverse()
+    return Example(texts[0], texts[1], direction.source, direction.target, place.name, number, source.domain, document)

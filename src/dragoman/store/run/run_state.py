@@ -1,0 +1,88 @@
+"""What stays in a run's folder between two runs: a lock, digests of the input files, what each stage was made of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from dragoman.errors import CheckpointError
+from dragoman.store.run.artifact import file_digest, write_json
+
+_LOCK = ".dragoman.lock"
+_STATE = ".dragoman.json"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; it is freed when the process ends, however it ends.
+
+    Raises CheckpointError when another process holds it, or a file is in its place.
+    """
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise CheckpointError(f"{folder}: there is a file of this name, so it cannot be a run's folder.") from None
+    with (folder / _LOCK).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip()
+            raise CheckpointError(
+                f"{folder}: another run is at work in this folder{f' (process {holder})' if holder else ''}. "
+                "Wait until it ends, stop it, or give this one a folder of its own with --out."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+class Workspace:
+    """The memory of a run's folder. Losing it costs time, never correctness."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _STATE
+        try:
+            state = json.loads(self._path.read_text(encoding="utf-8"))
+            self.recipe = str(state["recipe"])
+            self._files: dict[str, list[int | str]] = dict(state["files"])
+            self._parts: dict[str, dict[str, str]] = dict(state["parts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            self.recipe, self._files, self._parts = "", {}, {}
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file or of all files below a folder; a file of the same size and time is not read again."""
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file())
+            return " ".join(f"{file.relative_to(path).as_posix()} {self.digest(file)}" for file in files)
+        about = path.stat()
+        name = str(path.resolve())
+        known = self._files.get(name)
+        if known is not None and known[:2] == [about.st_size, about.st_mtime_ns]:
+            return str(known[2])
+        found = file_digest(path)
+        self._files[name] = [about.st_size, about.st_mtime_ns, found]
+        return found
+
+    def changed(self, stage: str, parts: Mapping[str, str]) -> list[str]:
+        """Which parts differ from those that `stage` was last made of; empty when it was never made."""
+        before = self._parts.get(stage)
+        if before is None:
+            return []
+        return [name for name in dict.fromkeys([*before, *parts]) if before.get(name) != parts.get(name)]
+
+    def remember(self, recipe: str, stage: str, parts: Mapping[str, str]) -> None:
+        """Write down what `stage` is made of."""
+        self.recipe = recipe
+        self._parts[stage] = dict(parts)
+        self.save()
+
+    def save(self) -> None:
+        """Write the digests known so far."""
+        write_json(self._path, {"recipe": self.recipe, "files": self._files, "parts": self._parts})

@@ -1,0 +1,67 @@
+"""What the model of a run was trained to do, read from the run's files: without loading the model, and without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dragoman.core.recipe import Recipe
+from dragoman.core.text.languages import Direction
+from dragoman.errors import ModelError, RecipeError
+from dragoman.store.run.artifact import MANIFEST, Artifact, model_folder
+
+
+def directions_of(run: Path) -> list[Direction]:
+    """The directions of a run's model. Raises ModelError and CheckpointError."""
+    return [Direction.parse(text) for text in _card(run)["directions"]]
+
+
+def help_of(run: Path) -> tuple[int, bool]:
+    """How many examples the model of a run can use in a prompt, and whether it can use terms.
+
+    As much as it was trained on: a model from scratch that never saw an example or a term in its prompt can use none, one
+    that understands plain language can use one example and terms. Raises ModelError and CheckpointError.
+    """
+    shots, terms = _trained_on(run)
+    if _card(run)["prompt"]["kind"] != "compact":
+        return max(shots, 1), True
+    return shots, terms
+
+
+def key_of(run: Path) -> str | None:
+    """The key of the model that a run translates with; None for a bare model folder."""
+    for stage in ("train", "model"):
+        if (run / stage / MANIFEST).is_file():
+            return Artifact.load(run / stage).key
+    return None
+
+
+def _card(run: Path) -> dict[str, Any]:
+    """What the model says of itself (`engine.load.Card`)."""
+    path = model_folder(run) / "dragoman.json"
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {"directions": list(card["directions"]), "prompt": dict(card["prompt"])}
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path.parent}: has no {path.name}; it is no model that dragoman made. Name it as `model.base`."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: damaged ({error}).") from None
+
+
+def _trained_on(run: Path) -> tuple[int, bool]:
+    """The most examples in a prompt, and whether terms were, in the training that the run's recipe describes."""
+    for name in ("recipe.lock.yaml", "recipe.yaml"):
+        if (run / name).is_file():
+            try:
+                phases = Recipe.load(run / name).train
+            except RecipeError:  # changed since, or of another version: a translation needs no valid recipe
+                continue
+            tuned = [phase.sft for phase in phases if phase.sft is not None]
+            shots = [count for sft in tuned for count, share in sft.shots.items() if share]
+            mixed = [phase.hybrid.tasks.fewshot for phase in phases if phase.hybrid is not None]
+            shots += [task.shots[1] for task in mixed if task is not None]
+            return max(shots, default=0), any(sft.glossary is not None for sft in tuned)
+    return 0, False

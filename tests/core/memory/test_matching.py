@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.core.memory.matching import Kind, Match, adapt, differences, same_text, similarity, tokens, words
+
+TEXT = st.text(max_size=40) | st.text(alphabet="ab 12.,%s{}<>/&;:`@日本ーカタ'é́", max_size=40)
+
+
+def plain(text: str) -> list[str]:
+    return [token.plain for token in tokens(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Take 2 tablets, please.", ["take", "2", "tablets", "please"]),
+        ("l’eau n'est", ["l", "eau", "n", "est"]),
+        ("Straße STRASSE", ["strasse", "strasse"]),
+        ("10mg of H1N1 at 12:30, 1,000.5 times", ["10", "mg", "of", "h1n1", "at", "12:30", "1,000.5", "times"]),
+        ("日本語のテスト", ["日", "本", "語", "の", "テスト"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("１２ ﬁne", ["12", "fine"]),
+        ("--- !", ["-", "-", "-", "!"]),
+        ("", []),
+    ],
+)
+def test_tokens(text: str, expected: list[str]) -> None:
+    assert plain(text) == expected
+
+
+PLACEHOLDERS = """
+%s %1$d %(name)s %.2f {0} {user_name} ${home} #{x} <b> </b> [X7X] @@PH7@@ &nbsp; &#160; https://a.org/b?c=1 www.a.org
+a.b@c.org :func:`print` ｟ph_1｠
+"""
+
+
+@pytest.mark.parametrize("placeholder", [*PLACEHOLDERS.split(), "{{ x }}", '<x id="7"/>'])
+def test_a_placeholder_is_one_token(placeholder: str) -> None:
+    found = tokens(f"see {placeholder} there.")
+    assert [t.plain for t in found] == ["see", placeholder, "there"]
+    assert found[1].kind is Kind.PLACEHOLDER
+
+
+@pytest.mark.parametrize("text", ["100 % de", "5 < 7 and 8 > 3", "50%off", "a & b; c", "10:20"])
+def test_what_is_no_placeholder(text: str) -> None:
+    assert all(t.kind is not Kind.PLACEHOLDER for t in tokens(text))
+
+
+@given(TEXT)
+def test_words_are_the_tokens(text: str) -> None:
+    assert words(text) == [(t.plain, t.kind) for t in tokens(text)]
+
+
+@given(TEXT)
+def test_spans_lie_in_order_and_hold_the_surface(text: str) -> None:
+    at = 0
+    for token in tokens(text):
+        assert at <= token.start < token.end <= len(text)
+        at = token.end
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("the cat sat", "The cat sat.", 1.0),
+        ("the cat sat", "the dog sat", 2 / 3),
+        ("the cat sat", "the cat", 2 / 3),
+        ("a b c d", "e f g", 0.0),
+        ("Take 2 tablets", "Take 3 tablets", 1 - 0.25 / 3),  # a number costs a quarter of a word
+        ("Press {a} now", "Press {b} now", 1 - 0.25 / 3),
+        ("Press 2 now", "Press {b} now", 2 / 3),  # a number is no placeholder
+        ("", "", 1.0),
+        ("", "a", 0.0),
+    ],
+)
+def test_similarity(left: str, right: str, expected: float) -> None:
+    assert similarity(left, right) == pytest.approx(expected)
+
+
+def _levenshtein(a: list[str], b: list[str]) -> int:
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[-1]
+
+
+@given(TEXT, TEXT, TEXT)
+def test_similarity_is_that_of_a_metric(a: str, b: str, c: str) -> None:
+    x, y = tokens(a), tokens(b)
+    longest = max(len(x), len(y))
+    if longest:
+        distance = 0.75 * _levenshtein([t.folded for t in x], [t.folded for t in y])
+        distance += 0.25 * _levenshtein([t.plain for t in x], [t.plain for t in y])
+        assert similarity(a, b) == pytest.approx(1 - distance / longest)
+    assert similarity(a, b) == similarity(b, a)
+    assert 0.0 <= similarity(a, b) <= 1.0
+    assert (similarity(a, b) == 1.0) == (words(a) == words(b))
+    lengths = [max(len(words(p)), len(words(q))) for p, q in ((a, b), (b, c), (a, c))]
+    ab, bc, ac = ((1 - similarity(p, q)) * n for (p, q), n in zip(((a, b), (b, c), (a, c)), lengths, strict=True))
+    assert ac <= ab + bc + 1e-9
+
+
+def test_differences_name_what_parts_and_where() -> None:
+    query, stored = "Take 3 small tablets daily", "Take 2 big tablets"
+    found = differences(query, stored)
+    assert [(d.kind, d.query, d.stored) for d in found] == [
+        ("number", "3", "2"),
+        ("word", "small", "big"),
+        ("word", "daily", ""),
+    ]
+    assert all(query[slice(*d.query_span)] == d.query and stored[slice(*d.stored_span)] == d.stored for d in found)
+
+
+def test_differences_in_the_surface_alone() -> None:
+    assert [(d.kind, d.query, d.stored) for d in differences("Hello, you.", "hello you")] == [
+        ("case", "Hello", "hello"),
+        ("punctuation", ", ", " "),
+        ("punctuation", ".", ""),
+    ]
+    assert differences("a  b", "a b") == []
+
+
+@given(TEXT, TEXT)
+def test_no_difference_means_the_same_text(a: str, b: str) -> None:
+    found = differences(a, b)
+    assert bool(found) != same_text(a, b) or (words(a) == words(b) == [])
+    for d in found:
+        assert a[slice(*d.query_span)] == d.query and b[slice(*d.stored_span)] == d.stored
+
+
+@pytest.mark.parametrize(
+    ("query", "source", "target", "expected"),
+    [
+        ("Take 3 tablets", "Take 2 tablets", "Prenez 2 comprimés", "Prenez 3 comprimés"),
+        ("0.5 mg", "1.5 mg", "1,5 mg", "0,5 mg"),  # the target's decimal comma stays
+        ("3 or 2", "2 or 3", "2 ou 3", "3 ou 2"),  # put in place at once, not one after the other
+        ("Hello %s", "Hello %d", "Bonjour %d", "Bonjour %s"),
+        ("Take 3 tablets", "Take 2 tablets", "Prenez deux comprimés", None),  # not there
+        ("Take 3 tablets", "Take 2 tablets", "Prenez 2 fois 2 comprimés", None),  # which one?
+        ("2 and 3", "2 and 2", "2 et 2", None),
+        ("2 and 3", "2 and 2", "2", None),  # it also stands for the number that stays
+        ("Take them", "Take 2", "Prenez 2", None),  # nothing to put in place
+        ("same 2", "same 2", "pareil 2", None),
+        ("1.2 and 3,4", "5.6 and 5,6", "5.6", None),  # one place for two
+    ],
+)
+def test_adapt(query: str, source: str, target: str, expected: str | None) -> None:
+    assert adapt(query, source, target) == expected
+
+
+def test_per_cent_rounds_down() -> None:
+    assert Match("", "", 0.999).percent == 99
+    assert Match("", "", 0.29).percent == 29
+    assert Match("", "", 1.0).percent == 100
+    assert Match("", "", 1.0, exact=True, in_context=True).percent == 101
