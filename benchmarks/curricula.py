@@ -32,14 +32,9 @@ from dragoman.store.run.artifact import versions
 WINDOWS, TOKENS = 200, 10_000
 METHODS: dict[str, dict[str, Any]] = {
     "static": {},
-    "exp3": {},
-    "exp3 (arm)": {"windows": "arm"},
     "exp3s": {},
-    "exp3s (arm)": {"windows": "arm"},
     "fair": {},
     "fair (per share)": {"per": "share"},
-    "odm": {},
-    "doremi": {},
     "objective (loss)": {"evidence": "loss"},
     "objective (score)": {"evidence": "score"},
     "objective (both)": {"evidence": "both"},
@@ -109,13 +104,8 @@ class World:
         return Observation(
             self.step,
             tokens,
-            seconds={name: count / 1000 for name, count in tokens.items()},
-            train_loss={name: self.noisy(after[name]) for name in shares},
             probe_before={name: before[name] + shift[name] for name in shares},
             probe_after={name: self.noisy(after[name] + shift[name]) for name in shares},
-            batch_before=before,
-            batch_after={name: self.noisy(after[name]) for name in shares},
-            reference={name: max(0.0, self.noisy(after[name] - self.reference(name))) for name in shares},
             objective=100 - 10 * self.translation() + self.score_noise * float(self.rng.standard_normal())
             if scored
             else None,
@@ -123,9 +113,6 @@ class World:
             forgetting=self.forgetting() + 0.002 * float(self.rng.standard_normal()),
             progress=self.step / WINDOWS,
         )
-
-    def reference(self, name: str) -> float:
-        return self.tasks[name].loss(0.7)
 
 
 @dataclass
@@ -161,13 +148,8 @@ class Plain(World):
         return Observation(
             seen.step,
             seen.tokens,
-            seconds=seen.seconds,
-            train_loss=seen.train_loss,
             probe_before=seen.probe_before,
             probe_after=lower,
-            batch_before=seen.batch_before,
-            batch_after={name: seen.batch_after[name] - fell[name] for name in shares},
-            reference=seen.reference,
             objective=None if seen.objective is None else seen.objective + 10 * helped,
             objective_loss=(before, after - helped),
             forgetting=seen.forgetting,

@@ -187,10 +187,7 @@ def grid(tokens: int, rate: float = 8e-3) -> list[Arm]:
     ]  # in windows of the same size, or the batches of the methods would be less full and their steps more
     methods = {
         "fair": "method: fair",
-        "exp3": "method: exp3",
         "exp3s": "method: exp3s",
-        "odm": "method: odm",
-        "doremi": "method: doremi, reference: REFERENCE",
         "objective": "method: objective",
     }
     return static + [
@@ -219,11 +216,7 @@ class Bench:
         text = text.replace("TEXTS", str(self.given.texts)).replace("DATA", str(self.given.data.resolve()))
         text = text.replace("train: []", f"train: [{', '.join(phases)}]")
         text = text.replace("GENERAL", str((self.out / "general.txt.gz").resolve()))
-        return Recipe.parse(text.replace("REFERENCE", str(self.reference(seed).resolve())), "mixture", folder=Path())
-
-    def reference(self, seed: int) -> Path:
-        """DoReMi's reference model: the static half-and-half mixture of the same seed."""
-        return self.folder(static_name(0.5), seed) / "0-hybrid" / "model"
+        return Recipe.parse(text, "mixture", folder=Path())
 
     def folder(self, arm: str, seed: int) -> Path:
         what = "lm" if arm == "lm" else self.given.what  # the same in all questions, so it is trained once

@@ -23,8 +23,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "schedule": {"stages": STAGES},
     "objective": {"evidence": "both", "limit": 0.1, "guard": ("replay",)},
 }
-LEARNING = ("exp3", "exp3s", "fair", "odm", "doremi", "objective")
-KINDS = [(method, {}) for method in METHODS] + [("exp3", {"windows": "arm"}), ("exp3s", {"windows": "arm"})]
+LEARNING = ("exp3s", "fair", "objective")
+KINDS = [(method, {}) for method in METHODS] + [("exp3s", {"per": "window"}), ("fair", {"per": "share"})]
 
 
 def curriculum(
@@ -40,13 +40,8 @@ def observation(step: int, window: Mapping[str, float], draw: Any, progress: flo
     return Observation(
         step,
         {task: round(10_000 * share) for task, share in window.items()},
-        seconds={task: 0.1 + draw() for task in window},
-        train_loss={task: 1 + 4 * draw() for task in window},
         probe_before={task: 3 + draw() for task in window},
         probe_after={task: 2.8 + draw() for task in window},
-        batch_before={task: 3 + draw() for task in window},
-        batch_after={task: 2.8 + draw() for task in window},
-        reference={task: draw() for task in window},
         objective=20 + 10 * draw() if step % 3 == 0 else None,
         objective_loss=(3 + draw(), 2.9 + draw()),
         forgetting=0.2 * draw() if step % 2 == 0 else None,
@@ -80,8 +75,7 @@ def test_shares_sum_to_one_and_keep_their_floors(method: str, options: dict[str,
         assert math.isclose(sum(found.shares.values()), 1, abs_tol=1e-9)
         assert math.isclose(sum(found.window.values()), 1, abs_tol=1e-9)
         assert all(found.shares[task] >= floor[task] - 1e-9 for task in TASKS)
-        if options.get("windows") != "arm":
-            assert all(found.window[task] >= floor[task] - 1e-9 for task in TASKS)
+        assert all(found.window[task] >= floor[task] - 1e-9 for task in TASKS)
         found.observe(observation(step, found.window, lambda: data.draw(number), progress=step / 6))
 
 
@@ -109,7 +103,7 @@ def test_the_shares_depend_on_what_tasks_did_not_on_their_names(method: str, opt
         assert other.window == named(first.window)
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("exp3", "exp3s", "objective")])
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "objective"])
 def test_the_order_of_the_tasks_does_not_matter_where_nothing_is_drawn(method: str) -> None:
     prior = {"lm": 2.0, "mt": 1.0, "replay": 1.0}
     first, other = curriculum(method, prior), curriculum(method, dict(reversed(prior.items())))
@@ -122,17 +116,11 @@ def test_the_order_of_the_tasks_does_not_matter_where_nothing_is_drawn(method: s
 
 def steady(step: int, window: Mapping[str, float]) -> Observation:
     """Every token of every task does the same."""
-    alike = dict.fromkeys(window, 2.9)
     return Observation(
         step,
         {task: round(1_000_000 * share) for task, share in window.items()},
-        seconds={task: share for task, share in window.items()},
-        train_loss=dict.fromkeys(window, 3.0),
         probe_before=dict.fromkeys(window, 3.0),
         probe_after={task: 3.0 - 0.1 * share for task, share in window.items()},
-        batch_before=dict.fromkeys(window, 3.0),
-        batch_after=alike,
-        reference=dict.fromkeys(window, 0.4),
         objective=float(step),
         objective_loss=(3.0, 2.9),
         forgetting=0.01 * step,
@@ -142,12 +130,8 @@ def steady(step: int, window: Mapping[str, float]) -> Observation:
 @pytest.mark.parametrize(
     "method, options",
     [
-        ("exp3", {}),
         ("exp3s", {}),
-        ("exp3s", {"windows": "arm"}),
         ("fair", {"per": "share"}),
-        ("odm", {}),
-        ("doremi", {}),
         ("objective", {"limit": 0.5, "guard": ()}),
     ],
 )
@@ -164,7 +148,9 @@ def test_equal_gains_of_windows_keep_the_prior_of_fair(prior: dict[str, float]) 
     found = curriculum("fair", prior)
     for step in range(25):
         seen = steady(step, found.window)
-        found.observe(Observation(step, seen.tokens, probe_before=seen.probe_before, probe_after=seen.batch_after))
+        found.observe(
+            Observation(step, seen.tokens, probe_before=seen.probe_before, probe_after=dict.fromkeys(prior, 2.9))
+        )
     assert found.shares == pytest.approx(prior)
 
 
@@ -184,17 +170,14 @@ def test_a_restored_curriculum_goes_on_as_the_same(method: str, options: dict[st
 def test_a_state_of_another_curriculum_is_refused() -> None:
     state = curriculum("fair").state()
     with pytest.raises(CheckpointError, match="`fair`"):
-        curriculum("odm").restore(state)
+        curriculum("exp3s").restore(state)
     with pytest.raises(CheckpointError, match="over"):
         make("fair", {"lm": 1, "mt": 1}).restore(state)
 
 
-@pytest.mark.parametrize("method", ["exp3", "exp3s", "objective"])
-def test_the_seed_decides_what_is_drawn(method: str) -> None:
-    options = {"windows": "arm"} if method != "objective" else {}
-
+def test_the_seed_decides_what_is_drawn() -> None:
     def windows(seed: int) -> list[Mapping[str, float]]:
-        found = curriculum(method, seed=seed, **options)
+        found = curriculum("objective", seed=seed)
         drawn = []
         for step in range(10):
             drawn.append(found.window)
@@ -233,46 +216,29 @@ def rewards(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal([0.01, 0.03, 0.02], 0.01, size=(80, 3))
 
 
-def played(found: Curriculum, table: np.ndarray) -> list[tuple[int, float, list[float]]]:
-    """Arm, raw reward and the shares before the draw, for each round of an arm bandit."""
-    rounds = []
-    for number, row in enumerate(table):
-        shares = list(found.shares.values())
-        window = found.window
-        arm = list(window.values()).index(1.0)
-        task = TASKS[arm]
-        assert found.probes == (task,)
-        rounds.append((arm, float(row[arm]), shares))
-        found.observe(Observation(number, {task: 1000}, probe_before={task: 2.0}, probe_after={task: 2.0 - row[arm]}))
-    return rounds
-
-
-def test_exp3_is_the_textbook() -> None:
-    gamma, arms = 0.2, 3
-    found = curriculum("exp3", floor=0.0, windows="arm", explore=gamma, relative=False)
-    rounds = played(found, rewards(1))
-    weights, history = np.ones(arms), []
-    for arm, reward, shares in rounds:
-        p = (1 - gamma) * weights / weights.sum() + gamma / arms
-        assert shares == pytest.approx(p.tolist())
-        r = (scaled(history, reward) + 1) / 2
-        history.append(reward)
-        weights[arm] *= np.exp(gamma * (r / p[arm]) / arms)
-
-
-def test_exp3s_is_that_of_graves() -> None:
+def test_exp3s_is_that_of_graves_with_every_reward_known() -> None:
     eta, epsilon, n = 0.05, 0.1, 3
-    found = curriculum("exp3s", floor=0.0, windows="arm", explore=epsilon, rate=eta, relative=False)
-    rounds = played(found, rewards(2))
-    w, history = np.zeros(n), []
-    for t, (arm, reward, shares) in enumerate(rounds, start=1):
+    found = curriculum("exp3s", floor=0.0, explore=epsilon, rate=eta, relative=False)
+    w: np.ndarray = np.zeros(n)
+    history: list[float] = []
+    for t, row in enumerate(rewards(2), start=1):
         pi = (1 - epsilon) * np.exp(w) / np.exp(w).sum() + epsilon / n
+        shares = list(found.shares.values())
         assert shares == pytest.approx(pi.tolist())
-        r = scaled(history, reward)
-        history.append(reward)
-        estimate = np.array([r / pi[i] if i == arm else 0.0 for i in range(n)])
+        tokens = {task: round(1_000_000 * share) for task, share in found.shares.items()}
+        found.observe(
+            Observation(
+                t,
+                tokens,
+                probe_before=dict.fromkeys(TASKS, 2.0),
+                probe_after={task: 2.0 - row[i] for i, task in enumerate(TASKS)},
+            )
+        )
+        gains = [row[i] / (tokens[task] / sum(tokens.values())) for i, task in enumerate(TASKS)]
+        r = np.array([scaled(history, gain) for gain in gains])
+        history = [*history, *gains][-200:]
         a = 1 / t
-        moved = np.exp(w + eta * estimate)
+        moved = np.exp(w + eta * r)
         w = np.log([(1 - a) * moved[i] + a / (n - 1) * (moved.sum() - moved[i]) for i in range(n)])
 
 
@@ -287,30 +253,6 @@ def test_fair_is_proportional_to_a_moving_average() -> None:
     # gains 0.05 and 0.15; both averages start at 0.1
     lm, mt = 0.25 * 0.1 + 0.75 * 0.05, 0.25 * 0.1 + 0.75 * 0.15
     assert found.shares == pytest.approx({"lm": lm / (lm + mt), "mt": mt / (lm + mt)})
-
-
-def test_odm_is_its_code() -> None:
-    found = curriculum("odm", {"lm": 1, "mt": 1}, floor=0.0)
-    averages = None
-    for step in range(1, 6):
-        losses = {"lm": 2.0 + 0.1 * step, "mt": 1.0}
-        found.observe(Observation(step, {"lm": 500, "mt": 500}, train_loss=losses))
-        values = np.exp([losses["lm"], losses["mt"]])
-        averages = np.full(2, values.mean()) if averages is None else averages
-        averages = 0.9 * averages + 0.1 * values
-        e = min(1 / 2, math.sqrt(math.log(2) / (2 * step)))
-        expected = (1 - 2 * e) * averages / averages.sum() + e
-        assert list(found.shares.values()) == pytest.approx(expected.tolist())
-
-
-def test_doremi_is_its_paper() -> None:
-    found = curriculum("doremi", {"lm": 3, "mt": 1}, floor=0.0, rate=0.5, smoothing=0.01)
-    a = np.array([0.75, 0.25])
-    for step in range(4):
-        found.observe(Observation(step, {"lm": 1, "mt": 1}, reference={"lm": 0.2, "mt": 0.6}))
-        a = a * np.exp(0.5 * np.array([0.2, 0.6]))
-        a = 0.99 * a / a.sum() + 0.01 * np.array([0.75, 0.25])
-        assert list(found.shares.values()) == pytest.approx(a.tolist())
 
 
 def test_temperature_is_the_power_of_the_sizes() -> None:
@@ -367,27 +309,11 @@ def test_objective_gives_the_guard_more_while_too_much_is_forgotten() -> None:
 
 def test_each_method_says_what_must_be_measured() -> None:
     assert curriculum("fair").needs == {"probes"}
-    assert curriculum("fair", signal="prediction").needs == {"batches"}
     assert curriculum("fair").probes == TASKS
-    assert curriculum("exp3", windows="arm", signal="target", target="mt").probes == ("mt",)
-    assert curriculum("doremi").needs == {"reference"}
     assert curriculum("objective").needs == {"objective", "objective_loss", "forgetting"}
-    assert curriculum("odm").needs == set() == curriculum("static").needs
-    with pytest.raises(RecipeError, match="`fair` needs the self losses of lm"):
+    assert curriculum("static").needs == set()
+    with pytest.raises(RecipeError, match="`fair` needs the probe losses of lm"):
         curriculum("fair").observe(Observation(1, {"lm": 10, "mt": 10, "replay": 10}))
-
-
-# ---------------------------------------------------------------- processes
-
-
-def test_observations_of_processes_become_one() -> None:
-    one = Observation(5, {"lm": 100}, train_loss={"lm": 2.0}, probe_before={"lm": 3.0}, objective=20.0, progress=0.5)
-    two = Observation(5, {"lm": 300, "mt": 50}, train_loss={"lm": 4.0, "mt": 1.0}, probe_before={"lm": 5.0, "mt": 7.0})
-    found = Observation.merged([one, two])
-    assert found.tokens == {"lm": 400, "mt": 50}
-    assert found.train_loss == {"lm": 3.5, "mt": 1.0}
-    assert found.probe_before == {"lm": 4.0, "mt": 7.0}
-    assert (found.objective, found.progress) == (20.0, 0.5)
 
 
 # ---------------------------------------------------------------- what is refused
@@ -404,9 +330,7 @@ def test_observations_of_processes_become_one() -> None:
         ("fair", {"lm": 1, "mt": 1}, {"floor": 0.6}, "sum to 1 at most"),
         ("fair", {"lm": 1}, {"floor": {"mt": 0.1}}, "the tasks are lm"),
         ("fair", {"lm": 1}, {"memory": 1.0}, "below 1"),
-        ("exp3", {"lm": 1, "mt": 1}, {"signal": "target", "target": "mt"}, "windows: arm"),
-        ("exp3", {"lm": 1, "mt": 1}, {"signal": "target"}, "need each other"),
-        ("exp3", {"lm": 1}, {"signal": "target", "target": "x", "windows": "arm"}, "the tasks are lm"),
+        ("exp3s", {"lm": 1, "mt": 1}, {"explore": 1.5}, "between 0 and 1"),
         ("temperature", {"lm": 1, "mt": 1}, {"sizes": {"lm": 3}}, "size of every task"),
         ("objective", {"lm": 1}, {"guard": ["x"]}, "`guard` names x"),
     ],

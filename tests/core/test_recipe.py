@@ -245,16 +245,12 @@ def test_a_problem_says_what_and_where(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("curriculum", "said"),
     [
-        ("fare", "hybrid.curriculum: no such method: 'fare'. There are 'static', 'temperature', 'schedule', 'exp3',"),
-        ("Fair", "'doremi', 'objective'. Did you mean 'fair'?"),
+        ("fare", "hybrid.curriculum: no such method: 'fare'. There are 'static', 'temperature', 'schedule', 'exp3s',"),
+        ("Fair", "'fair', 'objective'. Did you mean 'fair'?"),
         ("{method: fair, evry: 5}", "hybrid.curriculum.evry: unknown key. Did you mean 'every'?"),
         ("{method: fair, rate: 1}", "hybrid.curriculum.rate: `fair` has no such key. Known here: every, floor, probe,"),
         ("{method: fair, floor: 0.6}", "hybrid: curriculum: floors must lie between 0 and 1 and sum to 1 at most"),
         ("{method: objective, guard: [reply]}", "hybrid: curriculum: `guard` names reply, but the tasks are lm, mt."),
-        (
-            "{method: exp3, signal: target}",
-            "hybrid: curriculum: the signal `target` and the option `target: TASK` need",
-        ),
         ("{method: schedule, stages: {a: [lm 1, until lm inf]}}", "hybrid: curriculum: no stage trains mt: give a"),
     ],
 )

@@ -140,7 +140,7 @@ def test_an_interrupted_mixture_goes_on_and_ends_the_same(
         "train.0.hybrid.tokens=9k",
         "train.0.hybrid.checkpoint_every=8",  # in the middle of a window
         "train.0.hybrid.dropout=0.1",
-        "train.0.hybrid.curriculum={method: exp3, every: 6, signal: prediction}",
+        "train.0.hybrid.curriculum={method: exp3s, every: 6}",
         "train.0.average={decay: 0.9}",
         "train.0.stop_if={forgetting: 99}",
     )
@@ -309,16 +309,6 @@ def test_objective_rests_while_the_learning_rate_falls(tmp_path: Path, mixed: Ar
     assert (len(set(resting)) == 1) == (schedule == "linear")
 
 
-def test_doremi_compares_with_a_model_of_the_same_tokenizer(tmp_path: Path, mixed: Artifact) -> None:
-    small = ["train.0.hybrid.tokens=4k", "train.0.hybrid.tasks={lm: {}, mt: {}}"]
-    go(tmp_path / "reference", recipe(tmp_path, *small), mixed)
-    doremi = [*small, "train.0.hybrid.curriculum={method: doremi, reference: reference, every: 2}"]
-    go(tmp_path / "run", recipe(tmp_path, *doremi), mixed)
-    assert len(set(shares_of(tmp_path / "run"))) > 2
-    with pytest.raises(RecipeError, match=r"curriculum\.reference: reference has another tokenizer"):
-        go(tmp_path / "other", recipe(tmp_path, *doremi, "model.new.vocabulary=320"), mixed)
-
-
 def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={lm: {}}"
     done = go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.tokens=8k"), mixed)
@@ -380,7 +370,7 @@ def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> N
         ("train.0.hybrid.tasks.replay.language=fr", ModelError, r"hybrid\.tasks\.replay: .* no language token for fr"),
         ("train.0.hybrid.tasks.replay={from: nowhere.txt}", DataError, "nowhere.txt"),
         ("train.0.hybrid.curriculum={method: fair, floor: 0.3}", RecipeError, "sum to 1 at most"),
-        ("train.0.hybrid.curriculum={method: doremi, reference: nowhere}", DataError, "nowhere: no such file"),
+        ("train.0.hybrid.curriculum={method: schedule, file: nowhere}", RecipeError, "nowhere: .*No such file"),
         (
             "train.0.hybrid={tokens: 4k, tasks: {lm: {}}, curriculum: {method: objective, evidence: loss}}",
             RecipeError,

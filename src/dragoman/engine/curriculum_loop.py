@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
-import torch
 from torch import nn
 
 from dragoman.core.curriculum import Curriculum, Observation
 from dragoman.core.curriculum.base import floored
 from dragoman.core.recipe import Hybrid, Recipe
-from dragoman.engine.batch import Batch
-from dragoman.engine.load import load
 from dragoman.engine.loop import Step
 from dragoman.engine.mixture import Mixture
-from dragoman.engine.probes import Probes, gathered
-from dragoman.errors import CheckpointError, RecipeError
-from dragoman.store.run.artifact import model_folder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from dragoman.engine.probes import Probes
+from dragoman.errors import RecipeError
 
 _TRANSLATING = ("mt", "fewshot", "interlinear", "synthetic")
 
@@ -38,31 +29,13 @@ def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Cur
         raise RecipeError(f"train.hybrid.curriculum: {error}") from None
 
 
-def reference(recipe: Recipe, hybrid: Hybrid, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> nn.Module:
-    """The model that the curriculum compares with.
-
-    Raises RecipeError when there is none, or it has another tokenizer: its losses would be those of other tokens.
-    """
-    name = getattr(hybrid.curriculum, "reference", "")
-    try:
-        found = load(model_folder(Path(recipe.resolve(name))), device=device)
-    except CheckpointError as error:
-        raise RecipeError(f"train.hybrid.curriculum.reference: {error}") from None
-    if found.tokenizer.get_vocab() != tokenizer.get_vocab():
-        raise RecipeError(
-            f"train.hybrid.curriculum.reference: {name} has another tokenizer than the model that is trained, so their "
-            "losses do not compare. Give a model that was made with the same one, such as an earlier run from this base."
-        )
-    return found.model
-
-
 def require(
     curriculum: Curriculum, tasks: Collection[str], probed: Collection[str], measured: Mapping[str, bool]
 ) -> None:
     """Raise RecipeError when the curriculum needs what nothing measures (see `Steering`). `probed`: the tasks that have
     something to be probed with."""
     needs = curriculum.needs
-    wanted = tasks if needs & {"probes", "reference"} else ()
+    wanted = tasks if "probes" in needs else ()
     if missing := [task for task in wanted if task not in probed]:
         raise RecipeError(
             f"train.hybrid.curriculum: there is nothing to probe {', '.join(missing)} with. Set "
@@ -87,18 +60,9 @@ def rests(curriculum: Curriculum) -> bool:
     return "objective_loss" in curriculum.needs and not curriculum.needs & {"objective", "forgetting"}
 
 
-def batches_of(curriculum: Curriculum, tasks: Sequence[str]) -> int:
+def batches_of(curriculum: Curriculum) -> int:
     """How many batches are measured between two windows: as many as share the time that probes may take."""
-    needs = curriculum.needs
-    return len(tasks) if "reference" in needs else max(1, len(curriculum.probes) + ("objective_loss" in needs))
-
-
-@dataclass
-class _Window:
-    """What is added up over the window that is being trained."""
-
-    seconds: float = 0.0
-    losses: dict[str, tuple[float, int]] | None = None
+    return max(1, len(curriculum.probes) + ("objective_loss" in curriculum.needs))
 
 
 class Steering:
@@ -120,25 +84,20 @@ class Steering:
         curriculum: Curriculum,
         probes: Probes,
         *,
-        sample_tokens: int,
         replay_until: float = 1.0,
         measured: Mapping[str, bool] | None = None,
         wait: float = 0.0,
         rest: float = 1.0,
     ) -> None:
         self.model, self.mixture, self.curriculum, self.probes = model, mixture, curriculum, probes
-        self.sample_tokens = sample_tokens
         self.replay_until = replay_until
         self.wait, self.rest = wait, rest if rests(curriculum) else 1.0
         self._idle = False  # in the window that is being trained nothing is learned
         self.objective: float | None = None  # set by the caller when it was measured; used once
         self.forgetting: float | None = None
-        self._window = _Window()
         self._delivered = mixture.delivered
         self._probes: dict[str, float] = {}
         self._latest: dict[str, float] = {}  # measured since the last step
-        self._before: dict[str, float] = {}
-        self._samples: dict[str, Batch] = {}
         self._objective = next(_translating(probes.batches), "")  # whose probe is the loss on the dev references
         require(curriculum, mixture.shares, probes.batches, measured or {})
 
@@ -150,13 +109,6 @@ class Steering:
     def after(self, step: Step, *, last: bool = False) -> dict[str, Any] | None:
         """After every optimiser step and its evaluation. At the end of a window: learn, move on (except after the last
         step), and return what happened, for the log."""
-        window = self._window
-        window.seconds += step.seconds
-        window.losses = window.losses or {}
-        for group, (loss, count) in step.by_task.items():
-            task = group.split(" ", 1)[0]
-            total, tokens = window.losses.get(task, (0.0, 0))
-            window.losses[task] = (total + loss, tokens + count)
         if not self.mixture.at_boundary:
             return None
         shares = self.mixture.shares
@@ -187,14 +139,9 @@ class Steering:
             rest = {name: 0.0 if name == "replay" else share for name, share in shares.items()}
             shares = dict(zip(rest, floored(list(rest.values()), [0.0] * len(rest)), strict=True))
         self.mixture.shares = shares
-        self._window = _Window()
         self._delivered = self.mixture.delivered
         self._probes = {} if progress >= self.rest else self._measure()
         self._latest = {}
-        wanted = self.curriculum.probes if "batches" in self.curriculum.needs else ()
-        found = {task: self.mixture.sample(task, self.sample_tokens) for task in wanted}
-        self._samples = {task: batch for task, batch in found.items() if batch is not None}
-        self._before = self.probes.measure_batches(self.model, self._samples)
 
     def _measure(self) -> dict[str, float]:
         """The probes that the curriculum asks for; those of the last window are the same model's on the same batch."""
@@ -205,33 +152,25 @@ class Steering:
         return known | self.probes.measure(self.model, sorted((wanted - set(known)) & set(self.probes.batches)))
 
     def _observe(self, step: int) -> Observation:
-        window, before, name = self._window, self._probes, self._objective
+        before, name = self._probes, self._objective
         self._latest = {}
         after = self._latest = self._measure() if before else {}
         delivered = self.mixture.delivered
         tokens = {task: count - self._delivered.get(task, 0) for task, count in delivered.items()}
-        total = max(1, sum(tokens.values()))
-        needs = self.curriculum.needs
-        parts = gathered(
-            Observation(
-                step=step,
-                tokens=tokens,
-                seconds={task: window.seconds * count / total for task, count in tokens.items()},
-                train_loss={task: loss / count for task, (loss, count) in (window.losses or {}).items()},
-                probe_before=before,
-                probe_after=after,
-                batch_before=self._before,
-                batch_after=self.probes.measure_batches(self.model, self._samples),
-                reference=self.probes.excess(self.model, self.probes.batches) if "reference" in needs else {},
-                objective=self.objective,
-                objective_loss=(before[name], after[name]) if name in after and "objective_loss" in needs else None,
-                forgetting=self.forgetting,
-                epochs=self.mixture.epochs,
-                progress=min(1.0, self.mixture.progress),
-            )
+        wanted = name in after and "objective_loss" in self.curriculum.needs
+        seen = Observation(
+            step=step,
+            tokens=tokens,
+            probe_before=before,
+            probe_after=after,
+            objective=self.objective,
+            objective_loss=(before[name], after[name]) if wanted else None,
+            forgetting=self.forgetting,
+            epochs=self.mixture.epochs,
+            progress=min(1.0, self.mixture.progress),
         )
         self.objective = self.forgetting = None
-        return Observation.merged(parts)
+        return seen
 
     # ------------------------------------------------------------ checkpoints
 
@@ -240,10 +179,7 @@ class Steering:
         return {
             "curriculum": self.curriculum.state(),
             "delivered": dict(self._delivered),
-            "seconds": self._window.seconds,
-            "losses": {task: list(pair) for task, pair in (self._window.losses or {}).items()},
             "probes": self._probes,
-            "before": self._before,
             "objective": self.objective,
             "forgetting": self.forgetting,
             "probe_seconds": self.probes.seconds,
@@ -254,11 +190,7 @@ class Steering:
         """After the mixture's own restore."""
         self.curriculum.restore(state["curriculum"])
         self._delivered = {task: int(count) for task, count in state["delivered"].items()}
-        self._window = _Window(state["seconds"], {t: (a, int(n)) for t, (a, n) in state["losses"].items()})
-        self._probes, self._before = dict(state["probes"]), dict(state["before"])
+        self._probes = dict(state["probes"])
         self.objective, self.forgetting = state["objective"], state["forgetting"]
         self.probes.seconds = state["probe_seconds"]
         self._idle = state["idle"]
-        if self._before:  # the same rows as before the stop: they are those of the window that is being trained
-            found = {task: self.mixture.sample(task, self.sample_tokens) for task in self._before}
-            self._samples = {task: batch for task, batch in found.items() if batch is not None}

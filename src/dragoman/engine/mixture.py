@@ -195,14 +195,6 @@ class Mixture:
         whole, rest = divmod(self.total, self.size)
         return max(1, round((int(whole) * self.window + self._count(rest)) / self.accumulation))
 
-    def sample(self, task: str, tokens: int) -> Batch | None:
-        """Some rows of a task that the coming window will train on; None when it has none. At a boundary only."""
-        if self.at_boundary:
-            self._plan()
-        first, last = self._accounts[task].first, self._accounts[task].first + len(self._accounts[task].view)
-        rows = sorted(row for bins in self._batches for members in bins for row in members if first <= row < last)
-        return batch_of(self.corpus, rows, tokens, self.pad)
-
     # ------------------------------------------------------------ the protocol of a stream
 
     def next(self) -> Batch:

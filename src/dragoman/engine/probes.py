@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,10 +17,10 @@ _AIMED = 0.35  # of that: small batches cost about twice as much per token as th
 _PASS = 1 / 3  # cost of a forward pass as a share of a training step's
 
 
-def probe_tokens(window: float, tasks: int, passes: int, share: float = 1.0) -> int:
-    """Tokens of a task's probe batch so that `passes` over all tasks' per window of so many tokens stay cheap.
+def probe_tokens(window: float, tasks: int, share: float = 1.0) -> int:
+    """Tokens of a task's probe batch so that a pass over all tasks' per window of so many tokens stays cheap.
     `share`: of the windows, those that are measured."""
-    return max(64, min(8192, int(_LIMIT * _AIMED * window / (_PASS * max(1, tasks) * max(1, passes) * share))))
+    return max(64, min(8192, int(_LIMIT * _AIMED * window / (_PASS * max(1, tasks) * share))))
 
 
 class Probes:
@@ -32,31 +31,11 @@ class Probes:
         self.batches = {name: batch for name, batch in found.items() if batch is not None}
         self.loss = loss
         self.seconds = 0.0
-        self._reference: dict[str, torch.Tensor] = {}
 
     def measure(self, model: nn.Module, tasks: Iterable[str]) -> dict[str, float]:
         """Mean loss per target token (nats) of each task's batch. The random state and the model stay as they are."""
-        return {task: float(each.mean()) for task, each in self._each(model, tasks).items()}
-
-    def measure_batches(self, model: nn.Module, batches: Mapping[str, Batch]) -> dict[str, float]:
-        """The same on batches of the caller's."""
         begun = time.perf_counter()
-        found = {task: float(token_losses(model, batch, self.loss).mean()) for task, batch in batches.items()}
-        self.seconds += time.perf_counter() - begun
-        return found
-
-    def refer(self, model: nn.Module) -> None:
-        """Keep the reference model's losses, which `excess` compares with."""
-        self._reference = self._each(model, self.batches)
-
-    def excess(self, model: nn.Module, tasks: Iterable[str]) -> dict[str, float]:
-        """Mean over the tokens of max(loss - reference model's loss, 0) (DoReMi, 2305.10429)."""
-        found = self._each(model, tasks)
-        return {task: float((each - self._reference[task]).clamp(min=0).mean()) for task, each in found.items()}
-
-    def _each(self, model: nn.Module, tasks: Iterable[str]) -> dict[str, torch.Tensor]:
-        begun = time.perf_counter()
-        found = {task: token_losses(model, self.batches[task], self.loss).cpu() for task in tasks}
+        found = {task: float(token_losses(model, self.batches[task], self.loss).mean()) for task in tasks}
         self.seconds += time.perf_counter() - begun
         return found
 
@@ -71,13 +50,3 @@ def token_losses(model: nn.Module, batch: Batch, loss: Loss) -> torch.Tensor:
     loss(model, batch.to(device), each)
     model.train(training)
     return each
-
-
-def gathered(value: Any) -> list[Any]:
-    """The values of all processes in order of their rank; of a single process its own."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [value]
-    found: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(found, value)
-    return found

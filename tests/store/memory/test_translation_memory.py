@@ -254,7 +254,8 @@ ADDER = """
 import sys
 from pathlib import Path
 from dragoman.core.records import Example
-from dragoman.store import index, memory
+from dragoman.store.memory import index
+from dragoman.store.memory import translation_memory as memory
 memory._BATCH, index.SAVE, first = 50, 300, int(sys.argv[2])
 with memory.Memory.open(Path(sys.argv[1]), create=True) as store:
     print("open", flush=True)

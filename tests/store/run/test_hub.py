@@ -17,7 +17,7 @@ from tests.tiny import tiny
 FETCH = """
 import sys
 from dragoman.errors import ModelError
-from dragoman.store.hub import fetched
+from dragoman.store.run.hub import fetched
 class Heard:
     def say(self, text): ...
     warn = say

@@ -11,19 +11,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dragoman.core.curriculum.bandit import Exp3, Exp3s
+from dragoman.core.curriculum.bandit import Exp3s
 from dragoman.core.curriculum.base import Base, Curriculum, Needed, Observation, Shares, normalised
+from dragoman.core.curriculum.fair import Fair
 from dragoman.core.curriculum.fixed import Static, Temperature
 from dragoman.core.curriculum.objective import Objective
-from dragoman.core.curriculum.proportional import Doremi, Fair, Odm
 from dragoman.core.curriculum.schedule import Schedule, opustrainer
 from dragoman.errors import RecipeError
 
 __all__ = ["METHODS", "Curriculum", "Needed", "Observation", "Shares", "default_floor", "make", "opustrainer"]
 
-_ALL: tuple[type[Base], ...] = (Static, Temperature, Schedule, Exp3, Exp3s, Fair, Odm, Doremi, Objective)
+_ALL: tuple[type[Base], ...] = (Static, Temperature, Schedule, Exp3s, Fair, Objective)
 METHODS: dict[str, Callable[..., Base]] = {method.method: method for method in _ALL}
-_SEEDED = frozenset({"exp3", "exp3s", "objective"})
 _FIXED = frozenset({"static", "temperature", "schedule"})
 _FLOOR = 0.02  # of the methods that learn
 
@@ -51,7 +50,7 @@ def make(
     if any(value < 0 for value in floors.values()) or sum(floors.values()) > 1:
         told = ", ".join(f"{task} {value:g}" for task, value in floors.items())
         raise RecipeError(f"floors must lie between 0 and 1 and sum to 1 at most; these are {told}. Lower `floor`.")
-    if method in _SEEDED:
+    if method == "objective":
         options["seed"] = seed
     return METHODS[method](shares, floors, **options)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from dragoman.errors import CheckpointError, RecipeError
 
 Shares = dict[str, float]
-Needed = Literal["probes", "batches", "reference", "objective", "objective_loss", "forgetting"]
+Needed = Literal["probes", "objective", "objective_loss", "forgetting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,58 +28,13 @@ class Observation:
 
     step: int  # optimiser steps done
     tokens: Mapping[str, int]  # delivered in this window, per task (prompt and target)
-    seconds: Mapping[str, float] = field(default_factory=dict)  # what they took
-    train_loss: Mapping[str, float] = field(default_factory=dict)
     probe_before: Mapping[str, float] = field(default_factory=dict)  # on a batch per task that is not trained on
     probe_after: Mapping[str, float] = field(default_factory=dict)
-    batch_before: Mapping[str, float] = field(default_factory=dict)  # on a batch that this window trained on
-    batch_after: Mapping[str, float] = field(default_factory=dict)
-    reference: Mapping[str, float] = field(default_factory=dict)  # mean of max(loss - reference model's loss, 0)
     objective: float | None = None  # score of the translated dev sentences, higher is better; None: not measured now
     objective_loss: tuple[float, float] | None = None  # of their references, before and after the window
     forgetting: float | None = None  # rise of the perplexity of general text since the start, 0.1 = 10 %; or None
     epochs: Mapping[str, float] = field(default_factory=dict)  # passes through each task's data since the start
     progress: float = 0.0  # share of the phase that is done
-
-    @classmethod
-    def merged(cls, parts: Sequence[Observation]) -> Observation:
-        """One observation from those of all processes, so that all of them learn the same.
-
-        Tokens and seconds are added; losses of training are means over tokens, the others (measured on batches of
-        one size) plain means over the processes that have them.
-        """
-        first = parts[0]
-        tokens = {task: sum(part.tokens.get(task, 0) for part in parts) for task in _keys(p.tokens for p in parts)}
-        return cls(
-            step=first.step,
-            tokens=tokens,
-            seconds={k: sum(p.seconds.get(k, 0.0) for p in parts) for k in _keys(p.seconds for p in parts)},
-            train_loss=_mean([p.train_loss for p in parts], [p.tokens for p in parts]),
-            probe_before=_mean([p.probe_before for p in parts]),
-            probe_after=_mean([p.probe_after for p in parts]),
-            batch_before=_mean([p.batch_before for p in parts]),
-            batch_after=_mean([p.batch_after for p in parts]),
-            reference=_mean([p.reference for p in parts]),
-            objective=first.objective,
-            objective_loss=first.objective_loss,
-            forgetting=first.forgetting,
-            epochs=_mean([p.epochs for p in parts]),
-            progress=first.progress,
-        )
-
-
-def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
-
-
-def _mean(parts: Sequence[Mapping[str, float]], weights: Sequence[Mapping[str, float]] | None = None) -> Shares:
-    found = {}
-    for key in _keys(parts):
-        here = [number for number, part in enumerate(parts) if key in part]
-        weight = {n: float(weights[n].get(key, 0)) if weights else 1.0 for n in here}
-        total = sum(weight.values())
-        found[key] = sum(weight[n] * parts[n][key] for n in here) / total if total else parts[here[0]][key]
-    return found
 
 
 class Curriculum(Protocol):
@@ -93,12 +48,12 @@ class Curriculum(Protocol):
 
     @property
     def window(self) -> Shares:
-        """What to train on up to the next observation. It is `shares`, except that a bandit may give a whole window
-        to one task, and `objective` varies the shares a little to learn what they do."""
+        """What to train on up to the next observation. It is `shares`, except that `objective` varies
+        them a little to learn what they do."""
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """The tasks whose probe batch (or, with `batches`, trained batch) the coming window needs before and after."""
+        """The tasks whose probe batch the coming window needs measured before and after."""
 
     @property
     def average(self) -> Shares:
@@ -151,7 +106,7 @@ class Base:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        return self.tasks if {"probes", "batches"} & self.needs else ()
+        return self.tasks if "probes" in self.needs else ()
 
     @property
     def average(self) -> Shares:

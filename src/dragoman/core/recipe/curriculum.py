@@ -62,52 +62,24 @@ class Schedule(_Options):
 
 
 class _Gains(_Options):
-    """Methods that learn from what a window did to losses."""
+    """Methods that learn from what a window did to the loss of each task's probe."""
 
     relative: bool = True  # 1 - after/before instead of before - after
 
 
-class _Bandit(_Gains):
-    explore: Share
-    windows: Literal["mixed", "arm"] = "mixed"  # arm: a window trains one task, the textbook bandit
-    signal: Literal["self", "prediction", "target"] = "self"
-    target: str | None = None  # the task whose probe counts, with `signal: target` and `windows: arm`
-    per: Literal["window", "share", "second"] = "share"
-    history: PositiveCount = 200  # rewards whose 20th and 80th percentile are -1 and 1
-
-
-class Exp3(_Bandit):
-    method: Literal["exp3"]
-    explore: Share = 0.1
-
-
-class Exp3s(_Bandit):
+class Exp3s(_Gains):
     method: Literal["exp3s"]
     explore: Share = 0.05
     rate: Annotated[float, Field(gt=0)] = 0.1
     share_least: Share = 0.0  # least weight of the other tasks in a task's weight; the paper's is 1/t alone
+    per: Literal["window", "share"] = "share"
+    history: PositiveCount = 200  # rewards whose 20th and 80th percentile are -1 and 1
 
 
 class Fair(_Gains):
     method: Literal["fair"]
-    signal: Literal["self", "prediction"] = "self"  # on an independent probe batch, or on one that was trained on
     memory: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of the moving averages
-    per: Literal["window", "share", "second"] = "window"
-
-
-class Odm(_Options):
-    method: Literal["odm"]
-    memory: Annotated[float, Field(ge=0, lt=1)] = 0.9
-
-
-class Doremi(_Options):
-    method: Literal["doremi"]
-    reference: str  # the run or model folder whose losses are compared with
-    rate: Annotated[float, Field(gt=0)] = 1.0
-    smoothing: Share = 1e-3
-
-    def options(self, resolve: Callable[[str], str] = str) -> dict[str, Any]:
-        return {"rate": self.rate, "smoothing": self.smoothing}  # the reference is the measuring side's
+    per: Literal["window", "share"] = "window"
 
 
 class Objective(_Options):
@@ -127,7 +99,5 @@ def _named(value: Any) -> Any:
     return {"method": "objective", **value} if isinstance(value, dict) else value
 
 
-_Method = Annotated[
-    Static | Temperature | Schedule | Exp3 | Exp3s | Fair | Odm | Doremi | Objective, Field(discriminator="method")
-]
+_Method = Annotated[Static | Temperature | Schedule | Exp3s | Fair | Objective, Field(discriminator="method")]
 Curriculum = Annotated[_Method, BeforeValidator(_named)]

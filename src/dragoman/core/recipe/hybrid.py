@@ -16,7 +16,7 @@ from dragoman.errors import RecipeError
 if TYPE_CHECKING:
     from dragoman.core import curriculum as curricula
 
-_FILES = ("file", "reference")  # options of a curriculum that name one
+_FILES = ("file",)  # options of a curriculum that name one
 Weight = Annotated[float, Field(ge=0)]  # the starting share, relative to the other tasks'
 
 

@@ -92,8 +92,7 @@ class Trainer:
 
     def _steer(self) -> None:
         """The curriculum of a hybrid phase, with its probes."""
-        from dragoman.engine.curriculum_loop import Steering, batches_of, curriculum, reference, rests
-        from dragoman.engine.device import detect, use
+        from dragoman.engine.curriculum_loop import Steering, batches_of, curriculum, rests
         from dragoman.engine.mixture import Mixture
         from dragoman.engine.optimise import annealing
         from dragoman.engine.probes import Probes, probe_tokens
@@ -102,14 +101,10 @@ class Trainer:
         if hybrid is None or not isinstance(self.stream, Mixture):
             return
         chosen = curriculum(self.recipe, hybrid, self.data.tokens)
-        passes = 2 if "batches" in chosen.needs else 1
         warmup = self.training.warmup if self.training.warmup < 1 else self.training.warmup / self.chosen.steps
         rest = annealing(self.training.schedule, warmup) if rests(chosen) else 1.0
-        tokens = probe_tokens(self.stream.size, batches_of(chosen, list(self.data.tokens)), passes, rest)
+        tokens = probe_tokens(self.stream.size, batches_of(chosen), rest)
         probes = Probes(self.data.probes, tokens, self.loaded.pad, self.plain_loss)
-        if "reference" in chosen.needs:
-            device = use(detect(self.recipe.plan.threads))
-            probes.refer(reference(self.recipe, hybrid, self.loaded.tokenizer, device))
         replay = hybrid.tasks.replay
         until = replay.until if replay is not None else 1.0
         self.steering = Steering(
@@ -117,7 +112,6 @@ class Trainer:
             self.stream,
             chosen,
             probes,
-            sample_tokens=tokens,
             replay_until=until,
             measured={"objective": bool(self.measures.dev), "forgetting": self.data.general is not None},
             wait=warmup,
