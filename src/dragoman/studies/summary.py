@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dragoman.core.recipe.search import Search
+from dragoman.core.scores.confidence import spearman
 from dragoman.core.scores.metrics import TITLES, Segments
 from dragoman.core.scores.statistics import differences, interval, resampled
 from dragoman.store.run.artifact import versions
@@ -102,24 +103,9 @@ def optimism(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "optimism": float(selection[chosen] - held_out[chosen]) - difference,
         "regret": float(held_out.max() - held_out[chosen]),  # what choosing by the held-out half would have given
         "held_out_best": done[int(held_out.argmax())]["number"],
-        "rank_correlation": _spearman(selection, held_out),
+        "rank_correlation": spearman(selection, held_out) if len(done) > 2 else None,
         "path": path,
     }
-
-
-def _spearman(first: Any, second: Any) -> float | None:
-    """Spearman's rank correlation; None for fewer than three trials or without any difference."""
-    if len(first) < 3:
-        return None
-    ranks = [_ranks(values) for values in (first, second)]
-    if any(float(r.std()) == 0.0 for r in ranks):
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _ranks(values: Any) -> Any:
-    """Ranks from 0, equal values sharing their mean rank."""
-    return (values[:, None] > values).sum(1) + ((values[:, None] == values).sum(1) - 1) / 2
 
 
 def importance(study: optuna.Study) -> dict[str, float]:

@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import stats
 
-from dragoman.core.scores.confidence import FEWEST, Calibration, assess, isotonic, pearson, spearman
-
-VALUES = st.lists(st.tuples(st.integers(-20, 20), st.integers(1, 5)), min_size=1, max_size=30)
-
-
-@given(VALUES)
-def test_pooling_equals_scipy(rows: list[tuple[int, int]]) -> None:
-    values, weights = np.array(rows, dtype=np.float64).T
-    expected = optimize.isotonic_regression(values, weights=weights).x
-    assert isotonic(values, weights) == pytest.approx(expected)
+from dragoman.core.scores.confidence import FEWEST, Calibration, assess, pearson, spearman
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=2, max_size=30))

@@ -21,23 +21,6 @@ _BLOCK = 10  # segments that a step of the fit rests on, at least ...
 _BLOCKS = 50  # ... and so many steps at most
 
 
-def isotonic(values: Floats, weights: Floats) -> Floats:
-    """The non-decreasing sequence [n] nearest to `values` by weighted squares: pool adjacent violators, O(n)."""
-    means: list[float] = []
-    totals: list[float] = []
-    sizes: list[int] = []
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        mean, total, size = value, weight, 1
-        while means and means[-1] >= mean:
-            before = totals.pop()
-            mean = (means.pop() * before + mean * total) / (before + total)
-            total, size = before + total, size + sizes.pop()
-        means.append(mean)
-        totals.append(total)
-        sizes.append(size)
-    return np.repeat(means, sizes).astype(np.float64)
-
-
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Mean log-probability -> expected chrF: straight lines between the centres of the fit's steps, level outside."""
@@ -51,11 +34,14 @@ class Calibration:
 
         A step of few segments, as isotonic regression has them at both ends, is joined with its neighbour.
         """
+        from scipy.optimize import isotonic_regression  # here, for it takes time to load
+
         if len(scores) < FEWEST:
             return None
         x, where, count = np.unique(np.asarray(scores, np.float64), return_inverse=True, return_counts=True)
         weights = count.astype(np.float64)
-        y = isotonic(np.bincount(where, weights=np.asarray(quality, np.float64)) / weights, weights)
+        means = np.bincount(where, weights=np.asarray(quality, np.float64)) / weights
+        y = isotonic_regression(means, weights=weights).x
         least = max(_BLOCK, len(scores) // _BLOCKS)
         steps: list[tuple[float, float, float]] = []  # weight, sum of scores, sum of expected
         for value in np.unique(y):
@@ -124,13 +110,7 @@ def pearson(left: Sequence[float] | Floats, right: Sequence[float] | Floats) -> 
 
 
 def spearman(left: Sequence[float] | Floats, right: Sequence[float] | Floats) -> float:
-    """Rank correlation; equal values share the mean of their ranks."""
-    return pearson(_ranks(left), _ranks(right))
+    """Rank correlation; equal values share the mean of their ranks, and 0 when one side never changes."""
+    from scipy.stats import rankdata
 
-
-def _ranks(values: Sequence[float] | Floats) -> Floats:
-    _, where, count = np.unique(np.asarray(values, np.float64), return_inverse=True, return_counts=True)
-    ends = np.cumsum(count)
-    middle: Floats = ends - (count - 1) / 2.0
-    ranks: Floats = middle[where]
-    return ranks
+    return pearson(rankdata(left), rankdata(right))

@@ -12,6 +12,7 @@ from dragoman.errors import CheckpointError
 from dragoman.store.run.artifact import file_digest, write_json
 
 _LOCK = ".dragoman.lock"
+_HOLDER = ".dragoman.pid"  # who holds the lock: on Windows a locked file cannot be read
 _STATE = ".dragoman.json"
 
 
@@ -21,26 +22,23 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises CheckpointError when another process holds it, or a file is in its place.
     """
-    import fcntl
+    from filelock import FileLock, Timeout
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise CheckpointError(f"{folder}: there is a file of this name, so it cannot be a run's folder.") from None
-    with (folder / _LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip()
-            raise CheckpointError(
-                f"{folder}: another run is at work in this folder{f' (process {holder})' if holder else ''}. "
-                "Wait until it ends, stop it, or give this one a folder of its own with --out."
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    holder = folder / _HOLDER
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
+            yield
+    except Timeout:
+        who = holder.read_text(encoding="utf-8").strip() if holder.exists() else ""
+        raise CheckpointError(
+            f"{folder}: another run is at work in this folder{f' (process {who})' if who else ''}. "
+            "Wait until it ends, stop it, or give this one a folder of its own with --out."
+        ) from None
 
 
 class Workspace:
