@@ -128,9 +128,9 @@ def test_a_packed_batch_has_the_loss_of_its_rows_alone() -> None:
     corpus, _ = Corpus.build(encoder, iter([(render(encoder.form, EN_DE, s, t), 1.0) for s, t in pairs]), 128)
     loss = cross_entropy()
     with torch.no_grad():
-        alone = sum(float(loss(loaded.model, collate(corpus, [[i]], 0))) for i in range(3))
-        padded = float(loss(loaded.model, collate(corpus, [[0], [1], [2]], 0)))
-        packed = float(loss(loaded.model, collate(corpus, [[0, 1, 2]], 0)))
+        alone = sum(float(loss(loaded.model, collate(corpus, [[i]], 0)).sum()) for i in range(3))
+        padded = float(loss(loaded.model, collate(corpus, [[0], [1], [2]], 0)).sum())
+        packed = float(loss(loaded.model, collate(corpus, [[0, 1, 2]], 0)).sum())
     assert abs(padded - alone) < 1e-4
     assert abs(packed - alone) < 1e-4
 

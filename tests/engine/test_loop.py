@@ -71,7 +71,7 @@ def test_eight_micro_batches_give_the_gradient_of_one() -> None:
         targets = sum(b.target_tokens for b in batches)
         total = 0.0
         for batch in batches:
-            part = cross_entropy()(loaded.model, batch)
+            part = cross_entropy()(loaded.model, batch).sum()
             (part / targets).backward()
             total += float(part.detach())
         losses.append(total / targets)
@@ -103,7 +103,7 @@ def test_short_attention_gives_the_same_loss_and_gradient() -> None:
         batch = collate(rows, [[0], [1], [2], [3]], 0)
         if not own:
             assert speed_up(loaded.model, batch, cross_entropy(), compiled=False) == attention.NAME
-        loss = cross_entropy()(loaded.model, batch)
+        loss = cross_entropy()(loaded.model, batch).sum()
         loss.backward()
         found.append((float(loss.detach()), loaded.model.model.layers[0].self_attn.q_proj.weight.grad.clone()))
     assert abs(found[0][0] - found[1][0]) < 1e-3
@@ -140,10 +140,10 @@ def test_dropout_works_in_training_only_and_follows_the_seed() -> None:
     loss = cross_entropy()
     loaded.model.train()
     torch.manual_seed(3)
-    first = float(loss(loaded.model, batch).detach())
-    second = float(loss(loaded.model, batch).detach())
+    first = float(loss(loaded.model, batch).sum().detach())
+    second = float(loss(loaded.model, batch).sum().detach())
     torch.manual_seed(3)
-    again = float(loss(loaded.model, batch).detach())
+    again = float(loss(loaded.model, batch).sum().detach())
     assert first == again
     assert first != second
     plain = mean_loss(tiny().model, [batch], loss)

@@ -95,8 +95,9 @@ class Batch:
     """One forward pass.
 
     ids [rows, length] int64; positions [rows, length] or None (= 0, 1, 2, ...); where [n] the flat indices whose NEXT
-    token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding. `groups`
-    [n] what each label's loss is counted under, or None.
+    token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding. `sequence`
+    [n] the number of the sequence that a label belongs to, in the order of the bins. `groups` [n] what each label's loss is
+    counted under, or None.
     """
 
     ids: torch.Tensor
@@ -105,6 +106,7 @@ class Batch:
     labels: torch.Tensor
     tokens: int
     groups: torch.Tensor | None = None
+    sequence: torch.Tensor | None = None
 
     @property
     def target_tokens(self) -> int:
@@ -119,8 +121,10 @@ class Batch:
             return self
         positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
         moved = [t.to(device, non_blocking=True) for t in (self.ids, self.where, self.labels)]
-        groups = None if self.groups is None else self.groups.to(device, non_blocking=True)
-        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups)
+        groups, sequence = (
+            None if t is None else t.to(device, non_blocking=True) for t in (self.groups, self.sequence)
+        )
+        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups, sequence)
 
 
 def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
@@ -130,7 +134,8 @@ def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
     ids = np.full((len(rows), length), pad, dtype=np.int64)
     positions = np.zeros((len(rows), length), dtype=np.int64)
     trained = np.zeros((len(rows), length), dtype=np.bool_)
-    tokens = 0
+    numbers = np.zeros((len(rows), length), dtype=np.int64)
+    tokens = number = 0
     for r, row in enumerate(rows):
         at = 0
         for sequence, mask in row:
@@ -139,6 +144,8 @@ def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
             positions[r, span] = np.arange(len(sequence))
             trained[r, span] = mask
             trained[r, at] = False  # nothing stands before the first token that could predict it
+            numbers[r, span] = number
+            number += 1
             at += len(sequence)
         # padding counts on from 0 again, so that it forms a sequence of its own
         positions[r, at:] = np.arange(length - at)
@@ -152,6 +159,7 @@ def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:
         torch.from_numpy(ids.reshape(-1)[places]),
         tokens,
         None if corpus.group is None else torch.from_numpy(_groups(corpus, bins, length)[places]),
+        torch.from_numpy(numbers.reshape(-1)[places]),
     )
 
 

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dragoman.engine.token_scores import log_probabilities, two_dimensional_head
+
 _SHRINK = 0.75  # rows still alive, as a share, below which the batch is cut down to them
 
 
@@ -96,10 +98,11 @@ def generate(
     for batch in _batches(prompts, max_new, beam, budget):
         limits = [max_new[i] for i in batch]
         rows = [prompts[i] for i in batch]
-        if beam == 1:
-            results = _walk(model, rows, limits, ends, pad)
-        else:
-            results = _beam(model, rows, limits, ends, pad, beam, length_penalty)
+        with two_dimensional_head(model):
+            if beam == 1:
+                results = _walk(model, rows, limits, ends, pad)
+            else:
+                results = _beam(model, rows, limits, ends, pad, beam, length_penalty)
         for index, result in zip(batch, results, strict=True):
             found[index] = result
         done += len(batch)
@@ -141,7 +144,8 @@ def sample(
             def choose(logits: torch.Tensor, at: torch.Tensor, step: int, flat: torch.Tensor = flat) -> torch.Tensor:
                 return _drawn(draw.probabilities(logits), flat[at, step])
 
-            results = _walk(model, rows, limits, ends, pad, choose, some.shape[1])
+            with two_dimensional_head(model):
+                results = _walk(model, rows, limits, ends, pad, choose, some.shape[1])
             for number, index in enumerate(batch):
                 found[index] += results[number * some.shape[1] : (number + 1) * some.shape[1]]
         done += len(batch)
@@ -257,7 +261,7 @@ def _walk(
             reader.repeat(copies)
             logits = logits.repeat_interleave(copies, 0)
         new = choose(logits, alive, step)
-        chosen = logits.gather(1, new[:, None])[:, 0] - logits.logsumexp(-1)
+        chosen = log_probabilities(logits, new)
         step += 1
         active = going[alive]
         scores[alive] += torch.where(active, chosen.double(), 0.0)
@@ -320,7 +324,7 @@ def _beam(
     ended = [0] * count
     step = 0
     while len(running.alive):
-        log = reader.read().log_softmax(-1)
+        log = log_probabilities(reader.read())
         if step == 0:
             reader.repeat(beam)
             log = log.repeat_interleave(beam, 0)

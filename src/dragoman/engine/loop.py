@@ -63,20 +63,19 @@ def fit(
         begun = time.perf_counter()
         model.train()
         batches = [stream.next() for _ in range(accumulation)]
-        targets = sum(batch.target_tokens for batch in batches)
+        units = sum(loss.count(batch) for batch in batches)
         total = torch.zeros((), device=device)
         sums = torch.zeros(2, len(stream.groups), dtype=torch.float64, device=device)
         for batch in batches:
             moved = batch.to(device)
-            each = torch.empty(batch.target_tokens, device=device) if moved.groups is not None else None
-            part = loss(model, moved, each)
-            (part / targets).backward()
+            each = loss(model, moved)
+            (each.sum() / units).backward()
             optimiser.absorb()
-            total += part.detach()
-            add_groups(sums, moved, each)
+            total += each.detach().sum()
+            add_groups(sums, moved, each.detach())
         factor = rate(schedule, number, steps, warmup)
         norm = optimiser.step(factor)
-        mean = float(total) / targets
+        mean = float(total) / units
         if not (math.isfinite(mean) and math.isfinite(norm)):
             raise ModelError(
                 f"step {number}: the loss is {mean} and the gradient norm {norm}. Lower `learning_rate`, or set "
@@ -87,7 +86,7 @@ def fit(
             stream.progress,
             mean,
             sum(batch.tokens for batch in batches),
-            targets,
+            sum(batch.target_tokens for batch in batches),
             sum(batch.padded_tokens for batch in batches),
             optimiser.learning_rate * factor,
             norm,
@@ -96,10 +95,10 @@ def fit(
         )
 
 
-def add_groups(sums: torch.Tensor, batch: Batch, each: torch.Tensor | None) -> None:
+def add_groups(sums: torch.Tensor, batch: Batch, each: torch.Tensor) -> None:
     """Add the losses of a batch's target tokens, `each` [n], to those of their groups: sums [2, groups] holds the
     summed losses and the numbers of tokens."""
-    if batch.groups is None or each is None:
+    if batch.groups is None:
         return
     sums[0].index_add_(0, batch.groups, each.to(sums.dtype))
     sums[1].index_add_(0, batch.groups, torch.ones_like(each, dtype=sums.dtype))
@@ -113,11 +112,11 @@ def by_group(names: Sequence[str], sums: torch.Tensor) -> dict[str, tuple[float,
 
 @torch.no_grad()
 def mean_loss(model: nn.Module, batches: list[Batch], loss: Loss) -> float:
-    """Mean loss per target token (nats) without training."""
+    """Mean loss per unit (nats a target token) without training."""
     device = next(model.parameters()).device
     model.eval()
-    total = sum(float(loss(model, batch.to(device))) for batch in batches)
-    return total / max(1, sum(batch.target_tokens for batch in batches))
+    total = sum(float(loss(model, batch.to(device)).sum()) for batch in batches)
+    return total / max(1, sum(loss.count(batch) for batch in batches))
 
 
 # ---------------------------------------------------------------- making a model ready for training

@@ -35,18 +35,16 @@ class Probes:
     def measure(self, model: nn.Module, tasks: Iterable[str]) -> dict[str, float]:
         """Mean loss per target token (nats) of each task's batch. The random state and the model stay as they are."""
         begun = time.perf_counter()
-        found = {task: float(token_losses(model, self.batches[task], self.loss).mean()) for task in tasks}
+        found = {task: float(probe_losses(model, self.batches[task], self.loss).mean()) for task in tasks}
         self.seconds += time.perf_counter() - begun
         return found
 
 
 @torch.no_grad()
-def token_losses(model: nn.Module, batch: Batch, loss: Loss) -> torch.Tensor:
+def probe_losses(model: nn.Module, batch: Batch, loss: Loss) -> torch.Tensor:
     """The loss of every target token [n] in evaluation mode; the model is left in the mode that it was in."""
     training = model.training
     model.eval()
-    device = next(model.parameters()).device
-    each = torch.empty(batch.target_tokens, device=device)
-    loss(model, batch.to(device), each)
+    each = loss(model, batch.to(next(model.parameters()).device))
     model.train(training)
     return each

@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from dragoman.engine.batch import Corpus, collate
-from dragoman.engine.losses import plain_head
-
-_CHUNK = 512  # positions whose logits stand in memory at a time
+from dragoman.engine.token_scores import token_losses
 
 
 def corpus_of(rows: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> Corpus:
@@ -40,35 +37,18 @@ def score(
     corpus = corpus_of(rows)
     lengths = corpus.lengths
     order = np.argsort(-lengths, kind="stable").tolist()
-    plain = plain_head(model)
     found: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
     done = 0
     while done < len(order):
         count = max(1, budget // max(1, int(lengths[order[done]])))
         members = order[done : done + count]
         batch = collate(corpus, [[row] for row in members], pad).to(model.device)
-        if plain:
-            hidden = model.base_model(input_ids=batch.ids, use_cache=False).last_hidden_state
-            states, head = hidden.reshape(-1, hidden.shape[-1])[batch.where], model.get_output_embeddings().weight
-        else:
-            logits = model(input_ids=batch.ids, use_cache=False).logits
-            states, head = logits.reshape(-1, logits.shape[-1])[batch.where], None
-        each = torch.cat([_log_probabilities(*part, head) for part in _parts(states, batch.labels)]).double()
-        owner = torch.div(batch.where, batch.ids.shape[1], rounding_mode="floor")
-        sums = torch.zeros(len(members), dtype=torch.float64, device=each.device).index_add_(0, owner, each)
-        sizes = torch.bincount(owner, minlength=len(members))
+        assert batch.sequence is not None  # noqa: S101  - collate gives it
+        each = -token_losses(model, batch).double()
+        sums = torch.zeros(len(members), dtype=torch.float64, device=each.device).index_add_(0, batch.sequence, each)
+        sizes = torch.bincount(batch.sequence, minlength=len(members))
         for row, total, tokens in zip(members, sums.tolist(), sizes.tolist(), strict=True):
             found[row] = total, tokens
         done += len(members)
         progress(done)
     return found
-
-
-def _parts(states: torch.Tensor, labels: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return list(zip(states.split(_CHUNK), labels.split(_CHUNK), strict=True))
-
-
-def _log_probabilities(states: torch.Tensor, labels: torch.Tensor, head: torch.Tensor | None) -> torch.Tensor:
-    """[n]; `states` are hidden states where `head` is given, else logits."""
-    logits = (nn.functional.linear(states, head) if head is not None else states).float()
-    return logits.gather(1, labels[:, None])[:, 0] - logits.logsumexp(1)

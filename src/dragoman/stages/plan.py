@@ -136,7 +136,7 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
     speed_up(loaded.model, longest, loss, compiled=False)
     model.train()
     with _Saved() as saved:
-        total = loss(model, longest)
+        total = loss(model, longest).sum()
     total.backward()
     optimiser.absorb()
     batches = [stream.next() for _ in range(_TIMED_BATCHES)]
@@ -173,7 +173,7 @@ def _seconds(
     passes, updates = [], []
     for batch in batches:
         begun = now()
-        loss(model, batch.to(device)).backward()
+        loss(model, batch.to(device)).sum().backward()
         optimiser.absorb()
         passed = now()
         optimiser.step(1.0)

@@ -1,0 +1,206 @@
+"""The log-probability of each target token: the only place where hidden states and logits become log-probabilities.
+
+Cross-entropy, forced scoring, perplexity, multiple choice, probes and decoding are small functions of what stands here.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from dragoman.engine.batch import Batch
+
+_ROWS = 512  # positions whose logits stand in memory at a time: the buffer stays in the processor's cache ...
+_LOGITS = 2**25  # ... and holds so many logits at most, for vocabularies of 65,536 tokens and more
+
+# (hidden [n, d], weight [v, d], labels [n, 1], smoothing, gradient wanted) -> (losses [n, 1], gradient of the logits)
+Chunk = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, bool], tuple[torch.Tensor, torch.Tensor | None]]
+
+
+def token_losses(model: nn.Module, batch: Batch, smoothing: float = 0.0, chunk: Chunk | None = None) -> torch.Tensor:
+    """Cross-entropy of every target token [n] in fp32, nats; without smoothing the negative log-probability.
+
+    The model runs through its own forward pass, so that the hooks of wrappers fire; only its output layer is taken out
+    and applied to the target positions, a chunk at a time. Gradients are made only where they are wanted. Models that
+    change their logits after the output layer (soft-capping, scaling, an adapter on it) compute all logits themselves.
+    """
+    inner = _inner(model)
+    inputs = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
+    if not plain_head(inner):
+        logits = model(**inputs).logits
+        flat = logits.reshape(-1, logits.shape[-1])[batch.where].float()
+        return nn.functional.cross_entropy(flat, batch.labels, reduction="none", label_smoothing=smoothing)
+    with _without_head(inner):
+        hidden = model(**inputs).logits
+    targets = hidden.reshape(-1, hidden.shape[-1])[batch.where]
+    weight = inner.get_output_embeddings().weight
+    gradients = torch.is_grad_enabled()
+    losses: torch.Tensor = _TokenLosses.apply(targets, weight, batch.labels, smoothing, chunk or one_chunk, gradients)
+    return losses
+
+
+def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor | None = None) -> torch.Tensor:
+    """Of all tokens [rows, vocabulary], or of one token a row [rows]. logits [rows, vocabulary] fp32."""
+    if tokens is None:
+        return logits.log_softmax(-1)
+    return logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+
+
+def one_chunk(
+    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, smoothing: float, gradient: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(losses [n, 1], gradient of the logits [n, v]) of a few positions; the gradient takes the place of the logits."""
+    logits = (hidden @ weight.t()).float()
+    total = logits.logsumexp(1, keepdim=True)
+    loss = total - (1 - smoothing) * logits.gather(1, labels)
+    if smoothing:
+        loss = loss - smoothing * logits.mean(1, keepdim=True)
+    if not gradient:
+        return loss, None
+    logits.sub_(total).exp_()
+    logits.scatter_add_(1, labels, torch.full_like(labels, -(1 - smoothing), dtype=logits.dtype))
+    if smoothing:
+        logits.sub_(smoothing / logits.shape[1])
+    return loss, logits.to(hidden.dtype)
+
+
+class _TokenLosses(torch.autograd.Function):
+    """Output layer and cross-entropy in one. Gradients are made in the forward pass, while the logits are at hand.
+
+    That of the weight is made for losses that count alike, as in their sum; where they turn out to be weighted, it is made
+    again in the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        labels: torch.Tensor,
+        smoothing: float,
+        chunk: Chunk,
+        gradients: bool,
+    ) -> torch.Tensor:
+        """hidden [n, d], weight [v, d], labels [n] -> losses [n] fp32."""
+        for_hidden = gradients and hidden.requires_grad
+        for_weight = gradients and weight.requires_grad
+        wanted = for_hidden or for_weight
+        losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        to_hidden = torch.empty_like(hidden) if for_hidden else None
+        to_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if for_weight else None
+        for span in _spans(len(labels), len(weight)):
+            loss, gradient = chunk(hidden[span], weight, labels[span, None], smoothing, wanted)
+            losses[span] = loss[:, 0]
+            if gradient is None:
+                continue
+            if to_hidden is not None:
+                to_hidden[span] = gradient @ weight
+            if to_weight is not None:
+                to_weight += gradient.t() @ hidden[span]
+        if wanted:
+            ctx.save_for_backward(
+                to_hidden, None if to_weight is None else to_weight.to(weight.dtype), hidden, weight, labels
+            )
+            ctx.settings = smoothing, chunk
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        to_hidden, to_weight, hidden, weight, labels = ctx.saved_tensors
+        each = grads[0]
+        if to_weight is not None:
+            if bool((each == each[0]).all()):
+                to_weight = to_weight * each[0]
+            else:
+                to_weight = _weighted(hidden, weight, labels, each, *ctx.settings)
+        if to_hidden is not None:
+            to_hidden = (to_hidden * each[:, None]).to(to_hidden.dtype)
+        return to_hidden, to_weight, None, None, None, None
+
+
+def _weighted(
+    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, each: torch.Tensor, smoothing: float, chunk: Chunk
+) -> torch.Tensor:
+    """The gradient of the output weight where every loss has a factor of its own, `each` [n]."""
+    found = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+    for span in _spans(len(labels), len(weight)):
+        _, gradient = chunk(hidden[span], weight, labels[span, None], smoothing, True)
+        if gradient is not None:
+            found += (gradient * each[span, None]).to(gradient.dtype).t() @ hidden[span]
+    return found.to(weight.dtype)
+
+
+def _spans(rows: int, vocabulary: int) -> Iterator[slice]:
+    size = max(32, min(_ROWS, _LOGITS // vocabulary))
+    return (slice(start, start + size) for start in range(0, rows, size))
+
+
+# ---------------------------------------------------------------- the output layer
+
+
+def _inner(model: nn.Module) -> Any:
+    """The transformers model under a PEFT wrapper (whose adapters are injected in place)."""
+    wrapper: Any = model
+    return wrapper.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+_PLAIN: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()  # tried out once for each output layer
+
+
+def plain_head(model: Any) -> bool:
+    """True when logits are exactly output layer x last hidden state: tried out on two tokens, not looked up by name."""
+    head = model.get_output_embeddings()
+    # soft-capping hardly shows in the small logits of a probe, so the configuration is asked as well
+    if any(getattr(model.config, key, None) for key in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
+        return False
+    if not isinstance(head, nn.Linear) or head.bias is not None or type(head).forward is not nn.Linear.forward:
+        return False
+    if head._forward_hooks or head._forward_pre_hooks:
+        return False
+    if head not in _PLAIN:
+        _PLAIN[head] = _tried(model, head)
+    return _PLAIN[head]
+
+
+@torch.no_grad()
+def _tried(model: Any, head: nn.Linear) -> bool:
+    training = model.training
+    model.eval()
+    ids = torch.tensor([[1, 2]], device=head.weight.device)
+    logits = model(input_ids=ids, use_cache=False).logits
+    with _without_head(model):
+        hidden = model(input_ids=ids, use_cache=False).logits
+    model.train(training)
+    if hidden.shape[-1] != head.in_features:
+        return False
+    return bool(torch.allclose(nn.functional.linear(hidden, head.weight).float(), logits.float(), rtol=1e-3, atol=1e-3))
+
+
+@contextmanager
+def _without_head(model: Any) -> Iterator[None]:
+    """Inside, the model's forward pass gives the last hidden states in place of the logits."""
+    head = model.get_output_embeddings()
+    head.forward = lambda hidden: hidden
+    try:
+        yield
+    finally:
+        del head.forward
+
+
+@contextmanager
+def two_dimensional_head(model: Any) -> Iterator[None]:
+    """For decoding: the hidden states of the last position reach the output layer without gaps in memory.
+
+    With gaps, a frozen weight on a processor is copied once for every row (a batched product).
+    """
+    head = _inner(model).get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(), *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
