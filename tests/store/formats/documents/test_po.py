@@ -119,3 +119,19 @@ def test_what_polib_reads_is_what_was_meant() -> None:
     document = Document.open(po(entries), "x.po")
     output = document.with_targets({str(number + 1): Translated(text) for number, text in enumerate(texts)})
     assert [entry.msgstr for entry in polib.pofile(io.BytesIO(output).getvalue().decode())] == texts
+
+
+def test_bytes_win_over_a_header_that_names_another_charset() -> None:
+    data = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=ISO-8859-1\\n"\n\n# Zoé\nmsgid "Well"\nmsgstr ""\n'
+    document = Document.open(data.encode(), "x.po")
+    made = document.with_targets({"1": Translated("été")})
+    assert made.decode() == data[::-1].replace('""'[::-1], '"été"'[::-1], 1)[::-1]
+    latin = Document.open(data.encode("latin-1"), "x.po").with_targets({"1": Translated("été")})
+    assert latin == made.decode().encode("latin-1")
+
+
+def test_a_refusal_says_what_could_not_be_read() -> None:
+    with pytest.raises(
+        DataError, match=r"no PO entry .* could be read: line 1 is neither a keyword nor a quoted string"
+    ):
+        Document.open(b"hello\n", "x.po")

@@ -104,3 +104,19 @@ def test_the_same_as_polib_on_real_files(tmp_path: Path, shared_data: Path) -> N
         assert reasons(rows).get("obsolete", 0) == len(known.obsolete_entries())
         assert len(rows) == len(known)
         assert [row.line for row in examples(rows)] == sorted(row.line for row in examples(rows))
+
+
+def test_plural_forms_are_read_by_the_rule_of_the_header(tmp_path: Path) -> None:
+    """The form for zero translates no singular."""
+    data = (
+        'msgid ""\nmsgstr ""\n"Language: ar\\n"\n"Plural-Forms: nplurals=3; plural=n==0 ? 0 : n==1 ? 1 : 2;\\n"\n\n'
+        'msgid "One file."\nmsgid_plural "%d files."\nmsgstr[0] "zero"\nmsgstr[1] "one"\nmsgstr[2] "many %d"\n'
+    )
+    rows = read(tmp_path, "ar.po", data, pairs="en-ar")
+    assert texts(rows) == [("%d files.", "zero"), ("One file.", "one"), ("%d files.", "many %d")]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r\r\n"])
+def test_line_ends_of_files_that_went_through_two_systems(tmp_path: Path, newline: str) -> None:
+    data = 'msgid ""\nmsgstr ""\n"Language: fr\\n"\n\nmsgid "Screen"\nmsgstr ""\n"Écran"\n'.replace("\n", newline)
+    assert texts(read(tmp_path, "a.po", data.replace(f"\\{newline}", "\\n"))) == [("Screen", "Écran")]

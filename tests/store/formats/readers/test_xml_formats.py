@@ -154,11 +154,12 @@ def test_xliff_1(tmp_path: Path) -> None:
         "<bin-unit><bin-source/></bin-unit>",
     ]
     rows = read(tmp_path, "a.xlf", xliff("".join(units)))
-    assert texts(rows) == [("One", "Un"), ("Five", "Cinq"), ("Seven", "Sept"), ("Eight", "Huit")]
+    assert texts(rows) == [("One", "Un"), ("Seven", "Sept"), ("Eight", "Huit")]
     assert [(row.reason, row.line, row.source) for row in rejected(rows)] == [
         ("untranslated", 2, "Two"),
         ("untranslated", 3, "Three"),
         ("untranslated", 4, "Four"),
+        ("fuzzy", 5, "Five"),
         ("translate_no", 6, "Six"),
     ]
     assert {row.document for row in examples(rows)} == {"app"}
@@ -243,3 +244,44 @@ def test_a_unit_with_very_many_codes_is_freed_in_linear_time(tmp_path: Path) -> 
     start = time.process_time()
     assert texts(read(tmp_path, "a.xlf", data)) == [("a", "b")]
     assert time.process_time() - start < 4
+
+
+def test_drafts_and_words_that_a_tracked_change_took_out_are_no_translations(tmp_path: Path) -> None:
+    body = (
+        '<unit id="1"><segment state="initial"><source>One</source><target>draft</target></segment></unit>'
+        '<unit id="2"><segment state="final"><source>Two</source><target>Deux</target></segment></unit>'
+    )
+    data = (
+        '<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en" trgLang="fr"><file id="f">'
+        f"{body}</file></xliff>"
+    )
+    rows = read(tmp_path, "two.xlf", data)
+    assert texts(rows) == [("Two", "Deux")]
+    assert [row.reason for row in rejected(rows)] == ["untranslated"]
+    changed = '<mrk mtype="x-sdl-deleted">Vieux </mrk><mrk mtype="x-sdl-added">Nouveau </mrk>mot'
+    assert texts(read(tmp_path, "sdl.xlf", xliff(unit("New word", changed)))) == [("New word", "Nouveau mot")]
+
+
+def test_codes_leave_what_a_reader_sees(tmp_path: Path) -> None:
+    """A line break does not glue words, and a placeholder leaves no hole."""
+
+    def tuv(language: str, text: str) -> str:
+        return f'<tuv xml:lang="{language}"><seg>{text}</seg></tuv>'
+
+    pairs = [
+        ("First<ph>&lt;br/&gt;</ph>Second", "Un<ph>&lt;br/&gt;</ph>Deux"),
+        ("<ph>{0}</ph> files", "<ph>{0}</ph> fichiers"),
+        ("a<bpt i='1'>&lt;b&gt;</bpt>bold<ept i='1'>&lt;/b&gt;</ept> word", "un<it pos='begin'>&lt;i&gt;</it>mot"),
+        ("One<ph type='lb'/>two", "Un<ph type='lb'/>deux"),
+        ("<ph>%1$s</ph> of <ph>%2$s</ph>", "<ph>%1$s</ph> de <ph>%2$s</ph>"),
+    ]
+    units = "".join(f"<tu>{tuv('en', left)}{tuv('fr', right)}</tu>" for left, right in pairs)
+    header = '<header creationtool="x" creationtoolversion="1" segtype="sentence" o-tmf="x" adminlang="en" srclang="en" datatype="x"/>'
+    rows = read(tmp_path, "a.tmx", f'<tmx version="1.4">{header}<body>{units}</body></tmx>')
+    assert texts(rows) == [
+        ("First Second", "Un Deux"),
+        ("{0} files", "{0} fichiers"),
+        ("abold word", "unmot"),
+        ("One two", "Un deux"),
+        ("%1$s of %2$s", "%1$s de %2$s"),
+    ]

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple, Protocol
 from dragoman.core.markup.inline import Inline
 from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
+from dragoman.store.formats.xliff import State
 
-State = Literal["untranslated", "unfinished", "translated"]
 MAX_BYTES = 256 * 2**20  # of a file; larger ones are refused before they are read
 TOO_LONG = f"is longer than {MAX_TEXT:,} characters"  # said of a unit that has such a text, and stays as it is
 _STRETCH = 4096  # characters between two counts of the line feeds

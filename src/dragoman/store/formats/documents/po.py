@@ -6,39 +6,31 @@ Source: the GNU gettext manual, "The Format of PO Files" and "Additional functio
 from __future__ import annotations
 
 import codecs
-import gettext
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dragoman.core.markup.inline import Inline
-from dragoman.core.markup.placeholders import protect_placeholders
 from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
+from dragoman.store.formats import po
 from dragoman.store.formats.documents.model import (
     TOO_LONG,
     Decoded,
     Edit,
     Marking,
     Problem,
-    State,
     Translated,
     Unit,
     decode,
 )
+from dragoman.store.formats.xliff import State
 
-_LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
-_QUOTED = r'("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*\Z'
+_LINE = re.compile(r"([^\r\n]*)(\r*\n|\r|\Z)")  # CR CR LF: seen in files that went through two systems
+_QUOTED = rf"{po.QUOTED}\s*\Z"
 _KEYWORD = re.compile(rf"\s*(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d)\])?\s*{_QUOTED}")
 _STRING = re.compile(rf"\s*{_QUOTED}")
-_ESCAPE = re.compile(r'\\(?:([abfnrtv\\"\'?])|([0-7]{1,3})|x([0-9a-fA-F]{1,2}))')
-_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_WRITTEN = {letter: f"\\{name}" for name, letter in _ESCAPES.items()} | {'"': '\\"', "\\": "\\\\"}
-_CHARSET = re.compile(rb"charset=([A-Za-z0-9][\w.:-]{1,30})")
-_PLURALS = re.compile(r"^Plural-Forms:\s*nplurals\s*=\s*(\d{1,2})\s*;\s*plural\s*=\s*([^;\n]{1,500})", re.MULTILINE)
-_LANGUAGE = re.compile(r"^Language:[ \t]*([A-Za-z][\w@.-]*)[ \t]*$", re.MULTILINE)
 _UNDECODED = re.compile("[\ud800-\udfff]")
-_SAMPLE = 200  # numbers that are tried to see which plural form they take
 
 
 @dataclass(slots=True)
@@ -57,7 +49,7 @@ class _Field:
 
     @property
     def value(self) -> str:
-        return "".join(map(_unescape, self.lines))
+        return "".join(map(po.unescape, self.lines))
 
 
 @dataclass(slots=True)
@@ -86,16 +78,17 @@ class Po:
         self.decoded = _decoded(data, name)
         self.text = self.decoded.text
         self.problems: list[Problem] = []
-        self.newline = "\r\n" if "\r\n" in self.text[:5000] else "\n"
+        found = _LINE.search(self.text)
+        self.newline = (found[2] if found else "") or "\n"
         entries = list(self._entries())
         if not any("msgid" in entry.fields for entry in entries) and self.text.strip():
-            raise DataError(f"{name}: holds no PO entry")
+            why = f": {self.problems[0].reason} (line {self.problems[0].line})" if self.problems else ""
+            raise DataError(f"{name}: no PO entry (msgid, msgstr) could be read{why}")
         header = next((entry for entry in entries if _id_of(entry) == "" and "msgctxt" not in entry.fields), None)
         facts = header.fields["msgstr"].value if header and "msgstr" in header.fields else ""
         self.source_language = ""
-        found = _LANGUAGE.search(facts)
-        self.target_language = found[1].replace("_", "-").split("@")[0].split(".")[0] if found else ""
-        self.plurals = _plural_forms(facts)
+        self.target_language = po.language(facts)
+        self.plurals = po.plural_forms(facts)
         self.width = _width(entries)
         self.slots: dict[str, _Slot] = {}
         number = 0
@@ -120,15 +113,15 @@ class Po:
                 continue
             keyword = _KEYWORD.match(line)
             begins = keyword is not None and keyword[1] in ("msgctxt", "msgid") and "msgid" in entry.fields
-            if not line.strip() or begins or (line.startswith("#") and entry.fields):
-                if entry.fields or broken:
-                    yield from self._finished(entry, broken)
-                    entry, last, broken = _Entry(self.decoded.line(start), start), None, ""
-                elif not line.strip() and not entry.notes:
-                    entry = _Entry(self.decoded.line(start) + 1, found.end())
+            ends = not line.strip() or begins or line.startswith("#")
+            if ends and (entry.fields or broken):
+                yield from self._finished(entry, broken)
+                entry, last, broken = _Entry(self.decoded.line(start), start), None, ""
             if broken or not line.strip():
                 continue
-            if line.startswith("#"):
+            if line.startswith("#~"):  # an obsolete entry: the comments and flags before it are its own
+                entry = _Entry(self.decoded.line(start) + 1, found.end())
+            elif line.startswith("#"):
                 self._comment(entry, line, start, found.end())
             elif keyword:
                 last, broken = self._keyword(entry, keyword, start)
@@ -179,9 +172,10 @@ class Po:
             self._slot(entry, number, "msgstr", entry.fields["msgid"])
             return
         given = [int(name[7:-1]) for name in entry.fields if name.startswith("msgstr[")]
-        count, rule = self.plurals or (max(given) + 1, None)
-        for form in range(max(count, max(given) + 1)):
-            self._slot(entry, f"{number}[{form}]", f"msgstr[{form}]", _source_of(entry, form, count, rule))
+        singular, plural = entry.fields["msgid"], entry.fields["msgid_plural"]
+        for form in range(max(self.plurals[0] if self.plurals else 0, max(given) + 1)):
+            one = po.is_singular(form, given, self.plurals, singular.value, plural.value)
+            self._slot(entry, f"{number}[{form}]", f"msgstr[{form}]", singular if one else plural)
 
     def _slot(self, entry: _Entry, name: str, target: str, like: _Field) -> None:
         known = entry.fields.get(target)
@@ -230,14 +224,14 @@ class Po:
         """The value in quotes, laid out as its source or, where that is too long, wrapped as the file's others."""
         if text == slot.like.value:
             return self.text[slot.like.start : slot.like.end]
-        whole = _escape(text)
+        whole = po.escape(text)
         breaks = "\n" in text[:-1] and len(slot.like.lines) > 1
         if not breaks and (self.width is None or len(slot.name) + 3 + len(whole) <= self.width):
             return f'"{whole}"'
         lines = [
             line
             for part in text.splitlines(keepends=True)
-            for line in (_wrapped(_escape(part), self.width - 2) if self.width else [_escape(part)])
+            for line in (_wrapped(po.escape(part), self.width - 2) if self.width else [po.escape(part)])
         ]
         return self.newline.join(f'"{line}"' for line in ["", *lines])
 
@@ -270,32 +264,16 @@ def _id_of(entry: _Entry) -> str | None:
 
 
 def _decoded(data: bytes, name: str) -> Decoded:
-    found = _CHARSET.search(data[:20_000])
-    encoding = "utf-8"
-    if found and found[1].upper() != b"CHARSET" and not data.startswith(codecs.BOM_UTF8):
-        try:
-            codec = codecs.lookup(found[1].decode("ascii"))
-        except LookupError:
-            raise DataError(f"{name}: its header names the unknown charset {found[1].decode()}") from None
-        if not codec._is_text_encoding or codec.name.startswith(
-            ("utf-16", "utf-32", "utf-7", "idna", "puny", "unicode", "raw")
-        ):
-            raise DataError(f"{name}: cannot be a PO file in {codec.name}. Convert it to UTF-8.")
-        encoding = codec.name
-    return decode(data, encoding, name, "surrogateescape")
-
-
-def _unescape(raw: str) -> str:
-    def letter(found: re.Match[str]) -> str:
-        if found[1]:
-            return _ESCAPES.get(found[1], found[1])
-        return chr(int(found[2], 8) & 255 if found[2] else int(found[3], 16))
-
-    return _ESCAPE.sub(letter, raw) if "\\" in raw else raw
-
-
-def _escape(text: str) -> str:
-    return "".join(_WRITTEN.get(letter, letter) for letter in text)
+    encoding = po.charset(data)
+    try:
+        codec = codecs.lookup(encoding)
+    except LookupError:
+        raise DataError(f"{name}: its header names the unknown charset {encoding}") from None
+    if not codec._is_text_encoding or codec.name.startswith(
+        ("utf-16", "utf-32", "utf-7", "idna", "puny", "unicode", "raw")
+    ):
+        raise DataError(f"{name}: cannot be a PO file in {codec.name}. Convert it to UTF-8.")
+    return decode(data, codec.name, name, "surrogateescape")
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
@@ -320,33 +298,3 @@ def _width(entries: list[_Entry]) -> int | None:
         if line and not line.endswith("\\n")
     ]
     return min(max(wrapped), 200) if wrapped else None
-
-
-def _plural_forms(header: str) -> tuple[int, Callable[[int], int]] | None:
-    """Number of forms and rule of the `Plural-Forms` line; None when it has no usable one."""
-    found = _PLURALS.search(header)
-    if not found or not 1 <= int(found[1]) <= 10:
-        return None
-    try:
-        rule: Callable[[int], int] = gettext.c2py(found[2].strip())
-        if not all(0 <= rule(number) < int(found[1]) for number in range(_SAMPLE)):
-            return None
-    except (ValueError, ArithmeticError, RecursionError):
-        return None
-    return int(found[1]), rule
-
-
-def _source_of(entry: _Entry, form: int, count: int, rule: Callable[[int], int] | None) -> _Field:
-    """The singular for a form that stands for 1 alone, or for 1 and others when it names the number too."""
-    singular, plural = entry.fields["msgid"], entry.fields["msgid_plural"]
-    if rule is None:
-        return singular if form == 0 and count > 1 else plural
-    members = {number for number in range(_SAMPLE) if rule(number) == form}
-    if 1 not in members or count == 1:
-        return plural
-    same = _frames(singular.value) == _frames(plural.value)
-    return singular if members == {1} or same else plural
-
-
-def _frames(text: str) -> list[tuple[str, ...]]:
-    return sorted(span.frame for span in protect_placeholders(Inline.of([text])).spans)

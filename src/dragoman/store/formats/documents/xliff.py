@@ -6,31 +6,31 @@ In 1.x a unit is a `trans-unit`, or each `mrk mtype="seg"` of its `seg-source`; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dragoman.core.markup.inline import Inline
 from dragoman.core.text.languages import same_writing
 from dragoman.errors import DataError
-from dragoman.store.formats.documents.model import TOO_LONG, Edit, Marking, Problem, State, Translated, Unit, unique
+from dragoman.store.formats.documents.model import TOO_LONG, Edit, Marking, Problem, Translated, Unit, unique
 from dragoman.store.formats.documents.xliff_targets import Slot, Targets, segments_of
 from dragoman.store.formats.documents.xml_text import Codes, Element, read_xml
+from dragoman.store.formats.xliff import State, target_state
 
 CODES_1 = Codes(
     content=frozenset({"g", "mrk"}),
     begin={"bpt": ("rid", "id"), "bx": ("rid", "id")},
     end={"ept": ("rid", "id"), "ex": ("rid", "id")},
     flow="sub",
+    halves="x",
 )
 CODES_2 = Codes(
     content=frozenset({"pc", "mrk"}),
     begin={"sc": ("id",), "sm": ("id",)},
     end={"ec": ("startRef", "id"), "em": ("startRef",)},
 )
-_NOT_YET = frozenset({"new", "needs-translation", "initial"})  # states in which a target is no translation
-_DOUBTFUL = frozenset(
-    {"needs-l10n", "needs-adaptation", "needs-review-translation", "needs-review-l10n", "needs-review-adaptation"}
-)
+_TAG = re.compile(r"<!\[CDATA\[|\]\]>|<[^<>]*>")
 
 
 class Xliff:
@@ -98,12 +98,19 @@ class Xliff:
             yield Slot(replace(base, target=known, state=state), file, unit, unit, source, target)
             return
         slots = {part.attributes.get("mid", ""): part for part in segments_of(target)}
+        facts = target.attributes.get("state", "") if target is not None else ""
+        whole = self.codes.read(self.text, target) if target is not None and self._loose(target) else None
+        unmapped = whole is not None and any(part.attributes.get("mid", "") not in slots for part in segments)
+        if unmapped and (len(segments) > 1 or slots):
+            self._broken(
+                unit, name, "has a target whose text cannot be told apart by its segments; it counts for all of them"
+            )
         for part in segments:
             mid = part.attributes.get("mid", "")
             slot = slots.get(mid)
-            known = self.codes.read(self.text, slot) if slot is not None else None
+            known = self.codes.read(self.text, slot) if slot is not None else whole
             text = self.codes.read(self.text, part)
-            state = self._state(known, target.attributes.get("state", "") if target is not None else "", unit)
+            state = self._state(known, facts, unit)
             yield Slot(
                 replace(base, id=f"{name}/{mid}", source=text, target=known, state=state),
                 file, unit, unit, part, target, mid, slot,
@@ -151,9 +158,17 @@ class Xliff:
 
     @staticmethod
     def _state(target: Inline | None, state: str, unit: Element) -> State:
-        if target is None or not target.text.strip() or state in _NOT_YET:
-            return "untranslated"
-        return "unfinished" if state in _DOUBTFUL and unit.attributes.get("approved") != "yes" else "translated"
+        return target_state(target.text if target is not None else "", state, unit.attributes.get("approved", ""))
+
+    def _loose(self, target: Element | None) -> bool:
+        """True when a target of 1.x has text outside its segments, which then cannot be told apart."""
+        if target is None:
+            return False
+        pieces, position = [], target.inner
+        for part in segments_of(target):
+            pieces.append(self.text[position : part.start])
+            position = part.end
+        return bool(_TAG.sub("", "".join(pieces) + self.text[position : target.inner_end]).strip())
 
     # ------------------------------------------------------------ writing
 

@@ -37,6 +37,10 @@ _TOKEN = re.compile(
 _ATTRIBUTE = re.compile(r"""([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _REFERENCE = re.compile(r"&(?:#(\d+)|#x([0-9a-fA-F]+)|(lt|gt|amp|quot|apos));")
 _UNKNOWN = re.compile(r"(&(?!(?:lt|gt|amp|quot|apos);)[^\s#;&<>]+;)")
+_OPENS = re.compile(r"(?:START|OPEN|BEGIN)_(.+)", re.IGNORECASE)
+_CLOSES = re.compile(r"(?:CLOSE|END)_(.+)", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)([A-Za-z][\w:-]*)[^<>]*>")
+_VOID = frozenset({"br", "hr", "img", "input", "wbr", "area", "col", "embed", "link", "meta", "source", "track"})
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -223,14 +227,16 @@ class Codes:
     """The inline elements of a format.
 
     `content`: names that hold text. `begin`/`end`: names of lone halves of a pair, and the attributes, in order of
-    preference, that say which belong together. `flow`: an element of translatable text inside a code. Every other
-    element is a code as a whole.
+    preference, that say which belong together. `flow`: an element of translatable text inside a code. `halves`: an element
+    that may be either half of a pair, which its identifier or the native code in `equiv-text` tells. Every other element is
+    a code as a whole.
     """
 
     content: frozenset[str]
     begin: Mapping[str, tuple[str, ...]]
     end: Mapping[str, tuple[str, ...]]
     flow: str = ""
+    halves: str = ""
 
     def read(self, text: str, element: Element) -> Inline:
         """The content of `<source>`, `<target>` or `<seg>` with its inline elements as spans."""
@@ -262,6 +268,8 @@ class Codes:
             if child.local in names:
                 key = next((child.attributes[name] for name in names[child.local] if name in child.attributes), "")
                 role = "open" if side == "open" else "close"
+        if child.local == self.halves:
+            role, key = _half(child)
         parts: list[str | Inline] = []
         position = child.start
         for flow in _inside(child, self.flow):
@@ -271,6 +279,18 @@ class Codes:
         ordered = child.attributes.get("canReorder") in ("no", "firstNo")
         kind = f"{child.local}\0{key}" if role != "alone" else child.local
         return Span(tuple(parts), kind, role, nested=False, ordered=ordered, element=True)
+
+
+def _half(element: Element) -> tuple[Role, str]:
+    """Which half of a pair a lone `x` of XLIFF 1.2 is, and of which pair, as Angular and others write them."""
+    if found := _OPENS.match(element.attributes.get("id", "")):
+        return "open", found[1]
+    if found := _CLOSES.match(element.attributes.get("id", "")):
+        return "close", found[1]
+    code = element.attributes.get("equiv-text", "").strip()
+    if (tag := _TAG.fullmatch(code)) and not code.endswith("/>") and tag[2].lower() not in _VOID:
+        return "close" if tag[1] else "open", f"{element.attributes.get('ctype', '')} {tag[2].lower()}"
+    return "alone", ""
 
 
 def _locked(element: Element) -> bool:
@@ -345,4 +365,4 @@ def _numbered(pieces: list[Piece]) -> list[Piece]:
     return pieces
 
 
-_PARTNER = {"bpt": "ept", "bx": "ex", "sc": "ec", "sm": "em"}
+_PARTNER = {"bpt": "ept", "bx": "ex", "sc": "ec", "sm": "em"}  # an `x` is its own

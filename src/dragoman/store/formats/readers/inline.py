@@ -1,13 +1,22 @@
-"""The text of a TMX or XLIFF segment: native codes are dropped, the text between and inside elements is kept."""
+"""The text of a TMX or XLIFF segment: the text between and inside elements is kept; of native codes what a reader sees:
+a placeholder's own text, a space for a line break, nothing for the rest."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from dragoman.store.formats.xliff import DELETED
 from dragoman.store.formats.xml import local
 
 _CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})  # their content is native code, save for <sub>
+_HALVES = frozenset({"bx", "ex", "x", "sc", "ec", "ph"})  # empty elements of XLIFF
+_LINE_BREAK = re.compile(r"\s*(?:<\s*/?\s*(?:br|p|hr|tr|li|div)\b[^<>]*>|\\[nr]|[\r\n]+)\s*", re.IGNORECASE)
+_BREAK_TYPES = frozenset({"lb", "pb", "x-br", "fmt:lb", "x-lb", "cp", "ui:lb", "xlf:lb"})
+_SHOWN = re.compile(  # placeholders that stand for text
+    r"\s*(?:\{\{?[\w$.:, -]{0,60}\}?\}|\$\{[\w.]{1,60}\}|%(?:\d+\$)?[-+ #0]{0,3}\d{0,3}(?:\.\d{1,3})?l{0,2}[a-zA-Z@]"
+    r"|%\([\w.]{1,60}\)[a-zA-Z]|%\d|\$\w{1,60}\$?|&\w{2,30};)\s*"
+)
 _BREAK = re.compile(r"(?:(?<![ \t])[ \t]++)?[\r\n]\s*")
 
 
@@ -32,6 +41,17 @@ def plain_text(element: Any) -> str:
     return one_line("".join(parts)).strip()
 
 
+def _native(element: Any, name: str) -> str:
+    """What a code stands for in the text: a line break, a placeholder's own text, or nothing."""
+    if (element.get("type") or element.get("ctype") or element.get("subType") or "") in _BREAK_TYPES:
+        return "\n"
+    own = (element.text or "") if name in _CODES and name not in ("bpt", "ept") else ""
+    own = own or element.get("equiv-text") or element.get("equiv") or element.get("disp") or ""
+    if own and _LINE_BREAK.fullmatch(own):
+        return "\n"
+    return own if _SHOWN.fullmatch(own) else ""
+
+
 def _collect(element: Any, code: bool, parts: list[str]) -> None:
     """Append the texts inside `element`; `code`: it holds native code. libxml2 limits the depth to 256."""
     if element.text and not code:
@@ -42,7 +62,11 @@ def _collect(element: Any, code: bool, parts: list[str]) -> None:
             raise UnknownEntityError(child.text)
         if name == "sub":
             _sub(child, parts)
+        elif name == "mrk" and (child.get("mtype") or "") in DELETED:
+            pass  # words that a tracked change took out
         else:
+            if name in _CODES or name in _HALVES:
+                parts.append(_native(child, name))
             _collect(child, name in _CODES or code, parts)
         if child.tail and not code:
             parts.append(child.tail)

@@ -156,13 +156,13 @@ def _many(data: bytes) -> Iterator[str | Fault]:
     if text is None or "\0" in text:
         yield from (_single(line, len(line)) for line in data.split(b"\n"))
     elif "\r" in text:
-        yield from (line.removesuffix("\r") for line in text.split("\n"))
+        yield from (line.rstrip("\r") for line in text.split("\n"))
     else:
         yield from text.split("\n")
 
 
 def _single(line: bytes, length: int) -> str | Fault:
-    line = line.removesuffix(b"\r")
+    line = line.rstrip(b"\r")
     if length > MAX_LINE:
         return Fault("too_long", f"the line has more than {MAX_LINE >> 20} MiB", _excerpt(line))
     try:

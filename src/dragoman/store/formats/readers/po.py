@@ -6,7 +6,6 @@ Source: the GNU gettext manual, "The Format of PO Files" and "Additional functio
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,19 +13,15 @@ from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import MAX_TEXT, Example, Rejected
 from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks
+from dragoman.store.formats import po
 from dragoman.store.formats.readers.inline import one_line
 from dragoman.store.formats.readers.languages import PATIENCE, Choice
 from dragoman.store.formats.readers.lines import Fault, Line, flaw_of, read_lines
 from dragoman.store.formats.readers.locations import Place
 
-_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*'
-_KEYWORD = re.compile(rf"(msgctxt|msgid_plural|msgid|msgstr(?:\[\d\])?)\s*{_QUOTED}")
-_STRING = re.compile(_QUOTED)
+_KEYWORD = re.compile(rf"(msgctxt|msgid_plural|msgid|msgstr(?:\[\d\])?)\s*{po.QUOTED}\s*")
+_STRING = re.compile(rf"{po.QUOTED}\s*")
 _BEGINS = re.compile(r"msgctxt|msgid(?!_plural)")
-_ESCAPE = re.compile(r'\\(?:([abfnrtv\\"\'?])|([0-7]{1,3})|x([0-9a-fA-F]{1,2}))')
-_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_CHARSET = re.compile(rb"charset=([A-Za-z0-9][\w.:-]{1,30})")
-_LANGUAGE = re.compile(r"^(?:X-)?Language:[ \t]*([A-Za-z][\w-]*)", re.MULTILINE)
 _HEAD = 20_000  # bytes in which the header stands
 
 
@@ -57,7 +52,7 @@ def read(place: Place, source: ParallelSource, recipe: Recipe) -> Iterator[Examp
 
 
 def _charset(place: Place) -> str:
-    """What the header says, unless the text shows that it is UTF-8 all the same."""
+    """The encoding that the beginning of the file shows; `auto` = UTF-8."""
     head = b""
     try:
         for block in read_blocks(place.location):
@@ -66,33 +61,27 @@ def _charset(place: Place) -> str:
                 break
     except DamagedError:
         pass
-    found = _CHARSET.search(head)
-    if head.startswith(BOM_UTF8) or not found or found[1].upper() in (b"CHARSET", b"UTF-8", b"ASCII", b"US-ASCII"):
-        return "auto"
-    try:
-        head[: head.rfind(b"\n") + 1].decode()
-    except UnicodeDecodeError:
-        return found[1].decode()
-    return found[1].decode() if head.isascii() else "auto"
+    found = po.charset(head)
+    return "auto" if found == "utf-8" else found
 
 
 def _rows(entries: Iterable[_Entry], source: ParallelSource, choice: Choice) -> Iterator[Example | Rejected]:
     place = choice.place
-    language = ""
+    language, plurals = "", None
     known, strange = False, 0
     for entry in entries:
         fields = entry.fields
         known = known or "msgid" in fields
         if fields.get("msgid") == "" and "msgctxt" not in fields and not entry.obsolete:  # the header
-            found = _LANGUAGE.search(fields.get("msgstr", ""))
-            language = found[1] if found else language
+            header = fields.get("msgstr", "")
+            language, plurals = po.language(header) or language, po.plural_forms(header)
         elif entry.fault:
             strange += 1
             if not known and strange >= PATIENCE:
                 break
             yield place.reject(*entry.fault, entry.line, *_texts(fields))
         else:
-            yield from _messages(entry, fields, language, source, choice)
+            yield from _messages(entry, fields, language, plurals, source, choice)
     if not known:
         raise DataError(f"{place.name}: holds no PO message (msgid ...). Is it a PO file?")
 
@@ -102,7 +91,12 @@ def _texts(fields: Mapping[str, str]) -> list[str]:
 
 
 def _messages(
-    entry: _Entry, fields: Mapping[str, str], language: str, source: ParallelSource, choice: Choice
+    entry: _Entry,
+    fields: Mapping[str, str],
+    language: str,
+    plurals: po.Rule | None,
+    source: ParallelSource,
+    choice: Choice,
 ) -> Iterator[Example | Rejected]:
     place = choice.place
     targets = [name for name in fields if name.startswith("msgstr")]
@@ -114,8 +108,11 @@ def _messages(
     if found is None:
         yield choice.reject([language], entry.line)
         return
-    for number, name in enumerate(targets):
-        original = fields["msgid_plural" if plural and (number or len(targets) == 1) else "msgid"]
+    given = [int(name[7:-1]) for name in targets] if plural else []
+    for name in targets:
+        original = fields["msgid"]
+        if plural and not po.is_singular(int(name[7:-1]), given, plurals, original, fields["msgid_plural"]):
+            original = fields["msgid_plural"]
         texts = [one_line(text).strip() for text in (original, fields[name])]
         if flaw := flaw_of(*texts):
             yield place.reject(*flaw, entry.line)
@@ -166,11 +163,11 @@ def _line(entry: _Entry, text: str, number: int, obsolete: bool) -> None:
     entry.obsolete = entry.obsolete or obsolete
     found = _KEYWORD.fullmatch(text)
     if found:
-        name, value = found[1], found[2]
+        name, value = found[1], found[2][1:-1]
         if name == "msgid":
             entry.line = number
     elif (string := _STRING.fullmatch(text)) and entry.last:
-        name, value = entry.last, string[1]
+        name, value = entry.last, string[1][1:-1]
     else:
         entry.fault = entry.fault or ("syntax", f"line {number} is neither a keyword nor a quoted string")
         return
@@ -182,13 +179,4 @@ def _line(entry: _Entry, text: str, number: int, obsolete: bool) -> None:
     if entry.length > MAX_TEXT:
         entry.fault = entry.fault or ("too_long", f"its {name} has more than {MAX_TEXT:,} characters")
     else:
-        entry.parts.setdefault(name, []).append(_unescaped(value))
-
-
-def _unescaped(raw: str) -> str:
-    def letter(found: re.Match[str]) -> str:
-        if found[1]:
-            return _ESCAPES.get(found[1], found[1])
-        return chr(int(found[2], 8) & 255 if found[2] else int(found[3], 16))
-
-    return _ESCAPE.sub(letter, raw) if "\\" in raw else raw
+        entry.parts.setdefault(name, []).append(po.unescape(value))

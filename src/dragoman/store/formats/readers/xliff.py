@@ -14,10 +14,10 @@ from dragoman.store.files import read_blocks
 from dragoman.store.formats.readers.inline import UnknownEntityError, plain_text
 from dragoman.store.formats.readers.languages import Choice
 from dragoman.store.formats.readers.locations import Place
+from dragoman.store.formats.xliff import target_state
 from dragoman.store.formats.xml import TruncatedError, events, forget, local
 
 _UNITS = ("trans-unit", "unit")
-_UNTRANSLATED = frozenset({"new", "needs-translation"})  # XLIFF 1.2: the target is a copy of the source
 
 
 def read(place: Place, source: ParallelSource, recipe: Recipe) -> Iterator[Example | Rejected]:
@@ -56,10 +56,14 @@ def _segments(unit: Any, kind: str) -> Iterator[tuple[Any, Any, str]]:
         source, target = _child(part, "source"), _child(part, "target")
         if locked:
             yield source, target, "translate_no"
-        elif target is None or target.get("state") in _UNTRANSLATED:
-            yield source, target, "untranslated"
         else:
-            yield from _paired(source, target, _child(part, "seg-source"))
+            # of 2.x the state stands at the segment; without a target nothing is said of it
+            named = (target.get("state") if target is not None else None) or part.get("state") or ""
+            state = target_state("text" if target is not None else "", named, part.get("approved") or "")
+            if state == "translated":
+                yield from _paired(source, target, _child(part, "seg-source"))
+            else:
+                yield source, target, "fuzzy" if state == "unfinished" else "untranslated"
 
 
 def _paired(source: Any, target: Any, parts: Any) -> Iterator[tuple[Any, Any, str]]:
@@ -104,9 +108,8 @@ def _row(
     if reason == "translate_no":
         return place.reject(reason, "marked translate=no", number, *texts)
     if reason or not texts[1]:
-        state = right.get("state") if right is not None else None
-        detail = f"its state is {state}" if state in _UNTRANSLATED else "has no target text"
-        return place.reject("untranslated", detail, number, *texts)
+        detail = "its state says that it is no finished translation" if texts[1] else "has no target text"
+        return place.reject(reason or "untranslated", detail, number, *texts)
     if swapped:
         texts.reverse()
     return Example(texts[0], texts[1], direction.source, direction.target, place.name, number, source.domain, document)
