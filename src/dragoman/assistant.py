@@ -16,11 +16,12 @@ from typing import Any, Protocol, Self
 from dragoman.core.answers import CERTAIN, Answer, Attempt
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.memory.matching import Match
-from dragoman.core.recipe import Decoding
+from dragoman.core.recipe import Decoding, Normalise
 from dragoman.core.records import NO_CONTEXT, Context, Example, Hypothesis
 from dragoman.core.scores.decodings import named
 from dragoman.core.scores.flags import Flagger, severity
 from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import normalise
 from dragoman.errors import DataError
 from dragoman.store.memory.glossary import Glossary, glossary_file
 from dragoman.store.memory.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
@@ -183,9 +184,10 @@ class Assistant:
     ) -> list[Answer]:
         """`translate` for a caller who may use only some of the answers, and counts those: the tally stays as it is."""
         settings = settings or self.settings
-        asked = list(queries if queries is not None else texts)
+        plain = list(map(self._normalised, texts))
+        asked = plain if queries is None else list(map(self._normalised, queries))
         found = self._find(asked, direction, contexts, settings)
-        drafts = [_Draft(text, one) for text, one in zip(texts, found, strict=True)]
+        drafts = [_Draft(text, one) for text, one in zip(plain, found, strict=True)]
         for draft, query in zip(drafts, asked, strict=True):
             best = next(iter(draft.found.matches), None)
             if settings.exact and best is not None and best.exact and query == draft.text:
@@ -197,7 +199,8 @@ class Assistant:
             self._attempt(doubtful, direction, settings, _other(settings.decoding), listener)
             misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
             self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)
-        return [self._answer(draft, direction, settings) for draft in drafts]
+        answers = [self._answer(draft, direction, settings) for draft in drafts]
+        return [replace(answer, source=text) for answer, text in zip(answers, texts, strict=True)]
 
     def recall(
         self, texts: Sequence[str], direction: Direction, contexts: Sequence[str] | None = None
@@ -208,7 +211,8 @@ class Assistant:
         """
         if not self.settings.exact or self.memory is None:
             return [None] * len(texts)
-        found = self._find(texts, direction, contexts, replace(self.settings, shots=0))
+        plain = list(map(self._normalised, texts))
+        found = self._find(plain, direction, contexts, replace(self.settings, shots=0))
         answers: list[Answer | None] = []
         for text, one in zip(texts, found, strict=True):
             best = next(iter(one.matches), None)
@@ -228,8 +232,13 @@ class Assistant:
             min_match=least,
             floor=least,
             terms=settings.terms or MAX_TERMS,  # those that are not in the prompt are looked for in the translation
-            contexts=contexts,
+            contexts=None if contexts is None else list(map(self._normalised, contexts)),
         )
+
+    def _normalised(self, text: str) -> str:
+        """As the model's training texts were (`Translator.normalised`)."""
+        own = getattr(self.translator, "normalised", None)
+        return own(text) if own is not None else normalise(text, Normalise())
 
     def _attempt(
         self,

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dragoman.core.listen import SILENT, Listener
+from dragoman.core.markup.markup import has_words
 from dragoman.core.prompt.prompts import language_token, render
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import NO_CONTEXT, Context, Hypothesis
 from dragoman.core.scores.metrics import Floats
 from dragoman.core.scores.multiple_choice import Question
 from dragoman.core.text.languages import Direction, choose
+from dragoman.core.text.normalise import normalise
 from dragoman.store.run.artifact import model_folder
 
 if TYPE_CHECKING:
@@ -81,6 +83,10 @@ class Translator:
         """The trained direction into `target`; `source` is needed where several lead there. Raises ModelError."""
         return choose(self.directions, target, source)
 
+    def normalised(self, text: str) -> str:
+        """The text as the model's training texts were: on one line, in their Unicode form, without invisible characters."""
+        return " ".join(normalise(text, self.loaded.card.normalise).split("\n")).strip()
+
     def translate(
         self,
         texts: Sequence[str],
@@ -89,7 +95,7 @@ class Translator:
         listener: Listener = SILENT,
         assists: Sequence[Context] | None = None,
     ) -> list[Hypothesis]:
-        """Translate segments. An empty text stays empty; one too long for the model comes back empty and unfinished,
+        """Translate segments. A text without words stays as it is; one too long for the model comes back empty and unfinished,
         with a warning. The score is that of the text chosen, however it was chosen: after minimum Bayes risk it is the
         log-probability of that sample, not its utility.
 
@@ -100,16 +106,17 @@ class Translator:
 
         decoding, context = decoding or Decoding(), self.loaded.context
         self.encoder.require([direction.source, direction.target])
-        cleaned = [" ".join(text.split("\n")).strip() for text in texts]
-        found = [Hypothesis("", 0.0, 0, not text) for text in cleaned]
+        cleaned = [self.normalised(text) for text in texts]
+        # what has no letter outside its placeholders and addresses is the same in every language
+        found = [Hypothesis("" if has_words(text) else text, 0.0, 0, not has_words(text)) for text in cleaned]
         sources = self.loaded.tokenizer(cleaned, add_special_tokens=False, verbose=False).input_ids if cleaned else []
         answers = [int(decoding.max_ratio * len(source)) + decoding.max_extra for source in sources]
         wanted = assists if assists is not None else [NO_CONTEXT] * len(cleaned)
         asked = [Ask(direction, text, None, assist) for text, assist in zip(cleaned, wanted, strict=True)]
         prompts = fitted(self.encoder, asked, [context - answer for answer in answers])
         limits = [min(answer, context - len(prompt.ids)) for answer, prompt in zip(answers, prompts, strict=True)]
-        todo = [i for i, text in enumerate(cleaned) if text and limits[i] > len(sources[i]) // 4]
-        if left := sum(bool(text) for text in cleaned) - len(todo):
+        todo = [i for i, text in enumerate(cleaned) if has_words(text) and limits[i] > len(sources[i]) // 4]
+        if left := sum(map(has_words, cleaned)) - len(todo):
             listener.warn(f"{left} of {len(texts)} segments are too long for the model ({context} tokens): left empty")
         results = self._decode(
             [prompts[i].ids for i in todo],
@@ -183,7 +190,7 @@ class Translator:
         from dragoman.engine.score import score
 
         self.encoder.require([direction.source, direction.target])
-        pairs = [(" ".join(s.split("\n")).strip(), t.strip()) for s, t in zip(sources, targets, strict=True)]
+        pairs = [(self.normalised(s), self.normalised(t)) for s, t in zip(sources, targets, strict=True)]
         rows = self.encoder.encode([render(self.encoder.form, direction, s, t) for s, t in pairs])
         fitting = [i for i, (ids, _) in enumerate(rows) if len(ids) <= self.loaded.context]
         found: list[float | None] = [None] * len(rows)

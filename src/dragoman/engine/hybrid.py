@@ -26,7 +26,6 @@ from dragoman.core.recipe import (
     Lm,
     Made,
     Mt,
-    Normalise,
     ParallelSource,
     Recipe,
     Replay,
@@ -288,7 +287,7 @@ class _Builder:
         return self._pairs[split]
 
     def _replay(self, task: Replay) -> tuple[Iterable[Row], list[Row]]:
-        normal = self.recipe.prepare.normalise if self.recipe.prepare else Normalise()
+        normal = self.recipe.normalise
         if task.pair is not None:
             self._require("replay", [task.pair.source, task.pair.target])
             source = ParallelSource(path=task.path, pair=task.pair)

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from dragoman.core.prompt.prompts import Format
+from dragoman.core.recipe import Normalise
 from dragoman.errors import ModelError
 from dragoman.store.run.artifact import write_json
 
@@ -45,6 +46,7 @@ class Card:
     licence: str | None = None
     tokenizer: str = "auto"  # "auto", or "file" where AutoTokenizer would change the ids
     facts: Mapping[str, Any] | None = None
+    normalise: Normalise = field(default_factory=Normalise)  # done to its training texts, and to all that it is given
 
     def write(self, folder: Path) -> None:
         write_json(
@@ -56,6 +58,7 @@ class Card:
                 "licence": self.licence,
                 "tokenizer": self.tokenizer,
                 "facts": dict(self.facts or {}),
+                "normalise": self.normalise.model_dump(),
             },
         )
 
@@ -70,6 +73,7 @@ class Card:
                 data["licence"],
                 data["tokenizer"],
                 data["facts"],
+                Normalise.model_validate(data.get("normalise", {})),  # folders of the first version have none
             )
         except FileNotFoundError:
             raise ModelError(

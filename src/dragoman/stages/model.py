@@ -95,7 +95,7 @@ def _new(recipe: Recipe, section: ModelSection, new: NewModel, texts: Path, list
     )
     torch.manual_seed(recipe.seed)
     model = LlamaForCausalLM(config)
-    return Loaded(model, tokenizer, Card(form, tuple(map(str, recipe.pairs)), base="new"))
+    return Loaded(model, tokenizer, Card(form, tuple(map(str, recipe.pairs)), base="new", normalise=recipe.normalise))
 
 
 def _train_tokenizer(size: int, languages: list[str], texts: Path, listener: Listener) -> Any:
@@ -170,7 +170,7 @@ def _base(recipe: Recipe, section: ModelSection, listener: Listener) -> tuple[Lo
     form = _choose_prompt(section.prompt, card.prompt if card else None, tokenizer, recipe.languages)
     Encoder(tokenizer, form).require(recipe.languages)
     licence = card.licence if card else _licence(where)
-    found = load.Card(form, tuple(map(str, recipe.pairs)), base=name, licence=licence)
+    found = load.Card(form, tuple(map(str, recipe.pairs)), base=name, licence=licence, normalise=recipe.normalise)
     return load.Loaded(model, tokenizer, found), commit
 
 

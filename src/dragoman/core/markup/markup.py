@@ -101,6 +101,11 @@ def prose(text: str) -> str:
     return " ".join([*parts, text[position:]])
 
 
+def has_words(text: str) -> bool:
+    """True when a letter stands outside the protected spans: else there is nothing to translate."""
+    return any(map(str.isalpha, text)) and any(map(str.isalpha, prose(text)))
+
+
 def _without_tail(url: str) -> str:
     """The URL without the sentence's punctuation; a closing bracket stays where the URL opens it."""
     closing = {last: url.count(last) - url.count(first) for first, last in ("()", "[]", "{}")}

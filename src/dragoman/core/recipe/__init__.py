@@ -128,6 +128,11 @@ class Recipe(Section):
         """All languages of the pairs, in order of first appearance."""
         return list(dict.fromkeys(code for pair in self.pairs for code in (pair.source, pair.target)))
 
+    @property
+    def normalise(self) -> Normalise:
+        """What is done to every text, whichever way it comes in."""
+        return self.prepare.normalise if self.prepare is not None else Normalise()
+
     def resolve(self, path: str) -> str:
         """A path of the recipe as seen from here: relative ones start at the recipe's own folder; URLs stay."""
         if re.match(r"[a-zA-Z][\w+.-]*:", path) or Path(path).is_absolute():

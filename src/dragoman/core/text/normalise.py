@@ -44,6 +44,13 @@ def normalise(text: str, settings: Normalise) -> str:
     return text
 
 
+def plain_spaces(text: str) -> str:
+    """The text with plain spaces for no-break ones; runs that this makes become one."""
+    if text.isascii() or ("\u00a0" not in text and "\u202f" not in text):
+        return text
+    return re.sub(" {2,}", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
+
+
 def _is_tidy(text: str) -> bool:
     """True when there is no control character in the text, no space of another kind than those kept, and no run of spaces."""
     if not text.isascii():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from dragoman.core.listen import SILENT, Listener
-from dragoman.core.recipe import Decoding, Evaluate, Normalise, Recipe
+from dragoman.core.recipe import Decoding, Evaluate, Recipe
 from dragoman.core.records import Context, Hypothesis
 from dragoman.core.scores import outputs
 from dragoman.core.scores.decodings import Way, ways
@@ -80,7 +80,7 @@ class Translations:
         self.load, self.listener = load, listener
         self.descriptions: dict[str, dict[str, Any]] = {}
         self.kept = Kept(out, listener)
-        self._normal = recipe.prepare.normalise if recipe.prepare is not None else Normalise()
+        self._normal = recipe.normalise
 
     def inputs(self, entry: EvaluationSet) -> list[str]:
         """The sources of a set as a model reads them."""

@@ -345,7 +345,8 @@ class Trainer:
                 "phase. With a smaller `evaluate_every` or `learning_rate` there is something to keep."
             )
         chosen = checkpoint.verify(self.out / "checkpoints" / f"step-{best:08}")
-        made = replace(self.loaded, card=replace(self.loaded.card, directions=tuple(map(str, self.directions))))
+        card = replace(self.loaded.card, directions=tuple(map(str, self.directions)), normalise=self.recipe.normalise)
+        made = replace(self.loaded, card=card)
         if isinstance(self.phase.adapt, Lora):
             shutil.rmtree(self.out / "adapter", ignore_errors=True)
             shutil.copytree(chosen.model, self.out / "adapter")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Evaluate, Normalise, ParallelSource, Recipe
+from dragoman.core.recipe import Evaluate, ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key, normalise
@@ -145,7 +145,7 @@ def _read_file(source: ParallelSource, name: str, recipe: Recipe, listener: List
     """All usable rows, as they stand in the file: references are never changed. Others are counted and warned of."""
     from dragoman.store.formats.readers import read_parallel
 
-    settings = recipe.prepare.normalise if recipe.prepare is not None else Normalise()
+    settings = recipe.normalise
     examples: list[Example] = []
     unreadable: list[Rejected] = []
     for row in read_parallel(source, recipe):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import regex
 
+from dragoman.core.recipe import Normalise
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import normalise
 
 MAX_LENGTH = 100_000  # characters of a segment
+TIDY = Normalise(spaces=False)  # composed accents, nothing invisible; layout stays
 _UNFIT = regex.compile(
     r"[\p{Cs}\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]"
 )  # cannot be written to XML, or not to UTF-8
@@ -51,6 +55,11 @@ def refusal_of(example: Example) -> Rejected | None:
     if not reason:
         return None
     return Rejected(reason, detail, example.origin, example.line, example.source, example.target)
+
+
+def tidied(example: Example) -> Example:
+    """The pair as it is stored: a text that is looked for is in the same form."""
+    return replace(example, source=normalise(example.source, TIDY), target=normalise(example.target, TIDY))
 
 
 def digest_of(collection: int, *texts: str) -> bytes:

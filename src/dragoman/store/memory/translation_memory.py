@@ -23,9 +23,9 @@ from typing import Self
 from dragoman.core.memory.matching import Match, same_text, similarity, words
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
-from dragoman.core.text.normalise import leak_key
+from dragoman.core.text.normalise import leak_key, normalise
 from dragoman.errors import DataError
-from dragoman.store.memory.admission import digest_of, refusal_of, with_context
+from dragoman.store.memory.admission import TIDY, digest_of, refusal_of, tidied, with_context
 from dragoman.store.memory.candidates import Candidate, excluded, once
 from dragoman.store.memory.fuzzy import CANDIDATES, Query, key
 from dragoman.store.memory.index import Index
@@ -132,7 +132,7 @@ class Memory:
             for row, before, before_target in batch:
                 refusal = row if isinstance(row, Rejected) else refusal_of(row)
                 if isinstance(row, Example) and refusal is None:
-                    good.append((row, before, before_target))
+                    good.append((tidied(row), normalise(before, TIDY), normalise(before_target, TIDY)))
                 elif refusal is not None:
                     reasons[refusal.reason] += 1
                     if rejected:
