@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -148,6 +149,7 @@ class Translator:
                 prompts,
                 limits,
                 ends=self._ends,
+                not_first=self._breaks if self.encoder.form.kind == "plain" else (),
                 pad=self.loaded.pad,
                 beam=decoding.beam,
                 length_penalty=decoding.length_penalty,
@@ -162,6 +164,7 @@ class Translator:
             samples=decoding.mbr.candidates if decoding.mbr else 1,
             draw=Draw(sampling.seed, sampling.temperature, sampling.top_k, sampling.top_p, sampling.epsilon),
             ends=self._ends,
+            not_first=self._breaks if self.encoder.form.kind == "plain" else (),
             pad=self.loaded.pad,
             budget=budget,
             progress=progress,
@@ -222,6 +225,15 @@ class Translator:
             progress=lambda done: listener.progress(f"choose {direction}", done, len(questions)),
         )
 
+    @cached_property
+    def _breaks(self) -> list[int]:
+        """Tokens with a line break. How they are spelt depends on the tokenizer (`Ċ` is a letter of Maltese, too), so each is
+        decoded."""
+        spelt = ("\n", "Ċ", "<0x0A>")
+        tokenizer = self.loaded.tokenizer
+        likely = sorted(i for token, i in tokenizer.get_vocab().items() if any(b in token for b in spelt))
+        return [i for i in likely if "\n" in tokenizer.decode([i])]
+
     def _end_tokens(self) -> list[int]:
         """End token, the model's own further ones, and what a model that was not tuned to end goes on with, the next
         example: every token with a line break in plain prompts, the tags of the languages in compact ones."""
@@ -229,8 +241,7 @@ class Translator:
         own = getattr(self.loaded.model.generation_config, "eos_token_id", None)
         ends |= set(own if isinstance(own, list) else [own]) - {None}
         if self.encoder.form.kind == "plain":
-            breaks = ("\n", "Ċ", "<0x0A>")
-            ends |= {i for token, i in self.loaded.tokenizer.get_vocab().items() if any(b in token for b in breaks)}
+            ends |= set(self._breaks)
         if self.encoder.form.kind == "compact":
             vocabulary = self.loaded.tokenizer.get_vocab()
             tags = {language_token(code) for pair in self.directions for code in (pair.source, pair.target)}

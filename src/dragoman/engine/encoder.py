@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_THINKS = re.compile(r"<think>\s*\Z")  # a template that leaves the model to think
+_BRACKETED = re.compile(r"\[\S+\]")  # added tokens that are no plain text, though they are not marked as special
+_MARK = "\ue000{}\ue001"  # stands for a turn's text while the template is filled
+_MARKED = re.compile("\ue000(\\d+)\ue001")
+
+
 class Encoder:
     """Turns rendered prompts into ids and masks with one tokenizer and one format.
 
-    Control tokens inside a user's text are encoded as plain text: data is never instruction.
+    Control tokens inside a user's text are encoded as plain text, which stays as it is: data is never instruction.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, form: Format) -> None:
@@ -90,7 +97,29 @@ class Encoder:
             begin = [int(self.tokenizer.bos_token_id)]
         return begin
 
+    @cached_property
+    def controls(self) -> list[str]:
+        """Spellings of the control tokens: all special ones that were added, not only those with a role."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = {str(token.content) for token in added if token.special}
+        return sorted(special | {str(token) for token in self.tokenizer.all_special_tokens if token})
+
+    @cached_property
+    def _odd(self) -> re.Pattern[str] | None:
+        """Added tokens that the tokenizer finds in any text though they are no text."""
+        added = (str(token.content) for token in self.tokenizer.added_tokens_decoder.values() if not token.special)
+        found = [re.escape(token) for token in added if _BRACKETED.fullmatch(token)]
+        return re.compile("|".join(found)) if found else None
+
     def _ids(self, texts: list[str], special: bool = False) -> list[list[int]]:
+        if self._odd is None or special or not any(self._odd.search(text) for text in texts):
+            return self._tokenized(texts, special)
+        # cut behind the first character of such a token, so that it is not found
+        parts = [[part for part in _cut(text, self._odd) if part] for text in texts]
+        ids = iter(self._tokenized([part for row in parts for part in row]))
+        return [[token for _ in row for token in next(ids)] for row in parts]
+
+    def _tokenized(self, texts: list[str], special: bool = False) -> list[list[int]]:
         if not texts:
             return []
         ids: list[list[int]] = self.tokenizer(
@@ -124,7 +153,7 @@ class Encoder:
         return rows
 
     def _chats(self, prompts: Sequence[Rendered]) -> list[tuple[list[int], list[bool]]]:
-        heads = self._ids([self._template(r) for r in prompts], special=True)
+        heads = self._heads(prompts)
         answers = iter(self._ids([r.answer for r in prompts if r.answer is not None]))
         end = self._ids([self._turn], special=True)[0]
         rows = []
@@ -133,26 +162,59 @@ class Encoder:
             rows.append((head + answer, [False] * len(head) + [True] * len(answer)))
         return rows
 
-    def _template(self, rendered: Rendered) -> str:
-        turns = [{"role": turn.role, "content": self._plain(turn.text)} for turn in rendered.turns]
-        text: str = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return text
+    def _heads(self, prompts: Sequence[Rendered]) -> list[list[int]]:
+        """The ids up to the answer. A text that spells a control token is encoded apart from the template."""
+        harmless = [not any(self._spells_control(turn.text) for turn in rendered.turns) for rendered in prompts]
+        whole = iter(
+            self._ids(
+                [
+                    self._template([turn.text for turn in rendered.turns], rendered)
+                    for rendered, plain in zip(prompts, harmless, strict=True)
+                    if plain
+                ],
+                special=True,
+            )
+        )
+        return [next(whole) if plain else self._apart(r) for r, plain in zip(prompts, harmless, strict=True)]
 
-    def _plain(self, text: str) -> str:
-        """The user's text without anything that the template's tokenizer would read as a control token."""
-        for token in self.tokenizer.all_special_tokens:
-            if token in text:
-                text = text.replace(token, token[:1] + "\u200b" + token[1:])
-        return text
+    def _apart(self, rendered: Rendered) -> list[int]:
+        texts = [turn.text for turn in rendered.turns]
+        frame = self._template([_MARK.format(number) for number in range(len(texts))], rendered)
+        ids: list[int] = []
+        for place, part in enumerate(_MARKED.split(frame)):
+            text = texts[int(part)] if place % 2 else part
+            ids += self._ids([text], special=not place % 2)[0] if text else []
+        return ids
+
+    def _spells_control(self, text: str) -> bool:
+        odd = self._odd is not None and self._odd.search(text) is not None
+        return odd or any(token in text for token in self.controls)
+
+    def _template(self, texts: Sequence[str], rendered: Rendered) -> str:
+        """The turns in the model's own chat template, in its form without thinking, up to where the answer begins."""
+        turns = [{"role": turn.role, "content": text} for turn, text in zip(rendered.turns, texts, strict=True)]
+        text: str = self.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=False, enable_thinking=False
+        )
+        return f"{text}\n</think>\n\n" if _THINKS.search(text) else text
 
     def _turn_end(self) -> str:
         """What the chat template writes after an answer, up to and including the first control token."""
         mark = "\ue000answer\ue000"
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
-        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False)
         tail = text.split(mark, 1)[1]
-        ends = [(tail.find(t), t) for t in self.tokenizer.all_special_tokens if t and t in tail]
+        ends = [(tail.find(t), t) for t in self.controls if t in tail]
         if not ends:
             return str(self.tokenizer.eos_token)
         position, token = min(ends)
         return tail[:position] + token
+
+
+def _cut(text: str, tokens: re.Pattern[str]) -> Iterator[str]:
+    """The text in pieces that end behind the first character of every token."""
+    position = 0
+    for found in tokens.finditer(text):
+        yield text[position : found.start() + 1]
+        position = found.start() + 1
+    yield text[position:]

@@ -83,13 +83,15 @@ def generate(
     max_new: Sequence[int],
     *,
     ends: Sequence[int],
+    not_first: Sequence[int] = (),
     pad: int,
     beam: int = 1,
     length_penalty: float = 1.0,
     budget: int = 16_384,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Generated]:
-    """Decode every prompt; order is kept. `max_new[i]` bounds the new tokens of prompt i.
+    """Decode every prompt; order is kept. `max_new[i]` bounds the new tokens of prompt i. No result begins with a token of
+    `not_first`.
 
     `budget` bounds rows x (prompt + new tokens) of one batch. `progress` hears how many prompts are done.
     """
@@ -100,9 +102,9 @@ def generate(
         rows = [prompts[i] for i in batch]
         with two_dimensional_head(model):
             if beam == 1:
-                results = _walk(model, rows, limits, ends, pad)
+                results = _walk(model, rows, limits, ends, pad, not_first=not_first)
             else:
-                results = _beam(model, rows, limits, ends, pad, beam, length_penalty)
+                results = _beam(model, rows, limits, ends, pad, beam, length_penalty, not_first)
         for index, result in zip(batch, results, strict=True):
             found[index] = result
         done += len(batch)
@@ -118,6 +120,7 @@ def sample(
     samples: int,
     draw: Draw,
     ends: Sequence[int],
+    not_first: Sequence[int] = (),
     pad: int,
     budget: int = 16_384,
     progress: Callable[[int], None] = lambda done: None,
@@ -145,7 +148,7 @@ def sample(
                 return _drawn(draw.probabilities(logits), flat[at, step])
 
             with two_dimensional_head(model):
-                results = _walk(model, rows, limits, ends, pad, choose, some.shape[1])
+                results = _walk(model, rows, limits, ends, pad, choose, some.shape[1], not_first)
             for number, index in enumerate(batch):
                 found[index] += results[number * some.shape[1] : (number + 1) * some.shape[1]]
         done += len(batch)
@@ -231,6 +234,13 @@ def _most_probable(logits: torch.Tensor, rows: torch.Tensor, step: int) -> torch
     return logits.argmax(-1)
 
 
+def _without(logits: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+    """The logits [rows, vocabulary] with these tokens made impossible."""
+    if not tokens:
+        return logits
+    return logits.index_fill(1, torch.tensor(list(tokens), device=logits.device), float("-inf"))
+
+
 @torch.inference_mode()
 def _walk(
     model: Any,
@@ -240,6 +250,7 @@ def _walk(
     pad: int,
     choose: _Choose = _most_probable,
     copies: int = 1,
+    not_first: Sequence[int] = (),
 ) -> list[Generated]:
     """Token by token, without looking back. `copies` results for each row, side by side: the prompt is read once and
     its cache handed to all of them."""
@@ -260,7 +271,7 @@ def _walk(
         if step == 0 and copies > 1:
             reader.repeat(copies)
             logits = logits.repeat_interleave(copies, 0)
-        new = choose(logits, alive, step)
+        new = choose(_without(logits, not_first) if step == 0 else logits, alive, step)
         chosen = log_probabilities(logits, new)
         step += 1
         active = going[alive]
@@ -307,6 +318,7 @@ def _beam(
     pad: int,
     beam: int,
     penalty: float,
+    not_first: Sequence[int] = (),
 ) -> list[Generated]:
     """Beam search with every row's own limit. A row ends when `beam` hypotheses have ended and no running one can
     still become better than the best of them; scores are log-probability / length ** penalty (Wu et al. 2016's family).
@@ -326,6 +338,7 @@ def _beam(
     while len(running.alive):
         log = log_probabilities(reader.read())
         if step == 0:
+            log = _without(log, not_first)
             reader.repeat(beam)
             log = log.repeat_interleave(beam, 0)
         step += 1
