@@ -7,7 +7,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+)
 
 from dragoman.core.prompt.prompts import CONTROLS, FORMATS
 from dragoman.engine.load import Card, Loaded, save
@@ -22,6 +30,28 @@ CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+_SHAPE = {
+    "vocab_size": 384,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+FAMILIES: dict[str, PreTrainedConfig] = {  # two blocks each; Gemma and GPT-2 have tied embeddings, GPT-2 has Conv1D
+    "llama": LlamaConfig(**_SHAPE, tie_word_embeddings=False),
+    "qwen3": Qwen3Config(**_SHAPE, tie_word_embeddings=False),
+    "gemma3": Gemma3TextConfig(**_SHAPE, tie_word_embeddings=True),
+    "gpt2": GPT2Config(
+        vocab_size=384, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=2, pad_token_id=0
+    ),
+}
 
 
 def tiny_tokenizer(*, chat: bool = False, controls: Sequence[str] = CONTROLS) -> PreTrainedTokenizerFast:

@@ -40,7 +40,8 @@ def detect(threads: int | None = None) -> Hardware:
     threads = min(threads or _asked_threads() or cores(), cores())
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
-        return Hardware("cuda", torch.cuda.get_device_name(), threads, free, torch.cuda.is_bf16_supported())
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)  # emulated, it is slower than fp32
+        return Hardware("cuda", torch.cuda.get_device_name(), threads, free, bf16)
     if torch.backends.mps.is_available():
         return Hardware("mps", "Apple GPU", threads, psutil.virtual_memory().available, False)
     return Hardware("cpu", _processor(), threads, _memory(), _multiplies_bf16())

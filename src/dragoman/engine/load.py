@@ -120,20 +120,42 @@ def load_model(
     folder: Path, *, dtype: torch.dtype | str, device: torch.device | str = "cpu", name: str | None = None
 ) -> PreTrainedModel:
     """The causal language model of a folder; `name` is what messages call it."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # how far the work is, the listener says
     try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        if getattr(config, "is_encoder_decoder", False):
+            raise ModelError(
+                f"{name or folder}: is an encoder-decoder model ({config.model_type}), and dragoman trains decoders only. "
+                "Choose a causal language model (Llama, Gemma, Qwen, SmolLM and the like) as `model.base`."
+            )
         with _whole(name or folder):
-            model = AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False
+            model, info = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{name or folder}: cannot be loaded as a causal language model from safetensors: {_first(error)}"
         ) from None
+    _require_complete(name or folder, info)
     return model.to(device)
+
+
+def _require_complete(name: Path | str, info: Mapping[str, Any]) -> None:
+    """Refuse weights that the architecture lacks or that the checkpoint lacks: transformers would make them up, or drop
+    them. Tied weights and what the architecture itself declares to be of no use are not counted (transformers)."""
+    for kind, what in (
+        ("missing_keys", "has no weights for"),
+        ("unexpected_keys", "has weights that its architecture has no place for:"),
+    ):
+        if keys := sorted(info.get(kind) or ()):
+            shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+            raise ModelError(
+                f"{name}: {what} {shown}. Its config.json does not describe these weights; fetch the model again, or "
+                "choose one whose `architectures` is a causal language model."
+            )
 
 
 @contextmanager
@@ -187,14 +209,18 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
     """
     if hasattr(model, "get_base_model"):
         model.save_pretrained(folder)
+        _edit(folder / "adapter_config.json", base_model_name_or_path=os.path.relpath(base, folder))
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's blank card; the run's own says what there is to say
         facts = {**(loaded.card.facts or {}), "adapter_of": os.path.relpath(base, folder)}
         save_tokenizer(folder, replace(loaded, card=replace(loaded.card, facts=facts)))
         return
     exact = {id(p): weights[n] for n, p in model.named_parameters() if n in weights}
-    by_place = {p.data_ptr(): exact[id(p)] for p in model.parameters() if id(p) in exact}  # tied weights share a place
-    state = {n: by_place.get(t.data_ptr(), t) for n, t in model.state_dict().items()}
+    state = {
+        n: exact.get(id(t), t) for n, t in model.state_dict(keep_vars=True).items()
+    }  # tied weights are one parameter
     model.save_pretrained(folder, state_dict=state)
-    _say_precision(folder, next(iter(weights.values())).dtype)
+    dtype = next(iter(weights.values())).dtype  # of the weights beside it, not of the copy that was trained
+    _edit(folder / "config.json", dtype=str(dtype).removeprefix("torch."))
     save_tokenizer(folder, loaded)
 
 
@@ -218,12 +244,9 @@ def _peft_at_peace() -> Iterator[None]:
         yield
 
 
-def _say_precision(folder: Path, dtype: torch.dtype) -> None:
-    """config.json names the precision of the weights beside it, not of the copy that was trained."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["dtype"] = str(dtype).removeprefix("torch.")
-    write_json(path, config)
+def _edit(path: Path, **values: Any) -> None:
+    """Set values of a JSON file that another library wrote."""
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | values)
 
 
 def ids_of(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
@@ -233,9 +256,15 @@ def ids_of(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
 
 
 def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
-    """The stack of like-shaped blocks: the longest ModuleList of the model."""
-    stacks: list[list[torch.nn.Module]] = [list(m) for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
-    return max(stacks, key=len, default=[])
+    """The decoder's blocks: the stack that is as long as the configuration says. Empty for what is no language model."""
+    inner: Any = model
+    inner = inner.get_base_model() if hasattr(model, "get_base_model") else inner
+    if not hasattr(inner, "config"):
+        return []
+    decoder = inner.get_decoder() or inner
+    count = inner.config.get_text_config(decoder=True).num_hidden_layers
+    stacks = (m for m in decoder.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
+    return list(next(stacks, ()))
 
 
 def parameters(model: torch.nn.Module, *, trainable: bool = False) -> int:
