@@ -429,3 +429,21 @@ def test_real_text(tmp_path: Path, shared_data: Path) -> None:
     assert english["segments"] == rows["train"] == sum(english["histogram"]["counts"])
     assert {entry["check"] for entry in artifact.facts["learned"]} == {"alignment", "coverage"}
     assert 10 < english["words"] / english["segments"] < 20
+
+
+def test_a_row_on_which_a_check_fails_is_lost_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dragoman.core.corpus.checks import Checker
+
+    real = Checker.check_many
+
+    def failing(self: Checker, pairs: list[Example]) -> Any:
+        if any("poison" in pair.source for pair in pairs):
+            raise ValueError("Exceeds the limit")
+        return real(self, pairs)
+
+    monkeypatch.setattr(Checker, "check_many", failing)
+    rows = "".join(f"line number {n}{' poison' * (n == 7)}\tligne {n}\n" for n in range(20))
+    (tmp_path / "a.tsv").write_text("source\ttarget\n" + rows)
+    facts = run(tmp_path, f"parallel: a.tsv\n{OFF}\nholdout: {{dev: 0, test: 0}}").facts
+    assert facts["rows"]["rejected"] == 1
+    assert facts["reasons"] == {"fault": 1}

@@ -232,3 +232,31 @@ def test_right_encodings_are_let_be(text: str) -> None:
 @pytest.mark.parametrize("text", [CLEAN["fr"], CLEAN["de"], CLEAN["ru"], CLEAN["el"], CLEAN["ja"]])
 def test_wrong_encodings_are_found(text: str) -> None:
     assert mojibake(text.encode().decode("cp1252", "replace")) != ""
+
+
+ODD = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(
+        [
+            "9" * 5000,
+            "1," * 3000 + "5",
+            "三" * 5000,
+            "億" * 5000,
+            "1億" * 3000,
+            "X" * 5000,
+            "\ud800",
+            "\x00",
+            "<" * 3000,
+        ]
+    ),
+    st.text("0123456789.,:/-–%<>{}$@ €IVX万億千", max_size=80),
+)
+
+
+@given(st.lists(st.tuples(ODD, ODD), min_size=1, max_size=3))
+def test_no_text_whatever_makes_a_check_fail(rows: list[tuple[str, str]]) -> None:
+    pairs = [Example(source, target, "en", "ja") for source, target in rows]
+    checker = Checker(Checks(), ["en", "ja"])
+    assert len(checker.check_many(pairs)) == len(pairs)
+    for source, _ in rows:
+        checker.check_text(Text(source, "en"))

@@ -147,6 +147,21 @@ def test_no_difference_means_the_same_text(a: str, b: str) -> None:
         ("Take them", "Take 2", "Prenez 2", None),  # nothing to put in place
         ("same 2", "same 2", "pareil 2", None),
         ("1.2 and 3,4", "5.6 and 5,6", "5.6", None),  # one place for two
+        # half of an expression would make another dose of it
+        ("Take 1 000 mg", "Take 12.5 mg", "Prenez 12,5 mg", None),
+        ("Take 1,000 mg", "Take 12.5 mg", "Prenez 12,5 mg", None),
+        ("Take 1/2", "Take 2", "Prenez 2", None),
+        ("Take ½", "Take 2", "Prenez 2", None),
+        ("Take 1½", "Take 2", "Prenez 2", None),
+        ("page 2-3", "page 21", "page 21", None),
+        ("page 2 – 3", "page 21", "page 21", None),
+        ("page 5", "pages 2-3", "pages 2-3", None),
+        ("at -5 °C", "at 5 °C", "à 5 °C", None),
+        ("< 5 mg", "10 mg", "10 mg", None),
+        ("3 x 5 mg", "2 mg", "2 mg", None),
+        ("3x5 mg", "2 mg", "2 mg", None),
+        ("at 10:30", "at 9", "à 9", None),
+        ("5 mg", "2 mg", "2 mg (2 fois)", None),
     ],
 )
 def test_adapt(query: str, source: str, target: str, expected: str | None) -> None:
@@ -158,3 +173,22 @@ def test_per_cent_rounds_down() -> None:
     assert Match("", "", 0.29).percent == 29
     assert Match("", "", 1.0).percent == 100
     assert Match("", "", 1.0, exact=True, in_context=True).percent == 101
+
+
+NUMBER = st.one_of(
+    st.integers(0, 9999).map(str),
+    st.tuples(st.integers(0, 99), st.sampled_from([".", ","]), st.integers(0, 99)).map(lambda x: f"{x[0]}{x[1]}{x[2]}"),
+    st.tuples(st.integers(1, 99), st.sampled_from("-/–:×x \u00a0"), st.integers(0, 999)).map(
+        lambda x: f"{x[0]}{x[1]}{x[2]:03}"
+    ),
+    st.sampled_from(["1/2", "½", "1½", "1 000", "2-3", "-5", "10^3", "1.000,5", "1,000.5"]),
+)
+
+
+@given(NUMBER, NUMBER, NUMBER, NUMBER)
+def test_no_number_is_offered_that_was_not_asked_for(asked: str, stored: str, more: str, kept: str) -> None:
+    """A wrong dose is worse than none: what is adapted holds the numbers of the text asked for, whole and no others."""
+    query, source, target = (f"Take {n} mg every {m} h" for n, m in ((asked, more), (stored, kept), (stored, kept)))
+    found = adapt(query, source, target)
+    if found is not None:
+        assert found == query

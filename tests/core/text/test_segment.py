@@ -85,3 +85,22 @@ def test_line_breaks() -> None:
         "- two",
     ]
     assert segment("a\n\n\nb") == ["a\n\n\n", "b"]
+
+
+@pytest.mark.parametrize(
+    ("language", "sentences"),
+    [
+        ("ja", ["彼は「こんにちは。」と言った。", "（図１を参照。）", "次の文です。"]),
+        ("ja", ["「行こう。」", "彼は笑った。"]),
+        ("ja", ["本当？！", "『はい。』、そうです。"]),
+        ("zh", ["他说：“好。”", "然后走了。", "（见图1。）", "下一句。"]),
+        ("km", ["ប្រយោគទីមួយ។ ", "ប្រយោគទីពីរ។ ", "ប្រយោគទីបី។"]),
+        ("my", ["ကျွန်တော်သွားသည်။ ", "သူလာသည်။"]),
+        ("bo", ["བཀྲ་ཤིས་བདེ་ལེགས། ", "བདེ་པོ་ཡིན་ནམ།"]),
+        ("am", ["ሰላም ነው። ", "እንዴት ነህ፧ ", "ደህና።"]),
+        ("hi", ["यह है। ", "वह है॥ ", "ठीक।"]),
+        ("ur", ["یہ ہے۔ ", "کیا؟ ", "ہاں۔"]),
+    ],
+)
+def test_sentences_of_many_scripts(language: str, sentences: list[str]) -> None:
+    assert segment("".join(sentences), language) == sentences

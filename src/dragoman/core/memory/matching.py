@@ -27,6 +27,10 @@ from rapidfuzz.distance import Levenshtein
 
 from dragoman.core.markup import markup
 
+# A number with all that belongs to it: sign, groups, decimals, the other end of a range, the denominator, a power.
+_GLUE = r"(?:[.,:/x×*^'’٫٬\-‐-―−~…]+|\s?[/\-‐-―−~×]\s?|[\s\u00a0\u202f\u2009](?=\d{3}(?!\d)))"
+_EXPRESSION = re.compile(rf"(?:(?<![\w)])[-−+±<>≤≥~]\s?)?\d+(?:{_GLUE}\d+)*[½¼¾⅓⅔²³]?|[½¼¾⅓⅔⅛]")
+_PLAIN = re.compile(r"\d+(?:[.,](?!\d{3}(?!\d))\d+)?")  # 1,000 is a thousand or one
 FOLDED_SHARE = 0.75  # weight of the distance that takes all numbers, and all placeholders, as equal
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
@@ -188,9 +192,12 @@ def adapt(query: str, source: str, target: str) -> str | None:
 
     None when there is nothing to put in place, or when it is not certain where: every number (placeholder) that differs
     must stand exactly once in the target, as it is or with comma and full stop exchanged (`0.5` in English, `0,5` in
-    French).
+    French). And the numbers of all three texts must be one to one, those that differ plain: half of a range, of a fraction
+    or of a number that is grouped (`1 000`) would make another one of it.
     """
     changed = [d for d in differences(query, source) if d.kind in ("number", "placeholder")]
+    if any(d.kind == "number" for d in changed) and not _one_to_one(query, source, target):
+        return None
     wanted = {d.stored: d.query for d in changed}
     all_changed = Counter(d.stored for d in changed)
     stored = Counter(source[t.start : t.end] for t in tokens(source))
@@ -207,6 +214,18 @@ def adapt(query: str, source: str, target: str) -> str | None:
         token, surface = spots[0]
         places.append((token.start, token.end, new if surface == old else _exchanged(new)))
     return _replaced(target, places)
+
+
+def _one_to_one(query: str, source: str, target: str) -> bool:
+    """Whether numbers can be put in place of others without a doubt."""
+    asked, stored, theirs = (_EXPRESSION.findall(text) for text in (query, source, target))
+    if len(asked) != len(stored) or Counter(map(_point, stored)) != Counter(map(_point, theirs)):
+        return False
+    return all(a == b or (_PLAIN.fullmatch(a) and _PLAIN.fullmatch(b)) for a, b in zip(asked, stored, strict=True))
+
+
+def _point(number: str) -> str:
+    return number.replace(",", ".")
 
 
 def _exchanged(number: str) -> str:

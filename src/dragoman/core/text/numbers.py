@@ -19,6 +19,7 @@ _NUMBER = re.compile(
 )
 _SCALED_PART = re.compile(rf"(\d[\d.,]*)\s?([{''.join(_SCALES)}]+)")
 _SCALED = re.compile(rf"(?:\d[\d.,]*\s?[{''.join(_SCALES)}]+\s?)+(\d[\d,]*)?")
+_LONGEST = 40  # characters of a number that is reckoned with; Python refuses to read one of more than 4,300 digits
 _HAN_DIGITS = {character: digit for digit, character in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2, "兩": 2}
 _HAN_NUMBER = re.compile(f"[{''.join(_HAN_DIGITS)}十百千万萬億亿]+")
 _ROMAN = re.compile(r"\b(?=[IVXLC])(?:X[LC]|L?X{0,4}|C{1,3}L?X{0,4})(?:I[XV]|V?I{0,4})\b")
@@ -53,6 +54,8 @@ def _western(text: str) -> str:
 
 def _multiplied(match: re.Match[str]) -> str:
     """3億5000万 -> 350000000; the separator of 1.2万 is a decimal point there."""
+    if len(match[0]) > _LONGEST:
+        return match[0]
     total = Decimal(int(match[1].replace(",", "")) if match[1] else 0)
     for number, scales in _SCALED_PART.findall(match[0]):
         whole, _, part = number.rstrip(".,").replace(",", "").partition(".")
@@ -90,6 +93,8 @@ def written_numbers(text: str) -> set[str]:
     """Numbers that stand there without digits, as significant digits: Han numerals and Roman ones."""
     found = {_significant(str(_roman(numeral))) for numeral in _ROMAN.findall(text) if numeral}
     for numeral in _HAN_NUMBER.findall(text):
+        if len(numeral) > _LONGEST:
+            continue
         found.add(_significant(str(_han(numeral))))
         found.add(_significant("".join(str(_HAN_DIGITS[c]) for c in numeral if c in _HAN_DIGITS)))
     return found
@@ -171,6 +176,8 @@ def _same_year(left: str, right: str) -> bool:
 
 def _buddhist_year(left: str, right: str) -> bool:
     """2018 and 2561 (2010 stands here as 201): Thailand counts the years from 543 before ours."""
+    if max(len(left), len(right)) > 4:
+        return False
     short, long = sorted(int(number.ljust(4, "0")) for number in (left, right))
     return 1800 <= short <= 2100 and long - short == 543
 

@@ -39,12 +39,19 @@ _BEFORE_NUMBER = "no nos nr n fig figs eq vol p pp art sec ch pag str núm č k 
 _ORDINAL_STOP = "de cs sk da nb nn no fi hu pl sl hr sr bs et lv is".split()  # noqa: SIM905
 
 _TAG = r"<[^<>\n]{1,80}>"
-_CLOSERS = rf"(?:[\"'”’»›)\]}}*_`]|{_TAG})*+"
-_OPENERS = rf"(?:[\"'“‘„«‹(\[{{¿¡*_`]|{_TAG})*+"
-# Marks that need white space behind them, and those of scripts that write no spaces
-_SPACED = rf"(?<![.!?…‽؟۔։።፧।॥])[.!?…‽؟۔։።፧।॥]++{_CLOSERS}(?=\s)"
-_UNSPACED = rf"(?:[。！？｡]++){_CLOSERS}"
+# UAX #29's Close: quotes and brackets of all scripts that close, or that may do either
+_WIDE_CLOSERS = "」』）】〉》〕〗〙〛］｝｠｣〞〟"
+_CLOSERS = rf"(?:[\"'”’»›)\]}}*_`{_WIDE_CLOSERS}]|{_TAG})*+"
+_OPENERS = rf"(?:[\"'“‘„«‹(\[{{¿¡*_`「『（【〈《〔［｛｢]|{_TAG})*+"
+# Marks that need white space behind them; those of scripts that write no spaces between words, where a space stands at most
+# between sentences: Chinese and Japanese, Khmer, Burmese, Tibetan, and Ethiopic
+_MARKS = ".!?…‽؟۔։।॥჻᠃᠉꓿"
+_OPEN_MARKS = "។៕៘။༎།༔።፧፨"
+_SPACED = rf"(?<![{_MARKS}])[{_MARKS}]++{_CLOSERS}(?=\s)"
+_UNSPACED = rf"(?:[。！？｡．‼⁇⁈⁉]++{_CLOSERS}|(?:[{_OPEN_MARKS}]\s?)*[{_OPEN_MARKS}]{_CLOSERS})"
 _BOUNDARY = re.compile(rf"(?:{_SPACED}|{_UNSPACED})\s*+")
+# What carries a quotation on in Japanese (と言った, という, って) and Chinese (他说, 的)
+_QUOTING = re.compile(r"(?:と|って|など|の|を|が|は|に|で|も|的)(?!ころ)")
 _START = re.compile(rf"{_OPENERS}(?P<first>.)", re.DOTALL)
 _LAST_WORD = re.compile(r"[\w.ºª-]{1,20}$")
 _ITEM = re.compile(r"[ \t]*+(?:[-*+•–—#>|]|\d{1,3}[.)]|[A-Za-z][.)])[ \t]")
@@ -126,8 +133,13 @@ def _sentence_ends(block: str, language: str) -> Iterator[int]:
         if cut >= len(block):
             return
         mark = found[0].lstrip()[0]
-        if mark in "。！？｡":
+        if mark in "។៕៘။༎།༔።፧፨":
             yield cut
+            continue
+        if mark in "。！？｡．‼⁇⁈⁉":
+            # a quotation that goes on is no end: 「こんにちは。」と言った。
+            if not _goes_on(block[found.start() : cut], block[cut:]):
+                yield cut
             continue
         first = _START.match(block, cut)
         follower = first["first"] if first else " "
@@ -136,6 +148,12 @@ def _sentence_ends(block: str, language: str) -> Iterator[int]:
         if mark == "." and _is_no_end(block[max(0, found.start() - 24) : found.start()], follower, words, ordinal_stop):
             continue
         yield cut
+
+
+def _goes_on(mark: str, after: str) -> bool:
+    """True where the sentence goes on behind a mark in quotes: a comma follows, or a particle that carries a quotation."""
+    quoted = any(closer in mark for closer in "」』”’\"'")
+    return after.startswith(("、", "，", ",", "；", "：")) or (quoted and _QUOTING.match(after) is not None)
 
 
 def _is_no_end(before: str, follower: str, words: frozenset[str], ordinal_stop: bool) -> bool:

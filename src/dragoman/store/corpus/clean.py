@@ -116,13 +116,19 @@ def _encodable_or_rejected(row: Row) -> Row:
 
 def _judge(rows: Sequence[Row], chunk: Chunk, checker: Checker) -> list[Verdict]:
     examples = [row for row in rows if isinstance(row, Example)]
-    found = iter(checker.check_many(examples))
+    try:
+        found = iter(checker.check_many(examples))
+        texts = iter([checker.check_text(row) for row in rows if isinstance(row, Text)])
+    except Exception as error:  # a fault of ours: it may cost its row, never the run
+        if len(rows) > 1:
+            return [verdict for row in rows for verdict in _judge([row], chunk, checker)]
+        return [Verdict("fault", f"a check failed on it: {type(error).__name__}: {error}"[:200])]
     verdicts = []
     for row in rows:
         if isinstance(row, Rejected):
             verdicts.append(Verdict(row.reason, row.detail))
             continue
-        findings = next(found) if isinstance(row, Example) else checker.check_text(row)
+        findings = next(found) if isinstance(row, Example) else next(texts)
         flag = ""
         if chunk.use:
             flag = next((finding.name for finding in findings if finding.name != _NEVER_ON_GIVEN), "")
