@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dragoman import new
-from dragoman.core.recipe import Lora, Recipe
+from dragoman.core.recipe import Adapt, Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
@@ -22,7 +22,7 @@ def test_the_recipe_is_valid_as_it_is_written(base: str | None, name: str, pairs
     assert recipe.model is not None
     assert recipe.model.base == base
     assert (recipe.model.new is None) == (base is not None)
-    assert isinstance(recipe.train[0].adapt, Lora) == (base is not None)
+    assert isinstance(recipe.train[0].adapt, Adapt) == (base is not None)
     assert recipe.prepare is not None
     assert [source.path for source in recipe.prepare.parallel] == ["a b.tsv", "c: d.tmx", "- e"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.recipe import Lora, Recipe
+from dragoman.core.recipe import Adapt, Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.errors import RecipeError
 
@@ -298,7 +298,7 @@ def test_no_text_makes_it_fall_over(text: str) -> None:
         ("train.0.sft.learning_rate=2e-4", ("train", 0, "sft", "learning_rate"), 2e-4),
         ("train.0.sft.tokens=2M", ("train", 0, "sft", "tokens"), 2_000_000),
         ("train.0.sft.clip=null", ("train", 0, "sft", "clip"), None),
-        ("train.0.adapt={method: lora, rank: 8}", ("train", 0, "adapt"), Lora(rank=8)),
+        ("train.0.adapt={method: lora, rank: 8}", ("train", 0, "adapt"), Adapt(rank=8)),
         ("train.1.sft.epochs=1", ("train", 1, "sft", "epochs"), 1.0),
         ("pairs=[no-en]", ("pairs",), [Direction("no", "en")]),
         ("model.new.hidden=64", ("model", "new", "hidden"), 64),
@@ -316,7 +316,7 @@ def test_overrides_are_applied_in_order() -> None:
     recipe = Recipe.parse(
         TRAINED, overrides=["train.0.adapt={method: lora}", "train.0.adapt.rank=4", "seed=1", "seed=2"]
     )
-    assert recipe.train[0].adapt == Lora(rank=4)
+    assert recipe.train[0].adapt == Adapt(rank=4)
     assert recipe.seed == 2
 
 

@@ -208,7 +208,7 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
     `weights` are the trained parameters in full precision; `model` is the transformers model or its PEFT wrapper.
     """
     if hasattr(model, "get_base_model"):
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict={**model.state_dict(), **weights})
         _edit(folder / "adapter_config.json", base_model_name_or_path=os.path.relpath(base, folder))
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's blank card; the run's own says what there is to say
         facts = {**(loaded.card.facts or {}), "adapter_of": os.path.relpath(base, folder)}
@@ -224,23 +224,21 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
     save_tokenizer(folder, loaded)
 
 
-def merge(adapter: Path, base: Path, folder: Path, loaded: Loaded) -> None:
-    """Merge a LoRA adapter into its base in fp32 and write the whole model."""
-    save(folder, replace(loaded, model=_merged(load_model(base, dtype=torch.float32), adapter)))
-
-
 def _merged(model: PreTrainedModel, adapter: Path) -> Any:
     from peft import PeftModel
 
-    with _peft_at_peace(), _whole(adapter):
+    with peft_at_peace(), _whole(adapter):
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 
 @contextmanager
-def _peft_at_peace() -> Iterator[None]:
-    """peft still asks transformers by names that are on their way out; nobody here can change that."""
+def peft_at_peace() -> Iterator[None]:
+    """peft still asks transformers by names that are on their way out, sets what GPT-2's Conv1D needs with a warning, and
+    warns of tied weights, which are refused here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False.*", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`.*", category=UserWarning)
         yield
 
 
@@ -270,20 +268,6 @@ def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
 def parameters(model: torch.nn.Module, *, trainable: bool = False) -> int:
     """Number of parameters, tied ones once."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
-
-
-def adapt(model: PreTrainedModel, rank: int, alpha: float | None, dropout: float, targets: str | list[str]) -> Any:
-    """Freeze the model and put LoRA adapters on its linear layers (PEFT)."""
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        task_type="CAUSAL_LM", r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules=targets
-    )
-    try:
-        with _peft_at_peace():
-            return get_peft_model(model, config)
-    except ValueError as error:
-        raise ModelError(f"train.adapt.targets: {_first(error)}") from None
 
 
 def _first(error: Exception) -> str:

@@ -35,18 +35,20 @@ def annealing(schedule: Schedule, warmup: float) -> float:
     return (1 + warmup) / 2 if schedule in ("linear", "cosine") else 1.0
 
 
-def default_rate(kind: Kind, size: int, *, fresh: bool, lora: bool) -> float:
+def default_rate(kind: Kind, size: int, *, fresh: bool, tuning: tuple[float, float] = (1, 0.0)) -> float:
     """Peak learning rate where the recipe says `auto`.
 
     From scratch trials with small models decided (2 million parameters, 4,096 tokens a step: 8e-3 with Muon, 4e-3 with
     AdamW), falling with the square root of the size; tuning uses what the published recipes share: full 2e-5 at
-    billions of parameters, LoRA ten times that, and a tenth of the from-scratch rate for small models.
+    billions of parameters, and a tenth of the from-scratch rate for small models. `tuning`: the factor on that rate, and
+    the least rate, of a method of adaptation.
     """
     scratch = (8e-3 if kind == "muon" else 4e-3) * min(1.0, math.sqrt(2e6 / max(size, 1)))
     if fresh:
         return max(scratch, 3e-4)
     full = max(scratch / 10, 2e-5)
-    return max(full * 5, 2e-4) if lora else full
+    factor, least = tuning
+    return max(full * factor, least)
 
 
 class Optimiser:

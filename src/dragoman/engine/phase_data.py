@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompt.prompts import Rendered
-from dragoman.core.recipe import Hybrid, Lora, Phase, Recipe
+from dragoman.core.recipe import Hybrid, Phase, Recipe
 from dragoman.engine import setup
 from dragoman.engine.batch import Corpus, Stream
 from dragoman.engine.device import Hardware
@@ -44,12 +44,12 @@ class Material:
 
 def trainable(loaded: Loaded, phase: Phase) -> Any:
     """The model as the phase trains it, with adapters and dropout where it wants them; `loaded` is changed."""
-    from dragoman.engine import load
+    from dragoman.engine.adapt import adapted
     from dragoman.engine.dropout import add_dropout
 
     model: Any = loaded.model
-    if isinstance(lora := phase.adapt, Lora):
-        model = load.adapt(model, lora.rank, lora.alpha, lora.dropout, lora.targets)
+    if phase.adapt != "full":
+        model = adapted(model, phase.adapt)
     add_dropout(loaded.model, phase.training.dropout)
     return model
 

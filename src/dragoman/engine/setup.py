@@ -17,13 +17,14 @@ import numpy as np
 from dragoman.core.corpus.balance import direction_factor
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompt.prompts import Rendered, render
-from dragoman.core.recipe import Balance, Lora, Phase, Recipe, Sft
+from dragoman.core.recipe import Balance, Phase, Recipe, Sft
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.engine import synthetic as made_up
+from dragoman.engine.adapt import method
 from dragoman.engine.assist import Assisted
 from dragoman.engine.batch import Batch, Corpus, Stream, collate, plan_epoch
-from dragoman.engine.device import Hardware
+from dragoman.engine.device import Hardware, Precision
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.load import parameters
 from dragoman.engine.loop import has_compiler
@@ -225,18 +226,20 @@ def resolved(
     """The settings of any kind of phase: `total` tokens, rows of `longest` tokens at most; `steps_of` a forward
     pass's tokens, the packing, and the forward passes of a step."""
     training = phase.training
-    lora = isinstance(phase.adapt, Lora)
+    tuning = method(phase)
     packing: Packing = "sorted" if training.packing == "auto" else training.packing
     budget = training.batch_tokens if isinstance(training.batch_tokens, int) else _budget(hardware, total)
     accumulation = training.accumulation if isinstance(training.accumulation, int) else 1
     if training.batch_tokens == training.accumulation == "auto" and packing == "sorted":
         budget, accumulation = budget // _LENGTHS, _LENGTHS
     budget = max(budget, longest)
-    kind: Kind = training.optimiser if training.optimiser != "auto" else ("muon" if fresh and not lora else "adamw")
+    kind: Kind = (
+        training.optimiser if training.optimiser != "auto" else ("muon" if fresh and not tuning.adapter else "adamw")
+    )
     peak = (
         training.learning_rate
         if isinstance(training.learning_rate, float)
-        else default_rate(kind, parameters(loaded.model), fresh=fresh, lora=lora)
+        else default_rate(kind, parameters(loaded.model), fresh=fresh, tuning=tuning.rate)
     )
     steps = steps_of(budget, packing, accumulation)
     if training.warmup >= 1 and training.warmup > steps:
@@ -247,7 +250,7 @@ def resolved(
     every = training.evaluate_every if isinstance(training.evaluate_every, int) else max(20, -(-steps // 10))
     compiled = training.compile if isinstance(training.compile, bool) else has_compiler() and total >= _COMPILE_FROM
     return Settings(
-        precision=hardware.precision if recipe.plan.precision == "auto" else recipe.plan.precision,
+        precision=precision(recipe, hardware),
         batch_tokens=budget,
         packing=packing,
         optimiser=kind,
@@ -258,6 +261,11 @@ def resolved(
         checkpoint_every=training.checkpoint_every if isinstance(training.checkpoint_every, int) else every,
         accumulation=accumulation,
     )
+
+
+def precision(recipe: Recipe, hardware: Hardware) -> Precision:
+    """The precision of the products: what the recipe asks for, else what is fastest here."""
+    return hardware.precision if recipe.plan.precision == "auto" else recipe.plan.precision
 
 
 def _budget(hardware: Hardware, total: float) -> int:

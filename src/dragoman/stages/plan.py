@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Lora, Phase, Recipe
+from dragoman.core.recipe import Phase, Recipe
 from dragoman.errors import ModelError, ResourceError
 from dragoman.store.run.artifact import Artifact
 
@@ -75,9 +75,12 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
 def _check_weights(size: int, phase: Phase, hardware: Hardware, available: int) -> None:
     """Refuse before anything is loaded when the weights alone cannot fit."""
-    needed = size * 4 if isinstance(phase.adapt, Lora) else size * 16
+    from dragoman.engine.adapt import method
+
+    chosen = method(phase)
+    needed = size * chosen.bytes_per_weight
     if needed > available * _HEADROOM:
-        advice = "use `adapt: {method: lora}`" if not isinstance(phase.adapt, Lora) else "choose a smaller base"
+        advice = "use `adapt: {method: lora}`" if phase.adapt == "full" else "choose a smaller base"
         raise ResourceError(
             f"plan: weights, gradients and optimiser of {size / 1e6:,.0f}M parameters need {needed / _GIB:.1f} GiB; "
             f"{available / _GIB:.1f} GiB are free on {hardware.device}. To make it fit, {advice}."

@@ -33,12 +33,13 @@ from dragoman.core.recipe.search import Dimension, Search
 from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.synthesise import Synthesise
 from dragoman.core.recipe.text import RecipeText, dump
-from dragoman.core.recipe.train import Average, Lora, Phase, Plan, Sft, StopIf
+from dragoman.core.recipe.train import Adapt, Average, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Count, Language, Pair, Pairs, PositiveCount, Section, Seed, Share, listed
 from dragoman.errors import RecipeError
 
 __all__ = [
+    "Adapt",
     "Average",
     "Balance",
     "Checks",
@@ -56,7 +57,6 @@ __all__ = [
     "Interlinear",
     "Language",
     "Lm",
-    "Lora",
     "Made",
     "Mbr",
     "ModelSection",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,12 +21,47 @@ class Plan(Section):
     hours: Annotated[float, Field(gt=0)] | None = None  # refuse a run that would take longer
 
 
-class Lora(Section):
-    method: Literal["lora"] = "lora"
+_LORA = frozenset({"rank", "alpha", "dropout", "targets", "merge"})
+_KEYS = {  # method -> the keys that it knows
+    "lora": _LORA,
+    "rslora": _LORA,
+    "dora": _LORA,
+    "vera": _LORA - {"alpha"},
+    "ia3": {"targets", "merge"},
+    "oft": {"block", "targets", "merge"},
+    "bitfit": set(),
+    "layernorm": set(),
+    "parts": {"names"},
+}
+
+
+class Adapt(Section):
+    """Which weights move, where not all do."""
+
+    method: Literal["lora", "rslora", "dora", "vera", "ia3", "oft", "bitfit", "layernorm", "parts"] = "lora"
     rank: PositiveCount = 16
     alpha: Annotated[float, Field(gt=0)] | None = None  # default 2 x rank
     dropout: Share = 0.0
+    block: PositiveCount = 32  # side of an orthogonal block
     targets: Literal["all-linear"] | list[str] = "all-linear"
+    names: list[str] = []  # regular expressions; a weight is trained whose name one of them is found in
+    merge: bool = True  # into the base when the phase is done; else the model is the base and the adapter beside it
+
+    @model_validator(mode="after")
+    def _keys_of_the_method(self) -> Self:
+        known = _KEYS[self.method]
+        for key, field in type(self).model_fields.items():
+            if key not in {"method", *known} and getattr(self, key) != field.get_default():
+                keys = ", ".join(sorted(known)) or "none"
+                raise ValueError(f"`{key}` means nothing to `method: {self.method}`, whose keys are: {keys}")
+        if self.method == "parts" and not self.names:
+            raise ValueError("`method: parts` needs `names`: regular expressions for the weights that are trained")
+        for name in self.names:
+            try:
+                re.compile(name)
+            except re.error as error:
+                raise ValueError(f"`names`: '{name}' is no regular expression ({error})") from None
+        return self
 
 
 class SyntheticRows(Section):
@@ -81,7 +117,7 @@ class Phase(Section):
 
     sft: Sft | None = None
     hybrid: Hybrid | None = None
-    adapt: Literal["full"] | Lora = "full"
+    adapt: Literal["full"] | Adapt = "full"
     average: Average | None = None
     stop_if: StopIf | None = None
 

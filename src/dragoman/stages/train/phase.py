@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Lora, Phase, Recipe
+from dragoman.core.recipe import Phase, Recipe
 from dragoman.engine.log import Log
 from dragoman.errors import ModelError
 from dragoman.stages.train.measures import Measures
@@ -57,7 +57,8 @@ class Trainer:
     ) -> None:
         import torch
 
-        from dragoman.engine import load, losses
+        from dragoman.engine import load, losses, setup
+        from dragoman.engine.adapt import base_dtype
         from dragoman.engine.average import Average
         from dragoman.engine.device import DTYPES, detect, use
         from dragoman.engine.loop import speed_up
@@ -66,7 +67,8 @@ class Trainer:
 
         training = self.training
         hardware = detect(self.recipe.plan.threads)
-        self.loaded = loaded = load.load(base, device=use(hardware))
+        precision = planned["precision"] if planned else setup.precision(self.recipe, hardware)
+        self.loaded = loaded = load.load(base, dtype=base_dtype(self.phase, DTYPES[precision]), device=use(hardware))
         self.data = material(
             self.recipe, self.phase, loaded, texts, hardware, planned, fresh=fresh, made=made, listener=self.listener
         )
@@ -336,7 +338,9 @@ class Trainer:
 
     def _finish(self, step: int) -> Artifact:
         """Take the best checkpoint's weights, write the model, and tell the figures."""
-        from dragoman.engine import checkpoint, load
+        from dragoman.engine import adapt, checkpoint
+        from dragoman.engine.device import DTYPES
+        from dragoman.engine.loop import as_loaded
 
         best = self.best["step"]
         if best == 0:
@@ -347,13 +351,13 @@ class Trainer:
         chosen = checkpoint.verify(self.out / "checkpoints" / f"step-{best:08}")
         card = replace(self.loaded.card, directions=tuple(map(str, self.directions)), normalise=self.recipe.normalise)
         made = replace(self.loaded, card=card)
-        if isinstance(self.phase.adapt, Lora):
-            shutil.rmtree(self.out / "adapter", ignore_errors=True)
-            shutil.copytree(chosen.model, self.out / "adapter")
-            load.merge(self.out / "adapter", self.base, self.out / "model", made)
-        else:
-            checkpoint.restore(chosen, self.optimiser, self.average)
-            load.save_trained(self.out / "model", made, self.model, self._weights(), self.base)
+        checkpoint.restore(chosen, self.optimiser, self.average)
+        for old in ("adapter", "model"):
+            shutil.rmtree(self.out / old, ignore_errors=True)
+        with self._averaged(), as_loaded(self.loaded.model, self.loaded.model.config._attn_implementation):
+            adapt.finish(self.out, self.phase, made, self.model, self._weights(), self.base)
+            batch = self.stream.longest().to(self.loaded.device)
+            adapt.check_saved(self.out / "model", self.model, batch, DTYPES[self.chosen.precision])
         facts = self._facts(step, best)
         tail = "" if self.best["chrf"] is None else f"; dev chrF {self.best['chrf']:.2f} at step {best}, which is kept"
         self.listener.say(
