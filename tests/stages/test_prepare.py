@@ -442,7 +442,7 @@ def test_a_row_on_which_a_check_fails_is_lost_alone(tmp_path: Path, monkeypatch:
         return real(self, pairs)
 
     monkeypatch.setattr(Checker, "check_many", failing)
-    rows = "".join(f"line number {n}{' poison' * (n == 7)}\tligne {n}\n" for n in range(20))
+    rows = "".join(f"{words(n)}{' poison' * (n == 7)}\t{words(n + 1_000_000)}\n" for n in range(20))
     (tmp_path / "a.tsv").write_text("source\ttarget\n" + rows)
     facts = run(tmp_path, f"parallel: a.tsv\n{OFF}\nholdout: {{dev: 0, test: 0}}").facts
     assert facts["rows"]["rejected"] == 1

@@ -230,3 +230,20 @@ def test_wiktionary_terms_are_found_and_obeyed(shared_data: Path) -> None:
     assert source_found == 640 + 899
     assert target_found["exact"] >= 637  # in three the words of the term stand apart
     assert target_found["approx"] >= 865
+
+
+@pytest.mark.parametrize("header", ["fr,en", "French,English", "fra;eng", "français\tanglais", "fr_FR,en_US"])
+@pytest.mark.parametrize("direction", [Direction("en", "fr"), None])
+def test_a_header_of_languages_is_no_term(tmp_path: Path, header: str, direction: Direction | None) -> None:
+    mark = next(c for c in ",;\t" if c in header)
+    path = tmp_path / ("terms.tsv" if mark == "\t" else "terms.csv")
+    path.write_text(f"{header}\nchat{mark}cat\nchien{mark}dog\n")
+    found = list(Glossary.load(path, direction))
+    assert {(t.source_language.split("-")[0], t.source, t.target) for t in found} == (
+        {("en", "cat", "chat"), ("en", "dog", "chien")}
+        if direction
+        else {("fr", "chat", "cat"), ("fr", "chien", "dog")}
+    )
+    (tmp_path / "note.csv").write_text("English;French;Note\ncat;chat;an animal\n")
+    (one,) = Glossary.load(tmp_path / "note.csv", direction)
+    assert (one.source, one.target, one.note) == ("cat", "chat", "an animal")

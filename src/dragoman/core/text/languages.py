@@ -11,6 +11,13 @@ from dragoman.errors import DataError, ModelError
 
 # Scripts that are written without spaces between words: lengths are counted in characters there.
 UNSPACED_SCRIPTS = frozenset({"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
+# Members of a macrolanguage that its own tag stands for in practice; FLORES and ISO 639-3 name the member.
+_STANDS_FOR = {
+    "arb": "ar", "cmn": "zh", "ekk": "et", "pes": "fa", "zsm": "ms", "lvs": "lv", "swh": "sw", "uzn": "uz", "khk": "mn",
+    "als": "sq", "npi": "ne", "ory": "or", "plt": "mg", "ydd": "yi", "azj": "az", "pbt": "ps", "gaz": "om", "kmr": "ku",
+    "quy": "qu", "ayr": "ay", "gug": "gn", "dgo": "doi",
+}  # fmt: skip
+_SAME = {"no": "nb"}  # Norwegian without more is Bokmål
 _NO_REGION = re.compile("[-_]XX$", re.IGNORECASE)  # fr_XX: French of no region, as some platforms write it
 
 
@@ -22,7 +29,8 @@ def tag(text: str) -> str:
     """
     import langcodes
 
-    cleaned = text.strip().replace("_", "-")
+    head, *rest = text.strip().replace("_", "-").split("-")
+    cleaned = "-".join([_STANDS_FOR.get(head.lower(), head), *rest])
     try:
         if not cleaned or not langcodes.tag_is_valid(cleaned):
             raise ValueError("not a registered tag")
@@ -34,8 +42,9 @@ def tag(text: str) -> str:
 
 
 def primary(language: str) -> str:
-    """The primary language subtag: `pt-BR` -> `pt`."""
-    return tag(language).split("-", 1)[0]
+    """The primary language subtag: `pt-BR` -> `pt`; `no` -> `nb`."""
+    found = tag(language).split("-", 1)[0]
+    return _SAME.get(found, found)
 
 
 @lru_cache(maxsize=4096)
@@ -44,6 +53,26 @@ def name(language: str) -> str:
     import langcodes
 
     return str(langcodes.Language.get(tag(language)).display_name())
+
+
+@lru_cache(maxsize=4096)
+def spoken(text: str) -> str | None:
+    """The tag of the language that a column's header names: a tag, an ISO or FLORES code (`fra`, `fra_Latn`, `fr_XX`), an
+    English name or the language's own (`French`, `français`). None when it names none."""
+    import langcodes
+
+    cleaned = _NO_REGION.sub("", text.strip())
+    try:
+        return tag(cleaned)
+    except DataError:
+        pass
+    words = re.sub(r"[\s_-]*\b(?:text|sentence|segment|texte)$", "", cleaned, flags=re.IGNORECASE)
+    if not re.fullmatch(r"[^\W\d_][^\W\d_ ().'-]{2,}(?: ?\(?[^\W\d_]+\)?)?", words):
+        return None
+    try:
+        return str(langcodes.find(words))
+    except LookupError:
+        return None
 
 
 @lru_cache(maxsize=4096)

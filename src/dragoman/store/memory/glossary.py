@@ -13,7 +13,7 @@ from typing import Any, Self
 from dragoman.core.memory.matching import tokens
 from dragoman.core.prompt.terms import Finder, Occurrence, Term, obeyed
 from dragoman.core.records import Rejected
-from dragoman.core.text.languages import Direction, matches
+from dragoman.core.text.languages import Direction, matches, spoken
 from dragoman.core.text.languages import tag as language_tag
 from dragoman.errors import DataError
 from dragoman.store.formats.xml import LANGUAGE, TruncatedError, events, forget, local
@@ -210,7 +210,7 @@ def _decoded(path: Path, data: bytes) -> str:
 
 def _read_table(path: Path, text: str, direction: Direction | None) -> Iterator[Term | Rejected]:
     rows = list(_rows(path, text))
-    columns = _header(rows[0][1], direction) if rows else None
+    columns, direction = _header(rows[0][1], direction) if rows else (None, direction)
     if columns:
         rows = rows[1:]
     for line, cells in rows:
@@ -235,14 +235,27 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}:{reader.line_num}: is not CSV ({error}).") from None
 
 
-def _header(cells: Sequence[str], direction: Direction | None) -> dict[str, int] | None:
-    """Which column is what, when the first row names them; or it names two languages, as in `en<TAB>fr`."""
+def _header(cells: Sequence[str], direction: Direction | None) -> tuple[dict[str, int] | None, Direction | None]:
+    """Which column is what, when the first row names them, and the direction; or the row names languages, as in `en<TAB>fr`
+    and `French;English;Note`."""
     names = [_COLUMN.get("".join(c for c in cell.casefold() if c.isalnum()), "") for cell in cells]
     if "source" in names and "target" in names:
-        return {column: at for at, column in reversed(list(enumerate(names))) if column}
-    if direction and len(cells) >= 2 and [_tag(c) for c in cells[:2]] == [direction.source, direction.target]:
-        return {"source": 0, "target": 1, "note": 2}
-    return None
+        return {column: at for at, column in reversed(list(enumerate(names))) if column}, direction
+    tags = {at: code for at, cell in enumerate(cells) if not names[at] and (code := spoken(cell))}
+    others = {column: at for at, column in reversed(list(enumerate(names))) if column}
+    if len(tags) + sum(map(bool, names)) < sum(map(bool, cells)):
+        return None, direction  # a word among them is no name, so it is a row
+    if direction:
+        left, right = (
+            max(((matches(side, code), -at) for at, code in tags.items()), default=(0, 0))
+            for side in (direction.source, direction.target)
+        )
+        if left[0] and right[0] and left[1] != right[1]:
+            return {"source": -left[1], "target": -right[1], "note": 2, **others}, direction
+    elif len(tags) == 2 == len(cells) - len(others):
+        (source, one), (target, other) = tags.items()
+        return {"source": source, "target": target, **others}, Direction(one, other)
+    return None, direction
 
 
 def _unnamed(cells: Sequence[str]) -> dict[str, int]:

@@ -131,11 +131,18 @@ def test_http(tmp_path: Path, served: str) -> None:
         read(tmp_path, "http://127.0.0.1:1/x.en-fr.tsv")
 
 
-def test_reading_stops_at_the_limit(tmp_path: Path) -> None:
-    (tmp_path / "a.tsv").write_bytes(b"source\ttarget\na\tb\nbad\nc\td\n" * 100_000)
-    recipe = Recipe.parse("pairs: [en-fr]", folder=tmp_path)
-    rows = list(read_parallel(ParallelSource(path="a.tsv", limit=2), recipe))
-    assert [type(row).__name__ for row in rows] == ["Example", "Rejected"]
+def test_a_limit_draws_rows_from_the_whole_file_by_the_seed(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("source\ttarget\n" + "".join(f"s{n}\tt{n}\n" for n in range(5000)))
+
+    def drawn(seed: int, limit: int = 200) -> list[int]:
+        recipe = Recipe.parse(f"pairs: [en-fr]\nseed: {seed}", folder=tmp_path)
+        return [row.line for row in read_parallel(ParallelSource(path="a.tsv", limit=limit), recipe)]
+
+    assert drawn(1) == drawn(1) == sorted(set(drawn(1)))
+    assert drawn(1) != drawn(2)
+    assert len(drawn(1)) == 200
+    assert 2000 < sum(drawn(1)) / 200 < 3000
+    assert len(drawn(1, 9999)) == 5000
 
 
 # ---------------------------------------------------------------- Moses, plain text

@@ -121,9 +121,14 @@ def test_header(tmp_path: Path, header: str, settings: dict[str, object], expect
     assert texts(read(tmp_path, "a.tsv", f"{header}\nA\tB\tC\n", **settings)) == [expected]
 
 
-def test_without_a_header_the_first_two_columns_count(tmp_path: Path) -> None:
+def test_without_a_header_two_columns_count_and_three_are_asked_about(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "b.tsv", "hello\tbonjour\nyes\toui\n")) == [("hello", "bonjour"), ("yes", "oui")]
     data = "hello\tbonjour\t1\nyes\toui\t2\n"
-    assert texts(read(tmp_path, "a.tsv", data)) == [("hello", "bonjour"), ("yes", "oui")]
+    with pytest.raises(
+        DataError, match=r"has 3 columns, and no name tells which hold the texts: 0 hello, 1 bonjour, 2 1\."
+    ):
+        read(tmp_path, "a.tsv", data)
+    assert texts(read(tmp_path, "a.tsv", data, header=False)) == [("hello", "bonjour"), ("yes", "oui")]
     assert texts(read(tmp_path, "a.tsv", data, header=False, columns={"source": 1, "target": 2}))[0] == ("bonjour", "1")
     assert texts(read(tmp_path, "a.tsv", "source\ttarget\n", header=False)) == [("source", "target")]
 
@@ -236,3 +241,84 @@ def test_a_hundred_thousand_rows_in_a_second(tmp_path: Path) -> None:
     rows = read(tmp_path, "a.tsv", "source\ttarget\n" + line * 100_000)
     assert len(rows) == 100_000
     assert time.process_time() - start < 4  # a tenth of that on a free machine
+
+
+@pytest.mark.parametrize(
+    ("header", "pair", "places"),
+    [
+        ("fr_FR\ten_US", "en-fr", (1, 0)),
+        ("fra\teng", "en-fr", (1, 0)),
+        ("French\tEnglish", "en-fr", (1, 0)),
+        ("Français\tAnglais", "en-fr", (1, 0)),
+        ("id\tanglais\tfrancais", "en-fr", (1, 2)),
+        ("fra_Latn\teng_Latn", "en-fr", (1, 0)),
+        ("doc\tTarget\tSource", "en-fr", (2, 1)),
+        ("arb_Arab\teng_Latn", "en-ar", (1, 0)),
+        ("cmn_Hans\teng_Latn", "en-zh", (1, 0)),
+        ("nob\tENG", "en-no", (1, 0)),
+        ("English text\tFrench text\tcomment", "en-fr", (0, 1)),
+        ("en\tfra\tfra-CA", "en>fr-CA", (0, 2)),
+        ("en\tfra\tfra-CA", "en-fr", (0, 1)),
+        ("日本語\tEnglish", "en-ja", (1, 0)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["tsv", "csv", "jsonl", "parquet"])
+def test_headers_may_name_languages_in_any_way(
+    tmp_path: Path, header: str, pair: str, places: tuple[int, int], kind: str
+) -> None:
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = header.split("\t")
+    cells = [[f"cell {row} {column}" for column in range(len(names))] for row in range(3)]
+    path = tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({name: [row[at] for row in cells] for at, name in enumerate(names)}), path)
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in cells))
+    else:
+        mark = "\t" if kind == "tsv" else ";"
+        path.write_text("".join(mark.join(row) + "\n" for row in [names, *cells]))
+    rows = read(tmp_path, path.name, pairs=pair)
+    assert texts(rows) == [tuple(row[at] for at in places) for row in cells]
+
+
+def test_unknown_columns_of_parquet_are_asked_about(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"doc": ["1"], "a": ["x"], "b": ["y"]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="no name tells which hold the texts: 0 doc, 1 a, 2 b"):
+        read(tmp_path, "a.parquet")
+
+
+def test_quoting_is_judged_by_the_whole_file(tmp_path: Path) -> None:
+    """A quotation that comes late, a cell with a line break, a spreadsheet that quotes what has a comma."""
+    late = "source\ttarget\n" + "one\tun\n" * 600 + '"say ""yes"""\t"dis ""oui"""\n"two\nlines"\tdeux lignes\n'
+    rows = texts(read(tmp_path, "late.tsv", late))
+    assert rows[-2:] == [('say "yes"', 'dis "oui"'), ("two lines", "deux lignes")]
+    excel = 'Hello\tSalut\n"Hello, you"\t"Salut, toi"\nGood day\tBonjour\n'
+    assert texts(read(tmp_path, "excel.tsv", excel))[1] == ("Hello, you", "Salut, toi")
+    dialogue = 'a, b\tc, d\n"Hello, you"\t"Salut, toi"\n'
+    assert texts(read(tmp_path, "plain.tsv", dialogue))[1] == ('"Hello, you"', '"Salut, toi"')
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pair", "words"),
+    [
+        ("cp1252", "en-fr", "été déjà reçu garçon à côté"),
+        ("cp1250", "cs-en", "příliš žluťoučký kůň"),
+        ("cp1251", "en-ru", "пациент хорошо себя чувствует"),
+        ("cp932", "en-ja", "これは日本語の文です。"),
+        ("gb18030", "zh-en", "这是一个中文的句子"),
+        ("cp949", "en-ko", "이것은 한국어 문장입니다"),
+    ],
+)
+def test_a_file_in_another_encoding_stops_with_its_name(tmp_path: Path, encoding: str, pair: str, words: str) -> None:
+    """Half of a file lost is not told by a count."""
+    data = "source,target\n" + "".join(f"line {n},{words if n % 2 else 'plain'} {n}\n" for n in range(300))
+    with pytest.raises(DataError, match=rf"of the first \d+ rows are not valid .*most likely {encoding}: set"):
+        read(tmp_path, "a.csv", data.encode(encoding), pairs=pair)
+    assert len(examples(read(tmp_path, "a.csv", encoding=encoding, pairs=pair))) == 300

@@ -7,6 +7,7 @@ a DataError. Nothing else comes out.
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks, shown
 from dragoman.store.formats.readers import hub, jsonl, parquet, po, tables, text, tmx, xliff
 from dragoman.store.formats.readers.languages import PATIENCE
-from dragoman.store.formats.readers.lines import EXCERPT
+from dragoman.store.formats.readers.lines import EXCERPT, likely_encoding
 from dragoman.store.formats.readers.locations import (
     FORMATS,
     Place,
@@ -62,6 +63,7 @@ _OPTIONS = {
     "subset": ("hf",),
     "partition": ("hf",),
 }
+_MANY, _SHARE = 10, 0.05  # rows of another encoding from which a file is taken to be in another one
 _UNREADABLE = frozenset({"columns", "encoding", "json", "nul", "quoting", "surrogate", "syntax", "too_long", "type"})
 
 
@@ -102,7 +104,22 @@ def _read(source: Source, recipe: Recipe, language: str) -> Rows:
     inputs = _inputs(source, recipe, language)
     _check_options(source, {kind for _, kind in inputs if kind})
     rows = (_rows(place, kind, source, recipe, language) for place, kind in inputs)
-    return itertools.islice(itertools.chain.from_iterable(rows), source.limit)
+    every = itertools.chain.from_iterable(rows)
+    if source.limit is None or all(kind in _NO_FILE for _, kind in inputs):
+        return itertools.islice(every, source.limit)  # a data set or a query may be without end: its first rows
+    return _sampled(every, source.limit, f"{recipe.seed} {source.path}")
+
+
+def _sampled(rows: Rows, count: int, seed: str) -> Rows:
+    """`count` rows drawn at random by the seed, in the order of the file (reservoir sampling: Vitter 1985, algorithm R)."""
+    draw = random.Random(seed)
+    kept: list[tuple[int, Example | Text | Rejected]] = []
+    for number, row in enumerate(rows):
+        if number < count:
+            kept.append((number, row))
+        elif (place := draw.randrange(number + 1)) < count:
+            kept[place] = (number, row)
+    yield from (row for _, row in sorted(kept, key=lambda one: one[0]))
 
 
 def _check_options(source: Source, kinds: Collection[str]) -> None:
@@ -170,7 +187,8 @@ def _rows(place: Place, kind: str, source: Source, recipe: Recipe, language: str
         yield place.reject("empty_file", "the file has no bytes")
     else:
         rows = _READERS[kind](place, source, recipe, language)
-        yield from _readable((_bounded(row, place) for row in rows), place)
+        languages = [language] if language else recipe.languages
+        yield from _readable((_bounded(row, place) for row in rows), place, languages)
 
 
 def _bounded(row: Example | Text | Rejected, place: Place) -> Example | Text | Rejected:
@@ -181,7 +199,7 @@ def _bounded(row: Example | Text | Rejected, place: Place) -> Example | Text | R
     return row
 
 
-def _readable(rows: Rows, place: Place) -> Rows:
+def _readable(rows: Rows, place: Place, languages: Sequence[str]) -> Rows:
     """The rows; a DataError instead when none of the first PATIENCE can be read, for then the rest cannot either."""
     waiting: list[Example | Text | Rejected] = []
     for row in rows:
@@ -195,7 +213,30 @@ def _readable(rows: Rows, place: Place) -> Rows:
                 f"{first.detail}). Check the source's `format:`, `encoding:`, `columns:`, `delimiter:` and `quoting:`."
             )
     yield from waiting or [place.reject("empty_file", "the file holds no rows")]
-    yield from rows
+    yield from _decodable(rows, place, languages)
+
+
+def _decodable(rows: Rows, place: Place, languages: Sequence[str]) -> Rows:
+    """The rows; a DataError when many of the first ones are not in the encoding that the file is read in."""
+    bad = number = 0
+    first: Rejected | None = None
+    for number, row in enumerate(rows, 1):
+        if number <= PATIENCE and isinstance(row, Rejected) and row.reason == "encoding":
+            bad += 1
+            first = first or row
+            if bad >= _MANY and bad > _SHARE * number and number >= PATIENCE // 10:
+                raise _encoding(place, first, bad, number, languages)
+        yield row
+    if first is not None and bad >= _MANY and bad > _SHARE * number:
+        raise _encoding(place, first, bad, number, languages)
+
+
+def _encoding(place: Place, first: Rejected, bad: int, rows: int, languages: Sequence[str]) -> DataError:
+    guess = likely_encoding(place.location, languages)
+    return DataError(
+        f"{place.name}:{first.line}: {bad:,} of the first {rows:,} rows are not valid in the encoding that the file is read in "
+        f"({first.detail}). It is most likely {guess}: set the source's `encoding: {guess}`, or convert the file to UTF-8."
+    )
 
 
 def _is_empty(place: Place) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dragoman.core.recipe import Columns, ParallelSource, Recipe, TextSource
 from dragoman.core.records import Example, Rejected, Text
-from dragoman.core.text.languages import Direction, matches, name
+from dragoman.core.text.languages import Direction, matches, name, spoken
 from dragoman.errors import DataError
 from dragoman.store.formats.readers.inline import one_line
 from dragoman.store.formats.readers.lines import flaw_of
@@ -66,6 +66,34 @@ class Wanted:
             yield tuple(name(code).lower() for code in self.languages)
         elif self.default:
             yield from ((text,) for text in (*_TEXTS, *self.languages))
+
+    def by_language(self, names: Sequence[object]) -> tuple[int, ...] | None:
+        """The places of the columns with usual names, however capitalised, else of those whose headers name the wanted
+        languages, the closest tag first: `fra-CA` for Canadian French, else `fra`. None when a language has none."""
+        if not self.default:
+            return None
+        lower = [str(one).strip().lower() for one in names]
+        for texts in self.alternatives():
+            if all(str(text).lower() in lower for text in texts):
+                return tuple(lower.index(str(text).lower()) for text in texts)
+        named = [spoken(one) if isinstance(one, str) and one.strip() else None for one in names]
+        found: list[int] = []
+        for language in self.languages:
+            fits = [(-matches(language, code), at) for at, code in enumerate(named) if code and at not in found]
+            best = min(fits, default=(0, 0))
+            if not best[0]:
+                return None
+            found.append(best[1])
+        return tuple(found)
+
+    def unclear(self, columns: Sequence[object]) -> DataError:
+        """For a table of three columns and more without a name that tells what they hold."""
+        shown = ", ".join(f"{number} {column}" for number, column in enumerate(columns[:8]))
+        return DataError(
+            f"{self.place.name}: has {len(columns)} columns, and no name tells which hold the texts: {shown[:300]}. Set "
+            f"`columns: {{source: ..., target: ...}}` to names or numbers from 0 (`header: false` where there are no names), "
+            "or name the columns by their languages."
+        )
 
     def row(self, line: int, values: Sequence[str]) -> Example | Text:
         """The record of one row; `values` as in `columns`."""
@@ -148,8 +176,14 @@ class Fields:
         if wanted.default:
             self._ways.append([*range(len(wanted.texts)), *rest])
             self._ways.append([*(f"translation.{code}" for code in wanted.languages), *rest])
+        self._known: set[tuple[object, ...]] = set()  # sets of keys that were looked at for names of languages
 
     def row(self, line: int, record: object) -> Example | Text | Rejected:
+        if isinstance(record, Mapping) and (keys := tuple(record)) not in self._known:
+            self._known.add(keys)
+            if found := self.wanted.by_language(keys):
+                rest = self.wanted.columns[len(self.wanted.texts) :]
+                self._ways.append([*(keys[at] for at in found), *rest])
         for number, way in enumerate(self._ways):
             try:
                 values = [field(record, column) for column in way]

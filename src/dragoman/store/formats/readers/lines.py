@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from dragoman.core.text.languages import primary, script
 from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks, shown
 
@@ -135,6 +136,36 @@ def _guess(first: bytes) -> str:
     if len(sample) >= 8 and max(even, odd) > len(sample) / 5 and min(even, odd) < len(sample) / 100:
         return "utf-16-le" if odd > even else "utf-16-be"
     return "utf-8"
+
+
+# What files were saved in before UTF-8, by language, else by script.
+_OLD_ENCODINGS = {
+    **dict.fromkeys(("cs", "pl", "hu", "sk", "sl", "hr", "ro", "sq", "bs"), "cp1250"),
+    **dict.fromkeys(("tr", "az"), "cp1254"),
+    **dict.fromkeys(("lt", "lv", "et"), "cp1257"),
+    **{"vi": "cp1258", "Latn": "cp1252", "Cyrl": "cp1251", "Grek": "cp1253", "Hebr": "cp1255", "Arab": "cp1256"},
+    **{"Thai": "cp874", "Jpan": "cp932", "Hans": "gb18030", "Hant": "big5", "Kore": "cp949"},
+}
+
+
+def likely_encoding(location: str, languages: Sequence[str]) -> str:
+    """The encoding that the file is most likely in: one that its languages were written in before UTF-8, and that its
+    beginning can be read in. Languages whose script is not the Latin one are looked at first."""
+    head = b""
+    for block in _Blocks(location):
+        head += block
+        if len(head) > 1 << 18:
+            head = head[: head.rfind(b"\n") + 1]
+            break
+    ordered = sorted(languages, key=lambda language: (script(language) == "Latn", primary(language) == "en"))
+    for language in ordered:
+        encoding = _OLD_ENCODINGS.get(primary(language)) or _OLD_ENCODINGS.get(script(language), "")
+        try:
+            head.decode(encoding or "ascii")
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "cp1252"
 
 
 def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -49,6 +49,12 @@ def _paths(schema: Any, wanted: Wanted) -> list[list[str]]:
     ways: list[tuple[Column, ...]] = list(wanted.alternatives())
     if wanted.default:
         ways.append(tuple(f"translation.{code}" for code in wanted.languages))
+        if found := wanted.by_language(schema.names):
+            ways.insert(0, tuple(schema.names[at] for at in found))
+        elif len(schema.names) > len(wanted.texts) > 1 and not any(
+            all(_path(schema, column) for column in way) for way in ways
+        ):
+            raise wanted.unclear(schema.names)
         ways.append(tuple(range(len(wanted.texts))))
     for way in ways:
         paths = [_path(schema, column) for column in (*way, *rest)]

@@ -22,10 +22,12 @@ from dragoman.store.formats.readers.locations import Place
 
 _SAMPLE = 500  # lines that a table is judged by
 _SAMPLE_SIZE = 1 << 20  # characters
+_EVIDENCE = 32 << 20  # characters of a TSV file that its quoting is judged by
 _DELIMITERS = (",", ";", "\t", "|")
 _OPEN_LINES = 1000  # physical lines after which a quotation is taken to be never closed
 _OPEN_SIZE = 1 << 20  # characters, likewise
 
+_SPREADSHEET = re.compile(r'"(?=.*\w)[^"]*(?:""[^"]*)+"')
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 Row = tuple[int, list[str] | Fault]
@@ -48,11 +50,23 @@ def read(
     wanted = Wanted.of(place, source, recipe, language)
     lines = read_lines(place.location, source.encoding)
     sample = list(_sample(lines))
-    dialect = _dialect([line for _, line in sample if isinstance(line, str)], source, kind, wanted)
+    marked = [line for _, line in _evidence(place, source)] if source.quoting == "auto" and kind == "tsv" else []
+    dialect = _dialect([line for _, line in sample if isinstance(line, str)], source, kind, wanted, marked)
     rows = dialect.rows(itertools.chain(sample, lines))
     first = list(itertools.islice(rows, _SAMPLE))
     table = _Table.of([cells for _, cells in first if not isinstance(cells, Fault)], source.header, wanted)
     return table.records(itertools.chain(first, rows), wanted)
+
+
+def _evidence(place: Place, source: ParallelSource | TextSource) -> Iterator[tuple[int, str]]:
+    """Lines by which quoting is judged: of the whole file up to a bound, for a quotation may come late."""
+    size = 0
+    for number, line in read_lines(place.location, source.encoding):
+        if isinstance(line, str):
+            size += len(line)
+            yield number, line
+        if size > _EVIDENCE:
+            return
 
 
 def _sample(lines: Iterator[Line]) -> Iterator[Line]:
@@ -88,9 +102,11 @@ class _Table:
         if texts is None and by_name:
             raise wanted.missing(names)
         has_header = header is True or (header == "auto" and texts is not None)
-        if texts is None:
-            texts = [column for column in numbered if isinstance(column, int)]
         width = len(first) if has_header else Counter(map(len, rows)).most_common(1)[0][0]
+        if texts is None:
+            if wanted.default and header == "auto" and width > len(wanted.texts) > 1:
+                raise wanted.unclear(names)
+            texts = [column for column in numbered if isinstance(column, int)]
         indices = [*texts, *(_index(column, names if has_header else [], wanted) for column in rest)]
         if max(indices) >= width or min(indices) < 0:
             if wanted.default and not has_header and len(wanted.texts) == 2:
@@ -137,6 +153,8 @@ def _named(wanted: Wanted, names: Sequence[str]) -> list[int] | None:
             ]
             if len(found) == len(texts):
                 return found
+    if (places := wanted.by_language(names)) is not None:
+        return list(places)
     numbers = [text for text in wanted.texts if isinstance(text, int)]
     usual = {str(name) for texts in Wanted.alternatives(_usual(wanted)) for name in texts}
     if len(numbers) == len(wanted.texts) and all(0 <= n < len(names) and lower[n] in usual for n in numbers):
@@ -170,7 +188,13 @@ def _one_column(wanted: Wanted, width: int) -> DataError:
 
 def _plain_rows(lines: Iterable[Line], delimiter: str) -> Iterator[Row]:
     for number, line in lines:
-        yield number, (line.split(delimiter) if isinstance(line, str) else line)
+        if isinstance(line, Fault):
+            yield number, line
+            continue
+        cells = line.split(delimiter)
+        if '""' in line:  # a cell that a spreadsheet has quoted, in a table that is not: the text is what it meant
+            cells = [cell[1:-1].replace('""', '"') if _SPREADSHEET.fullmatch(cell) else cell for cell in cells]
+        yield number, cells
 
 
 def _quoted_rows(lines: Iterable[Line], delimiter: str) -> Iterator[Row]:
@@ -236,7 +260,9 @@ def _physical(text: str) -> list[str]:
 # ---------------------------------------------------------------- dialect
 
 
-def _dialect(sample: Sequence[str], source: ParallelSource | TextSource, kind: str, wanted: Wanted) -> Dialect:
+def _dialect(
+    sample: Sequence[str], source: ParallelSource | TextSource, kind: str, wanted: Wanted, whole: Sequence[str]
+) -> Dialect:
     delimiter = source.delimiter
     if delimiter == "auto":
         delimiter = "\t" if kind == "tsv" else _delimiter(sample, wanted)
@@ -246,7 +272,7 @@ def _dialect(sample: Sequence[str], source: ParallelSource | TextSource, kind: s
         raise DataError(f"{wanted.place.name}: a delimiter is one character, not '{delimiter}'.")
     if source.quoting != "auto":
         return Dialect(delimiter, source.quoting == "minimal")
-    return Dialect(delimiter, _is_quoted(sample, delimiter, kind))
+    return Dialect(delimiter, _is_quoted(whole or sample, delimiter, kind))
 
 
 def _delimiter(sample: Sequence[str], wanted: Wanted) -> str:
@@ -265,10 +291,12 @@ def _delimiter(sample: Sequence[str], wanted: Wanted) -> str:
 def _is_quoted(sample: Sequence[str], delimiter: str, kind: str) -> bool:
     """A `"` is text in TSV, and quotes in CSV, unless the rows show otherwise.
 
-    A TSV is quoted when only so its rows have one width, or when quotes are never but around whole cells and doubled
-    inside, as programs write them.
+    A TSV is quoted when only so its rows have one width, or when quotes are never but around whole cells, and doubled
+    inside or around every cell with a comma, as programs write them.
     """
     marked = [line for line in sample if '"' in line]
+    if not marked:
+        return kind == "csv"
     rows = [cells for _, cells in _quoted_rows(enumerate(sample, 1), delimiter)]
     faults = sum(isinstance(cells, Fault) for cells in rows)
     if kind == "csv":
@@ -281,4 +309,8 @@ def _is_quoted(sample: Sequence[str], delimiter: str, kind: str) -> bool:
     with_marks = [cell for cells in plain for cell in cells if '"' in cell]
     if not all(map(_QUOTED.fullmatch, with_marks)):
         return False
-    return any('""' in cell[1:-1] for cell in with_marks) or len(with_marks) == sum(map(len, plain))
+    with_comma = [cell for cells in plain for cell in cells if "," in cell]
+    as_excel = bool(with_comma) and set(with_comma) <= set(with_marks) <= {
+        c for c in with_marks if "," in c or '""' in c
+    }
+    return as_excel or any('""' in cell[1:-1] for cell in with_marks) or len(with_marks) == sum(map(len, plain))
