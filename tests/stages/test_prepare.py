@@ -447,3 +447,21 @@ def test_a_row_on_which_a_check_fails_is_lost_alone(tmp_path: Path, monkeypatch:
     facts = run(tmp_path, f"parallel: a.tsv\n{OFF}\nholdout: {{dev: 0, test: 0}}").facts
     assert facts["rows"]["rejected"] == 1
     assert facts["reasons"] == {"fault": 1}
+
+
+def test_a_file_of_which_much_is_lost_is_told(tmp_path: Path) -> None:
+    rows = [(words(n), "" if n % 2 else words(n + 1_000_000)) for n in range(60)]
+    write_tsv(tmp_path / "a.tsv", rows)
+    log = Log()
+    run(tmp_path, f"parallel: a.tsv\n{OFF}\nholdout: {{dev: 0, test: 0}}", log)
+    assert any("a.tsv: 50% of its 60 rows were rejected (empty 30)" in text for text in log.warned)
+
+
+def test_a_wanted_region_without_rows_of_its_own_is_told(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "a.tsv", numbered(0, 60), "en\tfra")
+    log = Log()
+    run(tmp_path, f"parallel: a.tsv\n{OFF}\nholdout: {{dev: 0, test: 0}}", log, pairs="en-fr, en>fr-CA")
+    assert any("no training row for en>fr-CA" in text for text in log.warned)
+    log = Log()
+    run(tmp_path, f"parallel: a.tsv\n{OFF}\nholdout: {{dev: 0, test: 0}}", log, pairs="en>fr-CA", out="two")
+    assert not any("no training row" in text for text in log.warned)

@@ -29,6 +29,9 @@ from dragoman.store.corpus.write_splits import Outcome, RejectedFile, cells, wri
 from dragoman.store.run.artifact import Artifact, write_json
 
 _FEW = 100  # held-out segments below which scores are too uncertain to tell systems apart
+# reasons that say nothing of how a file was read
+_EXPECTED = frozenset({"duplicate", "near_duplicate", "untranslated", "fuzzy", "obsolete", "translate_no"})
+_JUDGED, _LARGE = 20, 0.3  # rows of a file, and the share of them rejected, from which the user is warned
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
@@ -204,6 +207,16 @@ def _tell(report: Mapping[str, Any], recipe: Recipe, settings: Prepare, out: Pat
     for line in reasons:
         listener.say(line)
     _warn_of_holdout(report, listener)
+    for origin in report["origins"]:
+        lost = {reason: count for reason, count in origin["rejected"].items() if reason not in _EXPECTED}
+        share = sum(lost.values()) / max(1, origin["in"])
+        if origin["in"] >= _JUDGED and share > _LARGE:
+            most = sorted(lost.items(), key=lambda one: -one[1])[:3]
+            why = ", ".join(f"{reason} {count:,}" for reason, count in most)
+            listener.warn(
+                f"{origin['origin']}: {share:.0%} of its {origin['in']:,} rows were rejected ({why}). "
+                "Is it read as it was meant: `columns:`, `pair:`, `encoding:`, `quoting:`?"
+            )
     if report["flagged"]:
         found = ", ".join(f"{name} {count:,}" for name, count in report["flagged"].items())
         listener.warn(f"given dev and test files are kept whole; the checks would have taken out: {found}")
@@ -211,7 +224,7 @@ def _tell(report: Mapping[str, Any], recipe: Recipe, settings: Prepare, out: Pat
         if not _is_wanted(Direction.parse(pair), recipe.pairs):
             listener.warn(f"the recipe does not translate {pair}, so its training rows will not be used")
     taught = [Direction.parse(pair) for pair in report["splits"].get("train", {}).get("pairs", {})]
-    untaught = [str(pair) for pair in recipe.pairs if not any(_is_wanted(other, [pair]) for other in taught)]
+    untaught = [str(pair) for pair in recipe.pairs if not any(_teaches(other, pair, recipe.pairs) for other in taught)]
     if taught and untaught and recipe.synthesise is None:
         listener.warn(
             f"there is no training row for {', '.join(untaught)}: list files for it under `prepare.parallel`, or take it out "
@@ -222,6 +235,11 @@ def _tell(report: Mapping[str, Any], recipe: Recipe, settings: Prepare, out: Pat
         for cell in report["sampling"]:
             name = " ".join(part for part in (cell["pair"], cell["source"], cell["domain"]) if part)
             listener.say(f"  {name}: {cell['rows']:,} x {cell['factor']:.3g} = {cell['rows_per_epoch']:,.0f}")
+
+
+def _teaches(rows: Direction, wanted: Direction, pairs: Sequence[Direction]) -> bool:
+    """Whether rows of a pair serve a wanted one; those of another region do not where that region is wanted itself."""
+    return any(one.like(wanted) and (one == wanted or one not in pairs) for one in (rows, rows.reversed))
 
 
 def _is_wanted(pair: Direction, wanted: Sequence[Direction]) -> bool:
