@@ -3,6 +3,8 @@
 # make test    the test suite
 # make lint    ruff, mypy, import-linter
 # make check   lint and test
+# make docs    the documentation as a site, in build/site
+# make package builds the wheel, installs it into a folder of its own and uses it
 # make fuzz    damaged files for every reader, SECONDS=60 each; guided by coverage where atheris is installed
 
 PYTHON ?= python3
@@ -13,7 +15,7 @@ STAMP := $(VENV)/.ready
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check fuzz clean
+.PHONY: help setup demo test lint check docs package fuzz clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -31,7 +33,7 @@ demo: $(STAMP)
 	$(BIN)/dragoman demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)
@@ -40,6 +42,18 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
 check: lint test
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'mkdocs-material>=9.7' 'mkdocstrings[python]>=1.0'
+	$(BIN)/mkdocs build --quiet
+
+# the tools of the environment serve the build: nothing is fetched
+package: $(STAMP)
+	rm -rf build/package dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	$(BIN)/python -m pip install --quiet --no-deps --target build/package dist/*.whl
+	cd build/package && PYTHONPATH=. $(abspath $(BIN))/python -c 'import dragoman, pathlib; assert pathlib.Path(dragoman.__file__).is_relative_to(pathlib.Path.cwd())'
+	cd build/package && PYTHONPATH=. $(abspath $(BIN))/python -m dragoman new sample --pair en-fr && rm -r sample
 
 fuzz: $(STAMP)
 	$(BIN)/python benchmarks/fuzz/readers.py --seconds $(SECONDS)
