@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dragoman.core.answers import CERTAIN, Answer, Attempt
+from dragoman.core.arguments import several
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.memory.matching import Match
 from dragoman.core.recipe import Decoding, Normalise
@@ -113,7 +114,7 @@ class Assistant:
     @classmethod
     def load(
         cls,
-        run: Path,
+        run: Path | str,
         *,
         memory: bool = True,
         glossary: Glossary | bool = True,
@@ -125,6 +126,7 @@ class Assistant:
         `memory=False` leaves the memory alone; a `glossary` of one's own takes the place of the run's. Without `settings`
         as many examples and terms go into a prompt as the model was trained on.
         """
+        run = Path(run)
         translator = Translator.load(run, threads=threads)
         held = Memory.open(memory_file(run)) if memory and memory_file(run).is_file() else None
         if isinstance(glossary, bool):
@@ -154,7 +156,7 @@ class Assistant:
     def translate(
         self,
         texts: Sequence[str],
-        direction: Direction,
+        direction: Direction | str,
         *,
         queries: Sequence[str] | None = None,
         contexts: Sequence[str] | None = None,
@@ -175,7 +177,7 @@ class Assistant:
     def answers(
         self,
         texts: Sequence[str],
-        direction: Direction,
+        direction: Direction | str,
         *,
         queries: Sequence[str] | None = None,
         contexts: Sequence[str] | None = None,
@@ -183,6 +185,7 @@ class Assistant:
         listener: Listener = SILENT,
     ) -> list[Answer]:
         """`translate` for a caller who may use only some of the answers, and counts those: the tally stays as it is."""
+        texts, direction = several(texts), Direction.of(direction)
         settings = settings or self.settings
         plain = list(map(self._normalised, texts))
         asked = plain if queries is None else list(map(self._normalised, queries))
@@ -203,12 +206,13 @@ class Assistant:
         return [replace(answer, source=text) for answer, text in zip(answers, texts, strict=True)]
 
     def recall(
-        self, texts: Sequence[str], direction: Direction, contexts: Sequence[str] | None = None
+        self, texts: Sequence[str], direction: Direction | str, contexts: Sequence[str] | None = None
     ) -> list[Answer | None]:
         """For each text what the memory has for it as it stands, if exact matches are wanted; the model is not asked.
 
         The tally does not count them: whether they can be used, the caller knows.
         """
+        texts, direction = several(texts), Direction.of(direction)
         if not self.settings.exact or self.memory is None:
             return [None] * len(texts)
         plain = list(map(self._normalised, texts))
@@ -301,12 +305,15 @@ class Assistant:
 
     # ---------------------------------------------------------------- adapt
 
-    def confirm(self, source: str, target: str, direction: Direction, *, context: str = "", creator: str = "") -> bool:
+    def confirm(
+        self, source: str, target: str, direction: Direction | str, *, context: str = "", creator: str = ""
+    ) -> bool:
         """Put a translation that a person has confirmed into the memory: the next text finds it. False = it was there.
 
         A run without a memory gets one. Raises DataError when the memory was left out, or when the translation cannot be
         kept (empty, control characters).
         """
+        direction = Direction.of(direction)
         if self.memory is None:
             if self._memory_path is None:
                 raise DataError("the translation cannot be kept: this assistant works without a memory.")

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from dragoman.core.arguments import several
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.markup.markup import has_words
 from dragoman.core.prompt.prompts import language_token, render
@@ -91,7 +92,7 @@ class Translator:
     def translate(
         self,
         texts: Sequence[str],
-        direction: Direction,
+        direction: Direction | str,
         decoding: Decoding | None = None,
         listener: Listener = SILENT,
         assists: Sequence[Context] | None = None,
@@ -105,6 +106,7 @@ class Translator:
         """
         from dragoman.engine.prompt_fit import Ask, fitted
 
+        texts, direction = several(texts), Direction.of(direction)
         decoding, context = decoding or Decoding(), self.loaded.context
         self.encoder.require([direction.source, direction.target])
         cleaned = [self.normalised(text) for text in texts]
@@ -184,7 +186,7 @@ class Translator:
         return text.strip()
 
     def score(
-        self, sources: Sequence[str], targets: Sequence[str], direction: Direction, listener: Listener = SILENT
+        self, sources: Sequence[str], targets: Sequence[str], direction: Direction | str, listener: Listener = SILENT
     ) -> list[float | None]:
         """Mean log-probability per token, end token included, that the model gives to translations that are there already.
 
@@ -192,6 +194,7 @@ class Translator:
         """
         from dragoman.engine.score import score
 
+        sources, targets, direction = several(sources, "sources"), several(targets, "targets"), Direction.of(direction)
         self.encoder.require([direction.source, direction.target])
         pairs = [(self.normalised(s), self.normalised(t)) for s, t in zip(sources, targets, strict=True)]
         rows = self.encoder.encode([render(self.encoder.form, direction, s, t) for s, t in pairs])

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from dragoman.core.recipe.curriculum import Curriculum
 from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Sampling
@@ -113,6 +120,16 @@ class Recipe(Section):
                 raise ValueError(f"train.{number}.{key}: needs a `synthesise` section, which makes the rows")
         return self
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explained(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Whatever makes a recipe, a file or a program: what is wrong in it is a RecipeError that says where."""
+        try:
+            return handler(data)
+        except ValidationError as error:
+            source = info.context if isinstance(info.context, RecipeText) else RecipeText("recipe", data, frozenset())
+            raise RecipeError("\n".join(source.explain(error.errors(), _known_keys))) from None
+
     @property
     def folder(self) -> Path:
         """Where the recipe's relative paths start."""
@@ -157,10 +174,7 @@ class Recipe(Section):
     def parse(cls, text: str, name: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()) -> Recipe:
         """Check a recipe's text. `name` stands in messages; relative paths start at `folder`."""
         source = RecipeText.read(text, name, overrides)
-        try:
-            recipe = cls.model_validate(source.plain)
-        except ValidationError as error:
-            raise RecipeError("\n".join(source.explain(error.errors(), _known_keys))) from None
+        recipe = cls.model_validate(source.plain, context=source)
         recipe._folder = folder
         return recipe
 

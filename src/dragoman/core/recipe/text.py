@@ -62,7 +62,8 @@ class RecipeText:
                 continue  # the section was tried as another kind of value; what is wrong inside it is what counts
             line = _line(self.data, path)
             set_there = any(path[: len(start)] == start for start in self.overridden)
-            where = "command line" if set_there else f"{self.name}:{line}"
+            read = f"{self.name}:{line}" if hasattr(self.data, "lc") else self.name  # a program's recipe has no lines
+            where = "command line" if set_there else read
             lines.append((line, f"{where}: {_dotted(path) or 'recipe'}: {_message(path, here, known_keys)}"))
         return [text for _, text in sorted(lines, key=lambda entry: entry[0])]
 

@@ -142,6 +142,15 @@ class Direction:
         # `en-fr-CA`: a region never stands first, so the cut that leaves a lone language first is the natural one
         return min(found, key=lambda d: d.source.count("-"))
 
+    @classmethod
+    def of(cls, value: Direction | str) -> Direction:
+        """A direction, or the text that names one. Raises DataError, and TypeError for anything else."""
+        if isinstance(value, str):
+            return cls.parse(value)
+        if not isinstance(value, Direction):
+            raise TypeError(f"a direction is written as en-fr, or is a Direction; {value!r:.60} is neither.")
+        return value
+
     def __str__(self) -> str:
         joint = ">" if "-" in self.source + self.target else "-"
         return f"{self.source}{joint}{self.target}"

@@ -94,18 +94,20 @@ class Glossary:
 
     # ---------------------------------------------------------------- use
 
-    def find(self, text: str, direction: Direction) -> list[Occurrence]:
+    def find(self, text: str, direction: Direction | str) -> list[Occurrence]:
         """The terms that occur in a source text, each with its place; the longest wins, alternatives come together."""
+        direction = Direction.of(direction)
         if direction not in self._finders:
             fitting = [t for term in self for t in (term, term.reversed) if _serves(t, direction)]
             self._finders[direction] = Finder(direction.source, list(dict.fromkeys(fitting)))
         return self._finders[direction].find(text)
 
-    def serves(self, direction: Direction) -> bool:
+    def serves(self, direction: Direction | str) -> bool:
         """True when some term is one of this direction."""
+        direction = Direction.of(direction)
         return any(_serves(one, direction) for term in self for one in (term, term.reversed))
 
-    def terms_in(self, text: str, direction: Direction) -> list[Term]:
+    def terms_in(self, text: str, direction: Direction | str) -> list[Term]:
         """The terms that occur in a source text, in its order, each once."""
         return list(dict.fromkeys(occurrence.term for occurrence in self.find(text, direction)))
 
@@ -116,13 +118,16 @@ class Glossary:
     # ---------------------------------------------------------------- files
 
     @classmethod
-    def load(cls, path: Path, direction: Direction | None = None, *, otherwise: Direction | None = None) -> Self:
+    def load(
+        cls, path: Path | str, direction: Direction | str | None = None, *, otherwise: Direction | None = None
+    ) -> Self:
         """Read CSV, TSV or TBX by suffix.
 
         `direction` is needed where a table does not tell its languages; of a TBX it chooses among several. `otherwise`:
         the languages of such a table when no direction is given. A bad row is in `rejected`. Raises DataError for a
         file that cannot be read as a glossary.
         """
+        path, direction = Path(path), None if direction is None else Direction.of(direction)
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -149,16 +154,17 @@ class Glossary:
         glossary.add(rows)
         return glossary
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the project's own form: a TSV with a header, all columns. `load` reads it back."""
         rows = ["\t".join(FIELDS), *("\t".join(getattr(term, name) for name in FIELDS) for term in self)]
-        write_atomic(path, ("\n".join(rows) + "\n").encode())
+        write_atomic(Path(path), ("\n".join(rows) + "\n").encode())
 
-    def export(self, path: Path, direction: Direction | None = None) -> int:
+    def export(self, path: Path | str, direction: Direction | str | None = None) -> int:
         """Write for other tools; returns how many terms.
 
         `.csv` has a header and all columns; `.tsv` has DeepL's two columns, and needs a direction.
         """
+        path, direction = Path(path), None if direction is None else Direction.of(direction)
         chosen = [t for term in self for t in (term, term.reversed) if direction and _serves(t, direction)]
         if path.suffix.lower() == ".csv":
             chosen = chosen if direction else list(self)

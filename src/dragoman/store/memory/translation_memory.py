@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dragoman.core.arguments import several
 from dragoman.core.memory.matching import Match, same_text, similarity, words
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
@@ -85,12 +86,13 @@ class Memory:
         self._indexes: dict[tuple[str, str], tuple[Index, Vectors | None]] = {}
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = False, encoder: Encoder | None = None) -> Self:
-        """Open a memory file; with `create` a missing one is made. Raises DataError.
+    def open(cls, path: Path | str, *, create: bool = False, encoder: Encoder | None = None) -> Self:
+        """Open a memory: a .sqlite file, or the folder of the run that has it; with `create` a missing one is made.
+        Raises DataError.
 
         `encoder` gives sentence vectors (see `store.memory.vectors`): candidates then also come from them.
         """
-        return cls(Table(path, create=create), encoder)
+        return cls(Table(memory_file(Path(path)), create=create), encoder)
 
     @property
     def path(self) -> Path:
@@ -175,7 +177,7 @@ class Memory:
         tenant: str = DEFAULT_TENANT,
         *,
         identifiers: Sequence[int] | None = None,
-        direction: Direction | None = None,
+        direction: Direction | str | None = None,
         origin: str | None = None,
         domain: str | None = None,
         source: str | None = None,
@@ -189,6 +191,7 @@ class Memory:
         wanted: dict[str, object] = {"origin": origin, "domain": domain, "source": source, "target": target}
         wanted = {f"{name} = ?": value for name, value in wanted.items() if value is not None}
         if direction:
+            direction = Direction.of(direction)
             wanted |= {"source_language = ?": direction.source, "target_language = ?": direction.target}
         if not wanted and identifiers is None and not everything:
             raise DataError(
@@ -229,7 +232,7 @@ class Memory:
     def search(
         self,
         text: str,
-        direction: Direction,
+        direction: Direction | str,
         *,
         k: int = 3,
         min_match: float = 0.0,
@@ -246,6 +249,7 @@ class Memory:
         target has one of them is not returned. `context` is the segment before `text`. Fewer `candidates` find a little
         less, faster.
         """
+        direction = Direction.of(direction)
         if k < 1 or not (collections := self._table.collections(tenant, direction)):
             return []
         index, vectors = self._index(tenant, direction)
@@ -282,7 +286,7 @@ class Memory:
     def search_many(
         self,
         texts: Sequence[str],
-        direction: Direction,
+        direction: Direction | str,
         *,
         k: int = 3,
         min_match: float = 0.0,
@@ -294,6 +298,7 @@ class Memory:
         threads: int = 1,
     ) -> list[list[Match]]:
         """`search` for each text, in order; `excludes` and `contexts` hold one entry per text."""
+        texts, direction = several(texts), Direction.of(direction)
 
         def one(text: str, exclude: Collection[str], context: str) -> list[Match]:
             return self.search(
@@ -370,10 +375,11 @@ class Memory:
         ]
 
     def segments(
-        self, tenant: str = DEFAULT_TENANT, direction: Direction | None = None
+        self, tenant: str = DEFAULT_TENANT, direction: Direction | str | None = None
     ) -> Iterator[tuple[Direction, Segment]]:
         """All segments of a tenant as stored, or those that serve one direction, turned into it."""
         if direction is not None:
+            direction = Direction.of(direction)
             for segment in self._table.all(self._table.collections(tenant, direction)):
                 yield direction, segment
             return
@@ -382,8 +388,8 @@ class Memory:
             for segment in self._table.all({number: False}):
                 yield Direction(source, target), segment
 
-    def export(self, path: Path, tenant: str = DEFAULT_TENANT, direction: Direction | None = None) -> int:
+    def export(self, path: Path | str, tenant: str = DEFAULT_TENANT, direction: Direction | str | None = None) -> int:
         """Write a tenant's segments as TMX 1.4b; returns how many."""
         from dragoman.store.memory.export import write_tmx
 
-        return write_tmx(path, self.segments(tenant, direction))
+        return write_tmx(Path(path), self.segments(tenant, direction))
