@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.engine import checkpoint
+from dragoman.engine.batch import Corpus, plan_epoch
 from dragoman.engine.log import read
 from dragoman.errors import ModelError, RecipeError, ResourceError
 from dragoman.stages import model, plan, train
@@ -226,3 +228,35 @@ def test_the_licence_of_a_base_is_read_from_its_card(tmp_path: Path, prepared: A
     assert done.facts["prompt"] == "compact"
     card = json.loads((tmp_path / "again" / "model" / "dragoman.json").read_text(encoding="utf-8"))
     assert card["prompt"]["name"] == "compact"
+
+
+def test_a_long_row_does_not_make_all_batches_as_large() -> None:
+    lengths = np.array([10] * 60 + [400])
+    corpus = Corpus(
+        np.ones(lengths.sum(), dtype=np.int32),
+        np.ones(lengths.sum(), dtype=np.bool_),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.ones(len(lengths)),
+    )
+    for packing in ("sorted", "packed"):
+        batches = plan_epoch(corpus, 1, 0, 64, packing)  # type: ignore[arg-type]
+        sizes = sorted(sum(int(lengths[row]) for members in bins for row in members) for bins in batches)
+        assert sizes[-1] == 400
+        assert sizes[-2] <= 64
+        assert sum(sizes) == lengths.sum()
+
+
+def test_the_development_sample_is_scored_before_the_first_step(tmp_path: Path, prepared: Artifact) -> None:
+    """Of a model that can translate already: what the phase has to better, and is told where it does not."""
+    go(tmp_path / "base", recipe(), prepared)
+    assert (
+        read(tmp_path / "base" / "train" / "0-sft" / "metrics.jsonl")[0]["event"] == "step"
+    )  # a new model knows nothing
+    ear = Ear()
+    spoilt = ("train.0.sft.learning_rate=3.0", "train.0.sft.epochs=1", "train.0.sft.evaluate_every=5")
+    done = go(tmp_path / "more", recipe(f"model={{base: {tmp_path / 'base'}}}", *spoilt), prepared, ear)
+    scored = [r for r in read(tmp_path / "more" / "train" / "0-sft" / "metrics.jsonl") if r["event"] == "evaluate"]
+    facts = done["train"].facts["phases"][0]
+    assert scored[0]["step"] == 0
+    assert scored[0]["chrf"] == facts["begin_chrf"] > 90 > facts["best_chrf"]
+    assert any("worse than before" in line for line in ear.said)

@@ -120,7 +120,6 @@ def _hybrid(
             hardware,
             loaded,
             hybrid.tokens,
-            longest,
             lambda *geometry: stream(*geometry).steps,
             fresh=fresh,
         )

@@ -209,7 +209,7 @@ def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loade
         batches = len(plan_epoch(corpus, recipe.seed, 0, budget, packing))
         return max(1, round(batches * total / max(once, 1.0) / accumulation))
 
-    return resolved(recipe, phase, hardware, loaded, total, int(corpus.lengths.max()), steps, fresh=fresh)
+    return resolved(recipe, phase, hardware, loaded, total, steps, fresh=fresh)
 
 
 def resolved(
@@ -218,12 +218,11 @@ def resolved(
     hardware: Hardware,
     loaded: Loaded,
     total: float,
-    longest: int,
     steps_of: Callable[[int, Packing, int], int],
     *,
     fresh: bool,
 ) -> Settings:
-    """The settings of any kind of phase: `total` tokens, rows of `longest` tokens at most; `steps_of` a forward
+    """The settings of any kind of phase: `total` tokens; `steps_of` a forward
     pass's tokens, the packing, and the forward passes of a step."""
     training = phase.training
     tuning = method(phase)
@@ -232,7 +231,7 @@ def resolved(
     accumulation = training.accumulation if isinstance(training.accumulation, int) else 1
     if training.batch_tokens == training.accumulation == "auto" and packing == "sorted":
         budget, accumulation = budget // _LENGTHS, _LENGTHS
-    budget = max(budget, longest)
+    # a row that is longer than the budget is a batch of its own; it does not make all others as large
     kind: Kind = (
         training.optimiser if training.optimiser != "auto" else ("muon" if fresh and not tuning.adapter else "adamw")
     )

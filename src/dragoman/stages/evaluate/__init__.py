@@ -143,29 +143,8 @@ def _systems(inputs: Mapping[str, Artifact]) -> list[System]:
 
 def _told(system: System, translations: Translations) -> dict[str, Any]:
     description = translations.descriptions.get(system.name, {})
-    held_out: dict[str, Any] = {}
-    if translations.settings.perplexity:
-        held_out = _held_out(translations.recipe, system, translations.prepared, translations.listener)
     about = {"name": system.name, "kind": system.kind, "key": system.key, "description": description}
-    return {**about, "held_out": held_out}
-
-
-def _held_out(recipe: Recipe, system: System, prepared: Path | None, listener: Listener) -> dict[str, Any]:
-    """Perplexity of held-out monolingual text by language, where there is such text."""
-    if system.folder is None or prepared is None:
-        return {}
-    from dragoman.engine.load import load
-    from dragoman.engine.perplexity import held_out_perplexity
-
-    found = held_out_perplexity(recipe, load(system.folder), prepared)
-    for language, figures in found.items():
-        listener.say(
-            f"evaluate: {system.name}: held-out {language}: {figures['bits_per_byte']:.4f} bits per byte, perplexity "
-            f"{figures['perplexity']:.2f} on {figures['texts']} texts"
-        )
-    if not found:
-        listener.warn("evaluate.perplexity: there is no held-out monolingual text; see prepare.monolingual")
-    return found
+    return {**about, "held_out": translations.held_out.get(system.name, {})}
 
 
 def _calibrate(out: Path, key: str, entries: Sequence[Mapping[str, Any]], listener: Listener) -> None:

@@ -29,6 +29,8 @@ from dragoman.translator import Translates
 class Described(Translates, Protocol):
     """What is asked of a loaded model."""
 
+    loaded: Any
+
     @property
     def description(self) -> dict[str, Any]: ...
 
@@ -79,6 +81,7 @@ class Translations:
         self.recipe, self.settings, self.prepared = recipe, settings, prepared
         self.load, self.listener = load, listener
         self.descriptions: dict[str, dict[str, Any]] = {}
+        self.held_out: dict[str, dict[str, Any]] = {}  # perplexity of held-out text, by system
         self.kept = Kept(out, listener)
         self._normal = recipe.normalise
 
@@ -124,9 +127,26 @@ class Translations:
                     self.kept.put(file, key, self._rows(entry, hypotheses), seconds, about)
                 here.append(Output(system, way, file, hypotheses, seconds))
             found.append(here)
+        if self.settings.perplexity and system.folder is not None and self.prepared is not None:
+            translator = translator or self.load(system.folder, threads=self.recipe.plan.threads)
+            self.held_out[system.name] = self._perplexity(translator, system, self.prepared)
         if translator is not None:
             del translator
             gc.collect()  # two models need not be in memory at once
+        return found
+
+    def _perplexity(self, translator: Described, system: System, prepared: Path) -> dict[str, Any]:
+        """Of held-out monolingual text by language, where there is such text."""
+        from dragoman.engine.perplexity import held_out_perplexity
+
+        found = held_out_perplexity(self.recipe, translator.loaded, prepared)
+        for language, figures in found.items():
+            self.listener.say(
+                f"evaluate: {system.name}: held-out {language}: {figures['bits_per_byte']:.4f} bits per byte, perplexity "
+                f"{figures['perplexity']:.2f} on {figures['texts']} texts"
+            )
+        if not found:
+            self.listener.warn("evaluate.perplexity: there is no held-out monolingual text; see prepare.monolingual")
         return found
 
     def _make(

@@ -64,18 +64,20 @@ class Measures:
         found: list[Hypothesis] = []
         pairs = []
         by_direction: dict[str, float] = {}
+        bleu: list[float] = []
         with as_loaded(self.loaded.model, self.own_attention):
             translator = Translator(self.loaded)
             for direction, group in grouped(self.dev).items():
                 here = translator.translate([pair.source for pair in group], direction)
                 found += here
                 pairs += group
-                by_direction[str(direction)] = score("chrf", [h.text for h in here], [p.target for p in group]).value
+                outputs, references = [h.text for h in here], [pair.target for pair in group]
+                by_direction[str(direction)] = score("chrf", outputs, references).value
+                bleu.append(score("bleu", outputs, references, direction.target).value)  # tokens as in `evaluate`
             if self.guards is not None:
                 record |= self.guards.in_context(translator)
-        references = [pair.target for pair in pairs]
-        record["chrf"] = score("chrf", [h.text for h in found], references).value
-        record["bleu"] = score("bleu", [h.text for h in found], references).value
+        record["chrf"] = score("chrf", [h.text for h in found], [pair.target for pair in pairs]).value
+        record["bleu"] = sum(bleu) / len(bleu)  # the mean of the directions
         if len(by_direction) > 1:
             record["chrf_by_direction"] = {name: round(value, 4) for name, value in by_direction.items()}
         if self.guards is not None:

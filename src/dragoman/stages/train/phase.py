@@ -32,7 +32,8 @@ class Trainer:
     def __init__(self, recipe: Recipe, phase: Phase, name: str, out: Path, key: str, listener: Listener) -> None:
         self.recipe, self.phase, self.training = recipe, phase, phase.training
         self.name, self.out, self.key, self.listener = name, out, key, listener
-        self.best: dict[str, Any] = {"step": 0, "chrf": None, "stale": 0}  # step 0: what the phase begins with
+        # step 0: what the phase begins with; begin: the chrF of that
+        self.best: dict[str, Any] = {"step": 0, "chrf": None, "stale": 0, "begin": None}
         self.totals: dict[str, Any] = {
             "target_tokens": 0, "tokens": 0, "padded": 0, "seconds": 0.0, "evaluation_seconds": 0.0
         }  # fmt: skip
@@ -45,7 +46,7 @@ class Trainer:
     ) -> Artifact:
         """Train from the model in `base` on the texts; `planned` are the settings that `plan` chose, `made` is the
         folder of the synthetic rows."""
-        self.base = base
+        self.base, self.fresh = base, fresh
         self._prepare(base, texts, planned, fresh, made)
         start = self._resume()
         with Log(self.out, start) as log, stoppable() as stop:
@@ -200,6 +201,8 @@ class Trainer:
         step = start
         if start and self._ends(start):  # it was stopped before it could be finished
             return start
+        if not start and not self.fresh:
+            self._begin(log)
         if self.steering is not None:
             self.steering.begin()
         for done in fit(
@@ -218,7 +221,10 @@ class Trainer:
             if self.average is not None:
                 self.average.update(step)
             self._tell(done, log)
-            scored = last or step % self.chosen.evaluate_every == 0
+            every = self.chosen.evaluate_every
+            scored = last or (
+                step % every == 0 and self.chosen.steps - step >= every // 2
+            )  # the end is close: only there
             if scored:
                 self._score(step, log)
             if self.steering is not None and (window := self.steering.after(done, last=last)) is not None:
@@ -251,7 +257,10 @@ class Trainer:
             record: dict[str, Any] = {
                 "event": "step",
                 "step": step.number,
-                "epoch": round(step.epoch, 4),
+                **(
+                    {"epoch": round(step.epoch, 4)} if self.phase.sft is not None else {}
+                ),  # a mixture has one for each task
+                "share": round(step.number / chosen.steps, 4),  # of the phase
                 "tokens": totals["tokens"],
                 "target_tokens": totals["target_tokens"],
                 "seconds": round(totals["seconds"], 3),
@@ -269,6 +278,24 @@ class Trainer:
             facts["best_chrF"] = f"{self.best['chrf']:.1f}"
         self.listener.progress(f"train {self.name}", step.number, chosen.steps, **facts)
 
+    def _begin(self, log: Log) -> None:
+        """The development sample before the first step: what the phase has to better."""
+        begun = time.perf_counter()
+        record = self.measures.take()
+        self.best["begin"] = record.get("chrf") if self.trains_translation else None
+        seconds = time.perf_counter() - begun
+        self.totals["evaluation_seconds"] += seconds
+        self._write(0, record, seconds, log)
+        if self.best["begin"] is not None:
+            sentences = f"on {len(self.measures.dev)} sentences"
+            self.listener.say(f"train: before the first step: chrF {self.best['begin']:.2f} {sentences}")
+
+    def _write(self, step: int, record: Mapping[str, Any], seconds: float, log: Log) -> None:
+        if record:
+            limits = self.measures.limits()
+            more = {"limits": limits} if limits else {}
+            log.write({"event": "evaluate", "step": step, **record, **more, "seconds": round(seconds, 2)})
+
     def _score(self, step: int, log: Log) -> None:
         """Loss, chrF and BLEU of the development sample, translated greedily, and the guard rails; remembers the best
         step by chrF. With an average, the averaged weights are what is measured."""
@@ -283,16 +310,14 @@ class Trainer:
         last = self.training.select == "last"
         better = not self.broken and (last or chrf is None or best is None or chrf > best)
         if better:
-            self.best = {"step": step, "chrf": chrf, "stale": 0}
+            self.best = {**self.best, "step": step, "chrf": chrf, "stale": 0}
         else:
             self.best = {**self.best, "stale": self.best["stale"] + 1}
         seconds = time.perf_counter() - begun
         self.totals["evaluation_seconds"] += seconds
         if not record:
             return
-        if limits := self.measures.limits():
-            record["limits"] = limits
-        log.write({"event": "evaluate", "step": step, **record, "seconds": round(seconds, 2)})
+        self._write(step, record, seconds, log)
         names = {"loss": "dev loss", "chrf": "chrF", "bleu": "BLEU", "one_shot_chrf": "one-shot chrF"}
         figures = ", ".join(
             f"{names.get(k, k.replace('_', ' '))} {v:.3g}" if k in ("loss", "forgetting", "off_target") else
@@ -359,6 +384,12 @@ class Trainer:
             batch = self.stream.longest().to(self.loaded.device)
             adapt.check_saved(self.out / "model", self.model, batch, DTYPES[self.chosen.precision])
         facts = self._facts(step, best)
+        begin, reached = self.best["begin"], self.best["chrf"]
+        if begin is not None and reached is not None and reached < begin:
+            self.listener.warn(
+                f"train: {self.name}: worse than before: dev chrF {begin:.2f} at the start, {reached:.2f} at best. Try a "
+                "smaller `learning_rate`, smaller steps (`batch_tokens`), or more rows."
+            )
         tail = "" if self.best["chrf"] is None else f"; dev chrF {self.best['chrf']:.2f} at step {best}, which is kept"
         self.listener.say(
             f"train: {self.name} done: {step} steps, {facts['target_tokens_per_s']:,.0f} target tokens/s, "
@@ -380,6 +411,7 @@ class Trainer:
             "padding": round(1 - totals["tokens"] / max(1, totals["padded"]), 4),
             "best_step": best,
             "best_chrf": self.best["chrf"],
+            "begin_chrf": self.best["begin"],
             "examples": dict(self.data.directions),
             "too_long": dict(self.data.too_long),
             "settings": self.chosen.to_json(),
