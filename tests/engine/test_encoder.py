@@ -41,7 +41,8 @@ MISTRAL = (
 )
 FAMILIES = {"chatml": CHATML, "thinking": THINKING, "always": ALWAYS_THINKING, "gemma": GEMMA, "mistral": MISTRAL}
 CONTROLS = ["<|im_start|>", "<|im_end|>", "<think>", "<start_of_turn>", "<end_of_turn>", "<repo_name>", "[INST]"]
-ODD = "[multimodal]"
+ODD = ["[multimodal]", "<start_of_image>", "<bbox>", "</bbox>", "<tool_call>", "<｜tool｜>"]  # not marked as special
+TAGS = ["<b>", "</b>", "<td>", "<h1>"]  # one token each, too, and text
 
 
 @cache
@@ -67,7 +68,7 @@ def tokenizer(family: str, byte_level: bool) -> Any:
         data["added_tokens"] = [t for t in data["added_tokens"] if not t["content"].startswith("<0x")]
         bpe = Tokenizer.from_str(json.dumps(data))
     bpe.add_special_tokens([AddedToken(token, special=True) for token in CONTROLS])
-    bpe.add_tokens([AddedToken(ODD, special=False, normalized=False)])
+    bpe.add_tokens([AddedToken(token, special=False, normalized=False) for token in [*ODD, *TAGS]])
     found = PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
@@ -77,7 +78,8 @@ def tokenizer(family: str, byte_level: bool) -> Any:
 
 CASES = [(family, byte_level) for family in FAMILIES for byte_level in (True, False)]
 TEXTS = st.lists(
-    st.one_of(st.text("abc <>_|[]/", max_size=6), st.sampled_from([*CONTROLS, ODD, "<pad>", "</s>", "<s>"])), max_size=6
+    st.one_of(st.text("abc <>_|[]/", max_size=6), st.sampled_from([*CONTROLS, *ODD, *TAGS, "<pad>", "</s>", "<s>"])),
+    max_size=6,
 ).map("".join)
 
 
@@ -93,11 +95,46 @@ def test_a_text_is_never_a_control_token_and_stays_as_it_is(
         encoder.encode([render(FORMATS[form], EN_DE, source, "der Hund")])[0]
         for source in ("the dog", f"the dog{text}")
     )
-    control = {found.convert_tokens_to_ids(token) for token in [*encoder.controls, ODD]}
+    control = {found.convert_tokens_to_ids(token) for token in [*encoder.controls, *ODD]}
     assert [i for i in ours[0] if i in control] == [i for i in plain[0] if i in control]
     shown = found.decode(ours[0], skip_special_tokens=False)
     assert f"the dog{text}".strip() in shown
     assert sum(ours[1]) == sum(plain[1])
+
+
+@pytest.mark.parametrize("form", ["chat", "adaptive"])
+@pytest.mark.parametrize("tag", TAGS)
+def test_tags_of_html_stay_the_tokens_they_are(tag: str, form: str) -> None:
+    found = tokenizer("gemma", False)
+    encoder = Encoder(found, FORMATS[form])
+    for text in (f"the {tag}dog", f"the {tag}dog<bbox>"):
+        ids = encoder.encode([render(FORMATS[form], EN_DE, text)])[0][0]
+        assert ids.count(found.convert_tokens_to_ids(tag)) == 1
+
+
+BLANKS = st.text(" \n\t", max_size=3)
+
+
+@pytest.mark.parametrize(("family", "byte_level"), CASES)
+@pytest.mark.parametrize("form", ["chat", "hunyuan"])
+@given(
+    before=BLANKS,
+    after=BLANKS,
+    token=st.sampled_from([*CONTROLS, *ODD, "\ue000", "\ue0000\ue001"]),
+    place=st.booleans(),
+)
+def test_a_template_sees_the_blanks_around_a_control_token(
+    family: str, byte_level: bool, form: str, before: str, after: str, token: str, place: bool
+) -> None:
+    found = tokenizer(family, byte_level)
+    encoder = Encoder(found, FORMATS[form])
+
+    def shown(word: str) -> str:
+        text = f"{before}dog {word}{after}" if place else f"{before}{word}{after}"
+        rendered = render(FORMATS[form], EN_DE, text, shots=[(text, text)])
+        return found.decode(encoder.encode([rendered])[0][0], skip_special_tokens=False)
+
+    assert shown(token) == shown("QQQ").replace("QQQ", token)
 
 
 @pytest.mark.parametrize(("family", "byte_level"), CASES)

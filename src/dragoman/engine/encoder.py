@@ -15,8 +15,19 @@ if TYPE_CHECKING:
 
 
 _THINKS = re.compile(r"<think>\s*\Z")  # a template that leaves the model to think
-_BRACKETED = re.compile(r"\[\S+\]")  # added tokens that are no plain text, though they are not marked as special
-_MARK = "\ue000{}\ue001"  # stands for a turn's text while the template is filled
+_BRACKETED = re.compile(r"\[\S+\]|<\S+>")  # added tokens that are no plain text, unless they are HTML tags
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)\s?/?>")
+# Elements of HTML that documents hold: a user's text may have their tags, which some tokenizers keep as one token each.
+_HTML = (
+    "a abbr address area article aside audio b base bdi bdo big blockquote body br button canvas caption center cite code col "
+    "colgroup data datalist dd del details dfn dialog div dl dt em embed fieldset figcaption figure font footer form frame "
+    "frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd label legend li link main map mark menu "
+    "meta meter nav noscript object ol optgroup option output p param picture pre progress q rp rt ruby s samp script search "
+    "section select small source span strike strong style sub summary sup svg table tbody td template textarea tfoot th thead "
+    "time title tr track tt u ul var video wbr"
+)
+_ELEMENTS = frozenset(_HTML.split())
+_MARK = "\ue000"  # begins what stands for a control token of a user's text while the template is filled
 _MARKED = re.compile("\ue000(\\d+)\ue001")
 
 
@@ -105,11 +116,21 @@ class Encoder:
         return sorted(special | {str(token) for token in self.tokenizer.all_special_tokens if token})
 
     @cached_property
-    def _odd(self) -> re.Pattern[str] | None:
-        """Added tokens that the tokenizer finds in any text though they are no text."""
+    def odd(self) -> list[str]:
+        """Spellings of added tokens that the tokenizer finds in any text though they are no text: `[multimodal]`,
+        `<start_of_image>`, `<think>`. Tags of HTML are text."""
         added = (str(token.content) for token in self.tokenizer.added_tokens_decoder.values() if not token.special)
-        found = [re.escape(token) for token in added if _BRACKETED.fullmatch(token)]
-        return re.compile("|".join(found)) if found else None
+        return sorted(token for token in added if _BRACKETED.fullmatch(token) and not _is_html(token))
+
+    @cached_property
+    def _odd(self) -> re.Pattern[str] | None:
+        # looking ahead, so that one inside another is found too
+        return re.compile(f"(?={_any(self.odd)})") if self.odd else None
+
+    @cached_property
+    def _hidden(self) -> re.Pattern[str]:
+        """What must not meet the template's own control tokens."""
+        return re.compile(_any([*self.controls, *self.odd, _MARK]))
 
     def _ids(self, texts: list[str], special: bool = False) -> list[list[int]]:
         if self._odd is None or special or not any(self._odd.search(text) for text in texts):
@@ -163,32 +184,31 @@ class Encoder:
         return rows
 
     def _heads(self, prompts: Sequence[Rendered]) -> list[list[int]]:
-        """The ids up to the answer. A text that spells a control token is encoded apart from the template."""
-        harmless = [not any(self._spells_control(turn.text) for turn in rendered.turns) for rendered in prompts]
-        whole = iter(
-            self._ids(
-                [
-                    self._template([turn.text for turn in rendered.turns], rendered)
-                    for rendered, plain in zip(prompts, harmless, strict=True)
-                    if plain
-                ],
-                special=True,
-            )
-        )
-        return [next(whole) if plain else self._apart(r) for r, plain in zip(prompts, harmless, strict=True)]
+        """The ids up to the answer. What spells a control token is encoded apart from the template."""
+        whole: list[str] = []
+        hidden: list[list[str]] = []
+        for rendered in prompts:
+            hidden.append([])
+            whole.append(self._template([self._hide(turn.text, hidden[-1]) for turn in rendered.turns], rendered))
+        ids = iter(self._ids([text for text, found in zip(whole, hidden, strict=True) if not found], special=True))
+        return [self._apart(t, found) if found else next(ids) for t, found in zip(whole, hidden, strict=True)]
 
-    def _apart(self, rendered: Rendered) -> list[int]:
-        texts = [turn.text for turn in rendered.turns]
-        frame = self._template([_MARK.format(number) for number in range(len(texts))], rendered)
+    def _hide(self, text: str, hidden: list[str]) -> str:
+        """The text with a mark for each control token that it spells; `hidden` takes the spellings. The template sees the
+        rest as it is, so that it trims the blanks of every text alike."""
+
+        def mark(found: re.Match[str]) -> str:
+            hidden.append(found[0])
+            return f"{_MARK}{len(hidden) - 1}\ue001"
+
+        return self._hidden.sub(mark, text)
+
+    def _apart(self, frame: str, hidden: Sequence[str]) -> list[int]:
         ids: list[int] = []
         for place, part in enumerate(_MARKED.split(frame)):
-            text = texts[int(part)] if place % 2 else part
+            text = hidden[int(part)] if place % 2 else part
             ids += self._ids([text], special=not place % 2)[0] if text else []
         return ids
-
-    def _spells_control(self, text: str) -> bool:
-        odd = self._odd is not None and self._odd.search(text) is not None
-        return odd or any(token in text for token in self.controls)
 
     def _template(self, texts: Sequence[str], rendered: Rendered) -> str:
         """The turns in the model's own chat template, in its form without thinking, up to where the answer begins."""
@@ -209,6 +229,16 @@ class Encoder:
             return str(self.tokenizer.eos_token)
         position, token = min(ends)
         return tail[:position] + token
+
+
+def _is_html(token: str) -> bool:
+    found = _TAG.fullmatch(token)
+    return found is not None and found[1].lower() in _ELEMENTS
+
+
+def _any(tokens: Sequence[str]) -> str:
+    """The pattern of any of these texts, the longest first."""
+    return "|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))
 
 
 def _cut(text: str, tokens: re.Pattern[str]) -> Iterator[str]:
