@@ -45,6 +45,20 @@ def test_chat_shots_are_earlier_turns() -> None:
     assert found.turns[2].text == "Translate the following segment into German, without additional explanation.\n\nb"
 
 
+def test_chat_wordings_to_the_letter() -> None:
+    found = render(FORMATS["tower-plus"], Direction("en", "pt-PT"), "Hello world!", "Olá")
+    assert found.turns[0].text.startswith("Translate the following English source text to ")
+    assert found.turns[0].text.endswith(":\nEnglish: Hello world!\nPortuguese (Portugal): ")
+    found = render(FORMATS["translategemma"], EN_DE, "{code S} b", shots=[("a", "A")])
+    for turn, text in ((found.turns[0], "a"), (found.turns[2], "{code S} b")):
+        assert turn.text == (
+            "You are a professional English (en) to German (de) translator. Your goal is to accurately convey the meaning and "
+            "nuances of the original English text while adhering to German grammar, vocabulary, and cultural sensitivities.\n"
+            "Produce only the German translation, without any additional explanations or commentary. "
+            f"Please translate the following English text into German:\n\n\n{text}"
+        )
+
+
 def test_terms_stand_right_before_the_sentence() -> None:
     terms = [("a", "A"), ("b", "B")]
     found = render(FORMATS["adaptive"], Direction("es", "en"), "Nuevo", shots=[("Viejo", "Old")], terms=terms)

@@ -2,7 +2,7 @@
 
 A model is tuned and used with one format; its name and its wording are saved beside the model (`dragoman.json`).
 Three kinds exist: `compact` (control tokens of our own small models), `plain` (text of the published templates) and
-`chat` (one user message, wrapped by the tokenizer's own chat template).
+`chat` (the model's own chat template around user messages; `chat` is also the name of one wording, the default there).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Kind = Literal["compact", "plain", "chat"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """The wording of a prompt. Fields in braces: {S} and {T} are language names in English, {own S} and {own T} those in
-    the source language, {I} the instruction in the source language, {src} and {tgt} the texts.
+    """The wording of a prompt. Fields in braces: {S} and {T} are language names in English, {code S} and {code T} their codes,
+    {own S} and {own T} the names in the source language, {I} the instruction in the source language, {src} and {tgt} the texts.
 
     opening + shot * n + glossary + query is what the model reads; `answer` is what it writes. The blank before the
     target belongs to the answer, so that the last token of the prompt never depends on the answer. The glossary holds
@@ -54,8 +54,16 @@ class Format:
 _NAMED_LINES = "{S}: {src}\n{T}: {tgt}\n"
 _NAMED_QUERY = "{S}: {src}\n{T}:"
 
-# Published templates; sources: ALMA (2309.11674, code), Adaptive-MT (2312.12740, code), LMT-60 and Hunyuan-MT (model
-# cards), TowerInstruct (model card), ParroT (2304.02426, code; Alpaca form).
+_TOWER_PLUS = "Translate the following {S} source text to {T}:\n{S}: {src}\n{T}: "
+_TRANSLATEGEMMA = (
+    "You are a professional {S} ({code S}) to {T} ({code T}) translator. Your goal is to accurately convey the meaning and "
+    "nuances of the original {S} text while adhering to {T} grammar, vocabulary, and cultural sensitivities.\n"
+    "Produce only the {T} translation, without any additional explanations or commentary. "
+    "Please translate the following {S} text into {T}:\n\n\n{src}"
+)
+
+# Published templates; sources: ALMA (2309.11674, code), Adaptive-MT (2312.12740, code), LMT-60, Hunyuan-MT, Tower+ and
+# TranslateGemma (model cards and their templates), TowerInstruct (model card; `chat`), ParroT (2304.02426, code; Alpaca form).
 FORMATS: dict[str, Format] = {
     "compact": Format("compact", "compact"),
     "alma": Format("alma", "plain", "Translate this from {S} to {T}:\n", _NAMED_LINES, _NAMED_QUERY, " {tgt}"),
@@ -85,6 +93,8 @@ FORMATS: dict[str, Format] = {
         shot="Translate the following text from {S} into {T}.\n{S}: {src}\n{T}: ",
         query="Translate the following text from {S} into {T}.\n{S}: {src}\n{T}: ",
     ),
+    "tower-plus": Format("tower-plus", "chat", shot=_TOWER_PLUS, query=_TOWER_PLUS),
+    "translategemma": Format("translategemma", "chat", shot=_TRANSLATEGEMMA, query=_TRANSLATEGEMMA),
     "hunyuan": Format(
         "hunyuan",
         "chat",
@@ -167,6 +177,7 @@ def render(
     def fill(template: str, src: str, tgt: str = "") -> str:
         # str.format would read braces inside the user's text of an earlier field; one pass over the template does not
         fields = {"S": name(direction.source), "T": name(direction.target), "src": src, "tgt": tgt, "terms": src}
+        fields |= {f"code {side}": language for side, language in sides.items()}
         if "{I}" in form.opening:
             own = {f"own {side}": own_name(language, direction.source) for side, language in sides.items()}
             fields |= {"I": instruction(direction), **own}
