@@ -15,7 +15,7 @@ from tests.stages.test_evaluate import Loader
 class Better(Loader):
     """Its trained model forgets less."""
 
-    def __call__(self, folder: Path, *, threads: int | None = None) -> Memory:
+    def __call__(self, folder: Path, *, precision: str = "auto", threads: int | None = None) -> Memory:
         return Memory(7) if "train" in folder.parts else super().__call__(folder, threads=threads)
 
 

@@ -29,8 +29,8 @@ class Loader:
     def __init__(self) -> None:
         self.loaded: dict[str, Memory] = {}
 
-    def __call__(self, folder: Path, *, threads: int | None = None) -> Memory:
-        del threads
+    def __call__(self, folder: Path, *, precision: str = "auto", threads: int | None = None) -> Memory:
+        del precision, threads
         name = folder.parts[-3] if folder.parts[-2] == "0-sft" else folder.parts[-2]
         self.loaded[name] = Memory({"train": 4, "model": 3}[name])
         return self.loaded[name]

@@ -66,6 +66,7 @@ class Evaluate(Section):
     randomisation: PositiveCount = 10000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     max_segments: PositiveCount | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of all systems; auto: fp32 on a processor
     must_gain: dict[Literal["bleu", "chrf", "ter"], float] = {}  # else the run ends with an error
 
     @model_validator(mode="after")

@@ -40,7 +40,9 @@ class Described(Translates, Protocol):
 
 
 class Load(Protocol):
-    def __call__(self, folder: Path, *, threads: int | None = None) -> Described: ...
+    def __call__(
+        self, folder: Path, *, precision: Literal["auto", "fp32", "bf16"] = "auto", threads: int | None = None
+    ) -> Described: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ class Translations:
             for way in chosen:
                 file = file_name(entry, system, way.name)
                 assists = self.assists(entry, way, helped[number] if helped else None)
-                beside = [] if assists is None else [[(one.shots, one.terms) for one in assists]]
+                beside: list[Any] = [] if assists is None else [[(one.shots, one.terms) for one in assists]]
+                if self.settings.precision != "auto":
+                    beside.append(self.settings.precision)
                 key = digest(system.key, way.decoding.model_dump(), str(entry.direction), texts, *beside)
                 known = self.kept.find(file, key)
                 if known is not None:
@@ -118,7 +122,7 @@ class Translations:
                     self.descriptions.setdefault(system.name, known["description"])
                 else:
                     if system.folder is not None and translator is None:
-                        translator = self.load(system.folder, threads=self.recipe.plan.threads)
+                        translator = self._loaded(system.folder)
                         self.descriptions[system.name] = translator.description
                     begun = time.perf_counter()
                     hypotheses = self._make(translator, entry, texts, way.decoding, assists)
@@ -128,12 +132,15 @@ class Translations:
                 here.append(Output(system, way, file, hypotheses, seconds))
             found.append(here)
         if self.settings.perplexity and system.folder is not None and self.prepared is not None:
-            translator = translator or self.load(system.folder, threads=self.recipe.plan.threads)
+            translator = translator or self._loaded(system.folder)
             self.held_out[system.name] = self._perplexity(translator, system, self.prepared)
         if translator is not None:
             del translator
             gc.collect()  # two models need not be in memory at once
         return found
+
+    def _loaded(self, folder: Path) -> Described:
+        return self.load(folder, precision=self.settings.precision, threads=self.recipe.plan.threads)
 
     def _perplexity(self, translator: Described, system: System, prepared: Path) -> dict[str, Any]:
         """Of held-out monolingual text by language, where there is such text."""
