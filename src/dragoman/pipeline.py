@@ -183,7 +183,9 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
         names = [source.path for source in recipe.evaluate.files]
     elif stage.name == "model" and recipe.model is not None and recipe.model.base is not None:
         base = Path(recipe.resolve(recipe.model.base))
-        return [(recipe.model.base, _model_files(base))] if base.is_dir() else []
+        if base.is_dir():
+            return [(recipe.model.base, _model_files(base))]
+        return [(recipe.model.base, base)] if base.is_file() else []  # a GGUF file
     files = [Path(str(file)) for name in dict.fromkeys(names) for file in readers.files_of(name, recipe)]
     if stage.name == "synthesise":
         files += _teachers(recipe)

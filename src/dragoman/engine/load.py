@@ -1,6 +1,6 @@
 """Model + tokenizer + prompt: one folder in the hub's layout, with `dragoman.json` beside it.
 
-Weights are read from safetensors only, and no code from a hub is ever run.
+Weights are read from safetensors or GGUF only, and no code from a hub is ever run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from dragoman.core.prompt.prompts import Format
 from dragoman.core.recipe import Normalise
+from dragoman.engine import gguf
 from dragoman.errors import ModelError
 from dragoman.store.run.artifact import write_json
 
@@ -119,13 +120,15 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
 def load_model(
     folder: Path, *, dtype: torch.dtype | str, device: torch.device | str = "cpu", name: str | None = None
 ) -> PreTrainedModel:
-    """The causal language model of a folder; `name` is what messages call it."""
+    """The causal language model of a folder, or of a GGUF file (unpacked); `name` is what messages call it."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # how far the work is, the listener says
+    where, single = gguf.place(folder)
+    options: dict[str, Any] = {"dtype": dtype} | (gguf.unpacked() if single else {"use_safetensors": True})
     try:
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False, **single)
         if getattr(config, "is_encoder_decoder", False):
             raise ModelError(
                 f"{name or folder}: is an encoder-decoder model ({config.model_type}), and dragoman trains decoders only. "
@@ -133,13 +136,16 @@ def load_model(
             )
         with _whole(name or folder):
             model, info = AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+                where, trust_remote_code=False, output_loading_info=True, **options, **single
             )
     except (OSError, ValueError, KeyError) as error:
+        kind = "GGUF" if single else "safetensors"
         raise ModelError(
-            f"{name or folder}: cannot be loaded as a causal language model from safetensors: {_first(error)}"
+            f"{name or folder}: cannot be loaded as a causal language model from {kind}: {_first(error)}"
         ) from None
     _require_complete(name or folder, info)
+    if single:
+        gguf.as_ordinary(model)
     return model.to(device)
 
 
@@ -174,8 +180,9 @@ def load_tokenizer(folder: Path, how: str = "auto", name: str | None = None) -> 
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     kind = PreTrainedTokenizerFast if how == "file" else AutoTokenizer
+    where, single = gguf.place(folder)
     try:
-        return kind.from_pretrained(str(folder), trust_remote_code=False)
+        return kind.from_pretrained(where, trust_remote_code=False, **single)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{name or folder}: its tokenizer cannot be loaded: {_first(error)}") from None
 

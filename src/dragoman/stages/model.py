@@ -15,7 +15,7 @@ from dragoman.core.records import Example, Text
 from dragoman.core.text.languages import UNSPACED_SCRIPTS, script
 from dragoman.errors import CheckpointError, ModelError
 from dragoman.store.corpus import records
-from dragoman.store.run.artifact import Artifact, model_folder
+from dragoman.store.run.artifact import Artifact, file_digest, model_folder
 from dragoman.store.run.hub import fetched
 
 if TYPE_CHECKING:
@@ -145,32 +145,47 @@ def _base(recipe: Recipe, section: ModelSection, listener: Listener) -> tuple[Lo
     """The base, and the commit that a hub id stood for."""
     import torch
 
-    from dragoman.engine import load
+    from dragoman.engine import gguf, load
     from dragoman.engine.encoder import Encoder
 
     name = str(section.base)
     local = Path(recipe.resolve(name))
-    if local.is_dir():
+    single = gguf.is_gguf(local)
+    if local.is_dir() or single:
         if section.revision is not None:
-            raise ModelError(f"model.revision: {name} is a folder, and only a hub id has revisions. Take it out.")
+            raise ModelError(
+                f"model.revision: {name} is on this machine, and only a hub id has revisions. Take it out."
+            )
         try:
-            where, commit = model_folder(local), None
+            where, commit = local if single else model_folder(local), None
         except CheckpointError as error:
             raise ModelError(f"model.base: {error}") from None
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"model.base: there is no folder {local}. A hub id has the form owner/name.")
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1 or name.lower().endswith(gguf.SUFFIX):
+        raise ModelError(f"model.base: there is no folder or GGUF file {local}. A hub id has the form owner/name.")
     else:
         where = fetched(name, section.revision, listener)
         commit = where.name
     card = load.Card.read(where) if (where / load.CARD).is_file() else None
     tokenizer = load.load_tokenizer(where, card.tokenizer if card else "auto", name)
     model = load.load_model(where, dtype="auto", name=name)
-    if model.dtype not in (torch.float32, torch.bfloat16):
+    facts = None
+    if single:
+        kept = gguf.types(where)
+        facts = {"gguf": {"file": local.name, "sha256": file_digest(local), "matrices": kept}}
+        if gguf.quantised(kept):
+            listener.warn(
+                f"model: {name} is quantised ({', '.join(f'{n} x {t}' for t, n in kept.items())}): what it has lost "
+                "against the original weights stays lost. Train from the original where you can get it."
+            )
+        if kept.keys() != {"F32"}:
+            model = model.to(torch.bfloat16)  # rounds to 8 bits, of which a quantised weight has fewer
+    elif model.dtype not in (torch.float32, torch.bfloat16):
         model = model.to(torch.bfloat16 if model.dtype == torch.float16 else torch.float32)
     form = _choose_prompt(section.prompt, card.prompt if card else None, tokenizer, recipe.languages)
     Encoder(tokenizer, form).require(recipe.languages)
     licence = card.licence if card else _licence(where)
-    found = load.Card(form, tuple(map(str, recipe.pairs)), base=name, licence=licence, normalise=recipe.normalise)
+    directions = tuple(map(str, recipe.pairs))
+    found = load.Card(form, directions, base=name, licence=licence, facts=facts, normalise=recipe.normalise)
     return load.Loaded(model, tokenizer, found), commit
 
 

@@ -31,7 +31,7 @@ class NewModel(Section):
 
 
 class ModelSection(Section):
-    base: str | None = None  # a hub id or a local folder (or the folder of an earlier run)
+    base: str | None = None  # a hub id, a local folder (or that of an earlier run), or a .gguf file
     new: NewModel | None = None
     revision: str | None = None
     prompt: str = "auto"  # auto, chat, compact, or the name of a published template (docs/model.md)
