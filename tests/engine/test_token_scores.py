@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -51,6 +53,57 @@ def test_no_gradient_is_made_that_nobody_wants(monkeypatch: pytest.MonkeyPatch) 
     loaded.model.requires_grad_(False)
     token_losses(loaded.model, batch)
     assert asked == [False, True, False]
+
+
+def test_weighted_log_probabilities_have_the_oracles_gradient() -> None:
+    """d/dz of sum w (-log p[label]) is w (softmax(z) - onehot), whatever sign the weights have: in NumPy, in fp64."""
+    draw = np.random.default_rng(0)
+    hidden, weight, each = draw.normal(size=(9, 4)), draw.normal(size=(7, 4)), draw.normal(size=9)
+    labels = draw.integers(0, 7, 9)
+    logits = hidden @ weight.T
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    slope = each[:, None] * (p - np.eye(7)[labels])
+    given = [torch.tensor(array, dtype=torch.float32, requires_grad=True) for array in (hidden, weight)]
+    losses = _TokenLosses.apply(*given, torch.from_numpy(labels), 0.0, one_chunk, True)
+    assert np.allclose(losses.detach(), -np.log(p[np.arange(9), labels]), atol=1e-5)
+    found = torch.autograd.grad(losses @ torch.tensor(each, dtype=torch.float32), given)
+    for mine, oracle in zip(found, (slope @ weight, slope.T @ hidden), strict=True):
+        assert np.allclose(mine, oracle, atol=1e-5)
+
+
+def test_a_batch_without_target_tokens_moves_nothing() -> None:
+    model = tiny().model
+    none = torch.zeros(0, dtype=torch.long)
+    each = token_losses(model, Batch(torch.tensor([[1, 20, 30]]), None, none, none, 3))
+    each.sum().backward()
+    assert each.shape == (0,)
+    assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks for it
+@pytest.mark.parametrize("options", [{"target_modules": ["lm_head", "q_proj"]}, {"modules_to_save": ["lm_head"]}])
+def test_an_adapter_on_the_output_layer_counts(options: dict[str, list[str]]) -> None:
+    """Also where the bare output layer was tried before the adapter came."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    base = LlamaForCausalLM(LlamaConfig(vocab_size=50, tie_word_embeddings=False, **shape))
+    ids = torch.tensor([[1, 20, 30, 40, 2]])
+    batch = Batch(ids, None, torch.tensor([1, 2, 3]), ids[0, 2:], 5)
+    bare = token_losses(base, batch)
+    model = get_peft_model(base, LoraConfig(**({"r": 2, "target_modules": ["q_proj"]} | options)))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with torch.no_grad():
+        for p in trained:
+            p.add_(torch.randn_like(p) / 4)
+    each = token_losses(model, batch)
+    plain = nn.functional.cross_entropy(model(input_ids=ids).logits[0, 1:4], batch.labels, reduction="none")
+    assert torch.allclose(each, plain, atol=1e-5)
+    assert not torch.allclose(each, bare, atol=1e-3)
+    for mine, other in zip(
+        torch.autograd.grad(each.sum(), trained), torch.autograd.grad(plain.sum(), trained), strict=True
+    ):
+        assert torch.allclose(mine, other, atol=1e-5)
 
 
 def test_hooks_around_the_model_and_on_its_blocks_fire() -> None:

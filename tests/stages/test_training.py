@@ -12,15 +12,19 @@ import torch
 
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example, Hypothesis
+from dragoman.core.scores.metrics import score
 from dragoman.core.text.languages import Direction
 from dragoman.engine import checkpoint
 from dragoman.engine.batch import Corpus, plan_epoch
 from dragoman.engine.log import read
+from dragoman.engine.losses import cross_entropy
 from dragoman.errors import ModelError, RecipeError, ResourceError
 from dragoman.stages import model, plan, train
 from dragoman.stages.train.measures import Measures
 from dragoman.store.run.artifact import Artifact
 from dragoman.translator import Translator
+from tests.tiny import tiny
 
 BASE = """
 pairs: [en-de, de-en]
@@ -148,6 +152,34 @@ def test_an_interrupted_phase_goes_on_and_ends_the_same(
     skip = ("seconds", "evaluation_seconds", "target_tokens_per_s", "settings")
     facts = [{k: v for k, v in d["train"].facts["phases"][0].items() if k not in skip} for d in (whole, parts)]
     assert facts[0] == facts[1]
+
+
+def test_dev_bleu_splits_words_as_each_target_language_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [
+        Example("the cat sees the dog.", "猫看见了狗。", "en", "zh", "toy"),
+        Example("the dog sees a tree.", "狗看见一棵树。", "en", "zh", "toy"),
+        Example("the cat sees a tree.", "Die Katze sieht einen Baum.", "en", "de", "toy"),
+    ]
+    said = {"zh": "猫看见了一只狗。", "de": "Die Katze sieht einen Hund."}
+
+    class Fixed:
+        def __init__(self, loaded: object) -> None: ...
+
+        def translate(self, texts: list[str], direction: Direction) -> list[Hypothesis]:
+            return [Hypothesis(said[direction.target], -0.1, 5, True) for _ in texts]
+
+    monkeypatch.setattr("dragoman.stages.train.measures.Translator", Fixed)
+    measures = object.__new__(Measures)
+    measures.loaded = loaded = tiny()
+    measures.model, measures.loss = loaded.model, cross_entropy()
+    measures.own_attention = loaded.model.config._attn_implementation
+    measures._batches, measures.guards = [], None
+    for target in ("zh", "de"):
+        measures.dev = [pair for pair in pairs if pair.target_language == target]
+        references = [pair.target for pair in measures.dev]
+        wanted = score("bleu", [said[target]] * len(references), references, target).value
+        assert measures.take()["bleu"] == pytest.approx(wanted)
+        assert wanted > 0
 
 
 @pytest.mark.parametrize("select", ["best", "last"])

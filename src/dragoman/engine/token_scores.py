@@ -114,7 +114,9 @@ class _TokenLosses(torch.autograd.Function):
         to_hidden, to_weight, hidden, weight, labels = ctx.saved_tensors
         each = grads[0]
         if to_weight is not None:
-            if bool((each == each[0]).all()):
+            if not len(each):
+                to_weight = torch.zeros_like(to_weight)
+            elif each.stride(0) == 0 or bool((each == each[0]).all()):  # of a sum: one number, asked without waiting
                 to_weight = to_weight * each[0]
             else:
                 to_weight = _weighted(hidden, weight, labels, each, *ctx.settings)
