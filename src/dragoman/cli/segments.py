@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from dragoman.core.listen import Listener
+from dragoman.cli.terminal import Screen
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
@@ -146,7 +146,7 @@ def writing(path: Path | None, *, as_json: bool) -> Iterator[Output]:
         unfinished.unlink(missing_ok=True)
 
 
-def translate(assistant: Assistant, direction: Direction, source: Input, sink: Output, listener: Listener) -> None:
+def translate(assistant: Assistant, direction: Direction, source: Input, sink: Output, listener: Screen) -> None:
     """Translate everything that `source` gives into `sink`, in order. Each segment's context is the one before it."""
     unfinished = 0
     before = ""
@@ -154,6 +154,7 @@ def translate(assistant: Assistant, direction: Direction, source: Input, sink: O
         texts = [segment.text for segment in some]
         answers = assistant.translate(texts, direction, contexts=[before, *texts[:-1]], listener=listener)
         before = texts[-1]
+        listener.close()
         for segment, answer in zip(some, answers, strict=True):
             sink.write(segment, answer, source.header, source.column is not None)
             unfinished += not answer.finished

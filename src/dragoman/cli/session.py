@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -38,6 +39,7 @@ class Session:
 
     def result(self, text: str, **record: Any) -> None:
         """A result on standard output: `text` for a person, or with --json the record as one line."""
+        self.listener.close()
         print(json.dumps(record, ensure_ascii=False, default=str) if self.as_json else text, flush=True)
 
 
@@ -65,7 +67,7 @@ def session(
     except DragomanError as error:
         _end(here, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
-        command = shlex.join(["dragoman", *sys.argv[1:]])
+        command = shlex.join([*typed(), *sys.argv[1:]])
         rest = (
             "What is finished is kept; go on with"
             if resumes
@@ -79,6 +81,22 @@ def session(
     finally:
         here.listener.close()
         signal.signal(signal.SIGTERM, before)
+
+
+def typed() -> list[str]:
+    """The words that call dragoman from here, as the user did: by name where the shell finds this very one."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return [Path(sys.executable).name if _found(Path(sys.executable)) else sys.executable, "-m", "dragoman"]
+    if program.parent == Path() or _found(program):  # a bare name, as in tests, was found by the shell too
+        return [program.name]
+    here = Path.cwd()
+    return [str(program.relative_to(here) if program.is_relative_to(here) else program)]
+
+
+def _found(program: Path) -> bool:
+    known = shutil.which(program.name)
+    return known is not None and Path(known).resolve() == program.resolve()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.cli.session import Session
+from dragoman.cli.session import Session, typed
 from dragoman.cli.terminal import duration
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dragoman.store.run.artifact import Artifact
 
 _SHOWN = 4  # translations of the demo
+_TRY = "Take two tablets every six hours."
 
 
 def tell_run(here: Session, recipe: Recipe, folder: Path, done: Mapping[str, Artifact]) -> None:
@@ -24,7 +26,8 @@ def tell_run(here: Session, recipe: Recipe, folder: Path, done: Mapping[str, Art
     if "evaluate" in done:
         lines += [_scores(done["evaluate"].facts["scores"]), f"report: {folder / 'evaluate' / 'report.html'}"]
     if "train" in done:
-        lines.append(f'translate: dragoman translate {folder} "..." --to {recipe.pairs[0].target}')
+        command = shlex.join([*typed(), "translate", str(folder), "...", "--to", recipe.pairs[0].target])
+        lines.append(f"translate: {command}")
     lines.append(f"{recipe.name}: {', '.join(done)} done, in {folder}")
     stages = {name: {"folder": stage.folder, "key": stage.key, "facts": stage.facts} for name, stage in done.items()}
     here.result("\n".join(lines), event="done", run=folder, stages=stages)
@@ -89,7 +92,7 @@ def run_demo(folder: Path, here: Session) -> None:
         *(line for entry in shown for line in (*(f"{name:>10}  {text}" for name, text in entry.items()), "")),
         f"reports: {general / 'evaluate' / 'report.html'}",
         f"         {clinic / 'evaluate' / 'report.html'}",
-        f'try:     dragoman translate {clinic} "The nurse has the letter." --to fr',
+        f"try:     {shlex.join([*typed(), 'translate', str(clinic), _TRY, '--to', 'fr'])}",
     ]
     scores = {path.name: done["evaluate"].facts["scores"] for _, path, done in runs}
     here.result("\n".join(lines), event="demo", scores=scores, changes=changes, translations=shown)
@@ -101,6 +104,8 @@ def _changes(run: Path) -> list[dict[str, Any]]:
 
     found = []
     for entry in (RunFolder.read(run).scores or {})["sets"]:
+        if entry["set"] == "dev":  # a mixture of both texts, which chose the checkpoint
+            continue
         before, after = entry["results"][0], entry["results"][-1]
         for metric, gain in after["gains"].items():
             found.append(
@@ -135,14 +140,19 @@ def _table(changes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _translations(folder: Path, general: Path, clinic: Path, recipe: Recipe) -> list[dict[str, str]]:
+    """Unseen sentences before and after the tuning; `doubts` says why one should be looked at, and is empty else."""
     from dragoman import demo
-    from dragoman.translator import Translator
+    from dragoman.assistant import Assistant
 
     direction = recipe.pairs[0]
     sentences = demo.show_sentences(folder, [direction], _SHOWN, "clinic")
     entries = [{"source": sentence.source, "reference": sentence.reference} for sentence in sentences]
     for name, run in (("before", general), ("after", clinic)):
-        found = Translator.load(run).translate([sentence.source for sentence in sentences], direction)
-        for entry, hypothesis in zip(entries, found, strict=True):
-            entry[name] = hypothesis.text
+        with Assistant.load(run, memory=False) as assistant:
+            found = assistant.translate([sentence.source for sentence in sentences], direction)
+        for entry, answer in zip(entries, found, strict=True):
+            sure = "" if answer.confidence is None else f"confidence {answer.confidence:.0f} of 100"
+            look = f"look at it: {', '.join(answer.doubts)}" if answer.doubts else ""
+            told = ", ".join(filter(None, (look, sure)))
+            entry[name] = f"{answer.text}   ({told})" if told and (look or name == "after") else answer.text
     return entries

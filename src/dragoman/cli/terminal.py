@@ -26,7 +26,7 @@ class Screen(Listener, Protocol):
         """Why the command ends, and the exit code it ends with."""
 
     def close(self) -> None:
-        """Nothing more will come; leave the terminal as it was."""
+        """Leave the terminal as it was, for nothing more comes, or a result does; what comes later opens it again."""
 
 
 def screen(stream: TextIO, *, as_json: bool, quiet: bool) -> Screen:
@@ -127,12 +127,13 @@ class Plain:
         self._stream.flush()
 
 
-def _standing(done: float, total: float | None, facts: str, rate: float) -> str:
-    parts = [f"{done:,.0f}" if total is None else f"{done:,.0f} of {total:,.0f} ({done / max(total, 1e-9):.0%})"]
-    parts += [facts] if facts else [f"{rate:,.1f}/s"] if rate else []
-    if total is not None and rate > 0:
-        parts.append(f"{duration((total - done) / rate)} left")
-    return ", ".join(parts)
+def _standing(done: float, total: float | None, facts: str, rate: float, *, facts_last: bool = False) -> str:
+    """`facts_last`: where a narrow terminal cuts the end, the time left must not be what is cut."""
+    count = f"{done:,.0f}" if total is None else f"{done:,.0f} of {total:,.0f} ({done / max(total, 1e-9):.0%})"
+    figures = facts or (f"{rate:,.1f}/s" if rate else "")
+    left = f"{duration((total - done) / rate)} left" if total is not None and rate > 0 else ""
+    parts = (count, left, figures) if facts_last else (count, figures, left)
+    return ", ".join(filter(None, parts))
 
 
 class Terminal:
@@ -162,6 +163,8 @@ class Terminal:
         bars.update(number, completed=done, total=total, facts=_shown(facts))
         if total is not None and done >= total:
             bars.remove_task(self._tasks.pop(task))
+            if not self._tasks:  # results follow on standard output, often the same terminal: leave it a clean line
+                self.close()
 
     def error(self, text: str, code: int) -> None:
         del code
@@ -189,11 +192,12 @@ class Terminal:
             """How much is done, how fast, and how long it will still take."""
 
             def render(self, task: Task) -> RenderableType:
-                return Text(
-                    _standing(task.completed, task.total, task.fields["facts"], task.speed or 0.0), no_wrap=True
-                )
+                facts, speed = task.fields["facts"], task.speed or 0.0
+                text = _standing(task.completed, task.total, facts, speed, facts_last=True)
+                return Text(text, no_wrap=True, overflow="ellipsis")
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), Standing())
+        width = 24 if self._console.width >= 110 else 10
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=width), Standing())
         bars = Progress(*columns, console=self._console, transient=True, refresh_per_second=4)
         bars.start()
         return bars

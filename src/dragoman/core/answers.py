@@ -9,6 +9,7 @@ from dragoman.core.memory.matching import Match
 from dragoman.core.prompt.terms import Term
 
 CERTAIN = 100.0  # confidence of what a person has translated
+DOUBTFUL = 60.0  # expected chrF below which a translation wants a person's look
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,12 @@ class Answer:
     def percent(self) -> int | None:
         """The best match in per cent, as CAT tools show it; None without a match."""
         return self.matches[0].percent if self.matches else None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why a person should look at it: its flags, and `confidence` where that is low."""
+        low = self.confidence is not None and self.confidence < DOUBTFUL
+        return (*self.flags, "confidence") if low else self.flags
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; matches and terms shortened to what a person asks for."""
