@@ -157,19 +157,26 @@ def translate(
     run: RunFolder,
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT|FILE", help="Segments, or a document: XLIFF, TMX, PO, text; `-`: standard input."),
+        typer.Argument(
+            metavar="TEXT|FILE|FOLDER",
+            help="Segments; or files: XLIFF, TMX, PO, text, CSV, TSV, JSONL; a folder, a pattern; `-`: standard input.",
+        ),
     ] = None,
     to: To = None,
     source: From = None,
     file: Annotated[
         str | None,
-        typer.Option("--in", help="A file: one segment per line, .tsv, or a document; `-` is standard input."),
+        typer.Option("--in", help="A file: one segment per line, a table, or a document; `-` is standard input."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write to this file instead of standard output, or beside a document.")
+        Path | None,
+        typer.Option(
+            "--out", help="Write to this file (folder: of many files) instead of standard output, or beside a document."
+        ),
     ] = None,
     column: Annotated[
-        str | None, typer.Option("--column", help="The TSV column with the text: its name, or its number from 0.")
+        str | None,
+        typer.Option("--column", help="The column of a table with the text: its name, or its number from 0."),
     ] = None,
     fill: Annotated[
         Literal["untranslated", "unfinished", "all"],
@@ -178,6 +185,10 @@ def translate(
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Document: a page with source and target side by side."),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option("--review", metavar="FILE", help="Write a TSV of the translations that a person should look at."),
     ] = None,
     memory: Annotated[
         bool | None,
@@ -208,11 +219,11 @@ def translate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Translate segments or documents. Standard input, a text or TSV file line by line, whole XLIFF, TMX, PO or text."""
+    """Translate segments, tables or documents. Lines, CSV, TSV, JSONL; whole XLIFF, TMX, PO or text; folders of them."""
     with session(as_json=json, quiet=quiet, debug=debug, resumes=False) as here:
         from contextlib import closing
 
-        from dragoman.cli import documents, segments
+        from dragoman.cli import batch, documents, segments
         from dragoman.errors import DataError, RecipeError
 
         if mbr and beam > 1:
@@ -224,23 +235,38 @@ def translate(
         if not text and not file and sys.stdin.isatty():
             raise DataError("nothing to translate: give text, --in FILE, or pipe segments in.")
         wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr)
+        jobs = batch.jobs_of([file] if file and file != "-" else text or [])
+        if jobs is not None:
+            if html:
+                raise DataError("--html is for one document.")
+            batch.translate(here, run, jobs, out, to, source, wanted, fill=fill, column=column, review=review)
+            return
         path = documents.file_of(text or [], file)
+        if text and path is None and (table := documents.table_of(text)):
+            text, file = None, table
         if column and (path is not None or text):
-            raise DataError("--column names a column of a TSV file, or of standard input.")
+            raise DataError("--column names a column of a table, or of standard input.")
         if path is None and (html or fill != "untranslated"):
             raise DataError(
                 "--html and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
             )
         if path is not None:
-            documents.translate(here, run, path, out, to, source, wanted, fill=fill, page=html)
+            documents.translate(here, run, path, out, to, source, wanted, fill=fill, page=html, review=review)
             return
-        with segments.opened(text or [], file or "-", column) as texts, segments.writing(out, as_json=json) as sink:
-            from dragoman.core.text.languages import choose
-            from dragoman.store.run.trained import directions_of
+        from dragoman.cli.review import Review
+        from dragoman.core.text.languages import choose
+        from dragoman.store.run.trained import directions_of
 
-            direction = choose(directions_of(run), to, source)
-            with closing(documents.assistant(run, direction, wanted, here.listener)) as helper:
-                segments.translate(helper, direction, texts, sink, here.listener)
+        direction = choose(directions_of(run), to, source)
+        looked = Review()
+        with (
+            segments.opened(text or [], file or "-", column, direction) as texts,
+            segments.writing(out, as_json=json) as sink,
+            closing(documents.assistant(run, direction, wanted, here.listener)) as helper,
+        ):
+            segments.translate(helper, direction, texts, sink, here.listener, looked)
+        if review is not None:
+            looked.write(review)
 
 
 @app.command()

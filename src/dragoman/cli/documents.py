@@ -59,14 +59,15 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
         shots=settings.shots if wanted.shots is None else wanted.shots,
         min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
     )
-    glossary = _glossary(wanted.glossary, direction, listener) if wanted.glossary else True
+    glossary = glossary_of(wanted.glossary, direction, listener) if wanted.glossary else True
     helper = Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)
     if helper.memory is not None and (wanted.memory or wanted.tenant != DEFAULT_TENANT):
         tell_empty(helper.memory, direction, wanted.tenant, listener)
     return helper
 
 
-def _glossary(path: Path, direction: Direction, listener: Listener) -> Glossary:
+def glossary_of(path: Path, direction: Direction, listener: Listener) -> Glossary:
+    """The terms of a file, with what it lacks told."""
     from dragoman.cli.glossary import tell_rejected
     from dragoman.store.memory.glossary import Glossary
 
@@ -86,23 +87,28 @@ def file_of(texts: Sequence[str], name: str | None) -> Path | None:
 
     A text file named with --in is a list of segments, not a document. Raises DataError for a name without its file.
     """
+    from dragoman.cli.tables import kind_of
     from dragoman.store.formats.documents import suffixes
 
     if name is not None:
         return Path(name) if Path(name).suffix.lower() in suffixes() and not is_text(name) else None
     if len(texts) != 1:
-        for text in texts:  # a shell makes many names of one pattern
-            if Path(text).suffix.lower() in suffixes() and _is_file(Path(text)):
-                raise DataError(f"{text}: is a document, which is translated alone: one file, and nothing else.")
         return None
     path = Path(texts[0])
-    if path.suffix == ".tsv" and _is_file(path):
-        raise DataError(f"{path}: is a table of segments: name it with --in.")
+    if kind_of(path) is not None:
+        return None
     if path.suffix and _is_file(path):  # its content tells the format, or that there is none to translate as a whole
         return path
     if path.suffix.lower() not in suffixes() or any(map(str.isspace, texts[0])):
         return None
     raise DataError(f"{path}: no such file. To translate the words themselves, pipe them in.")
+
+
+def table_of(texts: Sequence[str]) -> str | None:
+    """The name of a table that is there, where that is all that is given."""
+    from dragoman.cli.tables import kind_of
+
+    return texts[0] if len(texts) == 1 and kind_of(Path(texts[0])) and _is_file(Path(texts[0])) else None
 
 
 def _is_file(path: Path) -> bool:
@@ -127,14 +133,16 @@ def translate(
     *,
     fill: Fill = "untranslated",
     page: Path | None = None,
+    review: Path | None = None,
 ) -> None:
     """Translate one file into another, and tell what became of its units."""
     from dragoman import documents
+    from dragoman.cli.review import Review
     from dragoman.report.diff import as_html
     from dragoman.store.run.artifact import write_atomic
     from dragoman.store.run.trained import directions_of
 
-    document, direction = _opened(path, directions_of(run), to, origin, here.listener)
+    document, direction = opened(path, directions_of(run), to, origin, here.listener)
     target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
     if out is None and target.exists():
         raise DataError(f"{target}: is there already. Say with --out where the translation goes.")
@@ -146,19 +154,28 @@ def translate(
     with closing(assistant(run, direction, wanted, here.listener)) as helper:
         data, report = documents.translate(helper, document, direction, fill=fill, listener=here.listener)
         tally = helper.tally
-    _written(target, data, write_atomic)
+    written(target, data, write_atomic)
     if page is not None:
-        _written(page, as_html(report).encode(), write_atomic)
-    for problem in report.problems[:_SHOWN]:
-        here.listener.warn(f"{path}:{problem.line}: {problem.unit or 'a part'}: {problem.reason}")
-    if len(report.problems) > _SHOWN:
-        here.listener.warn(f"{path}: {len(report.problems) - _SHOWN} more units with problems; --json lists all")
-    lines = [f"{target}: {_units(report)}", *_help(tally)]
+        written(page, as_html(report).encode(), write_atomic)
+    if review is not None:
+        found = Review()
+        found.add_document(report)
+        found.write(review)
+    tell_problems(path, report, here.listener)
+    lines = [f"{target}: {units(report)}", *help_of(tally)]
     facts: dict[str, Any] = {**report.facts, "assistant": tally.to_json()}
     here.result("\n".join(lines), event="translated", out=target, html=page, **facts)
 
 
-def _opened(
+def tell_problems(path: Path, report: DocumentReport, listener: Listener) -> None:
+    """What could not be read or written, with its line."""
+    for problem in report.problems[:_SHOWN]:
+        listener.warn(f"{path}:{problem.line}: {problem.unit or 'a part'}: {problem.reason}")
+    if len(report.problems) > _SHOWN:
+        listener.warn(f"{path}: {len(report.problems) - _SHOWN} more units with problems; --json lists all")
+
+
+def opened(
     path: Path, directions: Sequence[Direction], to: str | None, origin: str | None, listener: Listener
 ) -> tuple[Document, Direction]:
     """The document, and the direction that is asked for or that its own languages tell."""
@@ -198,7 +215,7 @@ def _is_language(named: str) -> bool:
         return False
 
 
-def _written(path: Path, data: bytes, write: Any) -> None:
+def written(path: Path, data: bytes, write: Any) -> None:
     try:
         write(path, data)
     except OSError as error:
@@ -218,7 +235,7 @@ _SAID = {
 }
 
 
-def _units(report: DocumentReport) -> str:
+def units(report: DocumentReport) -> str:
     """`120 units: 80 translated, 20 from the memory, ...`"""
     told: dict[str, int] = {}
     for outcome, count in report.counts.items():
@@ -231,7 +248,7 @@ def _units(report: DocumentReport) -> str:
     return f"{len(report.lines):,} units: {', '.join(parts) or 'none'}{tail}"
 
 
-def _help(tally: Tally) -> list[str]:
+def help_of(tally: Tally) -> list[str]:
     """What the sentences were translated with."""
     lines = []
     bands = ", ".join(f"{name} % {count:,}" for name, count in sorted(tally.bands.items(), reverse=True))

@@ -1,9 +1,10 @@
-"""Segments in and translations out, as `translate` reads and writes them: plain text, TSV, JSON lines."""
+"""Segments in and translations out, as `translate` reads and writes them: plain text, tables, JSON lines."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,110 +12,98 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from dragoman.cli.tables import Dialect, Table, kind_of, refuse_structured
 from dragoman.cli.terminal import Screen
+from dragoman.core.answers import Answer
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
 if TYPE_CHECKING:
     from dragoman.assistant import Assistant
-    from dragoman.core.answers import Answer
+    from dragoman.cli.review import Review
 
 _SEGMENTS = 2_000  # translated at once: enough that batches of equal length can be formed
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A text to translate, and the line that it stands in."""
+    """A text to translate, and the line or row that it stands in; None where a row has none, which then stays as it is."""
 
-    text: str
+    text: str | None
     line: str
+    number: int = 0  # of the line, from 1
 
 
 @dataclass(slots=True)
 class Input:
-    """Where segments come from. A TSV file (no quoting, the first line holds the names) keeps its other columns.
-
-    `column` is a name, or a number from 0 for a file without names; None takes a line as it is.
-    """
+    """Where segments come from: lines as they are, or the rows of a table."""
 
     name: str
-    stream: Iterator[str]
-    column: str | None = None
-    header: str | None = None  # the TSV's first line, once it was read
+    stream: Iterable[str]
+    table: Table | None = None
 
     def __iter__(self) -> Iterator[Segment]:
-        place = None
-        for number, raw in enumerate(self._lines(), start=1):
-            line = raw.rstrip("\r\n")
-            if self.column is None:
-                yield Segment(line, line)
-                continue
-            cells = line.split("\t")
-            if place is None:
-                place = self._place(cells)
-                if not self.column.isdigit():
-                    self.header = line
-                    continue
-            if place >= len(cells):
-                raise DataError(f"{self.name}:{number}: has {len(cells)} columns, so there is no '{self.column}'.")
-            yield Segment(cells[place], line)
-
-    def _lines(self) -> Iterator[str]:
         try:
-            yield from self.stream
+            if self.table is not None:
+                for row in self.table.rows(self.stream):
+                    yield Segment(row.text, row.raw, row.number)
+                return
+            for number, raw in enumerate(self.stream, start=1):
+                yield Segment(line := raw.rstrip("\r\n"), line, number)
         except UnicodeDecodeError as error:
             raise DataError(f"{self.name}: is not UTF-8 text: {error}. Save it as UTF-8.") from None
 
-    def _place(self, first: Sequence[str]) -> int:
-        if self.column is not None and self.column.isdigit():
-            return int(self.column)
-        if self.column not in first:
-            raise DataError(f"{self.name}:1: has no column '{self.column}'. Name one with --column: {', '.join(first)}")
-        return first.index(self.column)
-
 
 @contextmanager
-def opened(texts: Sequence[str], name: str, column: str | None) -> Iterator[Input]:
+def opened(texts: Sequence[str], name: str, column: str | None, direction: Direction | None = None) -> Iterator[Input]:
     """Read the texts given, else a file, or standard input when its name is `-`.
 
-    A file called .tsv has its texts in the column `source` by default.
+    A table (`tables.KINDS`) has its texts in `column`, by default in the one that its header names so. Standard input is
+    TSV where a column is named.
     """
     if texts:
         yield Input("the command line", iter(texts))
         return
     if name == "-":
         sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")  # type: ignore[union-attr]
-        yield Input("standard input", iter(sys.stdin), column)
+        table = Table("standard input", "tsv", Dialect("\t", False), column, direction) if column else None
+        yield Input("standard input", iter(sys.stdin), table)
         return
     path = Path(name)
+    kind = kind_of(path)
+    if kind is None:
+        refuse_structured(path)
     try:
-        stream = path.open(encoding="utf-8-sig", newline="\n")
+        table = Table.of(path, kind, column, direction) if kind else None
+        stream = path.open(encoding="utf-8" if table else "utf-8-sig", newline="\n")
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror}.") from None
     with stream:
-        yield Input(name, stream, column or ("source" if path.suffix == ".tsv" else None))
+        yield Input(name, stream, table)
 
 
 class Output:
-    """Writes translations in the form that fits: JSON lines, the TSV with a column more, or lines of text."""
+    """Writes translations in the form that fits: JSON lines, the table with a column more, or lines of text."""
 
     def __init__(self, stream: TextIO, *, as_json: bool) -> None:
         self._stream, self._as_json = stream, as_json
         self._first = True
 
-    def write(self, segment: Segment, found: Answer, header: str | None, tsv: bool) -> None:
+    def write(self, segment: Segment, found: Answer | None, table: Table | None = None) -> None:
+        """`found` None: the row has no text that could be translated."""
         if self._as_json:
-            self._stream.write(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
-        elif tsv:
-            self.head(header)
-            self._stream.write(f"{segment.line}\t{_one_line(found.text)}\n")
-        else:
+            told = found.to_json() if found is not None else {"source": None, "line": segment.number}
+            self._stream.write(json.dumps(told, ensure_ascii=False) + "\n")
+        elif table is not None:
+            self.head(table)
+            self._stream.write(table.added(segment.line, None if found is None else found.text))
+        elif found is not None:
             self._stream.write(_one_line(found.text) + "\n")
 
-    def head(self, header: str | None) -> None:
-        """The names of a TSV's columns, once."""
-        if self._first and header is not None and not self._as_json:
-            self._stream.write(f"{header}\ttranslation\n")
+    def head(self, table: Table | None) -> None:
+        """The names of a table's columns, once."""
+        if self._first and table is not None and table.header is not None and not self._as_json:
+            self._stream.write(table.added(table.header, table.name))
         self._first = False
 
     def flush(self) -> None:
@@ -146,26 +135,50 @@ def writing(path: Path | None, *, as_json: bool) -> Iterator[Output]:
         unfinished.unlink(missing_ok=True)
 
 
-def translate(assistant: Assistant, direction: Direction, source: Input, sink: Output, listener: Screen) -> None:
-    """Translate everything that `source` gives into `sink`, in order. Each segment's context is the one before it."""
-    unfinished = 0
+def translate(
+    assistant: Assistant,
+    direction: Direction,
+    source: Input,
+    sink: Output,
+    listener: Screen,
+    review: Review | None = None,
+) -> int:
+    """Translate everything that `source` gives into `sink`, in order; returns how many segments. Each one's context is the
+    one before it.
+    """
+    unfinished = doubtful = total = 0
+    flagged: Counter[str] = Counter()
     before = ""
+    left: list[int] = []
     for some in _batches(source):
-        texts = [segment.text for segment in some]
-        answers = assistant.translate(texts, direction, contexts=[before, *texts[:-1]], listener=listener)
-        before = texts[-1]
+        texts = [segment.text for segment in some if segment.text is not None]
+        answers = assistant.translate(texts, direction, contexts=[before, *texts[:-1]][: len(texts)], listener=listener)
+        before = texts[-1] if texts else before
+        total += len(texts)
         listener.close()
-        for segment, answer in zip(some, answers, strict=True):
-            sink.write(segment, answer, source.header, source.column is not None)
+        found = iter(answers)
+        for segment in some:
+            answer = next(found) if segment.text is not None else None
+            sink.write(segment, answer, source.table)
+            if answer is None:
+                left.append(segment.number)
+                continue
             unfinished += not answer.finished
+            doubtful += bool(answer.doubts)
+            flagged.update(answer.doubts)
+            if review is not None:
+                review.add(source.name, segment.number, answer)
         sink.flush()
-    sink.head(source.header)  # of a table without rows
-    tally = assistant.tally
+    sink.head(source.table)  # of a table without rows
+    if left:
+        where = f"{', '.join(map(str, left[:5]))}{' ...' if len(left) > 5 else ''}"
+        listener.warn(f"{source.name}: {len(left):,} rows without a text to translate stay as they are: lines {where}")
     if unfinished:
-        listener.warn(f"{unfinished} of {tally.segments} translations reached the length limit before their end")
-    if tally.flagged:
-        flags = ", ".join(f"{name} {count:,}" for name, count in tally.flags.most_common())
-        listener.warn(f"{tally.flagged:,} of {tally.segments:,} translations want a look ({flags}); --json tells which")
+        listener.warn(f"{unfinished} of {total} translations reached the length limit before their end")
+    if flagged:
+        flags = ", ".join(f"{name} {count:,}" for name, count in flagged.most_common())
+        listener.warn(f"{doubtful:,} of {total:,} translations want a look ({flags}); --review FILE lists them")
+    return total
 
 
 def _batches(source: Iterable[Segment]) -> Iterator[list[Segment]]:

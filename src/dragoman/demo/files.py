@@ -30,6 +30,7 @@ class Sizes:
     clinic: int = 5_000  # English and French
     text: int = 4_000  # monolingual, per language
     test: int = 400  # of each test file
+    dev: int = 200  # of the clinic, to choose the checkpoint and calibrate confidence by
     unseen: int = 40  # of each domain, in no other file
 
 
@@ -146,8 +147,9 @@ def _general(data: _Folder, seed: int, sizes: Sizes) -> Iterator[tuple[str, ...]
 
 def _clinic(data: _Folder, seed: int, sizes: Sizes) -> Iterator[tuple[str, ...]]:
     """The same for the clinic."""
-    stream = generate("clinic", sizes.clinic + sizes.test + sizes.unseen, seed)
+    stream = generate("clinic", sizes.clinic + sizes.test + sizes.dev + sizes.unseen, seed)
     data.table("clinic-test.en-fr.tsv", _take(stream, sizes.test, 0, 1))
+    data.table("clinic-dev.en-fr.tsv", _take(stream, sizes.dev, 0, 1))
     spoiler = Spoiler.of(f"{seed} clinic")
     data.memory("clinic.en-fr.tmx", spoiler.spoil(iter(_take(stream, sizes.clinic, 0, 1))))
     data.spoilt["clinic.en-fr.tmx"] = dict(sorted(spoiler.counts.items()))
@@ -168,6 +170,7 @@ general.en-fr.tsv.gz, general.en-de.tsv.gz   pairs to train on, tab-separated wi
 general.en.txt.gz, .fr.txt.gz, .de.txt.gz    single sentences of one language each
 clinic.en-fr.tmx                             a translation memory of the clinic, TMX 1.4
 general-test.*.tsv, clinic-test.*.tsv        pairs to test on, in none of the other files
+clinic-dev.en-fr.tsv                         pairs to choose the best checkpoint by, likewise
 unseen.tsv                                   sentences in none of the other files, for showing translations
 
 About 2 % of the pairs to train on are spoilt on purpose: doubled, without a target, swapped, copied, with other numbers,

@@ -272,7 +272,7 @@ def _dialect(
         raise DataError(f"{wanted.place.name}: a delimiter is one character, not '{delimiter}'.")
     if source.quoting != "auto":
         return Dialect(delimiter, source.quoting == "minimal")
-    return Dialect(delimiter, _is_quoted(whole or sample, delimiter, kind))
+    return Dialect(delimiter, is_quoted(whole or sample, delimiter, kind))
 
 
 def _delimiter(sample: Sequence[str], wanted: Wanted) -> str:
@@ -288,7 +288,7 @@ def _delimiter(sample: Sequence[str], wanted: Wanted) -> str:
     return best[2]
 
 
-def _is_quoted(sample: Sequence[str], delimiter: str, kind: str) -> bool:
+def is_quoted(sample: Sequence[str], delimiter: str, kind: str) -> bool:
     """A `"` is text in TSV, and quotes in CSV, unless the rows show otherwise.
 
     A TSV is quoted when only so its rows have one width, or when quotes are never but around whole cells, and doubled
