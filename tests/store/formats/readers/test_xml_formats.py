@@ -175,7 +175,8 @@ def test_xliff_1_sentences_are_rows_when_both_sides_mark_them(tmp_path: Path) ->
     both = segmented(marked("A.", "B."), f'<g id="1">{marked("C.", "D.")}</g>')
     assert texts(read(tmp_path, "a.sdlxliff", xliff(both))) == [("A.", "C."), ("B.", "D.")]
     uneven = segmented(marked("A.", "B."), marked("C."))
-    assert texts(read(tmp_path, "a.sdlxliff", xliff(uneven))) == [("x", "C.")]
+    rows = read(tmp_path, "a.sdlxliff", xliff(uneven))  # by `mid` C is A's; B has no target
+    assert (texts(rows), reasons(rows)) == ([("A.", "C.")], {"untranslated": 1})
 
 
 @pytest.mark.parametrize("version", ["2.0", "2.1", "2.2"])
@@ -285,3 +286,23 @@ def test_codes_leave_what_a_reader_sees(tmp_path: Path) -> None:
         ("One two", "Un deux"),
         ("%1$s of %2$s", "%1$s de %2$s"),
     ]
+
+
+def test_sentences_without_a_target_are_not_paired_with_those_of_others(tmp_path: Path) -> None:
+    mark = '<mrk mtype="seg" mid="{}">{}</mrk>'.format
+    source = f"<source>One. Two.</source><seg-source>{mark(1, 'One.')} {mark(2, 'Two.')}</seg-source>"
+    units = {
+        mark(1, "Un."): ([("One.", "Un.")], {"untranslated": 1}),
+        f"{mark(1, 'Un.')} {mark(2, 'Deux.')}": ([("One.", "Un."), ("Two.", "Deux.")], {}),
+        f"{mark(1, 'Un.')} {mark(3, 'Deux.')}": ([("One. Two.", "Un. Deux.")], {}),
+        "Un. Deux.": ([("One. Two.", "Un. Deux.")], {}),
+    }
+    for number, (target, (wanted, lost)) in enumerate(units.items()):
+        data = xliff(f"<trans-unit>{source}<target>{target}</target></trans-unit>")
+        rows = read(tmp_path, f"{number}.xlf", data)
+        assert (texts(rows), reasons(rows)) == (wanted, lost), target
+
+
+def test_a_rejected_target_is_no_translation(tmp_path: Path) -> None:
+    state = 'state="translated" state-qualifier="rejected-grammar"'
+    assert reasons(read(tmp_path, "a.xlf", xliff(unit("a", "b", state=state)))) == {"fuzzy": 1}

@@ -182,7 +182,8 @@ def _matches(left: str, right: str) -> bool:
 
 
 def _variant(variants: list[Element], language: str) -> Element | None:
-    """The variant in a language: the one of the very tag first, else one of the same language without another region."""
+    """The variant in a language: the one of the very tag first, else one of the same language without another region;
+    of several one that holds something."""
 
     def canonical(text: str) -> str:
         try:
@@ -194,7 +195,8 @@ def _variant(variants: list[Element], language: str) -> Element | None:
         return None
     wanted = canonical(language)
     same = [tuv for tuv in variants if _language(tuv) and _matches(_language(tuv), language)]
-    exact = [tuv for tuv in same if canonical(_language(tuv)) == wanted]
-    if exact:
-        return exact[0]
-    return next((tuv for tuv in same if "-" not in wanted or "-" not in canonical(_language(tuv))), None)
+    fitting = [tuv for tuv in same if canonical(_language(tuv)) == wanted] or [
+        tuv for tuv in same if "-" not in wanted or "-" not in canonical(_language(tuv))
+    ]
+    filled = (tuv for tuv in fitting if (seg := tuv.child("seg")) is not None and seg.inner_end > seg.inner)
+    return next(filled, fitting[0] if fitting else None)

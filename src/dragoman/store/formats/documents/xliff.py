@@ -16,7 +16,7 @@ from dragoman.errors import DataError
 from dragoman.store.formats.documents.model import TOO_LONG, Edit, Marking, Problem, Translated, Unit, unique
 from dragoman.store.formats.documents.xliff_targets import Slot, Targets, segments_of
 from dragoman.store.formats.documents.xml_text import Codes, Element, read_xml
-from dragoman.store.formats.xliff import State, target_state
+from dragoman.store.formats.xliff import State, separable, settled, target_state
 
 CODES_1 = Codes(
     content=frozenset({"g", "mrk"}),
@@ -72,7 +72,7 @@ class Xliff:
 
     def _trans_unit(self, file: Element, unit: Element, path: str, translate: bool, preserve: bool) -> Iterator[Slot]:
         name = f"{path}/{unit.attributes.get('id') or unit.attributes.get('resname') or 'unit'}"
-        source, target = unit.child("source"), unit.child("target")
+        source, target = unit.child("source"), _target_of(unit)
         if source is None:
             self._broken(unit, name, "has no <source>")
             return
@@ -80,7 +80,7 @@ class Xliff:
             self._broken(unit, name, TOO_LONG)
             return
         if len(unit.all("target")) > 1:
-            self._broken(unit, name, "has more than one <target>; the first counts")
+            self._broken(unit, name, "has more than one <target>; the first that is not empty counts")
         notes = tuple(self.text[note.inner : note.inner_end] for note in unit.all("note") if not note.empty)
         base = Unit(
             name,
@@ -92,28 +92,46 @@ class Xliff:
             wrapped=None if preserve else True,
         )
         segments = segments_of(unit.child("seg-source"))
-        if not segments:
+        if len({part.attributes.get("mid", "") for part in segments}) < len(segments):
+            self._broken(unit, name, "has segments of one `mid`; it is taken as a whole")
+            segments = []
+        if segments:
+            yield from self._segments_1(file, unit, base, segments, target)
+        else:
             known = self.codes.read(self.text, target) if target is not None else None
-            state = self._state(known, target.attributes.get("state", "") if target is not None else "", unit)
-            yield Slot(replace(base, target=known, state=state), file, unit, unit, source, target)
-            return
-        slots = {part.attributes.get("mid", ""): part for part in segments_of(target)}
-        facts = target.attributes.get("state", "") if target is not None else ""
-        whole = self.codes.read(self.text, target) if target is not None and self._loose(target) else None
-        unmapped = whole is not None and any(part.attributes.get("mid", "") not in slots for part in segments)
-        if unmapped and (len(segments) > 1 or slots):
-            self._broken(
-                unit, name, "has a target whose text cannot be told apart by its segments; it counts for all of them"
-            )
-        for part in segments:
-            mid = part.attributes.get("mid", "")
-            slot = slots.get(mid)
-            known = self.codes.read(self.text, slot) if slot is not None else whole
-            text = self.codes.read(self.text, part)
-            state = self._state(known, facts, unit)
             yield Slot(
-                replace(base, id=f"{name}/{mid}", source=text, target=known, state=state),
-                file, unit, unit, part, target, mid, slot,
+                replace(base, target=known, state=self._state_1(known, target, unit)), file, unit, unit, source, target
+            )
+
+    def _segments_1(
+        self, file: Element, unit: Element, base: Unit, segments: list[Element], target: Element | None
+    ) -> Iterator[Slot]:
+        """The segments of a unit. A target that cannot be told apart by them counts for each, and is left as it is."""
+        parts = segments_of(target)
+        outside = self._outside(target)
+        mids = [part.attributes.get("mid", "") for part in segments]
+        given = [part.attributes.get("mid", "") for part in parts]
+        whole = None
+        if target is not None and not separable(mids, given, outside, bool(_TAG.sub("", outside).strip())):
+            whole = self.codes.read(self.text, target)
+            if len(segments) > 1 or parts:
+                self._broken(
+                    unit, base.id, "has a target that cannot be told apart by its segments; it counts for all of them"
+                )
+        slots = dict(zip(given, parts, strict=True)) if whole is None else {}
+        found = {mid: self.codes.read(self.text, slot) for mid, slot in slots.items()}
+        facts = target.attributes if target is not None else {}
+        closed = settled(facts.get("state", ""), unit.attributes.get("approved", ""))
+        kept = closed and any(one.text.strip() for one in found.values())
+        if kept and any(mid not in found or not found[mid].text.strip() for mid in mids):
+            self._broken(unit, base.id, "is approved or final with an empty segment, which stays empty")
+        for mid, part in zip(mids, segments, strict=True):
+            known = found.get(mid, whole)
+            state = "translated" if kept else self._state_1(known, target, unit)
+            text = self.codes.read(self.text, part)
+            yield Slot(
+                replace(base, id=f"{base.id}/{mid}", source=text, target=known, state=state),
+                file, unit, unit, part, target, mid, slots.get(mid),
             )  # fmt: skip
 
     def _units_2(self, file: Element, here: Element, path: str, translate: bool, preserve: bool) -> Iterator[Slot]:
@@ -148,7 +166,7 @@ class Xliff:
                 self.codes.read(self.text, source),
                 known,
                 translate,
-                self._state(known, segment.attributes.get("state", "" if known else "initial"), segment),
+                target_state(known.text if known is not None else "", segment.attributes.get("state", ""), ""),
                 notes,
                 unit.attributes.get("name", ""),
                 line=self.decoded.line(source.start),
@@ -157,18 +175,24 @@ class Xliff:
             yield Slot(found, self.root, segment, unit, source, target)
 
     @staticmethod
-    def _state(target: Inline | None, state: str, unit: Element) -> State:
-        return target_state(target.text if target is not None else "", state, unit.attributes.get("approved", ""))
+    def _state_1(known: Inline | None, target: Element | None, unit: Element) -> State:
+        facts = target.attributes if target is not None else {}
+        return target_state(
+            known.text if known is not None else "",
+            facts.get("state", ""),
+            unit.attributes.get("approved", ""),
+            facts.get("state-qualifier", ""),
+        )
 
-    def _loose(self, target: Element | None) -> bool:
-        """True when a target of 1.x has text outside its segments, which then cannot be told apart."""
+    def _outside(self, target: Element | None) -> str:
+        """What a target of 1.x has beside its segments, tags included."""
         if target is None:
-            return False
+            return ""
         pieces, position = [], target.inner
         for part in segments_of(target):
             pieces.append(self.text[position : part.start])
             position = part.end
-        return bool(_TAG.sub("", "".join(pieces) + self.text[position : target.inner_end]).strip())
+        return "".join(pieces) + self.text[position : target.inner_end]
 
     # ------------------------------------------------------------ writing
 
@@ -209,6 +233,12 @@ def _fits(known: str, wanted: str) -> bool:
         return not known or same_writing(known, wanted)
     except DataError:
         return True
+
+
+def _target_of(unit: Element) -> Element | None:
+    """The target of a unit of 1.x; of several, which the standard does not have, the first that is not empty."""
+    targets = unit.all("target")
+    return next((one for one in targets if one.inner_end > one.inner), targets[0] if targets else None)
 
 
 def _inherited(element: Element, name: str, inherited: bool, positive: str) -> bool:

@@ -17,6 +17,7 @@ from dragoman.core.records import MAX_TEXT
 from dragoman.errors import DataError
 from dragoman.store.formats import xml
 from dragoman.store.formats.documents.model import Decoded, decode
+from dragoman.store.formats.xliff import DELETED
 
 MAX_DEPTH = 200
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -294,10 +295,9 @@ def _half(element: Element) -> tuple[Role, str]:
 
 
 def _locked(element: Element) -> bool:
-    return element.attributes.get("translate") == "no" or element.attributes.get("mtype") in (
-        "protected",
-        "x-protected",
-    )
+    """What is not to be translated, and what a tracked change took out."""
+    kind = element.attributes.get("mtype", "")
+    return element.attributes.get("translate") == "no" or kind in ("protected", "x-protected") or kind in DELETED
 
 
 def _end_of(start: Element, others: Sequence[Element]) -> Element | None:

@@ -14,7 +14,7 @@ from dragoman.store.files import read_blocks
 from dragoman.store.formats.readers.inline import UnknownEntityError, plain_text
 from dragoman.store.formats.readers.languages import Choice
 from dragoman.store.formats.readers.locations import Place
-from dragoman.store.formats.xliff import target_state
+from dragoman.store.formats.xliff import separable, target_state
 from dragoman.store.formats.xml import TruncatedError, events, forget, local
 
 _UNITS = ("trans-unit", "unit")
@@ -59,7 +59,8 @@ def _segments(unit: Any, kind: str) -> Iterator[tuple[Any, Any, str]]:
         else:
             # of 2.x the state stands at the segment; without a target nothing is said of it
             named = (target.get("state") if target is not None else None) or part.get("state") or ""
-            state = target_state("text" if target is not None else "", named, part.get("approved") or "")
+            qualifier = (target.get("state-qualifier") if target is not None else None) or ""
+            state = target_state("text" if target is not None else "", named, part.get("approved") or "", qualifier)
             if state == "translated":
                 yield from _paired(source, target, _child(part, "seg-source"))
             else:
@@ -67,20 +68,36 @@ def _segments(unit: Any, kind: str) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _paired(source: Any, target: Any, parts: Any) -> Iterator[tuple[Any, Any, str]]:
-    """XLIFF 1.2 may mark the sentences of a unit on both sides: then each is a row."""
+    """XLIFF 1.2 may mark the sentences of a unit on both sides: then each is a row, and one without target is untranslated.
+    Where the marks do not fit each other the unit is one row."""
     left, right = _marked(parts), _marked(target)
-    if len(left) > 1 and left.keys() == right.keys():
-        for key, element in left.items():
-            yield element, right[key], ""
+    mids, given = ([mark.get("mid") or "" for mark in marks] for marks in (left, right))
+    outside = _outside(target)
+    if len(left) > 1 and right and separable(mids, given, outside, bool(outside.strip())):
+        found = dict(zip(given, right, strict=True))
+        for mid, element in zip(mids, left, strict=True):
+            yield element, found.get(mid), ""
     else:
         yield source, target, ""
 
 
-def _marked(element: Any) -> dict[str, Any]:
+def _marked(element: Any) -> list[Any]:
+    """The outermost segments."""
     if element is None:
-        return {}
-    found = [mark for mark in element.iter("{*}mrk") if mark.get("mtype") == "seg"]
-    return {mark.get("mid") or str(number): mark for number, mark in enumerate(found)}
+        return []
+    found: list[Any] = []
+    for child in element:
+        found += [child] if local(child) == "mrk" and child.get("mtype") == "seg" else _marked(child)
+    return found
+
+
+def _outside(element: Any) -> str:
+    """The text beside the segments."""
+    parts = [element.text or ""]
+    for child in element:
+        inner = "" if local(child) == "mrk" and child.get("mtype") == "seg" else _outside(child)
+        parts += [inner, child.tail or ""]
+    return "".join(parts)
 
 
 def _child(element: Any, name: str) -> Any:
