@@ -244,7 +244,8 @@ def units(report: DocumentReport) -> str:
     order = ["translated", *dict.fromkeys(_SAID.values())]
     parts = [f"{told[name]:,} {name}" for name in order if name in told]
     confidence = report.facts["confidence"]
-    tail = "" if confidence is None else f"; confidence {100 * confidence:.0f} of 100"
+    rated = f"of {report.facts['confidence_units']} units"
+    tail = "" if confidence is None else f"; confidence {confidence:.0f} of 100, the mean {rated}"
     return f"{len(report.lines):,} units: {', '.join(parts) or 'none'}{tail}"
 
 

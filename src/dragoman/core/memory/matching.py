@@ -29,8 +29,11 @@ from dragoman.core.markup import markup
 
 # A number with all that belongs to it: sign, groups, decimals, the other end of a range, the denominator, a power.
 _GLUE = r"(?:[.,:/x×*^'’٫٬\-‐-―−~…]+|\s?[/\-‐-―−~×]\s?|[\s\u00a0\u202f\u2009](?=\d{3}(?!\d)))"
-_EXPRESSION = re.compile(rf"(?:(?<![\w)])[-−+±<>≤≥~]\s?)?\d+(?:{_GLUE}\d+)*[½¼¾⅓⅔²³]?|[½¼¾⅓⅔⅛]")
-_PLAIN = re.compile(r"\d+(?:[.,](?!\d{3}(?!\d))\d+)?")  # 1,000 is a thousand or one
+_TAIL = r"(?:[½¼¾⅓⅔⅛⁺⁻⁰¹²³⁴-⁹₀-₉]+|\s?[十百千万萬億亿兆천만억조])*"
+_EXPRESSION = re.compile(rf"(?:(?<![\w)])[-−+±<>≤≥~]\s?)?\d+(?:{_GLUE}\d+)*{_TAIL}|[½¼¾⅓⅔⅛]")
+_PLAIN = re.compile(
+    r"[0-9]+(?:[.,](?![0-9]{3}(?![0-9]))[0-9]+)?"
+)  # 1,000 is a thousand or one; ٢ is written in its own script
 FOLDED_SHARE = 0.75  # weight of the distance that takes all numbers, and all placeholders, as equal
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from dragoman.core.prompt.instructions import instruction, own_name
 from dragoman.core.text.languages import Direction, name
-from dragoman.core.text.normalise import plain_spaces
+from dragoman.core.text.normalise import as_read
 from dragoman.errors import ModelError
 
 Kind = Literal["compact", "plain", "chat"]
@@ -163,12 +163,12 @@ def render(
     """The prompt of one sentence: with `target` for training, without for generation.
 
     `shots` are (source, target) pairs in the same direction that stand before the sentence; `terms` are entries of a
-    glossary, (source, target), that stand right before it. No-break spaces of a source are plain ones for the model, so that
-    the same text gives the same prompt; those of targets are what it learns to write.
+    glossary, (source, target), that stand right before it. Sources stand there as `as_read` gives them, so that
+    the same text gives the same prompt; no-break spaces of targets are what it learns to write.
     """
-    source = plain_spaces(source)
-    shots = [(plain_spaces(src), tgt) for src, tgt in shots]
-    terms = [(plain_spaces(src), tgt) for src, tgt in terms]
+    source = as_read(source)
+    shots = [(as_read(src), tgt) for src, tgt in shots]
+    terms = [(as_read(src), tgt) for src, tgt in terms]
     if form.kind == "compact":
         return Rendered(pieces=tuple(_compact(direction, source, target, shots, terms)))
 

@@ -16,6 +16,7 @@ _KEPT_SPACE = re.compile(f"[{_KEPT_SPACES}]")
 # C0 and C1 without the line breaks and tabs, which are spaces; then BOM, zero-width space, soft hyphen, word joiner.
 # Direction marks (U+200E, U+200F, U+202A-202E, U+2066-2069) and variation selectors carry meaning and stay.
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufff9-\ufffb]")
+_DISPLAY = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufe0e\ufe0f]")
 _JOINERS = re.compile("[\u200c\u200d]+")
 # Scripts whose spelling needs ZWJ and ZWNJ: Arabic and its relatives, Indic, Tibetan, Burmese, Khmer, Mongolian.
 _JOINING = re.compile("[\u0600-\u07ff\u0840-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufeff]")
@@ -44,11 +45,12 @@ def normalise(text: str, settings: Normalise) -> str:
     return text
 
 
-def plain_spaces(text: str) -> str:
-    """The text with plain spaces for no-break ones; runs that this makes become one."""
-    if text.isascii() or ("\u00a0" not in text and "\u202f" not in text):
+def as_read(text: str) -> str:
+    """A source as a model reads it: plain spaces for no-break and ideographic ones, no marks that only steer its display
+    (direction, colour of an emoji). They stay in what is stored and shown."""
+    if text.isascii():
         return text
-    return re.sub(" {2,}", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
+    return re.sub(" {2,}", " ", _KEPT_SPACE.sub(" ", _DISPLAY.sub("", text)))
 
 
 def _is_tidy(text: str) -> bool:

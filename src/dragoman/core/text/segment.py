@@ -41,14 +41,15 @@ _ORDINAL_STOP = "de cs sk da nb nn no fi hu pl sl hr sr bs et lv is".split()  # 
 _TAG = r"<[^<>\n]{1,80}>"
 # UAX #29's Close: quotes and brackets of all scripts that close, or that may do either
 _WIDE_CLOSERS = "」』）】〉》〕〗〙〛］｝｠｣〞〟"
-_CLOSERS = rf"(?:[\"'”’»›)\]}}*_`{_WIDE_CLOSERS}]|{_TAG})*+"
+# French writes a space before its closing quotes: « Oui. » Puis
+_CLOSERS = rf"(?:[\"'”’»›)\]}}*_`{_WIDE_CLOSERS}]|[ \u00a0\u202f][»›](?=\s|$)|{_TAG})*+"
 _OPENERS = rf"(?:[\"'“‘„«‹(\[{{¿¡*_`「『（【〈《〔［｛｢]|{_TAG})*+"
 # Marks that need white space behind them; those of scripts that write no spaces between words, where a space stands at most
 # between sentences: Chinese and Japanese, Khmer, Burmese, Tibetan, and Ethiopic
 _MARKS = ".!?…‽؟۔։।॥჻᠃᠉꓿"
 _OPEN_MARKS = "។៕៘။༎།༔።፧፨"
 _SPACED = rf"(?<![{_MARKS}])[{_MARKS}]++{_CLOSERS}(?=\s)"
-_UNSPACED = rf"(?:[。！？｡．‼⁇⁈⁉]++{_CLOSERS}|(?:[{_OPEN_MARKS}]\s?)*[{_OPEN_MARKS}]{_CLOSERS})"
+_UNSPACED = rf"(?:[。！？｡．‼⁇⁈⁉]++{_CLOSERS}|(?:[{_OPEN_MARKS}]\s{{0,2}})*[{_OPEN_MARKS}]{_CLOSERS})"
 _BOUNDARY = re.compile(rf"(?:{_SPACED}|{_UNSPACED})\s*+")
 # What carries a quotation on in Japanese (と言った, という, って) and Chinese (他说, 的)
 _QUOTING = re.compile(r"(?:と|って|など|の|を|が|は|に|で|も|的)(?!ころ)")

@@ -78,8 +78,9 @@ class DocumentReport:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The figures as plain data."""
-        scores = [line.score for line in self.lines if line.score is not None]
+        """The figures as plain data. `confidence`: the mean from 0 to 100 of the `confidence_units` that a model translated
+        and that have one; what a memory held says nothing of the others."""
+        scores = [line.score for line in self.lines if line.score is not None and line.outcome != "memory"]
         return {
             "document": self.name,
             "format": self.format,
@@ -88,7 +89,8 @@ class DocumentReport:
             "outcomes": self.counts,
             "failed_attempts": dict(self.reasons),
             "flags": dict(Counter(flag for line in self.lines for flag in line.flags)),
-            "confidence": round(sum(scores) / len(scores), 4) if scores else None,
+            "confidence": round(100 * sum(scores) / len(scores), 1) if scores else None,
+            "confidence_units": len(scores),
             "problems": [{"unit": one.unit, "line": one.line, "reason": one.reason} for one in self.problems],
         }
 
