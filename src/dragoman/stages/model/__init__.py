@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             )
         loaded, commit = _new(recipe, section, section.new, texts.folder, listener), None
     else:
-        loaded, commit = _base(recipe, section, listener)
+        loaded, commit = _base(recipe, section, texts.folder if texts else None, listener)
     load.save(out / "model", loaded)
     facts = {
         "folder": "model",
@@ -54,6 +55,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         "context": getattr(loaded.model.config, "max_position_embeddings", None),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "prompt": loaded.card.prompt.name,
+        "prompts_tried": (loaded.card.facts or {}).get("prompts_tried", []),
         "fertility": _fertility(loaded, texts.folder, recipe.languages) if texts else {},
     }
     fertility = ", ".join(f"{code} {value:.2f}" for code, value in facts["fertility"].items())
@@ -141,12 +143,13 @@ def _segments(texts: Path) -> Iterator[str]:
 # ---------------------------------------------------------------- a given model
 
 
-def _base(recipe: Recipe, section: ModelSection, listener: Listener) -> tuple[Loaded, str | None]:
+def _base(recipe: Recipe, section: ModelSection, texts: Path | None, listener: Listener) -> tuple[Loaded, str | None]:
     """The base, and the commit that a hub id stood for."""
     import torch
 
     from dragoman.engine import gguf, load
     from dragoman.engine.encoder import Encoder
+    from dragoman.stages.model import prompt_choice
 
     name = str(section.base)
     local = Path(recipe.resolve(name))
@@ -186,7 +189,12 @@ def _base(recipe: Recipe, section: ModelSection, listener: Listener) -> tuple[Lo
     licence = card.licence if card else _licence(where)
     directions = tuple(map(str, recipe.pairs))
     found = load.Card(form, directions, base=name, licence=licence, facts=facts, normalise=recipe.normalise)
-    return load.Loaded(model, tokenizer, found), commit
+    loaded = load.Loaded(model, tokenizer, found)
+    if section.prompt == "auto" and card is None and form.kind != "compact" and texts is not None:
+        best, tried = prompt_choice.chosen(loaded, recipe.pairs, texts, listener)
+        if best is not None:
+            loaded = replace(loaded, card=replace(found, prompt=best, facts={**(facts or {}), "prompts_tried": tried}))
+    return loaded, commit
 
 
 def _choose_prompt(choice: str, own: Format | None, tokenizer: Any, languages: Iterable[str]) -> Format:
