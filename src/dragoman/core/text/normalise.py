@@ -48,7 +48,7 @@ def normalise(text: str, settings: Normalise) -> str:
 def as_read(text: str) -> str:
     """A source as a model reads it: plain spaces for no-break and ideographic ones, no marks that only steer its display
     (direction, colour of an emoji). They stay in what is stored and shown."""
-    if text.isascii():
+    if text.isascii() or not (_KEPT_SPACE.search(text) or _DISPLAY.search(text)):
         return text
     return re.sub(" {2,}", " ", _KEPT_SPACE.sub(" ", _DISPLAY.sub("", text)))
 
