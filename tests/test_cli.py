@@ -133,7 +133,7 @@ def test_run_tells_what_is_there_and_what_to_do_next(dragoman: Command, project:
         "test  en-fr  baseline, greedy   9.88    30.00",
         "test  en-fr  trained, greedy   20.50    50.25",
         f"report: {project / 'evaluate' / 'report.html'}",
-        f'translate: dragoman translate {project} "..." --to fr',
+        f"translate: dragoman translate {project} ... --to fr",
         f"small: prepare, model, plan, train, evaluate done, in {project}",
     ]
     assert "prepare: at work with seed 11\n" in done.err
@@ -175,8 +175,8 @@ def test_json_is_one_object_per_line(dragoman: Command, project: Path) -> None:
     [
         (["hello", "--html", "page.html"], "--html and --fill are for documents"),
         (["--in", "lines.txt", "--fill", "all"], "--html and --fill are for documents"),
-        (["--in", "tm.tmx", "--column", "text"], "--column names a column of a TSV file"),
-        (["hello", "--column", "0"], "--column names a column of a TSV file"),
+        (["--in", "tm.tmx", "--column", "text"], "--column names a column of a table, or of standard input"),
+        (["hello", "--column", "0"], "--column names a column of a table, or of standard input"),
     ],
 )
 def test_an_option_that_would_be_ignored_is_refused(dragoman: Command, arguments: list[str], said: str) -> None:
@@ -191,7 +191,10 @@ def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeyp
     done = dragoman("translate", tmp_path, "hello", "--to", "fr")
     assert done.code == 6
     assert "is neither a finished run" in done.err
-    done = dragoman("translate", tmp_path / "none", "--in", tmp_path / "none.txt", "--to", "fr")
+    from tests.tiny import tiny
+
+    tiny(tmp_path / "model")
+    done = dragoman("translate", tmp_path / "model", "--in", tmp_path / "none.txt", "--to", "de")
     assert done.code == 3
     assert "none.txt: cannot be read" in done.err
     terminal = io.StringIO()
