@@ -8,8 +8,6 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.search import Dimension, Search
 from dragoman.errors import RecipeError
@@ -44,7 +42,7 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
             _put(data, path.split("."), value)
         made = Recipe.model_validate(data)
         return plain.model_copy(update={name: getattr(made, name) for name in Recipe.model_fields})
-    except (ValidationError, LookupError, TypeError, ValueError):
+    except (RecipeError, LookupError, TypeError, ValueError):
         return _as_overrides(plain, values)
 
 
