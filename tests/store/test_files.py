@@ -92,6 +92,14 @@ def test_zip(tmp_path: Path) -> None:
     path = tmp_path / "x.tmx.zip"
     path.write_bytes(zipped({"folder/x.tmx": b"<tmx/>"}))
     assert content(path) == b"<tmx/>"
+    litter = {
+        "__MACOSX/folder/._x.tmx": b"\0\5\x16\7",
+        "folder/.DS_Store": b"\0",
+        "folder/._x.tmx": b"\0",
+        "Thumbs.db": b"\0",
+    }
+    path.write_bytes(zipped({"folder/x.tmx": b"<tmx/>", **litter}))
+    assert content(path) == b"<tmx/>"
     path.write_bytes(zipped({"a.tmx": b"", "b.tmx": b""}))
     with pytest.raises(DataError, match="ZIP archive with 2 files. Unpack it"):
         content(path)

@@ -24,6 +24,7 @@ _MAGIC = (
     (b"PK\x03\x04", ".zip"),
     (b"PK\x05\x06", ".zip"),
 )
+_LITTER = re.compile(r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")  # what systems add to archives
 _RATIO = 200  # real text packs 3 to 30 times; repetitive XML up to 100
 _RATIO_FROM = 64 << 20  # inflated bytes from which the ratio counts
 
@@ -197,7 +198,7 @@ def _zip_member(stream: io.BufferedReader, location: str) -> Iterator[bytes]:
 
     try:
         with zipfile.ZipFile(stream) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
+            members = [info for info in archive.infolist() if not info.is_dir() and not _LITTER.search(info.filename)]
             if len(members) != 1:
                 raise DataError(
                     f"{shown(location)}: is a ZIP archive with {len(members)} files. Unpack it and name the files or "

@@ -33,6 +33,13 @@ FOUND = [
         [("placeholder", p) for p in ("%{title}", "{site}", "%{user.name}", "{x}")],
     ),
     ("%1 of %2", [("placeholder", "%1"), ("placeholder", "%2")]),
+    ("Hello :name, (:item_count) left", [("placeholder", ":name"), ("placeholder", ":item_count")]),
+    ("&lt;b&gt;OK&lt;/b&gt;", [("tag", "&lt;b&gt;"), ("tag", "&lt;/b&gt;")]),
+    (
+        "&lt;a href=&quot;x&quot;&gt;go&lt;/a&gt; &amp;lt;br/&amp;gt;",
+        [("tag", t) for t in ("&lt;a href=&quot;x&quot;&gt;", "&lt;/a&gt;", "&amp;lt;br/&amp;gt;")],
+    ),
+    ("a &lt; b and c &gt; d", [("entity", "&lt;"), ("entity", "&gt;")]),
 ]
 
 
@@ -50,6 +57,7 @@ def test_finds(text: str, expected: list[tuple[str, str]]) -> None:
         "and/or, km/h, 1/2",
         "costs $5, {not a placeholder because of spaces}",
         "At 10:30 he said: `yes`",
+        "EU:n jäsen, 5 %:n, std::vector, a ::before, :smile: :p note :Das",
     ],
 )
 def test_leaves_prose_alone(text: str) -> None:

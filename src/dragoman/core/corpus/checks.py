@@ -166,7 +166,7 @@ class Checker:
                 found += self._ratio(source, target, row)
                 if self.settings.numbers is not None and (source.digits[row] or target.digits[row]):
                     found += self._numbers(example, self.settings.numbers)
-                if source.signs[row] or target.signs[row] or "www." in example.source or "www." in example.target:
+                if source.signs[row] or target.signs[row] or _may_hold(example.source) or _may_hold(example.target):
                     found += self._markup(example)
                 found += self._loops(example)
                 found += self._languages(source, target, row, found)
@@ -267,7 +267,7 @@ class Checker:
     def _markup(self, example: Example) -> list[Finding]:
         """What else must come through a translation: URLs, markup, placeholders."""
         found: list[Finding] = []
-        ours, theirs = markup.keys(example.source), markup.keys(example.target)
+        ours, theirs = markup.keys_of_pair(example.source, example.target)
         if ours == theirs:
             return found
         for name, kinds in _KINDS.items():
@@ -304,6 +304,11 @@ class _Side:
             rows = np.array([label == language for label in languages])
             share[rows] = profile.share(scripts_of(language))[rows]
         self.share: list[float] = share.tolist()  # of letters in the script of the label
+
+
+def _may_hold(text: str) -> bool:
+    """Whether there may be a protected span in a text that has none of the signs which stand in most of them."""
+    return "www." in text or (":" in text and bool(markup.spans(text)))
 
 
 def _without_names(side: _Side, other: _Side, row: int) -> float:

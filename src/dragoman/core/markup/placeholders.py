@@ -42,7 +42,8 @@ _EMPHASIS = re.compile(
 _NAMED_TARGET = re.compile(
     r"(?P<open>(?::[A-Za-z][\w.+:-]*:)?`)(?P<text>[^<`]*[^\s<`])(?P<close>\s*<[^<>`]+>`(?:__?)?)"
 )
-_TAG_NAME = re.compile(r"<(/?)([A-Za-z_][\w:.-]*)")
+_TAG_NAME = re.compile(r"(?:<|&(?:amp;){0,3}lt;)(/?)([A-Za-z_][\w:.-]*)")
+_ALONE = re.compile(r"/(?:>|&(?:amp;){0,3}gt;)\Z")
 _ARGUMENT = re.compile(r"\{\s*[\w.-]{1,60}\s*,\s*(plural|select|selectordinal)\s*,")
 _OFFSET = re.compile(r"\s*offset:\s*\d+")
 _SELECTOR = re.compile(r"\s*(=\d+|[\w-]{1,60})\s*\{")
@@ -149,7 +150,7 @@ class _Finder:
         waiting: list[tuple[str, int]] = []
         for number, token in enumerate(found):
             name = _TAG_NAME.match(text, token.start) if token.kind == "tag" else None
-            if name is None or text[token.end - 2] == "/":
+            if name is None or _ALONE.search(text, token.start, token.end):
                 continue
             if not name[1]:
                 waiting.append((name[2], number))
