@@ -36,7 +36,7 @@ from dragoman.core.scores.metrics import segments
 from dragoman.core.scores.scoring import TestSettings, by_part
 from dragoman.engine.device import detect
 from dragoman.report import read_outputs
-from dragoman.report.tables import p_text
+from dragoman.report.verdict import p_text
 from dragoman.store.corpus import records
 from dragoman.store.formats.readers import read_parallel
 from dragoman.store.memory.glossary import Glossary, glossary_file

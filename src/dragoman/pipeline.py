@@ -186,6 +186,8 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
         if base.is_dir():
             return [(recipe.model.base, _model_files(base))]
         return [(recipe.model.base, base)] if base.is_file() else []  # a GGUF file
+    if stage.name == "evaluate" and recipe.evaluate is not None:
+        names += [file for one in recipe.evaluate.outside for file in one.outputs.values()]
     files = [Path(str(file)) for name in dict.fromkeys(names) for file in readers.files_of(name, recipe)]
     if stage.name == "synthesise":
         files += _teachers(recipe)

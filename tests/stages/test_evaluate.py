@@ -14,7 +14,7 @@ from dragoman import report
 from dragoman.core.listen import SILENT
 from dragoman.core.records import Example, Text
 from dragoman.core.scores.metrics import command
-from dragoman.errors import QualityError, RecipeError
+from dragoman.errors import DataError, QualityError, RecipeError
 from dragoman.stages import evaluate
 from dragoman.store.corpus import records
 from dragoman.store.memory.translation_memory import Memory as Store
@@ -368,3 +368,60 @@ def test_examples_need_a_memory(tmp_path: Path) -> None:
             SILENT,
             Loader(),
         )
+
+
+def test_an_outside_system_stands_in_the_same_table_and_tests(tmp_path: Path) -> None:
+    inputs = make_run(tmp_path, new=False)
+    first = Said()
+    evaluate.run(recipe("evaluate.sets=[test]"), inputs, tmp_path / "evaluate", "e", first, Loader())
+    assert "evaluate: test en-de: better than the untouched model (chrF2++" in "\n".join(first.said)
+    sources = (tmp_path / "evaluate" / "sources" / "test.en-de.txt").read_text(encoding="utf-8").splitlines()
+    assert sources == [example.source for example in pairs("test")]
+
+    (tmp_path / "deepl.txt").write_text("".join(f"{e.target}\n" for e in pairs("test")), encoding="utf-8")
+    outside = json.dumps({"name": "Deep Thought 2", "outputs": {"test en-de": "deepl.txt"}})
+    wanted = recipe(f"evaluate.sets=[test]\nevaluate.outside=[{outside}]", tmp_path)
+    second = Said()
+    evaluate.run(wanted, inputs, tmp_path / "evaluate", "e2", second, Loader())
+    (entry,) = scores(tmp_path)["sets"]
+    assert [line["system"] for line in entry["results"]] == ["baseline", "Deep Thought 2", "trained"]
+    assert entry["results"][1]["scores"]["bleu"]["value"] == pytest.approx(100)
+    assert entry["results"][1]["gains"]["bleu"]["gain"] > 0
+    over = entry["results"][2]["over_outside"]["Deep Thought 2"]["chrf"]
+    assert over["gain"] < 0 and over["p_randomisation"] < 0.05
+    assert "trained greedy against Deep Thought 2: BLEU" in "\n".join(second.said)
+    assert "worse, 95% interval" in "\n".join(second.said)
+    assert "over Deep Thought 2" in (tmp_path / "evaluate" / "report.html").read_text(encoding="utf-8")
+    assert report.compare(
+        [tmp_path, shutil.copytree(tmp_path, tmp_path.with_name("other"))]
+    ).tables  # trained stays last
+
+
+@pytest.mark.parametrize(
+    ("outside", "error", "message"),
+    [
+        (
+            {"name": "x", "outputs": {"test en-fr": "a.txt"}},
+            RecipeError,
+            "there is no set 'test en-fr'. There are: test en-de",
+        ),
+        ({"name": "x", "outputs": {"test en-de": "none.txt"}}, RecipeError, "none.txt: no such file"),
+        (
+            {"name": "x", "outputs": {"test en-de": "short.txt"}},
+            DataError,
+            "has 1 lines, and test en-de has 60 segments",
+        ),
+    ],
+)
+def test_an_outside_file_that_does_not_fit(
+    tmp_path: Path, outside: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    (tmp_path / "short.txt").write_text("one\n")
+    wanted = recipe(f"evaluate.sets=[test]\nevaluate.outside=[{json.dumps(outside)}]", tmp_path)
+    with pytest.raises(error, match=message):
+        evaluate.run(wanted, make_run(tmp_path, new=False), tmp_path / "evaluate", "e", SILENT, Loader())
+
+
+def test_the_names_of_the_runs_own_systems_are_taken() -> None:
+    with pytest.raises(RecipeError, match="'trained' is the name of a system of the run"):
+        recipe('evaluate.outside=[{"name": "trained", "outputs": {"test en-de": "a.txt"}}]')

@@ -126,7 +126,8 @@ def _changes(run: Path) -> list[dict[str, Any]]:
 
 def _table(changes: Sequence[Mapping[str, Any]]) -> str:
     from dragoman.report import TITLES
-    from dragoman.report.tables import grid, p_text
+    from dragoman.report.tables import grid
+    from dragoman.report.verdict import p_text
 
     rows = [["text", "", "metric", "before", "after", "gain", "interval", "paired test"]]
     for change in changes:

@@ -9,7 +9,8 @@ from dragoman.report.folders import read_outputs
 from dragoman.report.help import help_table
 from dragoman.report.multiple_choice import closed_table
 from dragoman.report.page import render
-from dragoman.report.tables import p_text, set_table
+from dragoman.report.tables import set_table
+from dragoman.report.verdict import p_text, verdict
 
 __all__ = [
     "TITLES",
@@ -21,5 +22,6 @@ __all__ = [
     "read_outputs",
     "render",
     "set_table",
+    "verdict",
     "write_card",
 ]

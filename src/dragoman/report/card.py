@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dragoman.core.prompt.prompts import Format, render
 from dragoman.core.scores.metrics import TITLES
 from dragoman.core.text.languages import Direction, name
+from dragoman.errors import DragomanError
 from dragoman.report.folders import RunFolder
-from dragoman.report.tables import overlap_text, p_text
-from dragoman.store.run.artifact import write_atomic
+from dragoman.report.tables import overlap_text
+from dragoman.report.verdict import EXPLAINED, p_text, verdict
+from dragoman.store.run.artifact import model_folder, write_atomic
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # no `../folder`
 
 
 def write_card(folder: Path) -> Path:
@@ -42,6 +46,12 @@ def card(run: RunFolder) -> str:
         "overlap_text": overlap_text,
         "p_text": p_text,
         "parts": _parts,
+        "prompts": _prompts(run),
+        "verdicts": [said for e in run.scores["sets"] if (said := verdict(e, run.scores["metrics"]))]
+        if run.scores
+        else [],
+        "explained": [EXPLAINED[m] for m in run.scores["metrics"] if m in EXPLAINED] if run.scores else [],
+        "date": str((run.scores or {}).get("date", ""))[:10],
     }
     body = environment(html=False).get_template("card.md.jinja").render(context)
     return f"---\n{header(run)}---\n\n{body}"
@@ -55,7 +65,7 @@ def header(run: RunFolder) -> str:
     directions = _directions(run)
     languages = sorted({code for d in directions for code in (d.source, d.target)})
     base = str(facts.get("base") or "")
-    from_hub = not facts.get("new") and bool(_HUB_ID.fullmatch(base)) and not Path(base).exists()
+    from_hub = not facts.get("new") and bool(_HUB_ID.fullmatch(base)) and not _is_local(run, base)
     given: dict[str, Any] = {
         "language": languages,
         "license": _licence(facts.get("licence")),
@@ -89,6 +99,7 @@ def _results(run: RunFolder) -> list[Any]:
                     task_name=f"Translation {entry['direction']}",
                     dataset_type="custom",
                     dataset_name=f"{entry['set']} {entry['direction']}",
+                    dataset_config=entry["direction"],  # else the hub takes the sets of all directions for one
                     dataset_split=entry["set"],
                     metric_type=metric,
                     metric_name=score["name"],
@@ -123,7 +134,35 @@ def _base(run: RunFolder) -> str:
     facts = run.facts("model")
     if facts.get("new"):
         return ""
-    return Path(str(facts.get("base") or "")).name if Path(str(facts.get("base"))).exists() else str(facts.get("base"))
+    base = str(facts.get("base") or "")
+    return base if _HUB_ID.fullmatch(base) and not _is_local(run, base) else Path(base).name
+
+
+def _is_local(run: RunFolder, base: str) -> bool:
+    """A folder, as seen from here or from the recipe in the run's folder."""
+    return Path(base).exists() or (run.folder / base).exists()
+
+
+def _prompts(run: RunFolder) -> list[dict[str, str]]:
+    """The prompt of each direction, word for word, where the run's model is there; {text} stands for the source."""
+    try:
+        folder = model_folder(run.folder)
+        form = Format.from_json(json.loads((folder / "dragoman.json").read_text(encoding="utf-8"))["prompt"])
+        own = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (DragomanError, OSError, ValueError, KeyError):
+        return []
+    signs = {"begin": _spelt(own.get("bos_token")), "end": _spelt(own.get("eos_token"))}
+    found = []
+    for direction in _directions(run):
+        rendered = render(form, direction, "{text}")
+        text = "".join(signs.get(piece.kind, piece.text) for piece in rendered.pieces)
+        turns = "\n\n".join(turn.text for turn in rendered.turns)
+        found.append({"direction": str(direction), "prompt": text or turns, "chat": "yes" if rendered.turns else ""})
+    return found
+
+
+def _spelt(token: object) -> str:
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
 
 
 def _datasets(run: RunFolder) -> list[str]:

@@ -14,7 +14,8 @@ from dragoman.core.scores.statistics import differences, holm, interval, resampl
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 from dragoman.report.folders import RunFolder
-from dragoman.report.tables import LEVEL, grid
+from dragoman.report.tables import grid
+from dragoman.report.verdict import LEVEL
 
 
 @dataclass(frozen=True, slots=True)

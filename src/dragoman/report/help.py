@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragoman.core.scores.metrics import TITLES
-from dragoman.report.tables import LEVEL, grid, p_text
+from dragoman.report.tables import grid
+from dragoman.report.verdict import LEVEL, p_text
 
 
 def help_table(entry: Mapping[str, Any]) -> str:

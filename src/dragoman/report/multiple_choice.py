@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dragoman.report.tables import grid, p_text
+from dragoman.report.tables import grid
+from dragoman.report.verdict import p_text
 
 
 def closed_table(entry: Mapping[str, Any]) -> str:

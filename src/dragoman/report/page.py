@@ -13,7 +13,8 @@ from dragoman.report import hybrid, plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import RunFolder
 from dragoman.report.help import share
-from dragoman.report.tables import LEVEL, overlap_text, p_text
+from dragoman.report.tables import overlap_text
+from dragoman.report.verdict import EXPLAINED, LEVEL, p_text, verdict
 from dragoman.store.run.artifact import write_atomic
 from dragoman.store.run.confidence import held_out
 
@@ -103,6 +104,9 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "plan": run.facts("plan"),
         "scores": scores,
         "score_plots": {m: plots.scores(scores["sets"], m, TITLES[m]) for m in scores["metrics"]} if scores else {},
+        "verdicts": [said for e in scores["sets"] if (said := verdict(e, scores["metrics"]))] if scores else [],
+        "explained": {m: EXPLAINED[m] for m in scores["metrics"] if m in EXPLAINED} if scores else {},
+        "date": str((scores or {}).get("date", ""))[:10],
         "headlines": _headlines(scores) if scores else [],
         "samples": [_samples(run, entry) for entry in scores["sets"]] if scores else [],
         "flows": _flow(run.prepare) if run.prepare else [],

@@ -11,7 +11,8 @@ from dragoman.core.scores.metrics import TITLES
 from dragoman.report import search_plots
 from dragoman.report.folders import read_record
 from dragoman.report.page import html
-from dragoman.report.tables import grid, p_text
+from dragoman.report.tables import grid
+from dragoman.report.verdict import p_text
 from dragoman.store.run.artifact import write_atomic
 
 RECORD, PAGE = "search.json", "search.html"

@@ -12,7 +12,8 @@ from dragoman.report import study_plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import read_record
 from dragoman.report.page import cut, html, side
-from dragoman.report.tables import grid, p_text
+from dragoman.report.tables import grid
+from dragoman.report.verdict import p_text
 from dragoman.store.run.artifact import write_atomic
 
 RECORD, PAGE = "study.json", "study.html"

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dragoman.core.scores.metrics import TITLES
-
-LEVEL = 0.05  # a p-value below it is called significant
+from dragoman.report.verdict import disagreement, p_text, told
 
 
 def grid(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -30,11 +29,6 @@ def _width(text: str) -> int:
         0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
         for character in text
     )
-
-
-def p_text(p: float) -> str:
-    """`p=0.0312`, `p<0.0001`."""
-    return "p<0.0001" if p < 0.0001 else f"p={p:.4f}".rstrip("0").rstrip(".")
 
 
 def overlap_text(entry: Mapping[str, Any]) -> str:
@@ -81,13 +75,21 @@ def _gains(line: Mapping[str, Any], confidence: float) -> list[str]:
     part = line.get("clean") or line
     for metric, gain in part["gains"].items():
         around = gain["interval"]
-        way = "better" if gain["gain"] >= 0 else "worse"
+        remark = f"; {disagreement(gain)}" if disagreement(gain) else ""
         overlap = ", without the overlap" if line.get("clean") else ""
         found.append(
-            f"{line['system']} {line['decoding']} against the baseline: {TITLES[metric]} {abs(gain['gain']):.2f} {way}, "
+            f"{line['system']} {line['decoding']} against the baseline: {TITLES[metric]} {told(gain)}, "
             f"{confidence:.0%} interval of the gain [{around['low']:+.2f}, {around['high']:+.2f}], "
-            f"bootstrap {p_text(gain['p_bootstrap'])}, randomisation {p_text(gain['p_randomisation'])}{overlap}"
+            f"bootstrap {p_text(gain['p_bootstrap'])}, randomisation {p_text(gain['p_randomisation'])}{overlap}{remark}"
         )
+    for other, gains in line.get("over_outside", {}).items():
+        for metric, gain in gains.items():
+            around = gain["interval"]
+            found.append(
+                f"{line['system']} {line['decoding']} against {other}: {TITLES[metric]} {told(gain)}, "
+                f"{confidence:.0%} interval of the gain [{around['low']:+.2f}, {around['high']:+.2f}], "
+                f"randomisation {p_text(gain['p_randomisation'])}"
+            )
     return found
 
 

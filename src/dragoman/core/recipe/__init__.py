@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from dragoman.core.recipe.curriculum import Curriculum
-from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Sampling
+from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Sampling
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
 from dragoman.core.recipe.model import ModelSection, NewModel
 from dragoman.core.recipe.prepare import (
@@ -70,6 +70,7 @@ __all__ = [
     "Mt",
     "NewModel",
     "Normalise",
+    "Outside",
     "Pair",
     "ParallelSource",
     "ParallelSources",

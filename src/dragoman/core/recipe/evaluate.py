@@ -48,6 +48,20 @@ class Decoding(Section):
         return self
 
 
+class Outside(Section):
+    """A system that is not dragoman's: its translations, in files, are scored and tested as the others are."""
+
+    name: Annotated[str, Field(pattern=r"^[\w][\w. -]*$")]
+    # set and direction, as in `test en-fr` -> a text file, one translation a line, in the order of evaluate/sources/
+    outputs: Annotated[dict[str, str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _is_another(self) -> Self:
+        if self.name in ("baseline", "trained", "untrained"):
+            raise ValueError(f"'{self.name}' is the name of a system of the run: give this one another")
+        return self
+
+
 class Evaluate(Section):
     metrics: Annotated[
         list[Literal["bleu", "chrf", "ter"]], BeforeValidator(listed), AfterValidator(each_once), Field(min_length=1)
@@ -67,6 +81,7 @@ class Evaluate(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     max_segments: PositiveCount | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of all systems; auto: fp32 on a processor
+    outside: Annotated[list[Outside], BeforeValidator(listed)] = []  # translations that another system has made
     must_gain: dict[Literal["bleu", "chrf", "ter"], float] = {}  # else the run ends with an error
 
     @model_validator(mode="after")
@@ -78,6 +93,11 @@ class Evaluate(Section):
                 raise ValueError(
                     f"`use` and `weight` of {source.path} belong to `prepare.parallel`: this is a test set"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _outside_have_names(self) -> Self:
+        each_once([one.name for one in self.outside])
         return self
 
     @model_validator(mode="after")

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dragoman import report
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Recipe
+from dragoman.core.recipe import Evaluate, Recipe
 from dragoman.core.scores.scoring import TestSettings
 from dragoman.errors import QualityError, RecipeError
 from dragoman.stages.evaluate.multiple_choice import Closed
 from dragoman.stages.evaluate.scores import Scorer, facts, missed
 from dragoman.stages.evaluate.trained_on import trained_on
-from dragoman.stages.evaluate.translations import Load, Output, System, Translations
+from dragoman.stages.evaluate.translations import Load, Output, System, Translations, source_file
 from dragoman.store.corpus import testsets
 from dragoman.store.corpus.testsets import EvaluationSet
 from dragoman.store.memory.retrieval_evaluation import Assistance, Helped
 from dragoman.store.run import confidence
-from dragoman.store.run.artifact import Artifact, versions, write_json
+from dragoman.store.run.artifact import Artifact, versions, write_atomic, write_json
 from dragoman.translator import Translator
 
 
@@ -53,6 +54,8 @@ def run(
     sets = testsets.read_sets(recipe, settings, prepared, listener)
     training = trained_on(recipe, inputs)
     sets = testsets.mark_overlap(sets, training, listener)
+    _write_sources(out, sets)
+    systems = [systems[0], *_outside(recipe, settings, sets), *systems[1:]]
     translations = Translations(recipe, settings, prepared, out, load, listener)
     help_ = Assistance(recipe, settings, prepared, out.parent, listener)
     helped = help_.find(sets, [translations.inputs(entry) for entry in sets]) if help_.wanted else []
@@ -64,6 +67,7 @@ def run(
     record = {
         "format": 1,
         "name": recipe.name,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "protocol": asdict(scorer.protocol),
         "metrics": scorer.metrics,
         "systems": [_told(system, translations) for system in systems],
@@ -75,6 +79,9 @@ def run(
     }
     write_json(out / "scores.json", record)
     _calibrate(out, systems[-1].key, entries, listener)
+    for entry in entries:
+        if sentence := report.verdict(entry, scorer.metrics):
+            listener.say(f"evaluate: {sentence}")
     page = report.render(out.parent)
     card = report.write_card(out.parent)
     listener.say(f"evaluate: report {page}, model card {card}")
@@ -139,6 +146,35 @@ def _systems(inputs: Mapping[str, Artifact]) -> list[System]:
     if train is not None:
         return [first, System("trained", "model", train.folder / str(train.facts["folder"]), train.key)]
     return [first, System("untrained", "model", base.folder, base.key)] if new else [first]
+
+
+def _outside(recipe: Recipe, settings: Evaluate, sets: Sequence[EvaluationSet]) -> list[System]:
+    """The outside systems; each must have a file for every set, so that all stand on the same segments."""
+    found = []
+    titles = {entry.title for entry in sets}
+    for number, one in enumerate(settings.outside):
+        files = {title: Path(recipe.resolve(file)) for title, file in one.outputs.items()}
+        if unknown := files.keys() - titles:
+            raise RecipeError(
+                f"evaluate.outside.{number}.outputs: there is no set '{min(unknown)}'. There are: {', '.join(sorted(titles))}."
+            )
+        if missing := titles - files.keys():
+            raise RecipeError(f"evaluate.outside.{number}.outputs: has no file for '{min(missing)}'.")
+        if absent := [str(file) for file in files.values() if not file.is_file()]:
+            raise RecipeError(
+                f"evaluate.outside.{number}.outputs: {', '.join(absent)}: no such file. The texts to translate are in "
+                "evaluate/sources/, written by an evaluation without this entry."
+            )
+        found.append(System(one.name, "outside", None, f"outside {one.name}", files))
+    return found
+
+
+def _write_sources(out: Path, sets: Sequence[EvaluationSet]) -> None:
+    """The texts of each set, one a line: what another system is to translate (`evaluate.outside`)."""
+    for entry in sets:
+        lines = [" ".join(text.split("\n")) for text in entry.sources]
+        (out / "sources").mkdir(exist_ok=True)
+        write_atomic(out / "sources" / source_file(entry), ("\n".join(lines) + "\n").encode())
 
 
 def _told(system: System, translations: Translations) -> dict[str, Any]:

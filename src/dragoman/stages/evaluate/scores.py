@@ -69,6 +69,7 @@ class Scorer:
     ) -> list[dict[str, Any]]:
         """One line an output. `clean`: the same without the segments that stand in the training texts, if there are any."""
         found = scoring.results(statistics, baselines, self.protocol)
+        others = self._against_outside(made, statistics)
         clean: dict[str, dict[str, Any]] = {}
         if 0 < entry.contaminated.sum() < len(entry.examples):
             clean = scoring.results(statistics, baselines, self.protocol, kept=~entry.contaminated)
@@ -84,6 +85,7 @@ class Scorer:
                     "file": output.file,
                     **found[output.name],
                     "clean": clean.get(output.name),
+                    **({"over_outside": others[output.name]} if output.name in others else {}),
                     "outputs": outputs.count(row["flags"] for row in rows[output.name]),
                     "seconds": round(output.seconds, 3),
                     "tokens": tokens,
@@ -91,6 +93,16 @@ class Scorer:
                 }
             )
         return lines
+
+    def _against_outside(self, made: Sequence[Output], statistics: Statistics) -> dict[str, dict[str, Any]]:
+        """The gains of each output of the last system over each outside system, by their names."""
+        last = [output.name for output in made if output.system == made[-1].system and output.system.kind == "model"]
+        found: dict[str, dict[str, Any]] = {}
+        for other in (output for output in made if output.system.kind == "outside"):
+            tested = scoring.results(statistics, dict.fromkeys(last, other.name), self.protocol)
+            for name in last:
+                found.setdefault(name, {})[other.system.name] = tested[name]["gains"]
+        return found
 
     def _help(self, made: Sequence[Output], statistics: Statistics, helped: Helped) -> dict[str, Any]:
         """What was found for the set, and what it gained: each helped output against the same system without help."""
@@ -143,7 +155,7 @@ def missed(wanted: Mapping[str, float], entries: Sequence[Mapping[str, Any]]) ->
     decisive = [entry for entry in entries if entry["set"] == "test"] or entries
     found = []
     for entry in decisive if wanted else []:
-        last = next(line for line in entry["results"] if line["system"] != "baseline")
+        last = next(line for line in entry["results"] if line["system"] == entry["results"][-1]["system"])
         gains = (last["clean"] or last)["gains"]
         for metric, gain in scoring.unmet(wanted, gains).items():
             detail = gains[metric]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -18,11 +19,12 @@ from dragoman.core.scores.metrics import Floats, segments
 from dragoman.core.scores.multiple_choice import Question
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import normalise
+from dragoman.errors import DataError
 from dragoman.stages.evaluate.output_cache import Kept
 from dragoman.store.corpus.testsets import EvaluationSet
 from dragoman.store.memory.random_examples import random_assists
 from dragoman.store.memory.retrieval_evaluation import Helped
-from dragoman.store.run.artifact import digest
+from dragoman.store.run.artifact import digest, file_digest
 from dragoman.translator import Translates
 
 
@@ -49,10 +51,11 @@ class Load(Protocol):
 class System:
     """One that is scored. Without a folder it is the copy of the source."""
 
-    name: Literal["baseline", "trained", "untrained"]
-    kind: Literal["copy", "model"]
+    name: str  # baseline, trained, untrained, or that of an outside system
+    kind: Literal["copy", "model", "outside"]
     folder: Path | None = None
     key: str = ""
+    files: Mapping[str, Path] = field(default_factory=dict, hash=False)  # of an outside system, by the title of the set
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,28 @@ class Output:
     @property
     def name(self) -> str:
         return f"{self.system.name}.{self.decoding}"
+
+
+_GIVEN = {"copy": "copy", "outside": "given"}  # decoding of what no model of the run has decoded
+
+
+def _given(path: Path, entry: EvaluationSet) -> list[Hypothesis]:
+    """The translations of an outside system: as many lines as the set has segments. Raises DataError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    if len(lines) != len(entry.examples):
+        raise DataError(
+            f"{path}: has {len(lines):,} lines, and {entry.title} has {len(entry.examples):,} segments. It must have one "
+            f"translation a line, in the order of evaluate/sources/{source_file(entry)}."
+        )
+    return [Hypothesis(line.strip(), 0.0, 0, True) for line in lines]
+
+
+def source_file(entry: EvaluationSet) -> str:
+    """The name of the text file with the sources of a set."""
+    return re.sub(r"[^\w.-]+", "_", f"{entry.name}.{entry.direction}") + ".txt"
 
 
 class Translations:
@@ -105,7 +130,7 @@ class Translations:
         """The system's outputs for each set; the model is loaded only when something is missing."""
         translator: Described | None = None
         found: list[list[Output]] = []
-        chosen = ways(self.settings) if system.kind == "model" else [Way("copy", Decoding())]
+        chosen = ways(self.settings) if system.kind == "model" else [Way(_GIVEN[system.kind], Decoding())]
         for number, entry in enumerate(sets):
             here = []
             texts = self.inputs(entry)
@@ -115,6 +140,8 @@ class Translations:
                 beside: list[Any] = [] if assists is None else [[(one.shots, one.terms) for one in assists]]
                 if self.settings.precision != "auto":
                     beside.append(self.settings.precision)
+                if system.kind == "outside":
+                    beside.append(file_digest(system.files[entry.title]))
                 key = digest(system.key, way.decoding.model_dump(), str(entry.direction), texts, *beside)
                 known = self.kept.find(file, key)
                 if known is not None:
@@ -125,7 +152,11 @@ class Translations:
                         translator = self._loaded(system.folder)
                         self.descriptions[system.name] = translator.description
                     begun = time.perf_counter()
-                    hypotheses = self._make(translator, entry, texts, way.decoding, assists)
+                    hypotheses = (
+                        _given(system.files[entry.title], entry)
+                        if system.kind == "outside"
+                        else self._make(translator, entry, texts, way.decoding, assists)
+                    )
                     seconds = time.perf_counter() - begun
                     about = self.descriptions.get(system.name, {})
                     self.kept.put(file, key, self._rows(entry, hypotheses), seconds, about)
