@@ -46,7 +46,7 @@ def po_of(entries: list[dict[str, object]], newline: str) -> bytes:
     blocks = ['msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=UTF-8\\n"\n"Language: fr\\n"\n']
     for number, entry in enumerate(entries):
         lines = ["# checked by Ana"] * bool(entry["note"]) + ["#, fuzzy"] * bool(entry["fuzzy"])
-        lines += [""] * bool(entry["blank"] and not entry["obsolete"] and lines)
+        lines += [""] * bool(entry["blank"] and lines)
         mark = "#~ " if entry["obsolete"] else ""
         source = f"word {number} {entry['source']}"
         for keyword, text in (("msgid", source), ("msgstr", str(entry["target"]))):

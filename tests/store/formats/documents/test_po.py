@@ -5,6 +5,7 @@ import io
 import polib
 import pytest
 
+from dragoman.core.records import MAX_TEXT
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 from dragoman.store.formats.documents import Document, Marking, Translated
@@ -135,3 +136,31 @@ def test_a_refusal_says_what_could_not_be_read() -> None:
         DataError, match=r"no PO entry .* could be read: line 1 is neither a keyword nor a quoted string"
     ):
         Document.open(b"hello\n", "x.po")
+
+
+def test_white_space_means_nothing_as_in_gettext() -> None:
+    data = b'msgid ""\nmsgstr ""\n\n  #, fuzzy\n  msgid "a"\n\n  msgstr "b"\n\nmsgid "c"\n\nmsgstr ""\n"d"\n'
+    document = Document.open(data, "x.po")
+    assert not document.problems
+    units = [(unit.source.text, unit.target.text if unit.target else "", unit.state) for unit in document.units]
+    assert units == [("a", "b", "unfinished"), ("c", "d", "translated")]
+    made = document.with_targets({document.units[0].id: Translated("e")}, Marking(fuzzy="clear"))
+    assert [(entry.msgid, entry.msgstr, entry.fuzzy) for entry in polib.pofile(made.decode())] == [
+        ("a", "e", False),
+        ("c", "d", False),
+    ]
+
+
+def test_a_file_of_obsolete_entries_is_a_po_file() -> None:
+    data = b'#~ msgid "a"\n#~ msgstr "b"\n'
+    document = Document.open(data, "x.po")
+    assert (document.units, document.problems, document.with_targets({})) == ((), (), data)
+
+
+def test_a_value_that_is_too_long_is_no_header() -> None:
+    head = 'msgid ""\nmsgstr ""\n"Language: fr\\n"\n\n'
+    huge = f'msgid "{"x" * (MAX_TEXT + 1)}"\nmsgstr "Language: de\\n"\n\n'
+    for text in (huge + head, head + huge):
+        document = Document.open(f'{text}msgid "a"\nmsgstr ""\n'.encode(), "x.po")
+        assert document.languages == ("", "fr")
+        assert len(document.units) == 1

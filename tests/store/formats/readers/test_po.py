@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import polib
@@ -7,6 +8,7 @@ import pytest
 
 from dragoman.core.records import MAX_TEXT, Example, Rejected
 from dragoman.errors import DataError
+from dragoman.store.formats.documents import Document
 
 from .rows import directions, examples, read, reasons, rejected, texts
 
@@ -120,3 +122,39 @@ def test_plural_forms_are_read_by_the_rule_of_the_header(tmp_path: Path) -> None
 def test_line_ends_of_files_that_went_through_two_systems(tmp_path: Path, newline: str) -> None:
     data = 'msgid ""\nmsgstr ""\n"Language: fr\\n"\n\nmsgid "Screen"\nmsgstr ""\n"Écran"\n'.replace("\n", newline)
     assert texts(read(tmp_path, "a.po", data.replace(f"\\{newline}", "\\n"))) == [("Screen", "Écran")]
+
+
+def test_rows_are_the_finished_units_of_the_document(tmp_path: Path) -> None:
+    """Reading for training and filling see the same entries, flags and forms, however the file is laid out."""
+    plural = 'msgid "One %d"\nmsgid_plural "Many %d"\nmsgstr[0] "Un %d"\nmsgstr[1] "Deux %d"\n'
+    blocks = [
+        'msgid "a"\nmsgstr "b"\n',
+        '#, fuzzy\n#~ msgid "old"\n#~ msgstr "vieux"\n',
+        '#, fuzzy\n\n  msgid "c"\nmsgstr "d"\n',
+        'msgid "e"\n\nmsgstr "f"\n',
+        'msgctxt "x"\nmsgid "g"\nmsgstr ""\n"h"\n',
+        'msgid "broken"\nhello\nmsgstr "y"\n',
+        plural,
+        'msgid "k"\nmsgstr ""\n',
+    ]
+    for number, order in enumerate(itertools.islice(itertools.permutations(blocks), 0, None, 997)):
+        for join in ("", "\n"):
+            data = HEADER.replace("fr\\n", "fr\\nPlural-Forms: nplurals=2; plural=n>1;\\n") + join.join(order)
+            document = Document.open(data.encode(), "a.po")
+            units = [unit for unit in document.units if unit.state == "translated" and unit.target]
+            rows = read(tmp_path, f"{number}.po", data)
+            assert texts(rows) == [(unit.source.text, unit.target.text) for unit in units if unit.target]
+            assert reasons(rows)["syntax"] == len(document.problems)
+
+
+@pytest.mark.parametrize("where", [10, 30_000])
+@pytest.mark.parametrize("letters", ["utf-8", "latin-1"])
+def test_the_charset_is_the_documents_wherever_the_first_letter_stands(
+    tmp_path: Path, where: int, letters: str
+) -> None:
+    filler = 'msgid "a"\nmsgstr "b"\n\n' * (where // 22)
+    head = HEADER.replace("UTF-8", "ISO-8859-1")
+    data = (head + filler + 'msgid "well"\nmsgstr "é"\n').encode(letters)
+    assert texts(read(tmp_path, "a.po", data))[-1] == ("well", "é")
+    target = Document.open(data, "a.po").units[-1].target
+    assert target is not None and target.text == "é"
