@@ -18,6 +18,9 @@ _STANDS_FOR = {
     "quy": "qu", "ayr": "ay", "gug": "gn", "dgo": "doi",
 }  # fmt: skip
 _SAME = {"no": "nb"}  # Norwegian without more is Bokmål
+# What stands beside the language in a column's name: `text_en`, `source (EN)`, `French text`.
+_WORD = "text|texte|sentence|segment|string|source|target|src|tgt|trg"
+_ROLE = re.compile(rf"^(?:{_WORD})[\s_.:-]*\(?(?=[^\W\d_])|[\s_.-]+(?:{_WORD})$|\)$", re.IGNORECASE)
 _NO_REGION = re.compile("[-_]XX$", re.IGNORECASE)  # fr_XX: French of no region, as some platforms write it
 
 
@@ -66,7 +69,9 @@ def spoken(text: str) -> str | None:
         return tag(cleaned)
     except DataError:
         pass
-    words = re.sub(r"[\s_-]*\b(?:text|sentence|segment|texte)$", "", cleaned, flags=re.IGNORECASE)
+    words = _ROLE.sub("", cleaned)
+    if words != cleaned and re.fullmatch(r"[A-Za-z]{2,3}(?:[-_][A-Za-z]{2,4})?", words):
+        return spoken(words)  # `text_en`, `target_fr`, `EN text`
     if not re.fullmatch(r"[^\W\d_][^\W\d_ ().'-]{2,}(?: ?\(?[^\W\d_]+\)?)?", words):
         return None
     try:

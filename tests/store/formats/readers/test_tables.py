@@ -260,6 +260,10 @@ def test_a_hundred_thousand_rows_in_a_second(tmp_path: Path) -> None:
         ("en\tfra\tfra-CA", "en>fr-CA", (0, 2)),
         ("en\tfra\tfra-CA", "en-fr", (0, 1)),
         ("日本語\tEnglish", "en-ja", (1, 0)),
+        ("text_fr\ttext_en", "en-fr", (1, 0)),
+        ("target_fr\tsource_en", "en-fr", (1, 0)),
+        ("FR text\tEN text", "en-fr", (1, 0)),
+        ("Source (EN)\tTarget (FR)", "en-fr", (0, 1)),
     ],
 )
 @pytest.mark.parametrize("kind", ["tsv", "csv", "jsonl", "parquet"])
@@ -322,3 +326,11 @@ def test_a_file_in_another_encoding_stops_with_its_name(tmp_path: Path, encoding
     with pytest.raises(DataError, match=rf"of the first \d+ rows are not valid .*most likely {encoding}: set"):
         read(tmp_path, "a.csv", data.encode(encoding), pairs=pair)
     assert len(examples(read(tmp_path, "a.csv", encoding=encoding, pairs=pair))) == 300
+
+
+@pytest.mark.parametrize("header", ["de\ten", "German\tEnglish", "zh-TW\ten", "text_es\ttext_en"])
+def test_a_header_of_other_languages_is_no_row(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DataError, match="its columns are named .* which are not en and fr"):
+        read(tmp_path, "a.tsv", f"{header}\na\tb\n")
+    assert len(texts(read(tmp_path, "a.tsv", header=False))) == 2
+    assert texts(read(tmp_path, "b.tsv", "no\tnon\nyes\toui\n")) == [("no", "non"), ("yes", "oui")]

@@ -86,6 +86,16 @@ class Wanted:
             found.append(best[1])
         return tuple(found)
 
+    def others(self, names: Sequence[str]) -> DataError | None:
+        """For a first row that names languages other than the wanted ones: it is a header, and no translation."""
+        codes = [spoken(one) if one.strip() else None for one in names]
+        if not self.default or not all(codes) or not all(re.fullmatch("[a-z]{2}", c.split("-")[0]) for c in codes if c):
+            return None  # `no`, `non` may be words; both must be languages of two letters, by whatever name
+        return DataError(
+            f"{self.place.name}: its columns are named {', '.join(names)}, which are not {' and '.join(self.languages)}. Set "
+            "the source's `pair:` or `columns:`, or `header: false` where these are words."
+        )
+
     def unclear(self, columns: Sequence[object]) -> DataError:
         """For a table of three columns and more without a name that tells what they hold."""
         shown = ", ".join(f"{number} {column}" for number, column in enumerate(columns[:8]))

@@ -104,6 +104,8 @@ class _Table:
         has_header = header is True or (header == "auto" and texts is not None)
         width = len(first) if has_header else Counter(map(len, rows)).most_common(1)[0][0]
         if texts is None:
+            if header == "auto" and len(names) == len(wanted.texts) > 1 and (error := wanted.others(names)):
+                raise error
             if wanted.default and header == "auto" and width > len(wanted.texts) > 1:
                 raise wanted.unclear(names)
             texts = [column for column in numbered if isinstance(column, int)]
