@@ -232,7 +232,7 @@ class Bench:
 
     def _general(self, prepared: Artifact) -> None:
         """The English news as general text to replay, without what is held out to measure forgetting."""
-        from dragoman.engine.hybrid import monolingual
+        from dragoman.engine.general_text import monolingual
 
         path = self.out / "general.txt.gz"
         if not path.is_file():

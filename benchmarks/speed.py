@@ -84,10 +84,11 @@ def run_dragoman(folder: Path, steps: int, warm: int, *, compiled: bool, packing
 
     from dragoman.core.recipe import Recipe
     from dragoman.engine import load, losses
-    from dragoman.engine import setup as arrange
     from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.loop import fit, speed_up
     from dragoman.engine.optimise import Optimiser
+    from dragoman.engine.phases import sft as tuning
+    from dragoman.engine.phases.sft_rows import training_data
 
     hardware = detect()
     sft_keys = f"batch_tokens: {TOKENS}, packing: {packing}, optimiser: adamw, learning_rate: {RATE}"
@@ -95,12 +96,12 @@ def run_dragoman(folder: Path, steps: int, warm: int, *, compiled: bool, packing
     loaded = load.load(folder / "model" / "model", device=use(hardware))
     sft = recipe.train[0].sft
     assert sft is not None
-    data = arrange.training_data(recipe, sft, loaded, folder / "prepare")
-    chosen = arrange.settings(recipe, recipe.train[0], data, hardware, loaded, fresh=True)
+    data = training_data(recipe, sft, loaded, folder / "prepare")
+    chosen = tuning.settings(recipe, recipe.train[0], data, hardware, loaded, fresh=True)
     optimiser = Optimiser(
         loaded.model, kind="adamw", learning_rate=RATE, weight_decay=0.0, clip=1.0, dtype=DTYPES[chosen.precision]
     )
-    stream = arrange.stream(recipe, data, chosen, loaded)
+    stream = tuning.stream(recipe, data, chosen, loaded)
     loss = losses.cross_entropy(compiled=compiled)
     speed_up(loaded.model, stream.longest(), loss, compiled=compiled)
     targets = tokens = padded = 0

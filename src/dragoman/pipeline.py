@@ -161,8 +161,8 @@ def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
 
     found: dict[str, str] = {}
     if stage.name in ("plan", "train"):
-        for sft in (phase.sft for phase in recipe.train if phase.sft is not None):
-            found |= looked_into(recipe, out, sft.shots, sft.memory, sft.glossary)
+        for use in (phase.training.looks_into for phase in recipe.train):
+            found |= looked_into(recipe, out, *use) if use is not None else {}
     elif stage.name == "evaluate" and recipe.evaluate is not None:
         wanted = recipe.evaluate
         found = looked_into(recipe, out, wanted.shots, wanted.memory, wanted.glossary)
@@ -178,7 +178,7 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
         texts = [source.path for sources in recipe.prepare.monolingual.values() for source in sources]
         names = [source.path for source in recipe.prepare.parallel] + texts
     elif stage.name in ("plan", "train"):
-        names = [file for phase in recipe.train if phase.hybrid is not None for file in phase.hybrid.files]
+        names = [file for phase in recipe.train for file in phase.training.files]
     elif stage.name in ("evaluate", "synthesise") and recipe.evaluate is not None:
         names = [source.path for source in recipe.evaluate.files]
     elif stage.name == "model" and recipe.model is not None and recipe.model.base is not None:

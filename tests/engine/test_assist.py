@@ -12,7 +12,7 @@ from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.engine.load import Loaded
-from dragoman.engine.setup import Data, training_data
+from dragoman.engine.phases.sft_rows import Data, training_data
 from dragoman.errors import RecipeError
 from dragoman.store.corpus import records
 from dragoman.store.memory.glossary import Glossary, glossary_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dragoman.engine.average import Average
+from dragoman.engine.average import Ema
 from dragoman.engine.optimise import Optimiser
 from tests.tiny import tiny
 
@@ -14,7 +14,7 @@ from tests.tiny import tiny
 def test_the_average_follows_its_recurrence_and_is_lent(dtype: torch.dtype) -> None:
     loaded = tiny()
     optimiser = Optimiser(loaded.model, kind="adamw", learning_rate=0.1, weight_decay=0.0, clip=None, dtype=dtype)
-    average = Average(optimiser, 0.5)
+    average = Ema(optimiser, 0.5)
     name = optimiser.names[0]
     expected = optimiser.weights()[name].double().clone()
     for step in range(1, 12):

@@ -10,7 +10,9 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.engine.device import Hardware, detect
-from dragoman.engine.setup import Settings, dev_sample, directed, settings, training_data
+from dragoman.engine.phases.sft import settings
+from dragoman.engine.phases.sft_rows import training_data
+from dragoman.engine.setup import Settings, dev_sample, directed
 from dragoman.errors import DataError, RecipeError
 from dragoman.store.corpus import records
 from tests.tiny import tiny

@@ -11,7 +11,7 @@ from dragoman.core.prompt.prompts import FORMATS, SYNTHETIC, render, tagged
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
-from dragoman.engine.setup import Data, training_data
+from dragoman.engine.phases.sft_rows import Data, training_data
 from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.store.corpus import records
 from tests.tiny import tiny, tiny_tokenizer

@@ -16,13 +16,13 @@ from dragoman.core.corpus import heldout
 from dragoman.core.prompt.prompts import SYNTHETIC as TAG
 from dragoman.core.recipe import Hybrid, Recipe
 from dragoman.core.records import Example, Text
-from dragoman.engine import hybrid as hybrid_module
 from dragoman.engine import setup
-from dragoman.engine.hybrid import hybrid_rows
 from dragoman.engine.load import load
 from dragoman.engine.log import read
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
+from dragoman.engine.phases import hybrid_rows as hybrid_module
+from dragoman.engine.phases.hybrid_rows import hybrid_rows
 from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
 from dragoman.store.corpus import records

@@ -126,7 +126,7 @@ def restore(checkpoint: Checkpoint, optimiser: Optimiser, average: Average | Non
         means = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
         if set(means) != set(optimiser.names):
             raise CheckpointError(f"{checkpoint.folder}: was made without an average; start this phase anew.")
-        average.restore(means)
+        average.restore_weights(means)
     slots = {k.removeprefix("optimiser."): v for k, v in tensors.items() if k.startswith("optimiser.")}
     optimiser.restore(slots, record["optimiser"])
     torch.set_rng_state(tensors["rng.cpu"])

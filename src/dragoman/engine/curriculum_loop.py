@@ -10,12 +10,14 @@ from torch import nn
 from dragoman.core.curriculum import Curriculum, Observation
 from dragoman.core.curriculum.base import floored
 from dragoman.core.recipe import Hybrid, Recipe
+from dragoman.core.recipe.hybrid import TRANSLATING
 from dragoman.engine.loop import Step
 from dragoman.engine.mixture import Mixture
 from dragoman.engine.probes import Probes
+from dragoman.engine.watcher import Course, Watcher
 from dragoman.errors import RecipeError
 
-_TRANSLATING = ("mt", "fewshot", "interlinear", "synthetic")
+_PROBE_LIMIT = 0.08  # of the training time; above it the user is told
 
 
 def curriculum(recipe: Recipe, hybrid: Hybrid, tokens: Mapping[str, int]) -> Curriculum:
@@ -43,7 +45,7 @@ def require(
         )
     if "objective_loss" in needs and not any(_translating(probed)):
         raise RecipeError(
-            f"train.hybrid.curriculum: `objective` is steered by development pairs of {', '.join(_TRANSLATING)}, and "
+            f"train.hybrid.curriculum: `objective` is steered by development pairs of {', '.join(TRANSLATING)}, and "
             "there are none. Give the phase such a task, set `prepare.holdout.dev` or `probe: train`, or take another method."
         )
     for need, how in (("objective", "set `prepare.holdout.dev`"), ("forgetting", "list `prepare.monolingual`")):
@@ -52,7 +54,7 @@ def require(
 
 
 def _translating(tasks: Collection[str]) -> Iterator[str]:
-    return (task for task in _TRANSLATING if task in tasks)
+    return (task for task in TRANSLATING if task in tasks)
 
 
 def rests(curriculum: Curriculum) -> bool:
@@ -65,8 +67,8 @@ def batches_of(curriculum: Curriculum) -> int:
     return max(1, len(curriculum.probes) + ("objective_loss" in curriculum.needs))
 
 
-class Steering:
-    """Joins a mixture, its curriculum and the probes. Call `begin` once, then `after` every step.
+class Steering(Watcher):
+    """Joins a mixture, its curriculum and the probes.
 
     replay_until: share of the phase after which the task `replay` gets nothing more; measured: whether evaluations
     will tell of `objective` (dev translations) and of `forgetting` (general text). Raises RecipeError when the
@@ -75,7 +77,10 @@ class Steering:
     while the learning rate rises, gains tell of it more than of the tasks.
     rest: share of the phase after which the shares of a curriculum that `rests` stay as they are: while the learning
     rate falls towards 0 the loss falls by that, whatever is trained on, and the rest is noise.
+    counts: of the mixture's rows, for its facts.
     """
+
+    name = "steering"
 
     def __init__(
         self,
@@ -88,12 +93,14 @@ class Steering:
         measured: Mapping[str, bool] | None = None,
         wait: float = 0.0,
         rest: float = 1.0,
+        counts: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.mixture, self.curriculum, self.probes = model, mixture, curriculum, probes
         self.replay_until = replay_until
         self.wait, self.rest = wait, rest if rests(curriculum) else 1.0
         self._idle = False  # in the window that is being trained nothing is learned
-        self.objective: float | None = None  # set by the caller when it was measured; used once
+        self.counts = dict(counts or {})
+        self.objective: float | None = None  # what the last evaluation has measured; used once
         self.forgetting: float | None = None
         self._delivered = mixture.delivered
         self._probes: dict[str, float] = {}
@@ -101,23 +108,25 @@ class Steering:
         self._objective = next(_translating(probes.batches), "")  # whose probe is the loss on the dev references
         require(curriculum, mixture.shares, probes.batches, measured or {})
 
-    def begin(self) -> None:
-        """Before the first step, also of a run that goes on: measure what the coming window is compared with."""
+    def begin(self, course: Course) -> None:
+        """Also of a run that goes on: measure what the coming window is compared with."""
+        del course
         if self.mixture.at_boundary:
             self._open()
 
-    def after(self, step: Step, *, last: bool = False) -> dict[str, Any] | None:
-        """After every optimiser step and its evaluation. At the end of a window: learn, move on (except after the last
-        step), and return what happened, for the log."""
+    def after(self, step: Step, course: Course) -> None:
+        """At the end of a window: learn, move on (except after the last step), and write what happened into the log."""
+        if course.figures is not None:
+            self.objective, self.forgetting = course.figures.get("chrf"), course.figures.get("forgetting")
         if not self.mixture.at_boundary:
-            return None
+            return
         shares = self.mixture.shares
         seen = self._observe(step.number)
         if not self._idle:
             self.curriculum.observe(seen)
-        if not last:
+        if step.number < course.steps:
             self._open()
-        return {
+        record = {
             "event": "window",
             "step": step.number,
             "shares": shares,
@@ -129,6 +138,7 @@ class Steering:
             },
             "probe_seconds": round(self.probes.seconds, 4),
         }
+        course.log.write(record)
 
     def _open(self) -> None:
         """At a boundary: set the coming window's shares and measure before it."""
@@ -194,3 +204,23 @@ class Steering:
         self.objective, self.forgetting = state["objective"], state["forgetting"]
         self.probes.seconds = state["probe_seconds"]
         self._idle = state["idle"]
+
+    # ------------------------------------------------------------ facts
+
+    def facts(self, course: Course) -> dict[str, Any]:
+        """What the mixture delivered and what steering it cost."""
+        delivered = self.mixture.read
+        total = max(1, sum(delivered.values()))
+        share = self.probes.seconds / max(course.seconds, 1e-9)
+        if share > _PROBE_LIMIT:
+            course.listener.warn(
+                f"train: probes took {share:.1%} of the training time. A larger `curriculum.every` makes them rarer."
+            )
+        return self.counts | {
+            "delivered": delivered,
+            "shares": {task: round(count / total, 6) for task, count in delivered.items()},
+            "average_shares": {task: round(value, 6) for task, value in self.curriculum.average.items()},
+            "epochs_by_task": {task: round(value, 4) for task, value in self.mixture.epochs.items()},
+            "probe_seconds": round(self.probes.seconds, 2),
+            "probe_share": round(share, 5),
+        }

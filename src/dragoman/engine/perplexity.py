@@ -10,7 +10,7 @@ from dragoman.core.prompt import tasks
 from dragoman.core.recipe import Recipe
 from dragoman.engine.batch import Corpus, collate, plan_epoch
 from dragoman.engine.encoder import Encoder
-from dragoman.engine.hybrid import monolingual
+from dragoman.engine.general_text import monolingual
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
 

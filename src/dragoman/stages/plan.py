@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from dragoman.engine.losses import Loss
     from dragoman.engine.optimise import Optimiser
     from dragoman.engine.phase_data import Material
+    from dragoman.engine.phases.kind import Kind
     from dragoman.engine.setup import Settings
 
 _GIB = 2**30
 _HEADROOM = 0.9  # of the free memory: the rest is for the operating system and for fragmentation
 _TIMED_BATCHES = 5
-_FEW_WINDOWS = 20  # a curriculum that learns from fewer takes noise for effects
+_FEW_STEPS = 100  # 40 steps of a real language model on 131,000 tokens left it worse than it was
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
@@ -37,7 +38,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     """
     from dragoman.engine import load
     from dragoman.engine.device import detect, use
-    from dragoman.engine.phase_data import material
+    from dragoman.engine.phase_data import Inputs
+    from dragoman.engine.phases import kind_of
 
     hardware = detect(recipe.plan.threads)
     available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else hardware.memory
@@ -56,12 +58,14 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
             fresh = bool(model.facts["new"]) and number == 0
             texts = inputs["prepare"].folder
-            data = material(recipe, phase, loaded, texts, hardware, made=made, fresh=fresh, listener=listener)
-            mixed = _mixture(recipe, phase, data, texts)
-            found = _measure(phase, data, loaded) | mixed
+            kind = kind_of(phase)
+            given = Inputs(recipe, phase, loaded, texts, hardware, fresh, made, listener=listener)
+            data = kind.data(given)
+            special = kind.plan(given, data)
+            found = _measure(phase, data, loaded) | special
             name = f"{number}-{phase.kind}"
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
-            _tell(name, found, data.chosen, listener)
+            _tell(name, kind, found, data.chosen, listener)
             _judge(name, found, data.chosen, recipe, available)
     facts = {
         "device": hardware.device,
@@ -85,34 +89,6 @@ def _check_weights(size: int, phase: Phase, hardware: Hardware, available: int) 
             f"plan: weights, gradients and optimiser of {size / 1e6:,.0f}M parameters need {needed / _GIB:.1f} GiB; "
             f"{available / _GIB:.1f} GiB are free on {hardware.device}. To make it fit, {advice}."
         )
-
-
-def _mixture(recipe: Recipe, phase: Phase, data: Material, texts: Path) -> dict[str, Any]:
-    """Of a hybrid phase: the starting shares and every task's rows and tokens. Refuses what the curriculum cannot do."""
-    from dragoman.engine.curriculum_loop import curriculum, require
-    from dragoman.engine.setup import dev_sample
-
-    if phase.hybrid is None:
-        return {}
-    chosen = curriculum(recipe, phase.hybrid, data.tokens)
-    dev = dev_sample(phase.directions(recipe.pairs), texts, phase.training.evaluate_sentences)
-    measured = {"objective": bool(dev), "forgetting": data.general is not None}
-    require(chosen, data.tokens, data.probes, measured)
-    shares = chosen.shares
-    return {
-        "tasks": {
-            task: {
-                "share": round(share, 6),
-                "tokens": round(share * phase.hybrid.tokens),
-                "tokens_per_epoch": data.tokens[task],
-                "epochs": round(share * phase.hybrid.tokens / max(1, data.tokens[task]), 3),
-            }
-            for task, share in shares.items()
-        },
-        "curriculum": phase.hybrid.curriculum.method,
-        "windows": max(1, data.chosen.steps // phase.hybrid.curriculum.every) if chosen.needs else None,
-        "dropped": dict(data.dropped),
-    }
 
 
 def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
@@ -193,23 +169,14 @@ def _fixed(model: Any, masters: list[Any]) -> int:
     return int(weights + sum(m.numel() for m in masters) * 4 * (4 if copied else 3))
 
 
-def _tell(name: str, found: Mapping[str, Any], chosen: Settings, listener: Listener) -> None:
+def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, listener: Listener) -> None:
     rows = ", ".join(f"{direction} {count:,}" for direction, count in found["rows"].items())
     lost = sum(found["too_long"].values())
     listener.say(
-        f"plan: {name}: {'rows' if 'tasks' in found else 'pairs'} {rows}{f', {lost} too long for the model' if lost else ''}; "
+        f"plan: {name}: {kind.rows} {rows}{f', {lost} too long for the model' if lost else ''}; "
         f"{found['tokens_per_epoch']:,} tokens an epoch, {found['target_tokens_per_epoch']:,} of them under the loss"
     )
-    for task, part in found.get("tasks", {}).items():
-        listener.say(
-            f"plan: {name}: {task} {part['share']:.1%} to start with ({found['curriculum']}): {part['tokens']:,} tokens, "
-            f"{part['epochs']:.2f} passes through its {part['tokens_per_epoch']:,}"
-        )
-    if (windows := found.get("windows")) is not None and windows < _FEW_WINDOWS:
-        listener.warn(
-            f"plan: {name}: `{found['curriculum']}` has {windows} windows of `curriculum.every` steps to learn from, and wants "
-            "fifty or more. Lower `every`."
-        )
+    kind.tell_plan(name, found, listener)
     listener.say(
         f"plan: {name}: {chosen.steps:,} steps of {chosen.accumulation} x {chosen.batch_tokens:,} tokens ({chosen.packing}, "
         f"{found['padding']:.1%} padding), {chosen.precision}, {chosen.optimiser} at {chosen.learning_rate:g}; "

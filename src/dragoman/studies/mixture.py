@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Hybrid, PositiveCount, Recipe
+from dragoman.core.recipe.hybrid import TRANSLATING
 from dragoman.core.scores.mixture_laws import CMR, DCPT, VALLEY, Choice, Form, Law, Run, best_share, critical_share, fit
 from dragoman.errors import DataError, RecipeError
 from dragoman.report import mixture_laws as page
@@ -30,7 +31,6 @@ from dragoman.studies import arms as runner
 from dragoman.studies import record
 from dragoman.studies.arms import Outcome
 
-TRANSLATES = ("mt", "interlinear", "fewshot", "synthetic")
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LIMIT = 0.05  # rise of the perplexity of general text over the lowest of the grid that is tolerated
 _COUNT: TypeAdapter[int] = TypeAdapter(PositiveCount)
@@ -67,7 +67,7 @@ def run(
     points = [point for cell, name in grid.items() for point in _points(cell, name, outcomes, number)]
     wanted = [budget] if budget is not None else budgets
     found["mixture"] = {
-        "translates": [task for task in hybrid.tasks.present if task in TRANSLATES],
+        "translates": [task for task in hybrid.tasks.present if task in TRANSLATING],
         "points": points,
         "limit": limit,
         **laws(points, wanted, limit),
@@ -106,9 +106,9 @@ def _hybrid(recipe: Recipe) -> tuple[int, Hybrid]:
         raise RecipeError(f"`study mixture` varies one hybrid phase; the recipe has {len(found)}.")
     [(number, hybrid)] = found
     tasks = hybrid.tasks.present
-    if not any(task in TRANSLATES for task in tasks) or all(task in TRANSLATES for task in tasks):
+    if not any(task in TRANSLATING for task in tasks) or all(task in TRANSLATING for task in tasks):
         raise RecipeError(
-            f"`study mixture` varies the share of {', '.join(TRANSLATES)} against that of other tasks; the phase has "
+            f"`study mixture` varies the share of {', '.join(TRANSLATING)} against that of other tasks; the phase has "
             f"{', '.join(tasks)} only."
         )
     return number, hybrid
@@ -117,7 +117,7 @@ def _hybrid(recipe: Recipe) -> tuple[int, Hybrid]:
 def changed(number: int, hybrid: Hybrid, share: float, tokens: int) -> list[str]:
     """The overrides that give the translating tasks `share` of `tokens`, the tasks of each kind in their proportions."""
     weights = hybrid.weights
-    kinds = {task: task in TRANSLATES for task in weights}
+    kinds = {task: task in TRANSLATING for task in weights}
     totals = {kind: sum(weight for task, weight in weights.items() if kinds[task] is kind) for kind in (True, False)}
     if not totals[True] or not totals[False]:
         raise RecipeError(
@@ -175,7 +175,7 @@ def _end(phase: Phase) -> dict[str, float | None]:
             counts[task] = counts.get(task, 0) + count
     total = sum(counts.values())
     return {
-        "delivered": sum(counts.get(task, 0) for task in TRANSLATES) / total if total else None,
+        "delivered": sum(counts.get(task, 0) for task in TRANSLATING) / total if total else None,
         "translation": last.get("loss"),
         "general": math.log(last["perplexity"]) if "perplexity" in last else None,
         "chrf": last.get("chrf"),

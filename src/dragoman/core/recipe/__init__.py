@@ -116,9 +116,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _synthetic_rows_are_made(self) -> Self:
         for number, phase in enumerate(self.train):
-            if phase.synthetic and self.synthesise is None:
-                key = "sft.synthetic" if phase.sft is not None else "hybrid.tasks.synthetic"
-                raise ValueError(f"train.{number}.{key}: needs a `synthesise` section, which makes the rows")
+            key = phase.training.synthetic_key
+            if key is not None and self.synthesise is None:
+                raise ValueError(
+                    f"train.{number}.{phase.kind}.{key}: needs a `synthesise` section, which makes the rows"
+                )
         return self
 
     @model_validator(mode="wrap")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dragoman.core import curriculum as curricula
 
 _FILES = ("file",)  # options of a curriculum that name one
+TRANSLATING = ("mt", "fewshot", "interlinear", "synthetic")  # the tasks that translate, plain translation first
 Weight = Annotated[float, Field(ge=0)]  # the starting share, relative to the other tasks'
 
 
@@ -118,6 +119,12 @@ class Tasks(Section):
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: task for name, task in found.items() if task is not None}
 
+    @property
+    def translating(self) -> list[Mt | Fewshot | Interlinear | Made]:
+        """The tasks present that translate."""
+        found = [getattr(self, name) for name in TRANSLATING]
+        return [task for task in found if task is not None]
+
     @model_validator(mode="after")
     def _weighed(self) -> Self:
         weights = {name: task.weight for name, task in self.present.items() if name != "replay"}
@@ -184,8 +191,15 @@ class Hybrid(Training):
         replay = [self.tasks.replay.path] if self.tasks.replay is not None else []
         return replay + [value for name in _FILES if (value := getattr(self.curriculum, name, None)) is not None]
 
-    def translations(self, pairs: list[Direction]) -> list[Direction]:
+    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that the phase trains, in order of first appearance; `pairs` are the recipe's."""
-        tasks = [self.tasks.mt, self.tasks.fewshot, self.tasks.interlinear, self.tasks.synthetic]
-        found = [pair for task in tasks if task is not None for pair in task.pairs or pairs]
+        found = [pair for task in self.tasks.translating for pair in task.pairs or pairs]
         return list(dict.fromkeys(found)) or pairs
+
+    @property
+    def synthetic_key(self) -> str | None:
+        return "tasks.synthetic" if self.tasks.synthetic is not None else None
+
+    @property
+    def most_shots(self) -> int:
+        return self.tasks.fewshot.shots[1] if self.tasks.fewshot is not None else 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from dragoman.core.recipe.assist import Shots, TrainingMemory, UsedTrainingGlossary
+from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedTrainingGlossary
 from dragoman.core.recipe.hybrid import Hybrid
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
@@ -91,6 +91,25 @@ class Sft(Training):
             raise ValueError("`memory` is given, but no prompt has an example: give `shots`, such as {0: 0.5, 1: 0.5}")
         return self
 
+    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
+        return self.directions or pairs
+
+    @property
+    def synthetic_key(self) -> str | None:
+        return "synthetic" if self.synthetic is not None else None
+
+    @property
+    def looks_into(self) -> tuple[Shots, MemoryUse, GlossaryUse | None] | None:
+        return self.shots, self.memory, self.glossary
+
+    @property
+    def most_shots(self) -> int:
+        return max((count for count, share in self.shots.items() if share), default=0)
+
+    @property
+    def has_terms(self) -> bool:
+        return self.glossary is not None
+
     @property
     def assisted(self) -> bool:
         """True when there may be more than the sentence in a prompt."""
@@ -98,10 +117,21 @@ class Sft(Training):
 
 
 class Average(Section):
-    """Moving average of the weights; it is what is evaluated and kept."""
+    """An average of the weights over the steps: `ema` beside training, and it is what is evaluated and kept; `pull_back`
+    inside it: training goes on from the average."""
 
-    method: Literal["ema"] = "ema"
-    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999  # per optimiser step; less in the first steps
+    method: Literal["ema", "pull_back"] = "ema"
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999  # of `ema`: per optimiser step; less in the first steps
+    keep: Annotated[float, Field(ge=0, lt=1)] = 0.92  # of `pull_back`: the share of the old weights (2506.00288)
+    every: PositiveCount = 1  # of `pull_back`: optimiser steps from pull to pull
+
+    @model_validator(mode="after")
+    def _keys_of_the_method(self) -> Self:
+        known = {"ema": {"decay"}, "pull_back": {"keep", "every"}}[self.method]
+        if other := self.model_fields_set - {"method", *known}:
+            keys = ", ".join(sorted(known))
+            raise ValueError(f"`{min(other)}` means nothing to `method: {self.method}`, whose keys are: {keys}")
+        return self
 
 
 class StopIf(Section):
@@ -113,7 +143,8 @@ class StopIf(Section):
 
 
 class Phase(Section):
-    """One training phase: exactly one of its kinds, and what moves."""
+    """One training phase: exactly one of its kinds, and what moves. A field that holds a `Training` is a kind, and
+    `engine.phases` has what it does."""
 
     sft: Sft | None = None
     hybrid: Hybrid | None = None
@@ -121,40 +152,40 @@ class Phase(Section):
     average: Average | None = None
     stop_if: StopIf | None = None
 
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """The kinds that a phase can have."""
+        return [name for name, field in cls.model_fields.items() if _holds_training(field.annotation)]
+
     @model_validator(mode="before")
     @classmethod
     def _empty_kind(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("sft", 0) is None and value.get("hybrid") is None:
-            return {**value, "sft": {}}
-        return value
+        """`sft:` alone takes the defaults, as `sft: {}` does."""
+        named = [kind for kind in cls.kinds() if kind in value] if isinstance(value, dict) else []
+        return {**value, named[0]: {}} if len(named) == 1 and value[named[0]] is None else value
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.sft is None) == (self.hybrid is None):
-            raise ValueError("a phase needs its kind, and only one: `sft: {...}` or `hybrid: {...}`")
+        if sum(getattr(self, kind) is not None for kind in self.kinds()) != 1:
+            raise ValueError(
+                f"a phase needs its kind, and only one: {' or '.join(f'`{kind}: {{...}}`' for kind in self.kinds())}"
+            )
         return self
 
     @property
     def kind(self) -> str:
-        return "sft" if self.sft is not None else "hybrid"
+        return next(kind for kind in self.kinds() if getattr(self, kind) is not None)
 
     @property
-    def training(self) -> Sft | Hybrid:
+    def training(self) -> Training:
         """The section of the kind."""
-        found = self.sft or self.hybrid
-        assert found is not None  # noqa: S101  - the validator above guarantees it
+        found: Training = getattr(self, self.kind)
         return found
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether the phase trains on the rows of `synthesise`."""
-        if self.hybrid is not None:
-            return self.hybrid.tasks.synthetic is not None
-        return self.sft is not None and self.sft.synthetic is not None
 
     def directions(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that the phase trains; `pairs` are the recipe's."""
-        if self.sft is not None:
-            return self.sft.directions or pairs
-        assert self.hybrid is not None  # noqa: S101
-        return self.hybrid.translations(pairs)
+        return self.training.trained_directions(pairs)
+
+
+def _holds_training(annotation: Any) -> bool:
+    return any(isinstance(part, type) and issubclass(part, Training) for part in get_args(annotation))

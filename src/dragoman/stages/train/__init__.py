@@ -55,7 +55,7 @@ def _tidy(recipe: Recipe, out: Path) -> None:
 
 def _files(recipe: Recipe, phase: Phase, folder: Path) -> list[str]:
     """Digests of what a phase of the run in `folder` reads besides the prepared texts."""
-    if phase.sft is not None:
-        return [*looked_into(recipe, folder, phase.sft.shots, phase.sft.memory, phase.sft.glossary).values()]
-    names = phase.hybrid.files if phase.hybrid is not None else []
-    return [file_digest(Path(file)) for name in names for file in readers.files_of(name, recipe) if Path(file).exists()]
+    use = phase.training.looks_into
+    looked = [*looked_into(recipe, folder, *use).values()] if use is not None else []
+    files = [Path(file) for name in phase.training.files for file in readers.files_of(name, recipe)]
+    return looked + [file_digest(file) for file in files if file.exists()]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dragoman.core.recipe import Phase, Recipe
 from dragoman.core.records import Hypothesis
 from dragoman.core.scores.metrics import score
 from dragoman.stages.train.guards import Guards
 from dragoman.translator import Translator
 
 if TYPE_CHECKING:
-    from dragoman.engine.load import Loaded
     from dragoman.engine.losses import Loss
-    from dragoman.engine.phase_data import Material
+    from dragoman.engine.phase_data import Inputs, Material
 
 _GENERAL_TOKENS = 8192  # of the general text that forgetting is measured on
 
@@ -22,18 +19,18 @@ _GENERAL_TOKENS = 8192  # of the general text that forgetting is measured on
 class Measures:
     """The development sample and the guard rails of a phase. `loss` is the cross-entropy, without label smoothing."""
 
-    def __init__(
-        self, recipe: Recipe, phase: Phase, loaded: Loaded, data: Material, texts: Path, model: Any, loss: Loss
-    ) -> None:
+    def __init__(self, inputs: Inputs, data: Material, model: Any, loss: Loss) -> None:
         from dragoman.engine import setup as arrange
         from dragoman.engine.mixture import batch_of
+        from dragoman.engine.phases import kind_of
 
+        recipe, phase, loaded, texts = inputs.recipe, inputs.phase, inputs.loaded, inputs.texts
         self.loaded, self.model, self.loss = loaded, model, loss
         self.own_attention = loaded.model.config._attn_implementation
         self.dev = arrange.dev_sample(phase.directions(recipe.pairs), texts, phase.training.evaluate_sentences)
         self._batches = arrange.dev_batches(loaded, self.dev, data.chosen.batch_tokens)
         self.guards: Guards | None = None
-        if phase.hybrid is not None or phase.stop_if is not None:
+        if kind_of(phase).guarded or phase.stop_if is not None:
             rows = data.general
             general = batch_of(rows, range(len(rows)), _GENERAL_TOKENS, loaded.pad) if rows else None
             self.guards = Guards(phase.stop_if, [general] if general is not None else [], self.dev, recipe.languages)

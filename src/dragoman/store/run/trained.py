@@ -59,9 +59,6 @@ def _trained_on(run: Path) -> tuple[int, bool]:
                 phases = Recipe.load(run / name).train
             except RecipeError:  # changed since, or of another version: a translation needs no valid recipe
                 continue
-            tuned = [phase.sft for phase in phases if phase.sft is not None]
-            shots = [count for sft in tuned for count, share in sft.shots.items() if share]
-            mixed = [phase.hybrid.tasks.fewshot for phase in phases if phase.hybrid is not None]
-            shots += [task.shots[1] for task in mixed if task is not None]
-            return max(shots, default=0), any(sft.glossary is not None for sft in tuned)
+            sections = [phase.training for phase in phases]
+            return max((part.most_shots for part in sections), default=0), any(part.has_terms for part in sections)
     return 0, False

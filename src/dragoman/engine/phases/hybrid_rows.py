@@ -26,23 +26,21 @@ from dragoman.core.recipe import (
     Lm,
     Made,
     Mt,
-    ParallelSource,
     Recipe,
     Replay,
-    TextSource,
 )
-from dragoman.core.records import Example, Rejected, Text
-from dragoman.core.text.languages import Direction, matches
-from dragoman.core.text.normalise import leak_key, normalise
+from dragoman.core.records import Example, Text
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import leak_key
 from dragoman.engine.batch import Corpus
 from dragoman.engine.encoder import Encoder
+from dragoman.engine.general_text import general_text, monolingual, shuffled
 from dragoman.engine.mixture import Part
-from dragoman.engine.setup import directed
+from dragoman.engine.phases import replay
+from dragoman.engine.setup import directed, token_limit
 from dragoman.engine.synthetic import none_serve, served
 from dragoman.errors import DataError, ModelError
 from dragoman.store.corpus import records
-from dragoman.store.files import stem_name
-from dragoman.store.formats import readers
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
@@ -79,9 +77,7 @@ class _Builder:
         self.recipe, self.hybrid, self.loaded, self.texts, self.made = recipe, hybrid, loaded, texts, made
         self.encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
         self.form = loaded.card.prompt
-        self.limit = loaded.context
-        if recipe.prepare and recipe.prepare.checks.max_tokens:
-            self.limit = min(self.limit, recipe.prepare.checks.max_tokens)
+        self.limit = token_limit(recipe, loaded)
         self.balance = recipe.prepare.balance if recipe.prepare else Balance()
         self.seen: dict[str, str] = {}  # key of a text that is trained on -> where it stands
         self.dropped: Counter[str] = Counter()
@@ -116,7 +112,7 @@ class _Builder:
                     directions[f"{label} synthetic"] = count
             too_long |= {f"{name} {label}": lines for label, lines in lost.items()}
             shown += first
-            found = self._encode(_shuffled(probe, self.recipe.seed))[0]
+            found = self._encode(shuffled(probe, self.recipe.seed))[0]
             if len(found):
                 probes[name] = found
             if name == "replay" or (name == "lm" and general is None):
@@ -287,32 +283,13 @@ class _Builder:
         return self._pairs[split]
 
     def _replay(self, task: Replay) -> tuple[Iterable[Row], list[Row]]:
-        normal = self.recipe.normalise
+        self._require("replay", replay.languages(task, self.recipe))
         if task.pair is not None:
-            self._require("replay", [task.pair.source, task.pair.target])
-            source = ParallelSource(path=task.path, pair=task.pair)
-            pairs: list[Example] = []
-            for row in readers.read_parallel(source, self.recipe):
-                if isinstance(row, Rejected):
-                    self.dropped[f"replay {row.reason}"] += 1
-                else:
-                    clean = replace(row, source=normalise(row.source, normal), target=normalise(row.target, normal))
-                    pairs += directed(clean, [task.pair])
-            train_pairs, held_pairs = heldout.part_pairs(pairs)
+            train_pairs, held_pairs = replay.pairs(task, task.pair, self.recipe, self.dropped)
             self._note(train_pairs, task.path)
             self._some(train_pairs, task)
             return tasks.mt(self.form, train_pairs), list(tasks.mt(self.form, held_pairs))
-        language = task.language or _told_by(task.path, self.recipe)
-        self._require("replay", [language])
-        texts: list[Text] = []
-        for line in readers.read_text(TextSource(path=task.path), language, self.recipe):
-            if isinstance(line, Rejected):
-                self.dropped[f"replay {line.reason}"] += 1
-            elif text := normalise(line.text, normal):
-                texts.append(replace(line, text=text, language=language))
-        found = heldout.part(texts)
-        if found.left_out:
-            self.dropped["replay held_out"] += found.left_out
+        found = replay.texts(task, self.recipe, self.dropped)
         self._note(found.training, task.path)
         self._some(found.training, task)
         return self._lm(found.training), list(self._lm(found.held_out))
@@ -371,35 +348,6 @@ class _Lengths:
         return dict(zip(texts, self.encoder.lengths(texts), strict=True))
 
 
-def _told_by(path: str, recipe: Recipe) -> str:
-    """The language that a file's name tells (`news.fr.gz`, `news.fr.txt`), else the source of the recipe's first pair."""
-    parts = stem_name(path).split(".")[1:]
-    told = (code for code in recipe.languages for part in parts if matches(code, part))
-    return next(told, recipe.pairs[0].source)
-
-
 def _some_of(pairs: list[Example]) -> list[Example]:
     """As many as are enough to probe with, evenly spread."""
     return pairs[:: max(1, len(pairs) // _PROBE_PAIRS)]
-
-
-def _shuffled(rows: list[Row], seed: int) -> list[Row]:
-    order = np.random.default_rng([seed, len(rows)]).permutation(len(rows))
-    return [rows[i] for i in order]
-
-
-def general_text(recipe: Recipe, loaded: Loaded, texts: Path) -> Corpus | None:
-    """Held-out monolingual text of the recipe's languages, to measure what a phase without text of its own forgets."""
-    encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
-    limit = loaded.context
-    parts = monolingual(texts)
-    held = [text for code in recipe.languages if code in parts for text in parts[code].held_out]
-    rows = _shuffled(list(tasks.lm(encoder.form, held, limit, encoder.lengths)), recipe.seed)
-    corpus, _ = Corpus.build(encoder, ((row.rendered, 1.0) for row in rows), limit)
-    return corpus if len(corpus) else None
-
-
-def monolingual(texts: Path) -> dict[str, HeldOut]:
-    """The prepared monolingual text of each language, parted into training and held-out text."""
-    folders = sorted(folder for folder in (texts / "text").glob("*") if any(folder.glob("shard-*.parquet")))
-    return {folder.name: heldout.part(list(records.read(folder, Text))) for folder in folders}

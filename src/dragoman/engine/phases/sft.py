@@ -1,0 +1,71 @@
+"""Supervised fine-tuning: pairs, with the loss on the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dragoman.core.recipe import Phase, Recipe, Sft
+from dragoman.engine.batch import Stream, plan_epoch
+from dragoman.engine.device import Hardware
+from dragoman.engine.general_text import general_text
+from dragoman.engine.load import Loaded
+from dragoman.engine.phase_data import Inputs, Material
+from dragoman.engine.phases.kind import Kind
+from dragoman.engine.phases.sft_rows import Data, training_data
+from dragoman.engine.setup import Packing, Settings, resolved
+
+
+class SupervisedTuning(Kind):
+    rows = "pairs"
+
+    def data(self, inputs: Inputs) -> Material:
+        recipe, phase, loaded = inputs.recipe, inputs.phase, inputs.loaded
+        data = training_data(recipe, _section(phase), loaded, inputs.texts, inputs.listener, inputs.made)
+        if inputs.planned:
+            chosen = Settings.from_json(inputs.planned)
+        else:
+            chosen = settings(recipe, phase, data, inputs.hardware, loaded, fresh=inputs.fresh)
+        return Material(
+            chosen,
+            stream(recipe, data, chosen, loaded),
+            data.directions,
+            data.too_long,
+            data.examples,
+            int((data.corpus.lengths * data.corpus.weight).sum()),
+            int(data.corpus.lengths.max()),
+            directions=data.directions,
+            assists=data.assists,
+            marked=data.marked,
+            general=general_text(recipe, loaded, inputs.texts) if phase.stop_if is not None else None,
+        )
+
+    def doubts(self, inputs: Inputs) -> Iterator[str]:
+        sft = _section(inputs.phase)
+        if not sft.shots.get(0) and sft.select == "best":
+            yield (
+                "every prompt has examples, but the dev sentences by which the best checkpoint is chosen stand "
+                "alone. Set `select: last`, or give 0 examples a share in `shots`."
+            )
+
+
+def _section(phase: Phase) -> Sft:
+    assert phase.sft is not None  # noqa: S101  - the table of kinds guarantees it
+    return phase.sft
+
+
+def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loaded: Loaded, *, fresh: bool) -> Settings:
+    """Fill in every `auto` of a supervised phase. `fresh` = the model has not been trained yet."""
+    sft, corpus = _section(phase), data.corpus
+    once = float((corpus.lengths * corpus.weight).sum())
+    total = float(sft.tokens or once * sft.epochs)
+
+    def steps(budget: int, packing: Packing, accumulation: int) -> int:
+        batches = len(plan_epoch(corpus, recipe.seed, 0, budget, packing))
+        return max(1, round(batches * total / max(once, 1.0) / accumulation))
+
+    return resolved(recipe, phase, hardware, loaded, total, steps, fresh=fresh)
+
+
+def stream(recipe: Recipe, data: Data, chosen: Settings, loaded: Loaded) -> Stream:
+    """The batches of a phase."""
+    return Stream(data.corpus, budget=chosen.batch_tokens, pad=loaded.pad, seed=recipe.seed, packing=chosen.packing)
