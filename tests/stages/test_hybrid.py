@@ -23,6 +23,7 @@ from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
 from dragoman.engine.phases import hybrid_rows as hybrid_module
 from dragoman.engine.phases.hybrid_rows import hybrid_rows
+from dragoman.engine.watcher import Course
 from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
 from dragoman.store.corpus import records
@@ -232,7 +233,7 @@ def test_a_phase_stopped_before_it_was_finished_stays_stopped(
         " stop_if: {forgetting: 0.01}}",
     )
 
-    def killed(self: train.Trainer, step: int) -> Artifact:
+    def killed(self: train.Trainer, step: int, course: Course) -> Artifact:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train.Trainer, "_finish", killed)

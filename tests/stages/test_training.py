@@ -292,3 +292,60 @@ def test_the_development_sample_is_scored_before_the_first_step(tmp_path: Path, 
     assert scored[0]["step"] == 0
     assert scored[0]["chrf"] == facts["begin_chrf"] > 90 > facts["best_chrf"]
     assert any("worse than before" in line for line in ear.said)
+
+
+def test_a_few_steps_are_warned_of(tmp_path: Path, prepared: Artifact) -> None:
+    for epochs, warned in ((1, True), (60, False)):
+        ear = Ear()
+        made = recipe(f"train.0.sft.epochs={epochs}")
+        inputs = {"prepare": prepared}
+        inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", ear)
+        plan.run(made, inputs, tmp_path / "plan", "p", ear)
+        assert any("steps are few" in line for line in ear.said) == warned
+
+
+def test_pulling_back_nothing_is_plain_training_and_is_gone_on_with(
+    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = recipe("train.0.sft.epochs=1", "train.0.sft.checkpoint_every=7")
+    nothing = recipe("train.0.sft.epochs=1", "train.0.average={method: pull_back, keep: 0}")
+    much = recipe("train.0.sft.epochs=1", "train.0.sft.checkpoint_every=7", "train.0.average={method: pull_back}")
+    for name, made in (("plain", plain), ("nothing", nothing), ("much", much)):
+        go(tmp_path / name, made, prepared)
+    real = train.Trainer._save
+
+    def stop(self: train.Trainer, step: int) -> None:
+        real(self, step)
+        if step == 14:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Trainer, "_save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "parts", much, prepared)
+    monkeypatch.undo()
+    go(tmp_path / "parts", much, prepared)
+    weights = {
+        name: (tmp_path / name / "train" / "0-sft" / "model" / "model.safetensors").read_bytes()
+        for name in ("plain", "nothing", "much", "parts")
+    }
+    assert weights["plain"] == weights["nothing"]
+    assert weights["much"] == weights["parts"]
+    assert weights["much"] != weights["plain"]
+
+
+def test_a_phase_killed_before_its_first_checkpoint_is_measured_before_the_first_step_once(
+    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(tmp_path / "base", recipe("train.0.sft.epochs=1"), prepared)
+    made = recipe(f"model={{base: {tmp_path / 'base'}}}", "train.0.sft.epochs=1")
+
+    def killed(self: train.Trainer, step: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Trainer, "_save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "run", made, prepared)
+    monkeypatch.undo()
+    go(tmp_path / "run", made, prepared)
+    log = read(tmp_path / "run" / "train" / "0-sft" / "metrics.jsonl")
+    assert [r["step"] for r in log if r["event"] == "evaluate"].count(0) == 1

@@ -182,6 +182,11 @@ def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, lis
         f"{found['padding']:.1%} padding), {chosen.precision}, {chosen.optimiser} at {chosen.learning_rate:g}; "
         f"{found['trainable']:,} of {found['parameters']:,} parameters"
     )
+    if chosen.steps < _FEW_STEPS:
+        listener.warn(
+            f"plan: {name}: {chosen.steps} steps are few to learn from ({_FEW_STEPS} or more are wanted). Lower "
+            "`batch_tokens` or `accumulation`, raise `epochs` or `tokens`, or give more rows."
+        )
     listener.say(
         f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} of training "
         f"({found['tokens_per_s']:,.0f} tokens/s measured{', before compiling, which shortens it' if chosen.compile else ''})"
