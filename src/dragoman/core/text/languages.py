@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,7 +65,7 @@ def spoken(text: str) -> str | None:
     English name or the language's own (`French`, `français`). None when it names none."""
     import langcodes
 
-    cleaned = _NO_REGION.sub("", text.strip())
+    cleaned = _NO_REGION.sub("", unicodedata.normalize("NFKC", text).strip(" \t\"'\ufeff"))
     try:
         return tag(cleaned)
     except DataError:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,9 @@ def test_a_hundred_thousand_rows_in_a_second(tmp_path: Path) -> None:
         ("en\tfra\tfra-CA", "en-fr", (0, 1)),
         ("日本語\tEnglish", "en-ja", (1, 0)),
         ("text_fr\ttext_en", "en-fr", (1, 0)),
+        (unicodedata.normalize("NFD", "Français\tAnglais"), "en-fr", (1, 0)),
+        ("Türkçe\tİngilizce", "en-tr", (1, 0)),
+        ("\u00a0FR\u00a0\t'EN'", "en-fr", (1, 0)),
         ("target_fr\tsource_en", "en-fr", (1, 0)),
         ("FR text\tEN text", "en-fr", (1, 0)),
         ("Source (EN)\tTarget (FR)", "en-fr", (0, 1)),
