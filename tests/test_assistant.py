@@ -6,12 +6,16 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dragoman.assistant import Assistant, Settings, Tally, settings_of
 from dragoman.core.answers import CERTAIN
 from dragoman.core.listen import SILENT, Listener
+from dragoman.core.memory.matching import similarity
 from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe import Decoding
 from dragoman.core.records import NO_CONTEXT, Context, Example, Hypothesis
@@ -89,7 +93,7 @@ def test_an_exact_match_is_the_answer_and_a_fuzzy_one_an_example(memory: Memory)
     assert model.asked == [("Take 3 tablets now.", 1, help_given), ("Go home.", 1, NO_CONTEXT), ("", 1, NO_CONTEXT)]
     assert (alone.matches, alone.terms, alone.flags) == ((), (), ())
     assert (empty.text, empty.flags) == ("", ())
-    assert assistant.tally == Tally(4, 1, {"85-95": 1}, 2, 2)  # type: ignore[arg-type]
+    assert assistant.tally == Tally(4, 1, {"85-95": 1}, 2, 2, unrated=2)  # type: ignore[arg-type]
     assert json.loads(json.dumps(fuzzy.to_json()))["matches"][0]["percent"] == 93
 
 
@@ -176,7 +180,8 @@ def test_an_example_that_misleads_is_left_out(memory: Memory) -> None:
         return ("Prenez 2 comprimés.", -0.1) if assist.shots else ("Prenez 3 comprimés.", -2.0)
 
     answer = Assistant(Scripted(make), memory=memory, glossary=TERMS).translate(["Take 3 tablets now."], EN_FR)[0]
-    assert (answer.text, answer.flags, answer.matches) == ("Prenez 3 comprimés.", (), ())
+    assert (answer.text, answer.flags, answer.percent) == ("Prenez 3 comprimés.", (), 93)
+    assert answer.examples == 0 and not answer.to_json()["matches"][0]["in_prompt"]  # shown all the same
     assert [(a.beam, a.shots, a.terms) for a in answer.attempts] == [(1, 1, 1), (4, 1, 1), (1, 0, 1)]
 
 
@@ -251,3 +256,36 @@ def test_loading_a_run_with_what_lies_in_it(tmp_path: Path) -> None:
         assert assistant.memory is None
         assert assistant.confirm("the cat", "der Kater", Direction("en", "de"))
         assert assistant.translate(["the cat"], Direction("en", "de"))[0].text == "der Kater"
+
+
+# ---------------------------------------------------------------- matches that a person sees
+
+
+@given(
+    st.integers(0, 2),
+    st.sampled_from([0.3, 0.5, 0.9, 0.95, 1.0]),
+    st.booleans(),
+    st.booleans(),
+    st.lists(
+        st.sampled_from(["Take 2 tablets now.", "Take 3 tablets now.", "Sleep well, my friend.", "No."]), max_size=4
+    ),
+)
+def test_the_best_match_is_shown_whatever_the_prompt_holds(
+    shots: int, least: float, exact: bool, retry: bool, texts: list[str]
+) -> None:
+    with TemporaryDirectory() as folder, Memory.open(Path(folder) / "memory.sqlite", create=True) as memory:
+        memory.add(
+            [Example(source, target, "en", "fr") for source, target in (("Take 2 tablets now.", "A"), ("Zz.", "B"))]
+        )
+        settings = Settings(shots=shots, min_match=least, exact=exact, retry=retry)
+        assistant = Assistant(Scripted(), memory=memory, settings=settings)
+        answers = assistant.translate(texts, EN_FR)
+    for text, answer in zip(texts, answers, strict=True):
+        match = similarity(text, "Take 2 tablets now.")
+        assert (answer.percent or 0) >= (int(100 * match) if match >= 0.5 else 0)
+        assert answer.examples <= min(shots, len(answer.matches))
+        assert not answer.examples or answer.matches[0].match >= least
+        assert [one["in_prompt"] for one in answer.to_json()["matches"]].count(True) == answer.examples
+    tally = assistant.tally
+    assert tally.exact + tally.alone + sum(tally.bands.values()) == tally.segments == len(texts)
+    assert sum(tally.bands.values()) == sum(bool(answer.examples) for answer in answers)

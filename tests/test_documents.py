@@ -122,3 +122,21 @@ def test_other_formats(assistant: Assistant) -> None:
     text = documents.translate(assistant, Document.open(tmx, "a.tmx", EN_FR), EN_FR)[0].decode()
     assert '<tuv xml:lang="fr"><prop type="x-dragoman-confidence">0.500</prop><seg>Puis partez.</seg></tuv>' in text
     assert documents.translate(assistant, Document.open(b"Then go.\r\n", "a.txt"), EN_FR)[0] == b"Puis partez.\r\n"
+
+
+@pytest.mark.parametrize("shots", [0, 1])
+@pytest.mark.parametrize("name", ["a.xlf", "a.tmx"])
+def test_a_match_is_written_beside_the_translation_also_where_no_prompt_has_room(
+    tmp_path: Path, shots: int, name: str
+) -> None:
+    tmx = b'<tmx version="1.4"><header srclang="en"/><body><tu><tuv xml:lang="en"><seg>Click there</seg></tuv></tu></body></tmx>'
+    with Memory.open(tmp_path / "m.sqlite", create=True) as memory:
+        memory.add([Example("Click <here>", "Cliquez <ici>", "en", "fr")])
+        assistant = Assistant(Scripted(scripted), memory=memory, settings=Settings(shots=shots))
+        document = Document.open(xliff("Click there") if name == "a.xlf" else tmx, name, EN_FR)
+        output, report = documents.translate(assistant, document, EN_FR)
+        again = Document.open(output, name, EN_FR)
+        assert documents.translate(assistant, again, EN_FR, fill="all")[0] == output
+    assert "Cliquez &lt;ici" in output.decode() and "50" in output.decode()
+    (match,) = report.facts["matches"]
+    assert (match["percent"], match["source"], match["target"]) == (50, "Click <here>", "Cliquez <ici>")

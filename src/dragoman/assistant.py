@@ -71,14 +71,16 @@ class Tally:
     mended: int = 0  # of them, without any flag in the end
     flagged: int = 0
     flags: Counter[str] = field(default_factory=Counter)
+    unsure: int = 0  # with a low confidence
+    unrated: int = 0  # by the model, without a confidence: nothing was measured for it
 
     def add(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
             self.segments += 1
             self.exact += answer.origin == "memory"
             if answer.origin != "memory":
-                self.alone += not answer.matches
-                self.bands.update(band(match.match) for match in answer.matches[:1])
+                self.alone += not answer.examples
+                self.bands.update(band(match.match) for match in answer.matches[:1] if answer.examples)
             self.terms += len(answer.terms)
             if len(answer.attempts) > 1:
                 self.retried += 1
@@ -86,6 +88,8 @@ class Tally:
                 self.better += answer.score != answer.attempts[0].score
             self.flagged += bool(answer.flags)
             self.flags.update(answer.flags)
+            self.unsure += answer.unsure
+            self.unrated += answer.confidence is None and answer.tokens > 0
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "bands": dict(self.bands), "flags": dict(self.flags)}
@@ -192,7 +196,7 @@ class Assistant:
         found = self._find(asked, direction, contexts, settings)
         drafts = [_Draft(text, one) for text, one in zip(plain, found, strict=True)]
         for draft, query in zip(drafts, asked, strict=True):
-            best = next(iter(draft.found.matches), None)
+            best = draft.found.nearest
             if settings.exact and best is not None and best.exact and query == draft.text:
                 draft.exact = best
         todo = [draft for draft in drafts if draft.exact is None]
@@ -216,25 +220,32 @@ class Assistant:
         if not self.settings.exact or self.memory is None:
             return [None] * len(texts)
         plain = list(map(self._normalised, texts))
-        found = self._find(plain, direction, contexts, replace(self.settings, shots=0))
+        found = self._find(plain, direction, contexts, self.settings, exact=True)
         answers: list[Answer | None] = []
         for text, one in zip(texts, found, strict=True):
-            best = next(iter(one.matches), None)
+            best = one.nearest
             answers.append(self._recalled(text, best, one, direction) if best is not None and best.exact else None)
         return answers
 
     def _find(
-        self, texts: Sequence[str], direction: Direction, contexts: Sequence[str] | None, settings: Settings
+        self,
+        texts: Sequence[str],
+        direction: Direction,
+        contexts: Sequence[str] | None,
+        settings: Settings,
+        *,
+        exact: bool = False,
     ) -> list[Found]:
-        """The matches (at least one is looked for where exact ones are wanted) and terms of each text."""
+        """The matches and terms of each text. The nearest is looked for in any case: a person sees it also where no prompt
+        has a place for it. `exact`: nothing else is wanted, which is faster."""
+        least, floor = (1.0, 1.0) if exact else (settings.min_match, min(settings.min_match, MIN_MATCH))
         retriever = Retriever(self.memory, self.glossary, settings.tenant)
-        least = settings.min_match if settings.shots else 1.0
         return retriever.find(
             texts,
             direction,
-            shots=max(settings.shots, int(settings.exact)),
+            shots=max(settings.shots, 1),
             min_match=least,
-            floor=least,
+            floor=floor,
             terms=settings.terms or MAX_TERMS,  # those that are not in the prompt are looked for in the translation
             contexts=None if contexts is None else list(map(self._normalised, contexts)),
         )
@@ -278,7 +289,7 @@ class Assistant:
     def _answer(self, draft: _Draft, direction: Direction, settings: Settings) -> Answer:
         if draft.exact is not None:
             return self._recalled(draft.text, draft.exact, draft.found, direction)
-        made = draft.best
+        made, found = draft.best, draft.found
         calibration = (
             self.calibrations.of(direction, *_ways(settings.decoding, made.assist)) if self.calibrations else None
         )
@@ -291,9 +302,10 @@ class Assistant:
             made.tokens,
             made.finished,
             draft.flags,
-            draft.found.matches[: len(made.assist.shots)],
-            draft.found.terms,
+            found.matches or ((found.nearest,) if found.nearest is not None else ()),
+            found.terms,
             tuple(draft.attempts),
+            len(made.assist.shots),
         )
 
     def _recalled(self, text: str, match: Match, found: Found, direction: Direction) -> Answer:

@@ -94,7 +94,7 @@ class Sentences:
         self.used += answers
         flags = {flag for answer in answers for flag in answer.flags}
         doubts = tuple(flag for flag in FLAGS if flag in flags)
-        used = [match for answer in answers if answer.origin == "model" for match in answer.matches]
+        used = [match for answer in answers if answer.origin == "model" for match in answer.matches[:1]]
         best = max(used, key=lambda match: match.percent, default=None)
         matches = [answer.percent for answer in answers if answer.percent is not None]
         whole = rendering.outcome is not Outcome.SPLIT  # a match of a stretch is none of the sentence

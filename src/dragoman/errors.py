@@ -11,6 +11,9 @@ DragomanError
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
+
 
 class DragomanError(Exception):
     """Base of every error that a user can cause and mend. The command line prints it without a traceback."""
@@ -52,3 +55,9 @@ class QualityError(DragomanError):
     """The model is not as good as the recipe demands."""
 
     exit_code = 7
+
+
+def first(items: Collection[object], most: int = 5) -> str:
+    """A list in a message, `a, b, c and 4 more`: what is left out is counted."""
+    shown = ", ".join(map(str, islice(items, most)))
+    return f"{shown} and {len(items) - most:,} more" if len(items) > most else shown

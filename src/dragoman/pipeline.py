@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
-from dragoman.errors import CheckpointError, RecipeError
+from dragoman.errors import CheckpointError, RecipeError, first
 from dragoman.store.run.artifact import MANIFEST, Artifact, digest, model_folder, write_atomic
 from dragoman.store.run.run_state import Workspace, locked
 
@@ -102,8 +102,7 @@ def _one(
         return found
     if (folder / MANIFEST).is_file():
         changed = workspace.changed(stage.name, parts) or ["what it is made of"]
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        why = "as asked" if anew else f"changed: {', '.join(changed[:3])}{more}"
+        why = "as asked" if anew else f"changed: {first(changed, 3)}"
         listener.say(f"{stage.name}: made anew ({why})")
         (folder / MANIFEST).unlink()  # first of all: half of the old and half of the new is not finished work
     if anew or not stage.resumes:

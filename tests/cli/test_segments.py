@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.cli.segments import Input, Output, Segment, opened, writing
+from dragoman.cli.segments import DETAILS, Input, Output, Segment, opened, writing
 from dragoman.cli.tables import Dialect, Table
 from dragoman.core.answers import Answer
 from dragoman.core.memory.matching import Match
@@ -70,7 +70,9 @@ def written(*, as_json: bool, header: str | None = None, column: str | None = No
     table = Table("x.tsv", "tsv", Dialect("\t", False), column) if tsv else None
     if table is not None:
         table.header = header
-    answer = Answer("a", "x\ty\nz", "model", 61.26, -0.5, 3, flags=("term",), matches=(MATCH,), terms=(TERM,))
+    answer = Answer(
+        "a", "x\ty\nz", "model", 61.26, -0.5, 3, flags=("term",), matches=(MATCH,), terms=(TERM,), examples=1
+    )
     output.write(Segment("a", "1\ta\n"), answer, table)
     output.write(Segment("", "2\t"), Answer("", "", "model"), table)
     return stream.getvalue()
@@ -90,7 +92,7 @@ def test_one_segment_in_is_one_line_out() -> None:
         "origin": "model",
         "confidence": 61.3,
         "flags": ["term"],
-        "matches": [{"percent": 85, "source": "b", "target": "c", "origin": "tm.tmx", "line": 7}],
+        "matches": [{"percent": 85, "source": "b", "target": "c", "origin": "tm.tmx", "line": 7, "in_prompt": True}],
         "terms": [{"source": "s", "target": "t"}],
         "attempts": [],
     }
@@ -117,3 +119,22 @@ def test_input_iterates_lazily() -> None:
             yield "x\n"
 
     assert next(iter(Input("x", endless()))) == Segment("x", "x", 1)  # type: ignore[arg-type]
+
+
+def test_details_are_columns_of_lines_and_of_tables() -> None:
+    answer = Answer("a", "x", "model", 41.2, flags=("term",), matches=(MATCH,))
+    stream = io.StringIO()
+    Output(stream, as_json=False, details=True).write(Segment("a", "a"), answer)
+    names = ["translation", *DETAILS]
+    assert stream.getvalue().splitlines() == ["\t".join(names), "x\t41\tterm, confidence\t85\tb\tc"]
+    for kind, header, row in (("tsv", "source", "a\n"), ("jsonl", None, '{"source": "a"}\n')):
+        stream = io.StringIO()
+        dialect = Dialect("\t", False) if kind == "tsv" else None
+        table = Table("x", kind, dialect, None, None, DETAILS)
+        table.header = header
+        Output(stream, as_json=False).write(Segment("a", row), answer, table)
+        if kind == "tsv":
+            assert stream.getvalue().splitlines()[0].split("\t")[1:3] == ["translation", "translation_confidence"]
+            assert stream.getvalue().splitlines()[1] == "a\tx\t41\tterm, confidence\t85\tb\tc"
+        else:
+            assert json.loads(stream.getvalue())["translation_match_target"] == "c"

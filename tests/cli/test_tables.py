@@ -131,4 +131,4 @@ def test_a_quoted_tsv_keeps_its_quotes() -> None:
     table = Table("a.tsv", "tsv", Dialect("\t", True), None, Direction("en", "fr"))
     (row,) = table.rows(['"source"\t"id"\n', '"say ""hi"""\t"1"\n'])
     assert row.text == 'say "hi"'
-    assert table.added(row.raw, 'dire "salut"') == '"say ""hi"""\t"1"\t"dire ""salut"""\n'
+    assert table.added(row.raw, ['dire "salut"']) == '"say ""hi"""\t"1"\t"dire ""salut"""\n'

@@ -190,6 +190,12 @@ def translate(
         Path | None,
         typer.Option("--review", metavar="FILE", help="Write a TSV of the translations that a person should look at."),
     ] = None,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details", help="Segments, tables: columns for confidence, doubts and the memory's best match, as TSV."
+        ),
+    ] = False,
     memory: Annotated[
         bool | None,
         typer.Option("--memory/--no-memory", help="Use the run's translation memory; default: if it has one."),
@@ -228,24 +234,24 @@ def translate(
 
         if mbr and beam > 1:
             raise RecipeError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
-        if text == ["-"] and not file:
-            text, file = None, "-"
-        if text and file:
-            raise DataError("give either text or --in, not both.")
-        if not text and not file and sys.stdin.isatty():
-            raise DataError("nothing to translate: give text, --in FILE, or pipe segments in.")
+        text, file = _given(text, file)
         wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr)
+        more = segments.DETAILS if details else ()
         jobs = batch.jobs_of([file] if file and file != "-" else text or [])
         if jobs is not None:
             if html:
                 raise DataError("--html is for one document.")
-            batch.translate(here, run, jobs, out, to, source, wanted, fill=fill, column=column, review=review)
+            batch.translate(
+                here, run, jobs, out, to, source, wanted, fill=fill, column=column, review=review, details=more
+            )
             return
         path = documents.file_of(text or [], file)
         if text and path is None and (table := documents.table_of(text)):
             text, file = None, table
         if column and (path is not None or text):
             raise DataError("--column names a column of a table, or of standard input.")
+        if details and path is not None:
+            raise DataError("--details is for segments and tables; documents have --html, --review and --json.")
         if path is None and (html or fill != "untranslated"):
             raise DataError(
                 "--html and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
@@ -260,13 +266,26 @@ def translate(
         direction = choose(directions_of(run), to, source)
         looked = Review()
         with (
-            segments.opened(text or [], file or "-", column, direction) as texts,
-            segments.writing(out, as_json=json) as sink,
+            segments.opened(text or [], file or "-", column, direction, more) as texts,
+            segments.writing(out, as_json=json, details=details) as sink,
             closing(documents.assistant(run, direction, wanted, here.listener)) as helper,
         ):
             segments.translate(helper, direction, texts, sink, here.listener, looked)
         if review is not None:
             looked.write(review)
+
+
+def _given(text: list[str] | None, file: str | None) -> tuple[list[str] | None, str | None]:
+    """The texts, or the name of the input. Raises DataError where there are both or none."""
+    from dragoman.errors import DataError
+
+    if text == ["-"] and not file:
+        return None, "-"
+    if text and file:
+        raise DataError("give either text or --in, not both.")
+    if not text and not file and sys.stdin.isatty():
+        raise DataError("nothing to translate: give text, --in FILE, or pipe segments in.")
+    return text, file
 
 
 @app.command()

@@ -13,7 +13,7 @@ from dragoman.cli import documents, segments, tables
 from dragoman.cli.review import Review
 from dragoman.cli.session import Session
 from dragoman.core.text.languages import Direction, choose
-from dragoman.errors import DataError, DragomanError
+from dragoman.errors import DataError, DragomanError, first
 
 if TYPE_CHECKING:
     from dragoman.assistant import Assistant
@@ -139,6 +139,7 @@ def translate(
     fill: Fill = "untranslated",
     column: str | None = None,
     review: Path | None = None,
+    details: tuple[str, ...] = (),
 ) -> None:
     """Translate file by file, each told with a line, and all of them with a summary.
 
@@ -164,7 +165,7 @@ def translate(
                     work.counts["were there already"] += 1
                     continue
                 path, direction = there
-                told = _one(work, job.source, path, direction, fill, column)
+                told = _one(work, job.source, path, direction, fill, column, details)
                 work.counts["translated"] += 1
                 here.listener.say(f"{number} of {len(jobs.files)}: {path}: {told}")
             except DragomanError as error:
@@ -177,7 +178,7 @@ def translate(
     work.counts["failed"] += len(failed)
     work.counts["of other kinds"] += sum(jobs.skipped.values())
     parts = [f"{count:,} {name}" for name, count in work.counts.items() if count]
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in jobs.skipped.most_common(8))
+    kinds = first([f"{kind} {count:,}" for kind, count in jobs.skipped.most_common()], 8)
     lines = [f"{len(jobs.files) + sum(jobs.skipped.values()):,} files: {', '.join(parts)}"]
     lines += [f"  not translated, for their kind: {kinds}"] if kinds else []
     lines += documents.help_of(tally) if tally is not None else []
@@ -213,7 +214,15 @@ def _target(
     return None if path.exists() else (path, direction)
 
 
-def _one(work: _Work, source: Path, path: Path, direction: Direction, fill: Fill, column: str | None) -> str:
+def _one(
+    work: _Work,
+    source: Path,
+    path: Path,
+    direction: Direction,
+    fill: Fill,
+    column: str | None,
+    details: tuple[str, ...] = (),
+) -> str:
     from dragoman import documents as whole
     from dragoman.store.formats.documents import Document
     from dragoman.store.run.artifact import write_atomic
@@ -221,7 +230,7 @@ def _one(work: _Work, source: Path, path: Path, direction: Direction, fill: Fill
     path.parent.mkdir(parents=True, exist_ok=True)
     if tables.kind_of(source) is not None:
         with (
-            segments.opened([], str(source), column, direction) as texts,
+            segments.opened([], str(source), column, direction, details) as texts,
             segments.writing(path, as_json=False) as sink,
         ):
             rows = segments.translate(work.helper(direction), direction, texts, sink, work.here.listener, work.review)

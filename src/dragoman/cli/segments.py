@@ -16,12 +16,13 @@ from dragoman.cli.tables import Dialect, Table, kind_of, refuse_structured
 from dragoman.cli.terminal import Screen
 from dragoman.core.answers import Answer
 from dragoman.core.text.languages import Direction
-from dragoman.errors import DataError
+from dragoman.errors import DataError, first
 
 if TYPE_CHECKING:
     from dragoman.assistant import Assistant
     from dragoman.cli.review import Review
 
+DETAILS = ("confidence", "doubts", "match", "match_source", "match_target")  # `--details`
 _SEGMENTS = 2_000  # translated at once: enough that batches of equal length can be formed
 
 
@@ -55,18 +56,24 @@ class Input:
 
 
 @contextmanager
-def opened(texts: Sequence[str], name: str, column: str | None, direction: Direction | None = None) -> Iterator[Input]:
+def opened(
+    texts: Sequence[str],
+    name: str,
+    column: str | None,
+    direction: Direction | None = None,
+    details: tuple[str, ...] = (),
+) -> Iterator[Input]:
     """Read the texts given, else a file, or standard input when its name is `-`.
 
     A table (`tables.KINDS`) has its texts in `column`, by default in the one that its header names so. Standard input is
-    TSV where a column is named.
+    TSV where a column is named. `details` are columns that the table gets besides the translation.
     """
     if texts:
         yield Input("the command line", iter(texts))
         return
     if name == "-":
         sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")  # type: ignore[union-attr]
-        table = Table("standard input", "tsv", Dialect("\t", False), column, direction) if column else None
+        table = Table("standard input", "tsv", Dialect("\t", False), column, direction, details) if column else None
         yield Input("standard input", iter(sys.stdin), table)
         return
     path = Path(name)
@@ -74,7 +81,7 @@ def opened(texts: Sequence[str], name: str, column: str | None, direction: Direc
     if kind is None:
         refuse_structured(path)
     try:
-        table = Table.of(path, kind, column, direction) if kind else None
+        table = Table.of(path, kind, column, direction, details) if kind else None
         stream = path.open(encoding="utf-8" if table else "utf-8-sig", newline="\n")
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror}.") from None
@@ -85,8 +92,9 @@ def opened(texts: Sequence[str], name: str, column: str | None, direction: Direc
 class Output:
     """Writes translations in the form that fits: JSON lines, the table with a column more, or lines of text."""
 
-    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
-        self._stream, self._as_json = stream, as_json
+    def __init__(self, stream: TextIO, *, as_json: bool, details: bool = False) -> None:
+        """`details`: lines of text become a TSV of the translation and `DETAILS`."""
+        self._stream, self._as_json, self._details = stream, as_json, details
         self._first = True
 
     def write(self, segment: Segment, found: Answer | None, table: Table | None = None) -> None:
@@ -96,18 +104,41 @@ class Output:
             self._stream.write(json.dumps(told, ensure_ascii=False) + "\n")
         elif table is not None:
             self.head(table)
-            self._stream.write(table.added(segment.line, None if found is None else found.text))
+            cells = None if found is None else [found.text, *(details(found) if table.details else ())]
+            self._stream.write(table.added(segment.line, cells))
         elif found is not None:
-            self._stream.write(_one_line(found.text) + "\n")
+            self.head(None)
+            cells = [found.text, *(details(found) if self._details else ())]
+            self._stream.write("\t".join(map(_one_line, cells)) + "\n")
 
     def head(self, table: Table | None) -> None:
         """The names of a table's columns, once."""
-        if self._first and table is not None and table.header is not None and not self._as_json:
-            self._stream.write(table.added(table.header, table.name))
+        if self._first and not self._as_json:
+            if table is not None:
+                self._stream.write(table.head())
+            elif self._details:
+                self._stream.write("\t".join(["translation", *DETAILS]) + "\n")
         self._first = False
 
     def flush(self) -> None:
         self._stream.flush()
+
+
+def details(found: Answer) -> list[str]:
+    """The cells of `DETAILS`: what a person asks of a translation, empty where there is nothing to tell."""
+    best = next(iter(found.matches), None)
+    sure = "" if found.confidence is None else f"{found.confidence:.0f}"
+    match = ("", "", "") if best is None else (str(best.percent), best.source, best.target)
+    return [sure, ", ".join(found.doubts), *match]
+
+
+def unrated_of(count: int, total: int, direction: Direction) -> str:
+    """Said once, so that nobody takes the lack of a warning for confidence."""
+    which = "these translations have" if count == total else f"{count:,} of {total:,} translations have"
+    return (
+        f"{which} no confidence: the run was not evaluated on 50 or more dev segments of {direction}, "
+        "so an unsure one is not marked"
+    )
 
 
 def _one_line(text: str) -> str:
@@ -116,11 +147,11 @@ def _one_line(text: str) -> str:
 
 
 @contextmanager
-def writing(path: Path | None, *, as_json: bool) -> Iterator[Output]:
+def writing(path: Path | None, *, as_json: bool, details: bool = False) -> Iterator[Output]:
     """Write to a file, complete or not at all, or to standard output."""
     if path is None:
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-        yield Output(sys.stdout, as_json=as_json)
+        yield Output(sys.stdout, as_json=as_json, details=details)
         return
     unfinished = path.with_name(path.name + ".part")
     try:
@@ -129,7 +160,7 @@ def writing(path: Path | None, *, as_json: bool) -> Iterator[Output]:
         raise DataError(f"{path}: cannot be written: {error.strerror}.") from None
     try:
         with stream:
-            yield Output(stream, as_json=as_json)
+            yield Output(stream, as_json=as_json, details=details)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -146,7 +177,8 @@ def translate(
     """Translate everything that `source` gives into `sink`, in order; returns how many segments. Each one's context is the
     one before it.
     """
-    unfinished = doubtful = total = 0
+    unfinished = total = unrated = 0
+    doubtful: list[int] = []
     flagged: Counter[str] = Counter()
     before = ""
     left: list[int] = []
@@ -164,20 +196,27 @@ def translate(
                 left.append(segment.number)
                 continue
             unfinished += not answer.finished
-            doubtful += bool(answer.doubts)
+            unrated += answer.confidence is None and answer.tokens > 0
+            doubtful += [segment.number] if answer.doubts else []
             flagged.update(answer.doubts)
             if review is not None:
                 review.add(source.name, segment.number, answer)
         sink.flush()
     sink.head(source.table)  # of a table without rows
     if left:
-        where = f"{', '.join(map(str, left[:5]))}{' ...' if len(left) > 5 else ''}"
-        listener.warn(f"{source.name}: {len(left):,} rows without a text to translate stay as they are: lines {where}")
+        listener.warn(
+            f"{source.name}: {len(left):,} rows without a text to translate stay as they are: lines {first(left)}"
+        )
     if unfinished:
         listener.warn(f"{unfinished} of {total} translations reached the length limit before their end")
     if flagged:
         flags = ", ".join(f"{name} {count:,}" for name, count in flagged.most_common())
-        listener.warn(f"{doubtful:,} of {total:,} translations want a look ({flags}); --review FILE lists them")
+        lines = f"lines {first(doubtful)}" if len(doubtful) > 1 else f"line {doubtful[0]}"
+        listener.warn(
+            f"{len(doubtful):,} of {total:,} translations want a look ({flags}): {lines}; --review FILE lists them"
+        )
+    if unrated and assistant.tally.unrated == unrated:  # once, of many files
+        listener.say(unrated_of(unrated, total, direction))
     return total
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.core.text.languages import Direction, matches, spoken
-from dragoman.errors import DataError
+from dragoman.errors import DataError, first
 from dragoman.store.formats.readers.lines import Fault
 from dragoman.store.formats.readers.tables import Dialect, is_quoted
 
@@ -71,11 +71,14 @@ class Table:
     dialect: Dialect | None  # None: JSON lines
     column: str | None  # a name, or a number from 0 for a table without names; None = the usual ones
     direction: Direction | None = None
+    details: tuple[str, ...] = ()  # further columns that are added, behind the name of the first
     header: str | None = field(default=None, init=False)  # the row of the names
     name: str = field(default="translation", init=False)  # of the column that is added
 
     @classmethod
-    def of(cls, path: Path, kind: str, column: str | None, direction: Direction | None) -> Table:
+    def of(
+        cls, path: Path, kind: str, column: str | None, direction: Direction | None, details: tuple[str, ...] = ()
+    ) -> Table:
         """A file's table, its delimiter and quoting judged by its lines. Raises DataError and OSError."""
         dialect = None
         if kind != "jsonl":
@@ -86,7 +89,7 @@ class Table:
                 raise DataError(f"{path}: is not UTF-8 text: {error}. Save it as UTF-8.") from None
             delimiter = "\t" if kind == "tsv" else _delimiter(sample, column)
             dialect = Dialect(delimiter, is_quoted(sample, delimiter, kind))
-        return cls(str(path), kind, dialect, column, direction)
+        return cls(str(path), kind, dialect, column, direction, details)
 
     # ---------------------------------------------------------------- read
 
@@ -130,7 +133,7 @@ class Table:
             if int(self.column) >= len(names):
                 raise DataError(f"{self.file}:1: has {len(names)} columns, so there is no '{self.column}'.")
             return int(self.column)
-        shown = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+        shown = first(names, 12)
         if self.column is not None:
             if self.column not in names:
                 raise DataError(f"{self.file}:1: has no column '{self.column}'. Name one with --column: {shown}")
@@ -149,26 +152,36 @@ class Table:
     def _free(self, names: Sequence[str]) -> str:
         """A name for the new column that no column has: what is there stays."""
         wanted = ["translation", f"translation_{self.direction.target}" if self.direction else "translation_2"]
-        free = [name for name in wanted if name not in names]
+        free = [name for name in wanted if not set(self._columns(name)) & set(names)]
         if not free:
             raise DataError(f"{self.file}: has the columns {' and '.join(wanted)} already. Rename or remove one.")
         return free[0]
 
     # ---------------------------------------------------------------- write
 
-    def added(self, raw: str, text: str | None) -> str:
-        """The row with a cell more; as it is where there is nothing to add to."""
+    def _columns(self, name: str) -> list[str]:
+        return [name, *(f"{name}_{detail}" for detail in self.details)]
+
+    def head(self) -> str:
+        """The header with the names of what is added; empty where the table has none."""
+        return "" if self.header is None else self.added(self.header, self._columns(self.name))
+
+    def added(self, raw: str, cells: Sequence[str] | None) -> str:
+        """The row with the cells added, as it is where there is nothing to add to; None: it has no text to translate."""
         body = raw.rstrip("\r\n")
         end = raw[len(body) :] or "\n"
         if self.dialect is None:
-            if text is None:
+            if cells is None:
                 return body + end
             start, _, tail = body.rpartition("}")
             comma = "" if start.rstrip().endswith("{") else ", "
-            return f"{start}{comma}{_json(self.name)}: {_json(text)}}}{tail}{end}"
+            names = self._columns(self.name)
+            keys = ", ".join(f"{_json(name)}: {_json(cell)}" for name, cell in zip(names, cells, strict=True))
+            return f"{start}{comma}{keys}}}{tail}{end}"
         if not body:
             return end
-        return f"{body}{self.dialect.delimiter}{_cell(text or '', self.dialect)}{end}"
+        new = [_cell(cell, self.dialect) for cell in (cells if cells is not None else [""] * (1 + len(self.details)))]
+        return f"{self.dialect.delimiter.join([body, *new])}{end}"
 
 
 def _raw(stream: Iterable[str], dialect: Dialect) -> Iterator[tuple[int, str, list[str] | Fault]]:

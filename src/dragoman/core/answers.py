@@ -35,9 +35,10 @@ class Answer:
     tokens: int = 0
     finished: bool = True
     flags: tuple[str, ...] = ()  # names of `core.scores.flags`, worst first
-    matches: tuple[Match, ...] = ()  # that stood in the prompt, or the one that is the answer; best first
+    matches: tuple[Match, ...] = ()  # of the memory, best first, or the one that is the answer
     terms: tuple[Term, ...] = ()  # the terms of the glossary that the source has
     attempts: tuple[Attempt, ...] = ()
+    examples: int = 0  # of the matches, the first so many, that stood in the prompt
 
     @property
     def percent(self) -> int | None:
@@ -45,16 +46,21 @@ class Answer:
         return self.matches[0].percent if self.matches else None
 
     @property
+    def unsure(self) -> bool:
+        """Whether its confidence is low; not where it has none."""
+        return self.confidence is not None and self.confidence < DOUBTFUL
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """Why a person should look at it: its flags, and `confidence` where that is low."""
-        low = self.confidence is not None and self.confidence < DOUBTFUL
-        return (*self.flags, "confidence") if low else self.flags
+        return (*self.flags, "confidence") if self.unsure else self.flags
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; matches and terms shortened to what a person asks for."""
         matches = [
             {"percent": m.percent, "source": m.source, "target": m.target, "origin": m.origin, "line": m.line}
-            for m in self.matches
+            | {"in_prompt": number < self.examples}
+            for number, m in enumerate(self.matches)
         ]
         return {
             "source": self.source,

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from dragoman.core.prompt.prompts import Format
 from dragoman.core.recipe import Normalise
 from dragoman.engine import gguf
-from dragoman.errors import ModelError
+from dragoman.errors import ModelError, first
 from dragoman.store.run.artifact import write_json
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _require_complete(name: Path | str, info: Mapping[str, Any]) -> None:
         ("unexpected_keys", "has weights that its architecture has no place for:"),
     ):
         if keys := sorted(info.get(kind) or ()):
-            shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+            shown = first(keys)
             raise ModelError(
                 f"{name}: {what} {shown}. Its config.json does not describe these weights; fetch the model again, or "
                 "choose one whose `architectures` is a causal language model."

@@ -83,7 +83,8 @@ def _row(line: Line, source: str, target: str) -> str:
     else:
         shown = _marked(line.target)
     facts = [_OUTCOMES.get(line.outcome, line.outcome)]
-    facts += [f"match {line.match} %"] if line.match is not None else []
+    told = f": {line.similar.target}" if line.similar is not None else ""
+    facts += [f"match {line.match} %{told}"] if line.match is not None else []
     facts += [f"confidence {100 * line.score:.0f} of 100"] if line.score is not None else []
     facts += line.flags
     doubtful = ' class="doubtful"' if line.outcome in _DOUBTFUL or line.flags else ""

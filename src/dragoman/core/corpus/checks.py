@@ -26,6 +26,7 @@ from dragoman.core.text.languages import same_language, script
 from dragoman.core.text.normalise import leak_key
 from dragoman.core.text.numbers import unmatched
 from dragoman.core.text.scripts import UNSPACED, Profile, han_variant, scripts_of
+from dragoman.errors import first
 
 # The closed set of names that a finding can have, in the order in which they are looked for.
 NAMES = (
@@ -262,7 +263,7 @@ class Checker:
         differing = unmatched(example.source, example.target)
         if len(differing) < most:
             return []
-        return [Finding("numbers", f"on one side only: {', '.join(differing[:8])}")]
+        return [Finding("numbers", f"on one side only: {first(differing, 8)}")]
 
     def _markup(self, example: Example) -> list[Finding]:
         """What else must come through a translation: URLs, markup, placeholders."""
@@ -272,7 +273,7 @@ class Checker:
             return found
         for name, kinds in _KINDS.items():
             if getattr(self.settings, name) and (lost := _difference(ours, theirs, kinds)):
-                found.append(Finding(name, f"on one side only: {', '.join(lost[:8])}"))
+                found.append(Finding(name, f"on one side only: {first(lost, 8)}"))
         return found
 
     def _loops(self, example: Example) -> list[Finding]:

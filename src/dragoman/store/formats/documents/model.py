@@ -39,7 +39,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """The pair of a memory that helped most with a translation. `match`: per cent."""
+    """The pair of a memory that is most like a text, whether or not a model had it as an example. `match`: per cent."""
 
     source: str
     target: str
@@ -54,7 +54,7 @@ class Translated:
     score: float | None = None  # confidence from 0 to 1
     flags: tuple[str, ...] = ()  # doubts about it, as short names
     memory: int | None = None  # per cent of the match, where it stood in a memory; None = a machine made it
-    similar: Similar | None = None  # what a machine had as an example
+    similar: Similar | None = None  # what a memory has that is most like it
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dragoman.core.markup.inline import Inline
 from dragoman.core.text.languages import same_language, tag
 from dragoman.errors import DataError
 from dragoman.store.formats.documents.model import TOO_LONG, Edit, Marking, Problem, Translated, Unit, unique
@@ -17,6 +18,7 @@ from dragoman.store.formats.xml import MAX_VARIANTS
 CODES = Codes(content=frozenset({"hi"}), begin={"bpt": ("i",)}, end={"ept": ("i",)}, flow="sub")
 _CONFIDENCE = "x-dragoman-confidence"
 _FLAGS = "x-dragoman-flags"
+_MATCH, _MATCH_SOURCE, _MATCH_TARGET = "x-dragoman-match", "x-dragoman-match-source", "x-dragoman-match-target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,9 @@ def _properties(translated: Translated, marking: Marking) -> dict[str, str]:
     facts = {}
     if marking.quality and translated.score is not None:
         facts[_CONFIDENCE] = f"{translated.score:.3f}"
+    if marking.quality and (similar := translated.similar) is not None:
+        source, target = (Style().write(Inline.of([text])) for text in (similar.source, similar.target))
+        facts |= {_MATCH: str(min(similar.match, 100)), _MATCH_SOURCE: source, _MATCH_TARGET: target}
     if marking.review and translated.flags:
         facts[_FLAGS] = " ".join(flag.replace("<", " ").replace("&", " ") for flag in translated.flags)
     return facts

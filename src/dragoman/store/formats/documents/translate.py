@@ -40,7 +40,7 @@ class Verdict:
 
     score: float | None = None  # confidence from 0 to 1
     flags: tuple[str, ...] = ()
-    match: int | None = None  # per cent of the best match of a memory that helped
+    match: int | None = None  # per cent of the best match of a memory
     similar: Similar | None = None  # that match, where it is one of a whole sentence
 
 
@@ -58,6 +58,7 @@ class Line:
     score: float | None = None
     flags: tuple[str, ...] = ()
     match: int | None = None
+    similar: Similar | None = None  # what the memory has that is most like it
 
 
 @dataclass(slots=True)
@@ -78,7 +79,8 @@ class DocumentReport:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The figures as plain data. `confidence`: the mean from 0 to 100 of the `confidence_units` that a model translated
+        """The figures as plain data. `matches`: units by id that are like a pair of the memory, which is another text or did
+        not keep the markup. `confidence`: the mean from 0 to 100 of the `confidence_units` that a model translated
         and that have one; what a memory held says nothing of the others."""
         scores = [line.score for line in self.lines if line.score is not None and line.outcome != "memory"]
         return {
@@ -91,6 +93,11 @@ class DocumentReport:
             "flags": dict(Counter(flag for line in self.lines for flag in line.flags)),
             "confidence": round(100 * sum(scores) / len(scores), 1) if scores else None,
             "confidence_units": len(scores),
+            "matches": [
+                {"unit": line.unit.id, "percent": one.match, "source": one.source, "target": one.target}
+                for line in self.lines
+                if (one := line.similar) is not None
+            ],
             "problems": [{"unit": one.unit, "line": one.line, "reason": one.reason} for one in self.problems],
         }
 
@@ -152,7 +159,8 @@ def translate_document(
         target = made.text if made else unit.target
         shown = None if target is None else target if isinstance(target, str) else target.text
         score, doubts = (made.score, made.flags) if made else (None, ())
-        report.lines.append(Line(unit, shown, outcome, score, doubts, matches.get(unit.id)))
+        similar = made.similar if made else None
+        report.lines.append(Line(unit, shown, outcome, score, doubts, matches.get(unit.id), similar))
     return document.with_targets(done, marking), report
 
 

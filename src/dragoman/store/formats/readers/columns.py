@@ -10,7 +10,7 @@ from typing import Any
 from dragoman.core.recipe import Columns, ParallelSource, Recipe, TextSource
 from dragoman.core.records import Example, Rejected, Text
 from dragoman.core.text.languages import Direction, matches, name, spoken
-from dragoman.errors import DataError
+from dragoman.errors import DataError, first
 from dragoman.store.formats.readers.inline import one_line
 from dragoman.store.formats.readers.lines import flaw_of
 from dragoman.store.formats.readers.locations import Place, pair_of_name, unordered
@@ -98,9 +98,9 @@ class Wanted:
 
     def unclear(self, columns: Sequence[object]) -> DataError:
         """For a table of three columns and more without a name that tells what they hold."""
-        shown = ", ".join(f"{number} {column}" for number, column in enumerate(columns[:8]))
+        shown = first([f"{number} {str(column)[:60]}" for number, column in enumerate(columns)], 8)
         return DataError(
-            f"{self.place.name}: has {len(columns)} columns, and no name tells which hold the texts: {shown[:300]}. Set "
+            f"{self.place.name}: has {len(columns)} columns, and no name tells which hold the texts: {shown}. Set "
             f"`columns: {{source: ..., target: ...}}` to names or numbers from 0 (`header: false` where there are no names), "
             "or name the columns by their languages."
         )
@@ -134,7 +134,7 @@ class Wanted:
 
     def missing(self, columns: Sequence[object]) -> DataError:
         wanted = " and ".join(f"'{text}'" for text in self.texts)
-        found = ", ".join(str(column) for column in columns[:20]) or "none"
+        found = first(columns, 20) or "none"
         key = "columns: {source: ..., target: ...}" if len(self.texts) == 2 else "column: ..."
         return DataError(f"{self.place.name}: has no columns {wanted}; it has {found}. Set `{key}` in the recipe.")
 
@@ -202,6 +202,6 @@ class Fields:
             if number:
                 self._ways.insert(0, self._ways.pop(number))  # the next record is most likely of the same kind
             return self.wanted.checked_row(line, values)
-        names = ", ".join(map(str, list(record)[:10])) if isinstance(record, Mapping) else type(record).__name__
+        names = first(record, 10) if isinstance(record, Mapping) else type(record).__name__
         asked = " and ".join(f"'{column}'" for column in self.wanted.columns)
         return self.wanted.place.reject("columns", f"has no {asked}, but {names}", line)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction, matches
-from dragoman.errors import DataError
+from dragoman.errors import DataError, first
 from dragoman.store.formats.readers.locations import Place, pair_of_name, unordered
 
 PATIENCE = 1000  # rows of other languages after which a file is taken to hold none of ours
@@ -66,7 +66,7 @@ class Choice:
         return self.place.reject("language", f"has {', '.join(named)}; wanted is {wanted}", line)
 
     def _none(self) -> DataError:
-        found = ", ".join(code for code, _ in self.found.most_common(8))
+        found = first([code for code, _ in self.found.most_common()], 8)
         wanted = ", ".join(map(str, self.pairs))
         return DataError(
             f"{self.place.name}: holds {found}, but {self.why} {wanted}. Name the languages of the file (`pair:` of the "
