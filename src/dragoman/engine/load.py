@@ -99,7 +99,10 @@ class Loaded:
     @property
     def context(self) -> int:
         """Tokens that a sequence may have."""
-        return int(getattr(self.model.config, "max_position_embeddings", 2048))
+        from dragoman.engine import virtual_tokens
+
+        learned = virtual_tokens.of(self.model)
+        return int(getattr(self.model.config, "max_position_embeddings", 2048)) - (learned.count if learned else 0)
 
     @property
     def pad(self) -> int:
@@ -112,7 +115,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
     """Load a folder that dragoman made. Raises ModelError with what is missing."""
     card = Card.read(folder)
     if base := (card.facts or {}).get("adapter_of"):
-        model = _merged(load_model(folder / str(base), dtype=dtype, device=device), folder)
+        model = _with_adapter(load_model(folder / str(base), dtype=dtype, device=device), folder)
         return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
     return Loaded(load_model(folder, dtype=dtype, device=device), load_tokenizer(folder, card.tokenizer), card)
 
@@ -193,6 +196,13 @@ def save(folder: Path, loaded: Loaded) -> None:
     A custom tokenizer beside some architectures is reloaded by AutoTokenizer with another splitter; the card then says
     that tokenizer.json is to be taken as it is.
     """
+    from dragoman.engine import virtual_tokens
+
+    if virtual_tokens.of(loaded.model) is not None:
+        raise ModelError(
+            f"{folder}: the learned tokens of prefix and prompt tuning cannot be merged into their base, so there is no "
+            "whole model to write. Keep base and adapter together, or tune with `adapt: {method: lora}`."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     loaded.model.save_pretrained(folder)
     save_tokenizer(folder, loaded)
@@ -214,11 +224,16 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
 
     `weights` are the trained parameters in full precision; `model` is the transformers model or its PEFT wrapper.
     """
-    if hasattr(model, "get_base_model"):
-        model.save_pretrained(folder, state_dict={**model.state_dict(), **weights})
-        _edit(folder / "adapter_config.json", base_model_name_or_path=os.path.relpath(base, folder))
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's blank card; the run's own says what there is to say
-        facts = {**(loaded.card.facts or {}), "adapter_of": os.path.relpath(base, folder)}
+    from dragoman.engine import virtual_tokens
+
+    wrapped = hasattr(model, "get_base_model")
+    if wrapped or virtual_tokens.of(model) is not None:
+        place = os.path.relpath(base, folder)
+        if wrapped:
+            _save_adapter(folder, model, {**model.state_dict(), **weights}, place)
+        else:
+            virtual_tokens.write(folder, model, weights[virtual_tokens.NAME], place)
+        facts = {**(loaded.card.facts or {}), "adapter_of": place}
         save_tokenizer(folder, replace(loaded, card=replace(loaded.card, facts=facts)))
         return
     exact = {id(p): weights[n] for n, p in model.named_parameters() if n in weights}
@@ -231,9 +246,30 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
     save_tokenizer(folder, loaded)
 
 
-def _merged(model: PreTrainedModel, adapter: Path) -> Any:
+def _save_adapter(folder: Path, model: Any, state: dict[str, torch.Tensor], base: str) -> None:
+    """Write PEFT's adapter. One that began by taking its first values out of the base (PiSSA) is written as the LoRA of
+    twice the rank that changes the untouched base by as much: B A - B0 A0 = [B, -B0] [A; A0]."""
+    first: Mapping[str, torch.Tensor] = getattr(model, "first_values", {})
+    for name, start in first.items():
+        given = state[name].to(start.device)
+        state[name] = torch.cat([given, start]) if "lora_A" in name else torch.cat([given, -start], 1)
+    model.save_pretrained(folder, state_dict=state)
+    config = folder / "adapter_config.json"
+    _edit(config, base_model_name_or_path=base)
+    if first:
+        wish = json.loads(config.read_text(encoding="utf-8"))
+        _edit(config, r=2 * wish["r"], lora_alpha=2 * wish["lora_alpha"], init_lora_weights=True)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's blank card; the run's own says what there is to say
+
+
+def _with_adapter(model: PreTrainedModel, adapter: Path) -> Any:
+    """The model with an adapter: merged where that can be."""
     from peft import PeftModel
 
+    from dragoman.engine import virtual_tokens
+
+    if (with_tokens := virtual_tokens.read(adapter, model)) is not None:
+        return with_tokens
     with peft_at_peace(), _whole(adapter):
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
@@ -243,6 +279,7 @@ def peft_at_peace() -> Iterator[None]:
     """peft still asks transformers by names that are on their way out, sets what GPT-2's Conv1D needs with a warning, and
     warns of tied weights, which are refused here."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`past_key_values` is deprecated.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False.*", category=UserWarning)
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`.*", category=UserWarning)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dragoman.engine import attention
+from dragoman.engine import attention, virtual_tokens
 from dragoman.engine.batch import Batch, Source
 from dragoman.engine.load import decoder_layers
 from dragoman.engine.losses import Loss
@@ -62,6 +62,7 @@ def fit(
     for number in range(start + 1, steps + 1):
         begun = time.perf_counter()
         model.train()
+        optimiser.begin(number)
         batches = [stream.next() for _ in range(accumulation)]
         units = sum(loss.count(batch) for batch in batches)
         total = torch.zeros((), device=device)
@@ -134,6 +135,8 @@ def speed_up(model: Any, sample: Batch, loss: Loss, *, compiled: bool) -> str:
     """
     device = next(model.parameters()).device
     name: str = model.config._attn_implementation
+    if virtual_tokens.of(model) is not None:  # they have an attention of their own, with a state of its own
+        return name
     if device.type == "cpu" and sample.positions is None and sample.ids.shape[1] <= attention.LONGEST:
         before = mean_loss(model, [sample], loss)
         model.set_attn_implementation(attention.register())

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dragoman.engine.load import decoder_layers
+from dragoman.engine.moving import ALL, Movement
 from dragoman.engine.muon import Muon
 
 Kind = Literal["adamw", "muon"]
@@ -67,9 +68,11 @@ class Optimiser:
         weight_decay: float,
         clip: float | None,
         dtype: torch.dtype = torch.float32,
+        movement: Movement = ALL,
     ) -> None:
         """Takes over a model in fp32; with another `dtype` its parameters are cast, and only they: buffers such as the
-        rotary frequencies stay in full precision."""
+        rotary frequencies stay in full precision. `movement` says which of the trained weights move when."""
+        self.movement = movement
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.clip = clip
@@ -94,6 +97,10 @@ class Optimiser:
         if matrices:
             self.optimisers.append(Muon(matrices, lr=learning_rate, weight_decay=weight_decay, dtype=dtype))
 
+    def begin(self, step: int) -> None:
+        """Before the forward pass of `step` (from 1): freeze what does not move in it."""
+        self.movement.before(step, self)
+
     @torch.no_grad()
     def absorb(self) -> None:
         """After each backward pass: add bf16 gradients to the masters' fp32 ones; accumulation then loses nothing."""
@@ -108,6 +115,7 @@ class Optimiser:
 
     def step(self, factor: float) -> float:
         """Clip, update with `factor` times the peak learning rate, clear the gradients. Returns the gradient norm."""
+        self.movement.gradients(self)
         limit = self.clip if self.clip is not None else float("inf")
         norm = float(torch.nn.utils.clip_grad_norm_(self.masters, limit, foreach=True))
         if not math.isfinite(norm):
@@ -116,11 +124,13 @@ class Optimiser:
             for group in optimiser.param_groups:
                 group["lr"] = self.learning_rate * factor
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
         with torch.no_grad():
             moved = [(p, m) for p, m in zip(self.parameters, self.masters, strict=True) if p is not m]
             if moved:
                 torch._foreach_copy_([p for p, _ in moved], [m for _, m in moved])
+        self.movement.updated(self)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         return norm
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -135,8 +145,8 @@ class Optimiser:
                 parameter.copy_(master)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """(tensors, plain values) of both optimisers, for safetensors and JSON."""
-        tensors: dict[str, torch.Tensor] = {}
+        """(tensors, plain values) of optimisers and movement, for safetensors and JSON."""
+        tensors = {f"movement.{k}": v for k, v in self.movement.state().items()}
         values: dict[str, Any] = {}
         for number, optimiser in enumerate(self.optimisers):
             for index, slots in optimiser.state_dict()["state"].items():
@@ -149,6 +159,9 @@ class Optimiser:
         return tensors, values
 
     def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
+        own = {k.removeprefix("movement."): v for k, v in tensors.items() if k.startswith("movement.")}
+        self.movement.restore(own)
+        tensors = {k: v for k, v in tensors.items() if not k.startswith("movement.")}
         for number, optimiser in enumerate(self.optimisers):
             state: dict[int, dict[str, Any]] = {}
             for key, value in [*tensors.items(), *values.items()]:

@@ -13,7 +13,9 @@ from dragoman.core.recipe import Phase, Recipe
 from dragoman.engine.batch import Corpus, Stream
 from dragoman.engine.device import Hardware
 from dragoman.engine.mixture import Mixture
+from dragoman.engine.moving import ALL, SEEDS, Movement
 from dragoman.engine.setup import Settings
+from dragoman.errors import ModelError
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
@@ -60,13 +62,18 @@ class Material:
         return bool(self.directions)
 
 
-def trainable(loaded: Loaded, phase: Phase) -> Any:
-    """The model as the phase trains it, with adapters and dropout where it wants them; `loaded` is changed."""
+def trainable(loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int) -> tuple[Any, Movement]:
+    """The model as the phase trains it, with adapters and dropout where it wants them, and which of its weights move
+    when; `loaded` is changed. `seeds`: of the recipe, and the number of the phase, which has so many `steps`."""
+    from dragoman.engine import virtual_tokens
     from dragoman.engine.adapt import adapted
     from dragoman.engine.dropout import add_dropout
 
-    model: Any = loaded.model
-    if phase.adapt != "full":
-        model = adapted(model, phase.adapt)
+    if virtual_tokens.of(loaded.model) is not None:
+        raise ModelError(
+            "train: the base has learned tokens of prefix or prompt tuning, which cannot be merged into it, so no phase can "
+            "go on from it. Name the base of that adapter as `model.base`, or tune with `adapt: {method: lora}`."
+        )
+    model, movement = adapted(loaded.model, phase.adapt, seeds, steps) if phase.adapt != "full" else (loaded.model, ALL)
     add_dropout(loaded.model, phase.training.dropout)
-    return model
+    return model, movement

@@ -72,7 +72,8 @@ def directed(example: Example, directions: Sequence[Direction]) -> list[Example]
 def token_limit(recipe: Recipe, loaded: Loaded) -> int:
     """The most tokens of a row: what the model holds, and what the recipe allows."""
     most = recipe.prepare.checks.max_tokens if recipe.prepare is not None else None
-    return min(loaded.context, most) if most else loaded.context
+    held = loaded.context - max((phase.virtual_tokens for phase in recipe.train), default=0)
+    return min(held, most) if most else held
 
 
 def resolved(
@@ -110,7 +111,8 @@ def resolved(
             "learning rate would never reach its peak. Give fewer, or a share such as 0.05."
         )
     every = training.evaluate_every if isinstance(training.evaluate_every, int) else max(20, -(-steps // 10))
-    compiled = training.compile if isinstance(training.compile, bool) else has_compiler() and total >= _COMPILE_FROM
+    long = total >= _COMPILE_FROM and not tuning.changes  # each new choice of weights would be compiled again
+    compiled = training.compile if isinstance(training.compile, bool) else has_compiler() and long
     return Settings(
         precision=precision(recipe, hardware),
         batch_tokens=budget,

@@ -62,7 +62,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             given = Inputs(recipe, phase, loaded, texts, hardware, fresh, made, listener=listener)
             data = kind.data(given)
             special = kind.plan(given, data)
-            found = _measure(phase, data, loaded) | special
+            found = _measure(phase, data, loaded, (recipe.seed, number)) | special
             name = f"{number}-{phase.kind}"
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, kind, found, data.chosen, listener)
@@ -91,7 +91,7 @@ def _check_weights(size: int, phase: Phase, hardware: Hardware, available: int) 
         )
 
 
-def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
+def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int]) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time."""
     from dragoman.engine import load, losses
     from dragoman.engine.device import DTYPES
@@ -101,7 +101,8 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
 
     chosen, stream = data.chosen, data.stream
     training = phase.training
-    model = trainable(loaded, phase)
+    model, movement = trainable(loaded, phase, seeds, chosen.steps)
+    trained = {n: p.numel() for n, p in model.named_parameters() if p.requires_grad}
     optimiser = Optimiser(
         model,
         kind=chosen.optimiser,
@@ -109,7 +110,9 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
         weight_decay=0.0,
         clip=None,
         dtype=DTYPES[chosen.precision],
+        movement=movement,
     )
+    optimiser.begin(1)
     loss = losses.cross_entropy(training.label_smoothing)
     longest = stream.longest().to(loaded.device)
     speed_up(loaded.model, longest, loss, compiled=False)
@@ -131,8 +134,8 @@ def _measure(phase: Phase, data: Material, loaded: Loaded) -> dict[str, Any]:
         "longest": data.longest,
         "padding": round(1 - tokens / padded, 4),
         "parameters": load.parameters(model),
-        "trainable": load.parameters(model, trainable=True),
-        "memory": saved.bytes + _fixed(model, optimiser.masters),
+        "trainable": sum(trained.values()),
+        "memory": saved.bytes + _fixed(model, optimiser, movement.most(trained)),
         "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
         "seconds": round(seconds * chosen.steps, 3),
     }
@@ -161,12 +164,13 @@ def _seconds(
     return median(passes) * accumulation + median(updates)
 
 
-def _fixed(model: Any, masters: list[Any]) -> int:
-    """Bytes that stay for the whole run: weights, and per trained parameter its fp32 master (where it is a copy),
-    gradient and two optimiser moments."""
+def _fixed(model: Any, optimiser: Optimiser, moving: int) -> int:
+    """Bytes that stay for the whole run: weights, per trained parameter its fp32 master (where it is a copy), and gradient
+    and two optimiser moments of those that move at once."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    copied = any(p.element_size() < 4 for p in model.parameters() if p.requires_grad)
-    return int(weights + sum(m.numel() for m in masters) * 4 * (4 if copied else 3))
+    pairs = zip(optimiser.parameters, optimiser.masters, strict=True)
+    copies = sum(m.numel() * m.element_size() for p, m in pairs if p is not m)
+    return int(weights + copies + moving * 4 * 3)
 
 
 def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, listener: Listener) -> None:

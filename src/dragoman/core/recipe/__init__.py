@@ -123,6 +123,17 @@ class Recipe(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _no_phase_after_virtual_tokens(self) -> Self:
+        for number, phase in enumerate(self.train[:-1]):
+            if phase.virtual_tokens:
+                assert isinstance(phase.adapt, Adapt)  # noqa: S101
+                raise ValueError(
+                    f"train.{number}.adapt: `method: {phase.adapt.method}` cannot be merged into the base, so no phase can "
+                    "go on from it: make it the last phase, or use `method: lora`"
+                )
+        return self
+
     @model_validator(mode="wrap")
     @classmethod
     def _explained(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:

@@ -29,23 +29,67 @@ _KEYS = {  # method -> the keys that it knows
     "vera": _LORA - {"alpha"},
     "ia3": {"targets", "merge"},
     "oft": {"block", "targets", "merge"},
+    "pissa": _LORA,
+    "adalora": _LORA,
+    "lora_fa": _LORA,
+    "loha": _LORA - {"dropout"},
+    "lokr": _LORA - {"dropout"},
+    "hira": _LORA - {"alpha"},
+    "randlora": _LORA,
+    "miss": _LORA - {"alpha"},
+    "prefix": {"virtual_tokens", "merge"},
+    "prompt": {"virtual_tokens", "merge"},
     "bitfit": set(),
     "layernorm": set(),
     "parts": {"names"},
+    "half": {"every"},
+    "lisa": {"layers", "every"},
+    "badam": {"every"},
+    "spectrum": {"share"},
 }
+VIRTUAL = frozenset({"prefix", "prompt"})  # learned tokens in front of the text, which no base can take in
 
 
 class Adapt(Section):
     """Which weights move, where not all do."""
 
-    method: Literal["lora", "rslora", "dora", "vera", "ia3", "oft", "bitfit", "layernorm", "parts"] = "lora"
+    method: Literal[
+        "lora",
+        "rslora",
+        "dora",
+        "pissa",
+        "adalora",
+        "lora_fa",
+        "vera",
+        "ia3",
+        "oft",
+        "loha",
+        "lokr",
+        "hira",
+        "randlora",
+        "miss",
+        "prefix",
+        "prompt",
+        "bitfit",
+        "layernorm",
+        "parts",
+        "half",
+        "lisa",
+        "badam",
+        "spectrum",
+    ] = "lora"
     rank: PositiveCount = 16
     alpha: Annotated[float, Field(gt=0)] | None = None  # default 2 x rank
     dropout: Share = 0.0
     block: PositiveCount = 32  # side of an orthogonal block
     targets: Literal["all-linear"] | list[str] = "all-linear"
     names: list[str] = []  # regular expressions; a weight is trained whose name one of them is found in
-    merge: bool = True  # into the base when the phase is done; else the model is the base and the adapter beside it
+    virtual_tokens: PositiveCount = 20  # learned tokens in front of every sequence
+    every: PositiveCount | None = None  # optimiser steps from choice to choice; default: by the method and the phase
+    layers: PositiveCount = 2  # blocks that move at once
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of each kind of matrix
+    merge: bool | None = None  # into the base when the phase is done (default where that can be); else the model is the
+    # base and the adapter beside it
 
     @model_validator(mode="after")
     def _keys_of_the_method(self) -> Self:
@@ -54,6 +98,11 @@ class Adapt(Section):
             if key not in {"method", *known} and getattr(self, key) != field.get_default():
                 keys = ", ".join(sorted(known)) or "none"
                 raise ValueError(f"`{key}` means nothing to `method: {self.method}`, whose keys are: {keys}")
+        if self.method in VIRTUAL and self.merge:
+            raise ValueError(
+                f"`merge: true`: the learned tokens of `method: {self.method}` stand beside the text and cannot be merged "
+                "into the base. Leave `merge` out, or use `method: lora`"
+            )
         if self.method == "parts" and not self.names:
             raise ValueError("`method: parts` needs `names`: regular expressions for the weights that are trained")
         for name in self.names:
@@ -175,6 +224,11 @@ class Phase(Section):
     @property
     def kind(self) -> str:
         return next(kind for kind in self.kinds() if getattr(self, kind) is not None)
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Learned tokens in front of every sequence."""
+        return self.adapt.virtual_tokens if isinstance(self.adapt, Adapt) and self.adapt.method in VIRTUAL else 0
 
     @property
     def training(self) -> Training:

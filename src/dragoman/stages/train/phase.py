@@ -68,7 +68,8 @@ class Trainer:
         self.loaded, self.data = loaded, kind.data(inputs)
         self.chosen, self.stream = self.data.chosen, self.data.stream
         torch.manual_seed(self.recipe.seed)
-        self.model = trainable(loaded, self.phase)
+        seeds = (self.recipe.seed, int(self.name.split("-")[0]))
+        self.model, movement = trainable(loaded, self.phase, seeds, self.chosen.steps)
         self.optimiser = Optimiser(
             self.model,
             kind=self.chosen.optimiser,
@@ -76,6 +77,7 @@ class Trainer:
             weight_decay=training.weight_decay,
             clip=training.clip,
             dtype=DTYPES[self.chosen.precision],
+            movement=movement,
         )
         self.average = average(self.phase.average, self.optimiser)
         self.loss = kind.loss(training, compiled=self.chosen.compile)
@@ -131,7 +133,7 @@ class Trainer:
         rows = ", ".join(f"{name} {count:,}" for name, count in data.rows.items())
         self.listener.say(
             f"train: {self.name}: {kind.rows} {rows}; "
-            f"{parameters(model, trainable=True):,} of {parameters(model):,} "
+            f"{self._trained():,} of {parameters(model):,} "
             f"parameters; {chosen.steps} steps of up to {chosen.batch_tokens} x {chosen.accumulation} tokens, "
             f"{chosen.packing}; {chosen.optimiser} {chosen.learning_rate:g} {self.training.schedule}; "
             f"{chosen.precision}, {attention} attention{', compiled' if chosen.compile else ''}"
@@ -148,6 +150,10 @@ class Trainer:
         for reason, count in data.dropped.items():
             self.listener.say(f"train: left out: {reason} {count:,}")
         self._show_examples()
+
+    def _trained(self) -> int:
+        """The number of parameters that the phase trains, at one time or another."""
+        return sum(master.numel() for master in self.optimiser.masters)
 
     def _show_examples(self) -> None:
         encoder = Encoder(self.loaded.tokenizer, self.loaded.card.prompt)
@@ -257,7 +263,7 @@ class Trainer:
             "examples": dict(self.data.directions),
             "too_long": dict(self.data.too_long),
             "settings": self.chosen.to_json(),
-            "trainable": parameters(self.model, trainable=True),
+            "trainable": self._trained(),
         }
         if self.data.assists:
             facts["assists"] = dict(self.data.assists)
