@@ -54,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 STAGES = ["prepare", "model", "synthesise", "plan", "train", "evaluate"]
-OTHERS = ["translate", "confirm", "search", "compare", "report", "version", "memory", "glossary", "study"]
+OTHERS = ["translate", "confirm", "search", "monitor", "compare", "report", "version", "memory", "glossary", "study"]
 VERBS = ["demo", "new", "run", *STAGES, *OTHERS]
 
 

@@ -7,6 +7,7 @@ what is still doubtful is marked. What was confirmed is in the memory for the ne
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +29,7 @@ from dragoman.store.memory.glossary import Glossary, glossary_file
 from dragoman.store.memory.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
 from dragoman.store.memory.translation_memory import DEFAULT_TENANT, Memory, memory_file
 from dragoman.store.run.confidence import Calibrations
+from dragoman.store.run.observer import Observer
 from dragoman.store.run.trained import help_of, key_of
 from dragoman.translator import Translates, Translator
 
@@ -107,11 +109,14 @@ class Assistant:
         calibrations: Calibrations | None = None,
         settings: Settings | None = None,
         memory_path: Path | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        """`memory_path`: where `confirm` makes a memory when there is none yet."""
+        """`memory_path`: where `confirm` makes a memory when there is none yet. `observer` is told of every answer."""
         self.translator, self.memory, self.glossary = translator, memory, glossary
         self.calibrations, self.settings = calibrations, settings or Settings()
         self.tally = Tally()
+        self.observer = observer
+        self._seconds = 0.0  # spent since answers were last counted
         self._memory_path = memory_path
         self._flaggers: dict[Direction, Flagger] = {}
 
@@ -143,11 +148,14 @@ class Assistant:
             calibrations=Calibrations.read(run, key_of(run)),
             settings=settings or settings_of(run),
             memory_path=memory_file(run) if memory else None,
+            observer=Observer.of(run),
         )
 
     def close(self) -> None:
         if self.memory is not None:
             self.memory.close()
+        if self.observer is not None:
+            self.observer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -175,8 +183,16 @@ class Assistant:
         answers = self.answers(
             texts, direction, queries=queries, contexts=contexts, settings=settings, listener=listener
         )
-        self.tally.add(answers)
+        self.count(answers, direction)
         return answers
+
+    def count(self, answers: Iterable[Answer], direction: Direction | str) -> None:
+        """Count answers that were given in the tally, and tell the observer."""
+        given = list(answers)
+        self.tally.add(given)
+        if self.observer is not None:
+            self.observer.seen(given, Direction.of(direction), self.settings.tenant, self._seconds)
+        self._seconds = 0.0
 
     def answers(
         self,
@@ -191,6 +207,7 @@ class Assistant:
         """`translate` for a caller who may use only some of the answers, and counts those: the tally stays as it is."""
         texts, direction = several(texts), Direction.of(direction)
         settings = settings or self.settings
+        begun = time.perf_counter()
         plain = list(map(self._normalised, texts))
         asked = plain if queries is None else list(map(self._normalised, queries))
         found = self._find(asked, direction, contexts, settings)
@@ -207,6 +224,7 @@ class Assistant:
             misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
             self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)
         answers = [self._answer(draft, direction, settings) for draft in drafts]
+        self._seconds += time.perf_counter() - begun
         return [replace(answer, source=text) for answer, text in zip(answers, texts, strict=True)]
 
     def recall(

@@ -49,8 +49,7 @@ def translate(
         judge=work.judge,
     )
     units = [line.unit.source.text for line in report.lines if line.outcome == "memory"]
-    assistant.tally.add(work.recalled[text] for text in units)
-    assistant.tally.add(work.used)
+    assistant.count([*(work.recalled[text] for text in units), *work.used], direction)
     return data, report
 
 

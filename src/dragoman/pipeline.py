@@ -44,6 +44,7 @@ STAGES = (
     Stage("plan", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model")),
     Stage("train", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model"), resumes=True),
     Stage("evaluate", "evaluate", ("name", "pairs", "seed", "evaluate"), needs=("model",), resumes=True),
+    Stage("monitor", "monitor", ("pairs",), needs=("model", "evaluate")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
@@ -130,7 +131,7 @@ def _wanted(recipe: Recipe, stages: Sequence[str] | None) -> list[Stage]:
             raise RecipeError(f"`{stage.section}` needs a {' and a '.join(missing)} section in the recipe.")
     if not names:
         raise RecipeError(
-            "the recipe has no section that asks for any work (prepare, model, synthesise, train, evaluate)."
+            "the recipe has no section that asks for any work (prepare, model, synthesise, train, evaluate, monitor)."
         )
     last = max((NAMES.index(name) for name in stages), default=-1) if stages is not None else len(NAMES)
     return [stage for stage in present if NAMES.index(stage.name) <= last]

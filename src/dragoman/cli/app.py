@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from dragoman import __version__
-from dragoman.cli import glossary, memory, search, study
+from dragoman.cli import glossary, memory, monitor, search, study
 from dragoman.cli.options import Debug, Json, Quiet, RecipeFile, Tenant
 from dragoman.cli.session import session
 
@@ -309,6 +309,7 @@ def confirm(
 
 
 app.command()(search.search)
+app.command()(monitor.monitor)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from dragoman.core.recipe.curriculum import Curriculum
 from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Sampling
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
 from dragoman.core.recipe.model import ModelSection, NewModel
+from dragoman.core.recipe.monitor import KeptTexts, Monitor, Window
 from dragoman.core.recipe.prepare import (
     Balance,
     Checks,
@@ -62,11 +63,13 @@ __all__ = [
     "Holdout",
     "Hybrid",
     "Interlinear",
+    "KeptTexts",
     "Language",
     "Lm",
     "Made",
     "Mbr",
     "ModelSection",
+    "Monitor",
     "Mt",
     "NewModel",
     "Normalise",
@@ -92,6 +95,7 @@ __all__ = [
     "TextSource",
     "TextSources",
     "Training",
+    "Window",
 ]
 
 
@@ -107,6 +111,7 @@ class Recipe(Section):
     plan: Plan = Plan()
     train: Annotated[list[Phase], BeforeValidator(listed)] = []
     evaluate: Evaluate | None = None
+    monitor: Monitor | None = None
     study: Study | None = None
     search: Search | None = None
 

@@ -56,16 +56,14 @@ def _data_set(place: Place, source: ParallelSource | TextSource) -> Any:
 def read_query(
     place: Place, source: ParallelSource | TextSource, recipe: Recipe, language: str
 ) -> Iterator[Example | Text | Rejected]:
-    """The rows of an SQL query. Needs dragoman[sql] and the data base's driver."""
+    """The rows of an SQL query. Needs the data base's driver."""
     place = Place(place.location, shown(place.name))
     fields = Fields(Wanted.of(place, source, recipe, language))
     if not source.query:
         raise DataError(f"{place.name}: a data base needs a `query:`, such as SELECT source, target FROM segments.")
-    try:
-        import sqlalchemy
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError:
-        raise DataError(f"{place.name}: data bases need SQLAlchemy: pip install 'dragoman[sql]'.") from None
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
     number = 0
     try:
         engine = sqlalchemy.create_engine(place.location)

@@ -1,0 +1,115 @@
+"""`dragoman monitor`: what a run has done in use, and whether it still meets the texts it was made for."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dragoman.cli.options import Debug, Json, Quiet
+from dragoman.cli.session import Session, session
+
+if TYPE_CHECKING:
+    from dragoman.store.run.watch import Seen, Watched
+
+_SHOWN = 8  # tests of a direction, where nothing drifted
+
+
+def monitor(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|RECIPE", help="The folder of a run, or its recipe: then stage 7 is run first."),
+    ],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on looking, every --every seconds, until stopped.")
+    ] = False,
+    every: Annotated[float, typer.Option("--every", min=1, help="Seconds between two looks.")] = 60.0,
+    erase: Annotated[
+        str | None,
+        typer.Option("--erase", metavar="TENANT", help="Take all that the ledger holds of a tenant out of it."),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Stage 7: what it met in use, and whether that drifted. Exit code 7 where something did."""
+    with session(as_json=json, quiet=quiet, debug=debug, folder=run if run.is_dir() else run.parent) as here:
+        from dragoman.store.run import watch as looking
+
+        if run.suffix in (".yaml", ".yml"):
+            from dragoman import pipeline
+            from dragoman.core.recipe import Recipe
+
+            pipeline.run(Recipe.load(run), run.parent, stages=["monitor"], listener=here.listener)
+            run = run.parent
+        if erase is not None:
+            gone = looking.erase(run, erase)
+            here.result(f"{gone:,} events of {erase} are erased", event="erased", tenant=erase, events=gone)
+            return
+        while True:
+            found = looking.watch(run)
+            _tell(here, found)
+            if html is not None:
+                from dragoman.report import monitor as page
+
+                here.listener.say(f"monitor: {page.render(found, html)}")
+            if not watch:
+                break
+            time.sleep(every)
+        if any(one.drifted for one in found.directions):
+            raise typer.Exit(7)
+
+
+def _tell(here: Session, found: Watched) -> None:
+    here.result("\n".join(lines(found)), event="monitor", **found.to_json())
+
+
+def lines(found: Watched) -> list[str]:
+    """For a terminal."""
+    total = found.totals()
+    told = [
+        f"{found.run}: {total['segments']:,} segments since the release, {total['memory']:,} of them from the memory"
+    ]
+    if total["segments"]:
+        speed = total["segments"] / total["seconds"] if total["seconds"] else 0.0
+        told.append(f"  {total['characters']:,} characters, {total['tokens']:,} tokens, {speed:.1f} segments a second")
+        flags = ", ".join(f"{name} {count / total['segments']:.1%}" for name, count in total["flags"].items())
+        told.append(f"  flagged: {flags or 'nothing'}")
+    if total["cost"] is not None:
+        told.append(f"  cost: {total['cost']:.2f}")
+    if found.lost:
+        told.append("  not recorded: " + ", ".join(f"{reason} {count:,}" for reason, count in found.lost.items()))
+    for seen in found.directions:
+        told += ["", *_direction(seen)]
+    return told
+
+
+def _direction(seen: Seen) -> list[str]:
+    from dragoman.core.watch.drift import FEWEST
+    from dragoman.report.tables import grid
+
+    if not seen.found:
+        return [f"{seen.direction}: {seen.segments:,} segments in the window; fewer than {FEWEST} say too little"]
+    assert seen.since is not None and seen.until is not None  # noqa: S101 # a window with tests has segments
+    span = " to ".join(datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") for at in (seen.since, seen.until))
+    verdict = f"drifted: {', '.join(one.name for one in seen.drifted)}" if seen.drifted else "no drift shown"
+    told = [f"{seen.direction}: {verdict} ({seen.segments:,} segments, {span} UTC)"]
+    if seen.estimate is not None:
+        one = seen.estimate
+        told.append(
+            f"  expected chrF {one.value:.1f} [{one.low:.1f}, {one.high:.1f}], {one.normal:.1f} on the held-out set; such "
+            f"estimates were off by {one.usual_error:.1f} there"
+        )
+    rows = [["", "normal", "now", "effect", "q", "what"]]
+    for test in seen.drifted or seen.found[:_SHOWN]:
+        name = f"! {test.name}" if test.drifted else test.name
+        numbers = [f"{test.normal:.3f}", f"{test.now:.3f}", f"{test.effect:+.3f}", f"{test.q:.2g}"]
+        rows.append([name, *numbers, test.title])
+    told += ["  " + line for line in grid(rows).split("\n")]
+    for word, sources in seen.words.items():
+        told.append(f"  new word {word}: {sources[0]}")
+    return told

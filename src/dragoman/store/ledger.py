@@ -1,0 +1,419 @@
+"""The ledger: one event for every translation in use. Numbers; texts only where the recipe asks for them.
+
+One thread writes, in groups; a translation never waits for it. What cannot be kept (the queue is full, so is the disk) is
+counted under a name. SQLite in WAL mode: an event that `flush` has acknowledged survives a kill. Another data base by its URL.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import sqlalchemy as sql
+from sqlalchemy.exc import SQLAlchemyError
+
+from dragoman.core.watch.drift import Sample
+from dragoman.core.watch.features import NAMES, SKETCH, Measured
+from dragoman.errors import DataError
+
+_QUEUE = 20_000  # segments that may wait
+_GROUP = 2_000  # segments of one transaction
+_MB = 1_000_000
+_DAY = 86_400.0
+
+_log = logging.getLogger(__name__)
+_tables = sql.MetaData()
+_events = sql.Table(
+    "events",
+    _tables,
+    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("at", sql.Float, nullable=False, index=True),  # seconds since 1970
+    sql.Column("model", sql.String, nullable=False),
+    sql.Column("direction", sql.String, nullable=False),
+    sql.Column("tenant", sql.String, nullable=False, index=True),
+    sql.Column("origin", sql.String, nullable=False),  # model or memory
+    sql.Column("characters", sql.Integer, nullable=False),  # of the source
+    sql.Column("tokens", sql.Integer, nullable=False),  # generated
+    sql.Column("seconds", sql.Float, nullable=False),
+    sql.Column("confidence", sql.Float),
+    sql.Column("flags", sql.String, nullable=False),
+    sql.Column("features", sql.LargeBinary, nullable=False),
+    sql.Column("sketch", sql.LargeBinary, nullable=False),
+    sql.Column("unknown", sql.LargeBinary, nullable=False),
+)
+_texts = sql.Table(
+    "texts",
+    _tables,
+    sql.Column("event", sql.Integer, primary_key=True),
+    sql.Column("at", sql.Float, nullable=False),
+    sql.Column("tenant", sql.String, nullable=False),
+    sql.Column("source", sql.Text, nullable=False),
+    sql.Column("target", sql.Text, nullable=False),
+)
+_days = sql.Table(
+    "days",
+    _tables,
+    *(sql.Column(name, sql.String, primary_key=True) for name in ("day", "model", "direction", "tenant", "origin")),
+    *(sql.Column(name, sql.Integer, nullable=False) for name in ("segments", "characters", "tokens")),
+    sql.Column("seconds", sql.Float, nullable=False),
+    sql.Column("confidence", sql.Float, nullable=False),  # the sum over `confident` segments
+    sql.Column("confident", sql.Integer, nullable=False),
+    sql.Column("flags", sql.Text, nullable=False),  # JSON: name -> segments
+)
+_lost = sql.Table(
+    "lost",
+    _tables,
+    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("at", sql.Float, nullable=False),
+    sql.Column("reason", sql.String, nullable=False),
+    sql.Column("segments", sql.Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One translation. Without `texts` (source, translation) only numbers are kept."""
+
+    at: float
+    model: str
+    direction: str
+    tenant: str
+    origin: str
+    characters: int
+    tokens: int
+    seconds: float
+    confidence: float | None
+    flags: tuple[str, ...]
+    measured: Measured
+    texts: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Events of one direction and model, in order of time."""
+
+    ids: list[int]
+    at: list[float]
+    confidence: list[float]  # of those that have one
+    sample: Sample
+
+
+Make = Callable[[], Sequence[Event]]
+
+
+class Ledger:
+    """Open it once in a process; `add` from any thread."""
+
+    def __init__(self, engine: sql.Engine, name: str) -> None:
+        self.name = name
+        self.lost: Counter[str] = Counter()  # segments that could not be kept, by reason
+        self._engine = engine
+        self._waiting: queue.Queue[tuple[int, Make] | None] = queue.Queue()
+        self._size, self._untold = 0, Counter[str]()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def open(cls, place: Path | str, *, create: bool = True) -> Self:
+        """A file, or the URL of a data base. Raises DataError when it is missing, damaged or cannot be reached."""
+        name = str(place)
+        is_url = "://" in name
+        if not is_url and not create and not Path(name).is_file():
+            raise DataError(
+                f"{name}: no ledger. It is written once something is translated with `monitor` in the recipe."
+            )
+        try:
+            engine = sql.create_engine(name if is_url else f"sqlite:///{name}")
+            if engine.dialect.name == "sqlite":
+                sql.event.listen(engine, "connect", _prepare)
+            _tables.create_all(engine)
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            shown = sql.make_url(name).render_as_string() if is_url else name
+            raise DataError(f"{shown}: cannot be used as a ledger: {str(error).splitlines()[0]}") from None
+        return cls(engine, name)
+
+    # ---------------------------------------------------------------- write
+
+    def add(self, count: int, make: Make) -> bool:
+        """Have `count` events written that `make` gives; it runs on the writing thread. False = counted as lost instead."""
+        with self._lock:
+            if self._size + count > _QUEUE:
+                self._lose("queue full", count)
+                return False
+            self._size += count
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
+                self._thread.start()
+        self._waiting.put((count, make))
+        return True
+
+    def write(self, events: Sequence[Event]) -> bool:
+        """Write events now; True once they are safe. A disk that is full counts them as lost."""
+        try:
+            with self._engine.begin() as connection:
+                self._insert(connection, events)
+        except (SQLAlchemyError, OSError) as error:
+            full = "full" in str(error)
+            if not self.lost["disk full" if full else "data base"]:
+                _log.warning("the ledger %s takes no events: %s", self.name, str(error).splitlines()[0])
+            with self._lock:
+                self._lose("disk full" if full else "data base", len(events))
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Wait until all that was added is written, or counted as lost."""
+        if self._thread is not None:
+            self._waiting.join()
+
+    def close(self) -> None:
+        """Write what is waiting, then let go of the data base."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+            self._thread = None
+        if self._untold:
+            self.write([])
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _lose(self, reason: str, count: int) -> None:
+        self.lost[reason] += count
+        self._untold[reason] += count
+
+    def _work(self) -> None:
+        while True:
+            taken = [self._waiting.get()]
+            while sum(one[0] for one in taken if one) < _GROUP and not self._waiting.empty():
+                taken.append(self._waiting.get_nowait())
+            events: list[Event] = []
+            for one in taken:
+                if one is not None:
+                    events += self._made(*one)
+            if events:
+                self.write(events)
+            with self._lock:
+                self._size -= sum(one[0] for one in taken if one)
+            for _ in taken:
+                self._waiting.task_done()
+            if None in taken:
+                return
+
+    def _made(self, count: int, make: Make) -> Sequence[Event]:
+        try:
+            return make()
+        except Exception:  # a text that cannot be measured must not end the record of all others
+            _log.warning("translations could not be measured", exc_info=True)
+            with self._lock:
+                self._lose("not measured", count)
+            return ()
+
+    def _insert(self, connection: sql.Connection, events: Sequence[Event]) -> None:
+        with self._lock:
+            untold, self._untold = self._untold, Counter()
+        if untold:
+            told = [{"at": time.time(), "reason": reason, "segments": count} for reason, count in untold.items()]
+            connection.execute(_lost.insert(), told)
+        plain = [event for event in events if event.texts is None]
+        if plain:
+            connection.execute(_events.insert(), [_row(event) for event in plain])
+        for event in events:
+            if event.texts is not None:
+                key = connection.execute(_events.insert().values(**_row(event))).inserted_primary_key
+                assert key is not None  # noqa: S101 # an insert of one row has one
+                texts = dict(zip(("source", "target"), event.texts, strict=True))
+                connection.execute(_texts.insert().values(event=key[0], at=event.at, tenant=event.tenant, **texts))
+
+    # ---------------------------------------------------------------- read
+
+    def window(
+        self, model: str, direction: str, *, most: int, since: float = 0.0, until: float | None = None
+    ) -> Window:
+        """The latest `most` events of a model in a direction."""
+        found = (
+            sql.select(_events)
+            .where(_events.c.model == model, _events.c.direction == direction, _events.c.at >= since)
+            .order_by(_events.c.at.desc(), _events.c.id.desc())
+            .limit(most)
+        )
+        if until is not None:
+            found = found.where(_events.c.at < until)
+        with self._engine.connect() as connection:
+            rows = connection.execute(found).all()[::-1]
+        good = [row for row in rows if len(row.features) == 4 * len(NAMES) and len(row.sketch) == SKETCH]
+        return Window(
+            [row.id for row in good],
+            [row.at for row in good],
+            [row.confidence for row in good if row.confidence is not None],
+            Sample(
+                np.frombuffer(b"".join(row.features for row in good), np.float32).reshape(-1, len(NAMES)),
+                np.frombuffer(b"".join(row.sketch for row in good), np.int8).reshape(-1, SKETCH),
+                [np.frombuffer(row.unknown, np.uint64) for row in good],
+            ),
+        )
+
+    def texts(self, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """(source, translation) of the events whose texts were kept."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sql.select(_texts).where(_texts.c.event.in_(list(ids)))).all()
+        return {row.event: (row.source, row.target) for row in rows}
+
+    def days(self) -> list[dict[str, Any]]:
+        """Sums by day, model, direction, tenant and origin, of all that was ever kept; `flags` a count by name."""
+        with self._engine.connect() as connection:
+            old = [
+                {**row._mapping, "flags": Counter(json.loads(row.flags))}
+                for row in connection.execute(sql.select(_days))
+            ]
+            return _summed([*old, *_by_day(connection.execute(sql.select(_events)))])
+
+    def losses(self) -> dict[str, int]:
+        """Segments that could not be kept, by reason."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                sql.select(_lost.c.reason, sql.func.sum(_lost.c.segments)).group_by(_lost.c.reason)
+            ).all()
+        return dict(Counter({reason: int(count) for reason, count in rows}) + self._untold)
+
+    # ---------------------------------------------------------------- forget
+
+    def prune(self, *, days: float, size: float, text_days: float | None = None, now: float | None = None) -> int:
+        """Add events older than `days` up by day and drop them, the oldest also where the ledger exceeds `size` MB; drop texts
+        older than `text_days`. Returns how many events were dropped."""
+        now = time.time() if now is None else now
+        dropped = self._drop(_events.c.at < now - days * _DAY)
+        if text_days is not None:
+            with self._engine.begin() as connection:
+                connection.execute(_texts.delete().where(_texts.c.at < now - text_days * _DAY))
+        while self.size() > size * _MB and (middle := self._oldest()) is not None:
+            dropped += self._drop(_events.c.id <= middle)
+            self._shrink()
+        if dropped:
+            self._shrink()
+        return dropped
+
+    def erase(self, *, tenant: str) -> int:
+        """Take all events, texts and sums of a tenant out, so that no byte of them stays; returns how many events."""
+        with self._engine.begin() as connection:
+            connection.execute(_texts.delete().where(_texts.c.tenant == tenant))
+            connection.execute(_days.delete().where(_days.c.tenant == tenant))
+            count = connection.execute(_events.delete().where(_events.c.tenant == tenant)).rowcount
+        self._shrink()
+        return int(count)
+
+    def size(self) -> int:
+        """Bytes on the disk; 0 for a data base elsewhere."""
+        if self._engine.dialect.name != "sqlite":
+            return 0
+        return sum(path.stat().st_size for end in ("", "-wal") if (path := Path(self.name + end)).is_file())
+
+    def _oldest(self) -> int | None:
+        """The id in the middle of the oldest tenth; None when nothing is left."""
+        with self._engine.connect() as connection:
+            count = connection.execute(sql.select(sql.func.count()).select_from(_events)).scalar_one()
+            found = sql.select(_events.c.id).order_by(_events.c.id).offset(min(count - 1, count // 10)).limit(1)
+            return connection.execute(found).scalar_one_or_none() if count else None
+
+    def _drop(self, which: sql.ColumnElement[bool]) -> int:
+        with self._engine.begin() as connection:
+            old = _by_day(connection.execute(sql.select(_events).where(which)))
+            if not old:
+                return 0
+            known = [
+                {**row._mapping, "flags": Counter(json.loads(row.flags))}
+                for row in connection.execute(sql.select(_days))
+            ]
+            connection.execute(_days.delete())
+            rows = [{**row, "flags": json.dumps(row["flags"])} for row in _summed([*known, *old])]
+            connection.execute(_days.insert(), rows)
+            gone = sql.select(_events.c.id).where(which)
+            connection.execute(_texts.delete().where(_texts.c.event.in_(gone)))
+            return int(connection.execute(_events.delete().where(which)).rowcount)
+
+    def _shrink(self) -> None:
+        """Give the room back, and leave no old byte in free pages or in the log."""
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(sql.text("VACUUM"))
+                connection.execute(sql.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
+def _prepare(connection: Any, record: object) -> None:
+    del record
+    for line in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {line}")
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "at": event.at,
+        "model": event.model,
+        "direction": event.direction,
+        "tenant": event.tenant,
+        "origin": event.origin,
+        "characters": event.characters,
+        "tokens": event.tokens,
+        "seconds": event.seconds,
+        "confidence": event.confidence,
+        "flags": " ".join(event.flags),
+        "features": event.measured.features.tobytes(),
+        "sketch": event.measured.sketch.tobytes(),
+        "unknown": event.measured.unknown.tobytes(),
+    }
+
+
+_PLACE = ("day", "model", "direction", "tenant", "origin")
+_SUMS = ("segments", "characters", "tokens", "seconds", "confidence", "confident")
+
+
+def _by_day(rows: Any) -> list[dict[str, Any]]:
+    """Events as rows of `days`."""
+    return _summed(
+        {
+            "day": datetime.fromtimestamp(row.at, UTC).date().isoformat(),
+            **{name: getattr(row, name) for name in _PLACE[1:]},
+            "segments": 1,
+            "characters": row.characters,
+            "tokens": row.tokens,
+            "seconds": row.seconds,
+            "confidence": row.confidence or 0.0,
+            "confident": int(row.confidence is not None),
+            "flags": Counter(row.flags.split()),
+        }
+        for row in rows
+    )
+
+
+def _summed(rows: Any) -> list[dict[str, Any]]:
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        place = tuple(str(row[name]) for name in _PLACE)
+        fresh = {**dict(zip(_PLACE, place, strict=True)), **dict.fromkeys(_SUMS, 0), "flags": Counter()}
+        known = found.setdefault(place, fresh)
+        for name in _SUMS:
+            known[name] += row[name]
+        known["flags"].update(row["flags"])
+    return [found[place] for place in sorted(found)]
+
+
+@contextmanager
+def reading(place: Path | str) -> Iterator[Ledger]:
+    """A ledger that must be there."""
+    with Ledger.open(place, create=False) as ledger:
+        yield ledger

@@ -1,0 +1,106 @@
+"""What an assistant tells of its answers: each becomes an event of the ledger, measured behind the translation's back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dragoman.core.answers import Answer
+from dragoman.core.recipe import Monitor, Recipe
+from dragoman.core.text.languages import Direction
+from dragoman.errors import CheckpointError, RecipeError
+from dragoman.store.run.baseline import Baseline
+
+if TYPE_CHECKING:
+    from dragoman.store.ledger import Event, Ledger
+
+FILE = "ledger.sqlite"
+
+
+class Observer:
+    """Writes the answers of one run into its ledger."""
+
+    def __init__(self, ledger: Ledger, baseline: Baseline, settings: Monitor) -> None:
+        self.ledger, self.baseline, self.settings = ledger, baseline, settings
+
+    @classmethod
+    def of(cls, run: Path) -> Observer | None:
+        """The observer of a run whose recipe has `monitor` and whose stage `monitor` is finished; else None.
+
+        Raises DataError when the ledger cannot be opened.
+        """
+        settings = settings_of(run)
+        if settings is None:
+            return None
+        try:
+            baseline = Baseline.read(run)
+        except CheckpointError:
+            return None
+        from dragoman.store.ledger import Ledger  # here, for it takes time to load
+
+        return cls(Ledger.open(ledger_of(run, settings)), baseline, settings)
+
+    def seen(self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float) -> None:
+        """Take note of answers that were given. `seconds` is what they took together."""
+        at, kept = time.time(), tuple(answers)
+        if kept:
+            self.ledger.add(len(kept), lambda: self._events(kept, direction, tenant, seconds, at))
+
+    def close(self) -> None:
+        """Write what is waiting, and drop what is older than the recipe wants."""
+        self.ledger.flush()
+        texts = self.settings.texts
+        self.ledger.prune(days=self.settings.days, size=self.settings.size, text_days=texts.days if texts else 0)
+        self.ledger.close()
+
+    def _events(
+        self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float, at: float
+    ) -> list[Event]:
+        from dragoman.store.ledger import Event
+
+        tokens = sum(answer.tokens for answer in answers) or 1
+        return [
+            Event(
+                at,
+                self.baseline.model,
+                str(direction),
+                tenant,
+                answer.origin,
+                len(answer.source),
+                answer.tokens,
+                seconds * answer.tokens / tokens,
+                answer.confidence,
+                answer.flags,
+                self.baseline.measured(
+                    answer.source,
+                    answer.text,
+                    direction,
+                    flags=answer.flags,
+                    score=answer.score if answer.tokens else math.nan,
+                    match=answer.matches[0].match if answer.matches else 0.0,
+                    terms=len(answer.terms),
+                ),
+                (answer.source, answer.text) if self.settings.texts else None,
+            )
+            for answer in answers
+        ]
+
+
+def settings_of(run: Path) -> Monitor | None:
+    """The section `monitor` of a run's recipe."""
+    for name in ("recipe.lock.yaml", "recipe.yaml"):
+        if (run / name).is_file():
+            try:
+                return Recipe.load(run / name).monitor
+            except RecipeError:  # changed since, or of another version: a translation needs no valid recipe
+                continue
+    return None
+
+
+def ledger_of(run: Path, settings: Monitor) -> str:
+    """Where the ledger of a run is: a path (relative ones start at the run), or a URL."""
+    place = settings.ledger or FILE
+    return place if "://" in place else str(run / place)

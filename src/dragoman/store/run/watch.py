@@ -1,0 +1,135 @@
+"""What a run has done since its release, and whether it still meets the texts it was made for: `dragoman monitor`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dragoman.core.recipe import Monitor
+from dragoman.core.text.languages import Direction
+from dragoman.core.watch.drift import FEWEST, Found, compare
+from dragoman.core.watch.estimate import Estimate, estimate
+from dragoman.core.watch.features import hashed, words
+from dragoman.errors import DataError
+from dragoman.store.ledger import Ledger, Window
+from dragoman.store.run.baseline import Baseline
+from dragoman.store.run.observer import ledger_of, settings_of
+
+_EXAMPLES = 3  # of a new word
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One direction: its latest window against what is normal. `found` is empty where there are too few segments."""
+
+    direction: str
+    segments: int
+    since: float | None
+    until: float | None
+    found: list[Found]
+    estimate: Estimate | None
+    words: Mapping[str, list[str]]  # new words with sources that have them, where texts are kept
+
+    @property
+    def drifted(self) -> list[Found]:
+        return [one for one in self.found if one.drifted]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "direction": self.direction,
+            "segments": self.segments,
+            "enough": self.segments >= FEWEST,
+            "since": self.since,
+            "until": self.until,
+            "drifted": [one.name for one in self.drifted],
+            "tests": [one.to_json() for one in self.found],
+            "estimate": self.estimate.to_json() if self.estimate else None,
+            "new_words": dict(self.words),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run in use: each direction, sums by day, what could not be kept."""
+
+    run: Path
+    model: str
+    directions: list[Seen]
+    days: list[dict[str, Any]]
+    lost: Mapping[str, int]
+    price: float | None = None
+
+    def totals(self) -> dict[str, Any]:
+        """Over all days of this model."""
+        rows = [row for row in self.days if row["model"] == self.model]
+        total = {name: sum(row[name] for row in rows) for name in ("segments", "characters", "tokens", "seconds")}
+        flags: Counter[str] = Counter()
+        for row in rows:
+            flags.update(row["flags"])
+        memory = sum(row["segments"] for row in rows if row["origin"] == "memory")
+        cost = None if self.price is None else total["seconds"] / 3600 * self.price
+        return {**total, "memory": memory, "flags": dict(flags.most_common()), "cost": cost}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": str(self.run),
+            "model": self.model,
+            "totals": self.totals(),
+            "directions": [one.to_json() for one in self.directions],
+            "days": [{**row, "flags": dict(row["flags"])} for row in self.days],
+            "lost": dict(self.lost),
+        }
+
+
+def watch(run: Path, *, now: float | None = None) -> Watched:
+    """Look at a run's ledger. Raises CheckpointError without a baseline, DataError without a ledger or `monitor`."""
+    settings = settings_of(run)
+    if settings is None:
+        raise DataError(
+            f"{run}: its recipe has no section `monitor`, so nothing was recorded. Add `monitor: {{}}` and run it."
+        )
+    baseline = Baseline.read(run)
+    now = time.time() if now is None else now
+    with Ledger.open(ledger_of(run, settings), create=False) as ledger:
+        seen = [_seen(ledger, baseline, direction, settings, now) for direction in baseline.facts]
+        return Watched(run, baseline.model, seen, ledger.days(), ledger.losses(), settings.price)
+
+
+def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor, now: float) -> Seen:
+    since = now - settings.window.days * 86_400
+    window = ledger.window(baseline.model, direction, most=settings.window.segments, since=since)
+    found = compare(baseline.sample(direction), window.sample, level=settings.level)
+    held = [(float(a), float(b)) for a, b in baseline.facts[direction]["held_out"]]
+    return Seen(
+        direction,
+        len(window.ids),
+        window.at[0] if window.at else None,
+        window.at[-1] if window.at else None,
+        found,
+        estimate(window.confidence, held) if found else None,
+        _named(ledger, window, found, Direction.parse(direction).source, baseline.model),
+    )
+
+
+def _named(ledger: Ledger, window: Window, found: Sequence[Found], language: str, key: str) -> dict[str, list[str]]:
+    """The new words that drift, by name, where the ledger keeps texts."""
+    wanted = {code for one in found if one.drifted for code in one.words}
+    named: dict[str, list[str]] = {}
+    for source, _ in ledger.texts(window.ids).values() if wanted else ():
+        for word in dict.fromkeys(words(source, language)):
+            if int(hashed([word], key)[0]) in wanted and len(named.setdefault(word, [])) < _EXAMPLES:
+                named[word].append(source)
+    return named
+
+
+def erase(run: Path, tenant: str) -> int:
+    """Take all that a run's ledger holds of a tenant out of it; how many events. Raises DataError as `watch`."""
+    settings = settings_of(run)
+    if settings is None:
+        raise DataError(f"{run}: its recipe has no section `monitor`, so there is no ledger.")
+    with Ledger.open(ledger_of(run, settings), create=False) as ledger:
+        return ledger.erase(tenant=tenant)

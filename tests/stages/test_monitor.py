@@ -1,0 +1,132 @@
+"""From the recipe's `monitor` to the table: baseline, ledger, drift; nothing recorded where nobody asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dragoman.core.answers import Answer
+from dragoman.core.recipe import Monitor
+from dragoman.core.records import Example
+from dragoman.core.text.languages import Direction
+from dragoman.errors import CheckpointError, DataError
+from dragoman.report import monitor as page
+from dragoman.store.corpus import records
+from dragoman.store.run import baseline
+from dragoman.store.run.artifact import write_json
+from dragoman.store.run.observer import Observer
+from dragoman.store.run.watch import erase, watch
+from tests.commands import Command
+
+WAY = Direction("en", "fr")
+NOUNS = [
+    "house",
+    "tree",
+    "river",
+    "letter",
+    "garden",
+    "window",
+    "doctor",
+    "engine",
+    "bottle",
+    "castle",
+    "bridge",
+    "market",
+    "teacher",
+    "pocket",
+]
+
+
+def text(random: np.random.Generator, more: str = "") -> str:
+    return " ".join([*random.choice(NOUNS, int(random.integers(3, 12))), *more.split()])
+
+
+def run_of(folder: Path, monitor: str = "{}") -> Path:
+    """A run that was evaluated and has a baseline."""
+    random = np.random.default_rng(1)
+    evaluated, prepared, out = folder / "evaluate", folder / "prepare", folder / "monitor"
+    for one in (evaluated, out):
+        one.mkdir(parents=True)
+    rows = [text(random) for _ in range(400)]
+    records.write(prepared / "train", [Example(row, row, "en", "fr") for row in rows], Example)
+    outputs = [
+        {"source": row, "hypothesis": row.title(), "score": -0.5, "tokens": 5, "finished": True, "chrf": 70.0}
+        for row in (text(random) for _ in range(400))
+    ]
+    (evaluated / "out.jsonl").write_text("".join(json.dumps(row) + "\n" for row in outputs))
+    line = {"system": "trained", "decoding": "greedy", "file": "out.jsonl", "seconds": 2.0}
+    write_json(evaluated / "scores.json", {"sets": [{"set": "test", "direction": "en-fr", "results": [line]}]})
+    (folder / "recipe.yaml").write_text(f"pairs: en-fr\nmonitor: {monitor}\n")
+    baseline.record(out, prepared, evaluated, "model-key", ["en", "fr"])
+    return folder
+
+
+def told(run: Path, texts: list[str], tenant: str = "default") -> None:
+    observer = Observer.of(run)
+    assert observer is not None
+    answers = [Answer(one, one.title(), "model", 70.0, -0.5, 5) for one in texts]
+    observer.seen(answers, WAY, tenant, 3.0)
+    observer.close()
+
+
+def test_a_run_that_meets_its_texts(tmp_path: Path, dragoman: Command) -> None:
+    run, random = run_of(tmp_path), np.random.default_rng(2)
+    told(run, [text(random) for _ in range(300)])
+    found = watch(run)
+    assert [one.direction for one in found.directions] == ["en-fr"] and not found.directions[0].drifted
+    assert found.totals()["segments"] == 300 and found.totals()["seconds"] == pytest.approx(3.0)
+    done = dragoman("monitor", run)
+    assert done.code == 0 and "no drift shown" in done.out
+
+
+def test_texts_that_it_was_not_made_for(tmp_path: Path, dragoman: Command) -> None:
+    run, random = run_of(tmp_path, "{texts: {days: 3}, price: 2}"), np.random.default_rng(3)
+    told(run, [text(random, "zolpirand 20 mg" if number % 10 == 0 else "") for number in range(400)])
+    found = watch(run).directions[0]
+    assert "new_words" in {one.name for one in found.drifted}
+    assert set(found.words) == {"zolpirand", "mg"} and all("zolpirand" in one for one in found.words["zolpirand"])
+    done = dragoman("monitor", run, "--json", "--html", tmp_path / "page.html")
+    assert done.code == 7 and json.loads(done.out)["directions"][0]["new_words"]["zolpirand"]
+    shown = (tmp_path / "page.html").read_text()
+    assert "drifted" in shown and "zolpirand" in shown and "http" not in shown.replace("http-equiv", "")
+
+
+def test_too_few_are_said_to_be_too_few(tmp_path: Path, dragoman: Command) -> None:
+    run, random = run_of(tmp_path), np.random.default_rng(4)
+    told(run, [text(random) for _ in range(50)])
+    done = dragoman("monitor", run)
+    assert done.code == 0 and "50 segments in the window; fewer than 200 say too little" in done.out
+    assert "say too little" in page.page(watch(run))
+
+
+def test_markup_in_texts_is_shown_as_text(tmp_path: Path) -> None:
+    run, random = run_of(tmp_path, "{texts: {days: 3}}"), np.random.default_rng(5)
+    told(run, [text(random, "<script>alert(1)</script> zolpirand") for _ in range(300)])
+    assert "<script>alert" not in page.page(watch(run))
+
+
+def test_nothing_is_recorded_unasked(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    (run / "recipe.yaml").write_text("pairs: en-fr\n")
+    assert Observer.of(run) is None
+    with pytest.raises(DataError, match="no section `monitor`"):
+        watch(run)
+    (run / "recipe.yaml").write_text("pairs: en-fr\nmonitor: {}\n")
+    (run / "monitor" / "baseline.json").unlink()
+    with pytest.raises(CheckpointError, match="was not recorded"):
+        watch(run)
+
+
+def test_erase_by_command(tmp_path: Path, dragoman: Command) -> None:
+    run, random = run_of(tmp_path), np.random.default_rng(6)
+    told(run, [text(random) for _ in range(20)], tenant="acme")
+    told(run, [text(random) for _ in range(30)])
+    assert "20 events of acme are erased" in dragoman("monitor", run, "--erase", "acme").out
+    assert watch(run).totals()["segments"] == 30 and erase(run, "acme") == 0
+
+
+def test_the_defaults() -> None:
+    assert Monitor().texts is None and Monitor().window.segments == 500

@@ -1,0 +1,173 @@
+"""The ledger loses nothing that it acknowledged, blocks nobody, and forgets to the last byte."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dragoman.core.text.languages import Direction
+from dragoman.core.watch.features import measure
+from dragoman.errors import DataError
+from dragoman.store import ledger as module
+from dragoman.store.ledger import Event, Ledger
+
+WAY = Direction("en", "fr")
+NOW = 1_790_000_000.0
+
+
+def event(number: int, *, tenant: str = "default", texts: tuple[str, str] | None = None, at: float = NOW) -> Event:
+    flags = ("number",) if number % 4 == 0 else ()
+    made = measure(f"text {number}", "texte", WAY, flags=flags, score=-1.0, known=np.zeros(0, np.uint64), key="k")
+    return Event(at + number, "model", "en-fr", tenant, "model", 6, 3, 0.5, 70.0, flags, made, texts)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.add(30, lambda: [event(number) for number in range(30)])
+        ledger.flush()
+        window = ledger.window("model", "en-fr", most=20)
+        assert window.at == [NOW + number for number in range(10, 30)] and len(window.sample) == 20
+        assert (window.sample.features[-1] == event(29).measured.features).sum() > 15  # the rest is NaN
+        assert (window.sample.sketches[-1] == event(29).measured.sketch).all()
+        assert [len(codes) for codes in window.sample.unknown] == [1] * 20
+        (day,) = ledger.days()
+        assert (day["segments"], day["tokens"], day["seconds"], day["flags"]) == (30, 90, 15.0, {"number": 8})
+        assert ledger.window("other", "en-fr", most=20).ids == []
+
+
+def test_pruned_events_stay_in_the_sums(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.write([event(number, at=NOW - 10 * 86_400, texts=("a source", "a target")) for number in range(20)])
+        ledger.write([event(number, at=NOW) for number in range(20)])
+        before = ledger.days()
+        assert ledger.prune(days=5, size=100, now=NOW) == 20
+        assert ledger.days() == before and len(ledger.window("model", "en-fr", most=100).ids) == 20
+        assert ledger.prune(days=5, size=100, now=NOW) == 0
+
+
+def test_the_size_is_bounded(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.write([event(number) for number in range(2_000)])
+        before = ledger.size()
+        assert ledger.prune(days=10_000, size=before / 2e6, now=NOW) > 0
+        assert ledger.size() <= before / 2 and sum(row["segments"] for row in ledger.days()) == 2_000
+
+
+def strings(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def test_an_erased_tenant_leaves_no_byte(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        for tenant in ("acme", "others"):
+            texts = (f"canary of {tenant}", f"canari de {tenant}")
+            ledger.write([event(number, tenant=tenant, texts=texts, at=NOW - 1e6) for number in range(300)])
+            ledger.write([event(number, tenant=tenant, texts=texts) for number in range(300)])
+        ledger.prune(days=5, size=100, now=NOW)
+        assert b"canary of acme" in strings(tmp_path)
+        assert ledger.erase(tenant="acme") == 300
+        assert b"acme" not in strings(tmp_path) and b"canary of others" in strings(tmp_path)
+        assert {row["tenant"] for row in ledger.days()} == {"others"}
+
+
+def test_without_texts_no_text_is_kept(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        made = measure("canary source zolpirand", "canary target", WAY, known=np.zeros(0, np.uint64), key="k")
+        ledger.write([Event(NOW, "model", "en-fr", "default", "model", 6, 3, 0.5, None, (), made)])
+        found = strings(tmp_path)
+        assert not any(word in found for word in (b"canary", b"zolpirand", b"source"[:0] or b"canary target"))
+
+
+def test_texts_older_than_wanted_go_first(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.write([event(0, texts=("old", "vieux"), at=NOW - 20 * 86_400), event(1, texts=("new", "neuf"))])
+        ids = ledger.window("model", "en-fr", most=10).ids
+        ledger.prune(days=90, size=100, text_days=10, now=NOW)
+        assert list(ledger.texts(ids).values()) == [("new", "neuf")]
+
+
+def test_a_full_queue_is_counted_and_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_QUEUE", 50)
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        gate = tmp_path / "gate"
+
+        def slow() -> Sequence[Event]:
+            while not gate.exists():
+                time.sleep(0.01)
+            return [event(number) for number in range(40)]
+
+        assert ledger.add(40, slow)
+        assert not ledger.add(20, lambda: [])
+        gate.touch()
+        ledger.flush()
+        assert ledger.losses() == {"queue full": 20}
+        ledger.write([event(1)])
+    with Ledger.open(tmp_path / "ledger.sqlite") as again:
+        assert again.losses() == {"queue full": 20} and again.days()[0]["segments"] == 41
+
+
+def test_a_full_disk_is_counted(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        with ledger._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count=20")
+        assert not ledger.write([event(number) for number in range(2_000)])
+        assert ledger.lost == {"disk full": 2_000}
+
+
+def test_one_bad_text_ends_no_record(tmp_path: Path) -> None:
+    def bad() -> Sequence[Event]:
+        raise ValueError("nobody can measure this")
+
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.add(3, bad)
+        ledger.add(1, lambda: [event(1)])
+        ledger.flush()
+        assert ledger.lost == {"not measured": 3} and ledger.days()[0]["segments"] == 1
+
+
+def test_missing_and_damaged(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no ledger"):
+        Ledger.open(tmp_path / "none.sqlite", create=False)
+    (tmp_path / "bad.sqlite").write_bytes(b"this is no data base, but long enough to look like a file" * 20)
+    with pytest.raises(DataError, match="cannot be used as a ledger"):
+        Ledger.open(tmp_path / "bad.sqlite")
+
+
+_WRITER = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.store.test_ledger import event
+from dragoman.store.ledger import Ledger
+ledger = Ledger.open(Path({file!r}))
+number = {start}
+while True:
+    assert ledger.write([event(number + one) for one in range(5)])
+    number += 5
+    print(number, flush=True)
+"""
+
+
+def test_acknowledged_events_survive_a_kill(tmp_path: Path) -> None:
+    file, acknowledged = tmp_path / "ledger.sqlite", 0
+    for _ in range(3):
+        code = _WRITER.format(root=str(Path(__file__).parents[2]), file=str(file), start=acknowledged)
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(4):
+                acknowledged = int(process.stdout.readline())
+            os.kill(process.pid, signal.SIGKILL)
+            rest = process.stdout.read().split()
+        acknowledged = int(rest[-1]) if rest else acknowledged
+        with sqlite3.connect(file) as connection:
+            numbers = {round(at - NOW) for (at,) in connection.execute("SELECT at FROM events")}
+        assert numbers >= set(range(acknowledged))
