@@ -110,9 +110,9 @@ def test_a_planted_signal_ranks_first() -> None:
     model = make()
     with torch.no_grad():
         for number, layer in enumerate(model.model.layers):
-            noise, signal = torch.randn(32, 32) * 0.1, torch.zeros(32, 32)
-            signal[:6, :6] = 8 * torch.eye(6) * (number in (1, 4))
-            layer.self_attn.q_proj.weight.copy_(noise + signal)
+            low_rank = torch.randn(32, 4) @ torch.randn(4, 32) * 0.1
+            noise = torch.randn(32, 32) * 0.1
+            layer.self_attn.q_proj.weight.copy_(low_rank + noise * 0.01 if number in (1, 4) else noise)
     chosen = moving.spectrum(model, 1 / 3).at(1)
     assert {n.split(".")[2] for n in chosen if "q_proj" in n} == {"1", "4"}
     assert moving.signal_to_noise(torch.zeros(4, 4)) == 0
