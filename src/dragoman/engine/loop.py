@@ -39,6 +39,8 @@ class Step:
     gradient_norm: float
     seconds: float
     by_task: Mapping[str, tuple[float, int]] = field(default_factory=dict)  # group -> (summed loss, target tokens)
+    scale: float | None = None  # factor on the loss in fp16
+    skipped: bool = False  # the gradient overflowed in fp16, and no weight moved
 
 
 def fit(
@@ -62,22 +64,15 @@ def fit(
     for number in range(start + 1, steps + 1):
         begun = time.perf_counter()
         model.train()
-        optimiser.begin(number)
         batches = [stream.next() for _ in range(accumulation)]
         units = sum(loss.count(batch) for batch in batches)
-        total = torch.zeros((), device=device)
         sums = torch.zeros(2, len(stream.groups), dtype=torch.float64, device=device)
-        for batch in batches:
-            moved = batch.to(device)
-            each = loss(model, moved)
-            (each.sum() / units).backward()
-            optimiser.absorb()
-            total += each.detach().sum()
-            add_groups(sums, moved, each.detach())
         factor = rate(schedule, number, steps, warmup)
+        optimiser.begin(number, factor)
+        mean = _pass(model, [batch.to(device) for batch in batches], loss, optimiser, units, sums)
         norm = optimiser.step(factor)
-        mean = float(total) / units
-        if not (math.isfinite(mean) and math.isfinite(norm)):
+        skipped = optimiser.scale is not None and not math.isfinite(norm)
+        if not (math.isfinite(mean) and (math.isfinite(norm) or skipped)):
             raise ModelError(
                 f"step {number}: the loss is {mean} and the gradient norm {norm}. Lower `learning_rate`, or set "
                 "`plan.precision=fp32`. The last checkpoint is whole; remove it only if the loss rose before it."
@@ -93,7 +88,34 @@ def fit(
             norm,
             time.perf_counter() - begun,
             by_group(stream.groups, sums),
+            optimiser.scale.factor if optimiser.scale is not None else None,
+            skipped,
         )
+
+
+def _pass(
+    model: nn.Module, batches: Sequence[Batch], loss: Loss, optimiser: Optimiser, units: int, sums: torch.Tensor
+) -> float:
+    """Find the step's gradient, add to `sums` as `add_groups` does, and return the mean loss of a unit."""
+    if not optimiser.named.backward:
+
+        @torch.no_grad()
+        def value() -> float:
+            found = [loss(model, batch) for batch in batches]
+            for batch, each in zip(batches, found, strict=True):
+                add_groups(sums, batch, each)
+            return float(torch.stack([each.sum() for each in found]).sum()) / units
+
+        mean = optimiser.estimate(value)
+        sums /= 2  # every token was seen twice
+        return mean
+    total = torch.zeros((), device=sums.device)
+    for batch in batches:
+        each = loss(model, batch)
+        optimiser.backward(each.sum() / units)
+        total += each.detach().sum()
+        add_groups(sums, batch, each.detach())
+    return float(total) / units
 
 
 def add_groups(sums: torch.Tensor, batch: Batch, each: torch.Tensor) -> None:

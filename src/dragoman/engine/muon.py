@@ -37,8 +37,8 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        matrices: Iterable[torch.Tensor],
-        lr: float,
+        matrices: Iterable[torch.Tensor] | list[dict[str, Any]],
+        lr: float = 0.0,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
         dtype: torch.dtype = torch.bfloat16,  # of the orthogonalisation

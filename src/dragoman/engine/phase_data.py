@@ -63,11 +63,12 @@ class Material:
 
 
 def trainable(loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int) -> tuple[Any, Movement]:
-    """The model as the phase trains it, with adapters and dropout where it wants them, and which of its weights move
+    """The model as the phase trains it, with adapters, dropout and noise where it wants them, and which of its weights move
     when; `loaded` is changed. `seeds`: of the recipe, and the number of the phase, which has so many `steps`."""
     from dragoman.engine import virtual_tokens
     from dragoman.engine.adapt import adapted
     from dragoman.engine.dropout import add_dropout
+    from dragoman.engine.neftune import add_noise
 
     if virtual_tokens.of(loaded.model) is not None:
         raise ModelError(
@@ -76,4 +77,5 @@ def trainable(loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int) -> tuple[A
         )
     model, movement = adapted(loaded.model, phase.adapt, seeds, steps) if phase.adapt != "full" else (loaded.model, ALL)
     add_dropout(loaded.model, phase.training.dropout)
+    add_noise(loaded.model, phase.training.neftune)
     return model, movement

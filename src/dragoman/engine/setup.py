@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dragoman.core.prompt.prompts import render
-from dragoman.core.recipe import Phase, Recipe
+from dragoman.core.recipe import OptimiserOptions, Phase, Recipe, Training
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.engine.adapt import method
@@ -21,6 +21,7 @@ from dragoman.engine.encoder import Encoder
 from dragoman.engine.load import parameters
 from dragoman.engine.loop import has_compiler
 from dragoman.engine.optimise import Kind, default_rate
+from dragoman.engine.optimisers import OPTIMISERS, check
 from dragoman.errors import RecipeError
 from dragoman.store.corpus import records
 
@@ -37,7 +38,7 @@ _COMPILE_FROM = 3_000_000  # tokens: below, compiling takes longer than it saves
 class Settings:
     """Everything about a phase that `auto` may stand for."""
 
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     batch_tokens: int
     packing: Packing
     optimiser: Kind
@@ -96,9 +97,10 @@ def resolved(
     if training.batch_tokens == training.accumulation == "auto" and packing == "sorted":
         budget, accumulation = budget // _LENGTHS, _LENGTHS
     # a row that is longer than the budget is a batch of its own; it does not make all others as large
-    kind: Kind = (
-        training.optimiser if training.optimiser != "auto" else ("muon" if fresh and not tuning.adapter else "adamw")
-    )
+    kind = _optimiser(training, hardware, fresh=fresh and not tuning.adapter)
+    arithmetic = precision(recipe, hardware)
+    if OPTIMISERS[kind].in_backward:
+        accumulation = _one_pass(phase.kind, training, kind, arithmetic)
     peak = (
         training.learning_rate
         if isinstance(training.learning_rate, float)
@@ -114,7 +116,7 @@ def resolved(
     long = total >= _COMPILE_FROM and not tuning.changes  # each new choice of weights would be compiled again
     compiled = training.compile if isinstance(training.compile, bool) else has_compiler() and long
     return Settings(
-        precision=precision(recipe, hardware),
+        precision=arithmetic,
         batch_tokens=budget,
         packing=packing,
         optimiser=kind,
@@ -125,6 +127,31 @@ def resolved(
         checkpoint_every=training.checkpoint_every if isinstance(training.checkpoint_every, int) else every,
         accumulation=accumulation,
     )
+
+
+def _optimiser(training: Training, hardware: Hardware, *, fresh: bool) -> Kind:
+    """The optimiser that is asked for; `auto` is Muon for a model from scratch, AdamW else. Refuses what cannot run."""
+    wish = training.optimiser
+    if wish == "auto":
+        return "muon" if fresh else "adamw"
+    kind = wish.name if isinstance(wish, OptimiserOptions) else wish
+    check(kind, hardware.device)
+    return kind
+
+
+def _one_pass(name: str, training: Training, kind: Kind, arithmetic: Precision) -> int:
+    """The forward passes of a step whose weights move in its backward pass: one. Refuses what asks for more."""
+    if isinstance(training.accumulation, int) and training.accumulation > 1:
+        raise RecipeError(
+            f"train.{name}.accumulation: `{kind}` moves weights during the backward pass, so a step has one pass only. Set "
+            "`accumulation: 1` and as many `batch_tokens` as fit, or take `adafactor`, which accumulates."
+        )
+    if arithmetic == "fp16":
+        raise RecipeError(
+            f"train.{name}.optimiser: `{kind}` moves weights before it is known whether a gradient overflows in fp16. Set "
+            "`plan.precision` to bf16 or fp32, or take another optimiser."
+        )
+    return 1
 
 
 def precision(recipe: Recipe, hardware: Hardware) -> Precision:

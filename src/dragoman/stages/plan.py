@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Phase, Recipe
+from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
 from dragoman.errors import ModelError, ResourceError
 from dragoman.store.run.artifact import Artifact
 
@@ -111,6 +111,8 @@ def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int])
         clip=None,
         dtype=DTYPES[chosen.precision],
         movement=movement,
+        options=training.optimiser if isinstance(training.optimiser, OptimiserOptions) else None,
+        rates=training.rates,
     )
     optimiser.begin(1)
     loss = losses.cross_entropy(training.label_smoothing)

@@ -24,6 +24,7 @@ from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Samp
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
 from dragoman.core.recipe.model import ModelSection, NewModel
 from dragoman.core.recipe.monitor import KeptTexts, Monitor, Window
+from dragoman.core.recipe.optimise import OptimiserName, OptimiserOptions, Rates
 from dragoman.core.recipe.prepare import (
     Balance,
     Checks,
@@ -73,6 +74,8 @@ __all__ = [
     "Mt",
     "NewModel",
     "Normalise",
+    "OptimiserName",
+    "OptimiserOptions",
     "Outside",
     "Pair",
     "ParallelSource",
@@ -81,6 +84,7 @@ __all__ = [
     "Plan",
     "PositiveCount",
     "Prepare",
+    "Rates",
     "Recipe",
     "Replay",
     "Sampling",

@@ -15,7 +15,7 @@ from dragoman.core.text.languages import Direction
 
 
 class Plan(Section):
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # fp16: for cards without bf16; the loss is scaled
     threads: PositiveCount | None = None
     memory: Annotated[float, Field(gt=0)] | None = None  # GiB that may be used; default: what the machine has
     hours: Annotated[float, Field(gt=0)] | None = None  # refuse a run that would take longer

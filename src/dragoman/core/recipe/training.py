@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots
+from dragoman.core.recipe.optimise import OptimiserName, OptimiserOptions, Rates
 from dragoman.core.recipe.values import PositiveCount, Section
 from dragoman.core.text.languages import Direction
 
@@ -18,14 +19,18 @@ class Training(Section):
     batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass
     accumulation: PositiveCount | Literal["auto"] = "auto"  # forward passes per optimiser step
     packing: Literal["auto", "sorted", "packed"] = "auto"
-    optimiser: Literal["auto", "adamw", "muon"] = "auto"
+    optimiser: Literal["auto"] | OptimiserName | OptimiserOptions = "auto"
     learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     schedule: Literal["cosine", "linear", "constant", "inverse_sqrt"] = "cosine"
     warmup: Annotated[float, Field(ge=0)] = 0.05  # below 1 a share of all steps, else a number of steps
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    rates: Rates | None = None  # factors on the learning rate by layer
+    weight_decay: Annotated[float, Field(ge=0)] | Literal["auto"] = (
+        "auto"  # auto: 0.05, or 0 of an optimiser without it
+    )
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    neftune: Annotated[float, Field(gt=0)] | None = None  # strength of noise on the embeddings (Jain et al. 2023)
     compile: bool | Literal["auto"] = "auto"
     evaluate_every: PositiveCount | Literal["auto"] = "auto"  # optimiser steps
     evaluate_sentences: PositiveCount = 200  # dev sentences that are translated for the curve

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Phase, Recipe
+from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
 from dragoman.engine import adapt, checkpoint, load, setup
 from dragoman.engine.average import average
 from dragoman.engine.device import DTYPES, detect, use
@@ -78,6 +78,8 @@ class Trainer:
             clip=training.clip,
             dtype=DTYPES[self.chosen.precision],
             movement=movement,
+            options=training.optimiser if isinstance(training.optimiser, OptimiserOptions) else None,
+            rates=training.rates,
         )
         self.average = average(self.phase.average, self.optimiser)
         self.loss = kind.loss(training, compiled=self.chosen.compile)

@@ -18,7 +18,7 @@ class Progress(Watcher):
 
     def __init__(self, phase: str, *, epochs: bool) -> None:
         self.phase, self.epochs = phase, epochs
-        self.totals: dict[str, Any] = {"target_tokens": 0, "tokens": 0, "padded": 0, "seconds": 0.0}
+        self.totals: dict[str, Any] = {"target_tokens": 0, "tokens": 0, "padded": 0, "seconds": 0.0, "skipped": 0}
 
     def begin(self, course: Course) -> None:
         course.seconds = self.totals["seconds"]
@@ -30,6 +30,8 @@ class Progress(Watcher):
         totals["padded"] += step.padded_tokens
         totals["seconds"] += step.seconds
         course.seconds = totals["seconds"]
+        if step.skipped:
+            totals["skipped"] += 1
         if step.number % max(1, course.steps // _LINES) == 0 or step.number in (1, course.steps):
             course.log.write(self._record(step, course))
         shown = {
@@ -54,6 +56,8 @@ class Progress(Watcher):
             "target_tokens_per_s": round(step.target_tokens / step.seconds, 1),
             "padding": round(1 - step.tokens / step.padded_tokens, 5),
         }
+        if step.scale is not None:
+            record |= {"loss_scale": step.scale, "skipped_steps": self.totals["skipped"]}
         if step.by_task:
             record["by_task"] = {group: round(loss / count, 5) for group, (loss, count) in step.by_task.items()}
         return record
@@ -67,6 +71,7 @@ class Progress(Watcher):
     def facts(self, course: Course) -> dict[str, Any]:
         totals = self.totals
         return {
+            **({"skipped_steps": totals["skipped"]} if totals["skipped"] else {}),
             "target_tokens": totals["target_tokens"],
             "tokens": totals["tokens"],
             "seconds": round(totals["seconds"], 1),
