@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from dragoman.core.answers import CERTAIN, Answer, Attempt
 from dragoman.core.arguments import several
@@ -129,14 +129,15 @@ class Assistant:
         glossary: Glossary | bool = True,
         settings: Settings | None = None,
         threads: int | None = None,
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
     ) -> Self:
         """The model of a run (or a model folder) with the memory, glossary and calibration that lie in the run.
 
         `memory=False` leaves the memory alone; a `glossary` of one's own takes the place of the run's. Without `settings`
-        as many examples and terms go into a prompt as the model was trained on.
+        as many examples and terms go into a prompt as the model was trained on. `precision` as in `Translator.load`.
         """
         run = Path(run)
-        translator = Translator.load(run, threads=threads)
+        translator = Translator.load(run, precision=precision, threads=threads)
         held = Memory.open(memory_file(run)) if memory and memory_file(run).is_file() else None
         if isinstance(glossary, bool):
             known = glossary and glossary_file(run).is_file()
@@ -324,6 +325,7 @@ class Assistant:
             found.terms,
             tuple(draft.attempts),
             len(made.assist.shots),
+            made.looped,
         )
 
     def _recalled(self, text: str, match: Match, found: Found, direction: Direction) -> Answer:

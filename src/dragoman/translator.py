@@ -126,10 +126,20 @@ class Translator:
             [limits[i] for i in todo],
             decoding,
             lambda done: listener.progress(f"translate {direction}", done, len(todo)),
+            self._drafts([prompts[i].assist for i in todo], direction, [sources[i] for i in todo]),
         )
         for index, (text, result) in zip(todo, results, strict=True):
             score = result.log_probability / max(1, result.tokens)
-            found[index] = Hypothesis(text, score, result.tokens, result.finished, prompts[index].assist)
+            found[index] = Hypothesis(
+                text,
+                score,
+                result.tokens,
+                result.finished,
+                prompts[index].assist,
+                result.looped,
+                result.drafted,
+                result.accepted,
+            )
         return found
 
     def _decode(
@@ -138,8 +148,9 @@ class Translator:
         limits: Sequence[int],
         decoding: Decoding,
         progress: Callable[[int], None],
+        drafts: Sequence[Sequence[int]] | None = None,
     ) -> list[tuple[str, Generated]]:
-        """One result for each prompt, with its text."""
+        """One result for each prompt, with its text; `drafts` are what greedy ones may be like."""
         from dragoman.core.scores import mbr
         from dragoman.engine.generate import Draw, generate, sample
 
@@ -156,6 +167,7 @@ class Translator:
                 beam=decoding.beam,
                 length_penalty=decoding.length_penalty,
                 budget=budget,
+                drafts=drafts,
                 progress=progress,
             )
             return [(self._text(result.ids), result) for result in made]
@@ -177,6 +189,20 @@ class Translator:
             candidates = [texts[tuple(result.ids)] for result in group]
             index = mbr.choose(candidates, aggregate=decoding.mbr.aggregate).index if decoding.mbr else 0
             found.append((candidates[index], group[index]))
+        return found
+
+    def _drafts(
+        self, assists: Sequence[Context], direction: Direction, sources: Sequence[Sequence[int]]
+    ) -> list[Sequence[int]] | None:
+        """For each prompt the tokens of its best example's translation, as an answer has them, and of the source: names and
+        numbers are copied. Nothing for a prompt without an example; None where no prompt has one."""
+        having = [i for i, assist in enumerate(assists) if assist.shots]
+        if not having:
+            return None
+        shown = [render(self.encoder.form, direction, *assists[i].shots[-1]) for i in having]
+        found: list[Sequence[int]] = [()] * len(assists)
+        for index, (ids, trained) in zip(having, self.encoder.encode(shown), strict=True):
+            found[index] = [*(token for token, own in zip(ids, trained, strict=True) if own), *sources[index]]
         return found
 
     def _text(self, ids: Sequence[int]) -> str:

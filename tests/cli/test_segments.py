@@ -89,6 +89,7 @@ def test_one_segment_in_is_one_line_out() -> None:
         "score": -0.5,
         "tokens": 3,
         "finished": True,
+        "looped": False,
         "origin": "model",
         "confidence": 61.3,
         "flags": ["term"],

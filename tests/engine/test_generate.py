@@ -21,7 +21,8 @@ from dragoman.core.recipe import Decoding
 from dragoman.core.recipe.evaluate import Mbr, Sampling
 from dragoman.core.scores.mbr import expected
 from dragoman.core.text.languages import Direction
-from dragoman.engine.generate import Draw, Generated, _drawn, generate, sample
+from dragoman.engine.decoding.sampling import drawn
+from dragoman.engine.generate import Draw, Generated, generate, sample
 from dragoman.engine.load import Loaded, ids_of, load
 from dragoman.errors import ModelError
 from dragoman.translator import Translator
@@ -188,10 +189,10 @@ def test_what_is_left_out_is_what_the_library_leaves_out(draw: Draw, theirs: lis
 def test_tokens_are_drawn_with_their_probability() -> None:
     probability = torch.tensor([0.0, 0.5, 0.2, 0.0, 0.3, 0.0]).expand(60_000, -1)
     number = torch.rand(60_000, generator=torch.Generator().manual_seed(1))
-    found = torch.bincount(_drawn(probability, number), minlength=6) / 60_000
+    found = torch.bincount(drawn(probability, number), minlength=6) / 60_000
     assert found.tolist() == pytest.approx([0.0, 0.5, 0.2, 0.0, 0.3, 0.0], abs=0.01)
     edge = torch.tensor([0.0, 1.0 - 2**-24])
-    assert _drawn(probability[:2], edge).tolist() == [1, 4]
+    assert drawn(probability[:2], edge).tolist() == [1, 4]
 
 
 def sampled(

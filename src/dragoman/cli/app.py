@@ -221,6 +221,10 @@ def translate(
             "--mbr", min=2, metavar="N", help="Minimum Bayes risk: of N samples, the one most like all others."
         ),
     ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option("--precision", help="bf16: large models about twice as fast where the machine multiplies it."),
+    ] = "auto",
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -235,7 +239,7 @@ def translate(
         if mbr and beam > 1:
             raise RecipeError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
         text, file = _given(text, file)
-        wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr)
+        wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr, precision)
         more = segments.DETAILS if details else ()
         jobs = batch.jobs_of([file] if file and file != "-" else text or [])
         if jobs is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dragoman.cli.session import Session
 from dragoman.core.answers import DOUBTFUL
@@ -36,6 +36,7 @@ class Wanted:
     tenant: str = "default"
     beam: int = 1
     mbr: int | None = None  # samples of minimum Bayes risk, instead of a beam
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listener) -> Assistant:
@@ -61,7 +62,9 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
         min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
     )
     glossary = glossary_of(wanted.glossary, direction, listener) if wanted.glossary else True
-    helper = Assistant.load(run, memory=wanted.memory is not False, glossary=glossary, settings=settings)
+    helper = Assistant.load(
+        run, memory=wanted.memory is not False, glossary=glossary, settings=settings, precision=wanted.precision
+    )
     if helper.memory is not None and (wanted.memory or wanted.tenant != DEFAULT_TENANT):
         tell_empty(helper.memory, direction, wanted.tenant, listener)
     return helper

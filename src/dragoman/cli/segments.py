@@ -177,7 +177,7 @@ def translate(
     """Translate everything that `source` gives into `sink`, in order; returns how many segments. Each one's context is the
     one before it.
     """
-    unfinished = total = unrated = 0
+    unfinished = looped = total = unrated = 0
     doubtful: list[int] = []
     flagged: Counter[str] = Counter()
     before = ""
@@ -196,6 +196,7 @@ def translate(
                 left.append(segment.number)
                 continue
             unfinished += not answer.finished
+            looped += answer.looped
             unrated += answer.confidence is None and answer.tokens > 0
             doubtful += [segment.number] if answer.doubts else []
             flagged.update(answer.doubts)
@@ -208,7 +209,8 @@ def translate(
             f"{source.name}: {len(left):,} rows without a text to translate stay as they are: lines {first(left)}"
         )
     if unfinished:
-        listener.warn(f"{unfinished} of {total} translations reached the length limit before their end")
+        circles = f", {looped} of them because they went round in circles" if looped else ""
+        listener.warn(f"{unfinished} of {total} translations were stopped before their end{circles}")
     if flagged:
         flags = ", ".join(f"{name} {count:,}" for name, count in flagged.most_common())
         lines = f"lines {first(doubtful)}" if len(doubtful) > 1 else f"line {doubtful[0]}"

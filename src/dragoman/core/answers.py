@@ -39,6 +39,7 @@ class Answer:
     terms: tuple[Term, ...] = ()  # the terms of the glossary that the source has
     attempts: tuple[Attempt, ...] = ()
     examples: int = 0  # of the matches, the first so many, that stood in the prompt
+    looped: bool = False  # stopped because it said the same again and again
 
     @property
     def percent(self) -> int | None:
@@ -68,6 +69,7 @@ class Answer:
             "score": self.score,
             "tokens": self.tokens,
             "finished": self.finished,
+            "looped": self.looped,
             "origin": self.origin,
             "confidence": None if self.confidence is None else round(self.confidence, 1),
             "flags": list(self.flags),

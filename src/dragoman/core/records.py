@@ -107,5 +107,8 @@ class Hypothesis:
     text: str
     score: float  # mean log-probability per generated token, end token included; natural logarithm
     tokens: int  # generated tokens, end token included
-    finished: bool  # False when the length limit stopped it
+    finished: bool  # False when the length limit stopped it, or a loop
     assist: Context = NO_CONTEXT  # what stood beside the source in the prompt
+    looped: bool = False  # stopped because it said the same again and again
+    drafted: int = 0  # tokens that were guessed from the match in the prompt ...
+    accepted: int = 0  # ... and those of them that the model says too

@@ -6,7 +6,7 @@ Cross-entropy, forced scoring, perplexity, multiple choice, probes and decoding 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,6 +49,13 @@ def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor | None = None) 
     if tokens is None:
         return logits.log_softmax(-1)
     return logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+
+
+def without(logits: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+    """The logits [rows, vocabulary] with these tokens made impossible."""
+    if not tokens:
+        return logits
+    return logits.index_fill(1, torch.tensor(list(tokens), device=logits.device), float("-inf"))
 
 
 def one_chunk(
@@ -206,3 +213,61 @@ def two_dimensional_head(model: Any) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+_PART = 8192  # tokens of the vocabulary whose logits stand in memory at a time: they stay in the processor's cache
+
+
+class Head:
+    """The output layer while decoding, as a context: it reads only the positions `where` (flat, of rows x tokens).
+
+    Where it is nothing but a matrix, the model's output are hidden states, and the logits are made a part at a time.
+    """
+
+    def __init__(self, model: Any) -> None:
+        inner = _inner(model)
+        self.where: torch.Tensor | None = None
+        self._layer = inner.get_output_embeddings()
+        self._plain = plain_head(inner)
+
+    def __enter__(self) -> Head:
+        own = self._layer.forward
+        self._before = self._layer.__dict__.get("forward")
+        self._layer.forward = self._selected if self._plain else lambda hidden: own(self._selected(hidden))
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        del self._layer.forward
+        if self._before is not None:
+            self._layer.forward = self._before
+
+    def _selected(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[1, positions, size], without gaps in memory: with gaps a frozen weight is copied for every row."""
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        return (flat if self.where is None else flat[self.where])[None].contiguous()
+
+    def logits(self, found: torch.Tensor) -> torch.Tensor:
+        """Logits [rows, vocabulary] fp32 of what the model gave back [rows, size or vocabulary]."""
+        return (nn.functional.linear(found, self._layer.weight) if self._plain else found).float()
+
+    def best(self, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The most probable token of each row, the first among equals, and its log-probability: [rows] both."""
+        if not self._plain or found.device.type != "cpu":
+            logits = self.logits(found)
+            tokens = logits.argmax(-1)
+            return tokens, log_probabilities(logits, tokens)
+        weight = self._layer.weight
+        best = torch.full((len(found),), float("-inf"))
+        total = torch.zeros(len(found))
+        tokens = torch.zeros(len(found), dtype=torch.long)
+        for start in range(0, len(weight), _PART):
+            part = nn.functional.linear(found, weight[start : start + _PART])
+            top = part.amax(-1).float()
+            higher = (top > best).nonzero()[:, 0]
+            if len(higher):
+                tokens[higher] = part[higher].argmax(-1) + start
+                new = torch.maximum(top, best)
+                total *= (best - new).exp_()
+                best = new
+            total += part.float().sub_(best[:, None]).exp_().sum(-1)
+        return tokens, -total.log()

@@ -49,6 +49,11 @@ BAD = [
 ]
 
 
+def test_a_loop_that_was_stopped_is_told() -> None:
+    made = Hypothesis("Prenez 2 comprimés maintenant.", -0.5, 90, False, looped=True)
+    assert FLAGGER.flags(["Take 2 tablets now."], [made]) == [("unfinished", "looped")]
+
+
 @pytest.mark.parametrize(("source", "text"), GOOD)
 def test_a_good_translation_has_no_flag(source: str, text: str) -> None:
     assert flags(source, text) == ()

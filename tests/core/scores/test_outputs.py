@@ -38,6 +38,12 @@ def test_unfinished() -> None:
     assert GERMAN.flags(SOURCE, made("", finished=False), REFERENCE) == ("empty", "unfinished")
 
 
+def test_looped() -> None:
+    for text, flags in ((REFERENCE, ()), ("", ("empty",))):
+        stopped = Hypothesis(text, -1.0, 90, False, looped=True)
+        assert GERMAN.flags(SOURCE, stopped, REFERENCE) == (*flags, "unfinished", "looped")
+
+
 def test_what_the_reference_does_too_is_no_fault() -> None:
     assert GERMAN.flags("Mary Smith", made("Mary Smith"), "Mary Smith") == ()
     assert GERMAN.flags("ha ha ha ha ha ha ha", made("ha ha ha ha ha ha ha"), "haha") == ("copied",)
@@ -54,5 +60,5 @@ def test_other_scripts() -> None:
 
 def test_count() -> None:
     found = count([(), ("empty",), ("copied", "off_target"), ("empty", "unfinished")])
-    assert found == {"empty": 2, "copied": 1, "off_target": 1, "repeated": 0, "unfinished": 1}
+    assert found == {"empty": 2, "copied": 1, "off_target": 1, "repeated": 0, "unfinished": 1, "looped": 0}
     assert tuple(found) == KINDS

@@ -18,7 +18,8 @@ from dragoman.core.text.numbers import exchanged
 # The closed set of flags, worst first, each with its weight when two translations of one text are compared.
 FLAGS = {
     "empty": 16,  # nothing, or nothing but signs
-    "unfinished": 8,  # stopped by the length limit
+    "unfinished": 8,  # stopped before its end: by the length limit, or as a loop
+    "looped": 8,  # stopped because it went round in circles
     "repetition": 8,  # the same words again and again
     "language": 6,  # in another script or language
     "copied": 5,  # the source again
@@ -78,6 +79,8 @@ def _named(pair: Example, made: Hypothesis, findings: Sequence[Finding], terms: 
         names |= {"number"} if exchanged(pair.source, made.text) else set()
     if not made.finished:
         names.add("unfinished")
+    if made.looped:
+        names.add("looped")
     if terms and not all(obeyed(made.text, terms)):
         names.add("term")
     return tuple(flag for flag in FLAGS if flag in names)

@@ -1,4 +1,4 @@
-"""What is visibly wrong with a translation without reading it: empty, copied, off-target, repeated, unfinished.
+"""What is visibly wrong with a translation without reading it: empty, copied, off-target, repeated, unfinished, looped.
 
 Each is judged against the reference as well: where a good translation looks the same (a name that stays as it is, a title
 in another language), nothing is flagged.
@@ -14,7 +14,7 @@ from dragoman.core.records import Hypothesis, Text
 from dragoman.core.text.languages import Direction, same_language
 from dragoman.core.text.normalise import leak_key
 
-KINDS = ("empty", "copied", "off_target", "repeated", "unfinished")
+KINDS = ("empty", "copied", "off_target", "repeated", "unfinished", "looped")
 _REPEATED = 4  # the same words more than so often in a row
 
 
@@ -32,7 +32,8 @@ class Examiner:
         text = hypothesis.text
         if not text.strip():
             empty = ("empty",) if source.strip() else ()
-            return empty if hypothesis.finished else (*empty, "unfinished")
+            stopped = {"unfinished": not hypothesis.finished, "looped": hypothesis.looped}
+            return (*empty, *(kind for kind, holds in stopped.items() if holds))
         found = {
             "copied": self._copied(source, text, reference),
             "off_target": leak_key(text) != leak_key(reference) and self._off(text) and not self._off(reference),
@@ -40,6 +41,7 @@ class Examiner:
             and not self._loops(reference, self.direction.target)
             and not self._loops(source, self.direction.source),
             "unfinished": not hypothesis.finished,
+            "looped": hypothesis.looped,
         }
         return tuple(kind for kind in KINDS if found.get(kind))
 

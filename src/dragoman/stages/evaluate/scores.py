@@ -11,6 +11,7 @@ import numpy as np
 from dragoman import report
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Evaluate
+from dragoman.core.records import Hypothesis
 from dragoman.core.scores import outputs, scoring
 from dragoman.core.scores.metrics import Segments, segments
 from dragoman.stages.evaluate.translations import Output
@@ -89,6 +90,7 @@ class Scorer:
                     "outputs": outputs.count(row["flags"] for row in rows[output.name]),
                     "seconds": round(output.seconds, 3),
                     "tokens": tokens,
+                    **_drafts(output.hypotheses),
                     "segments_per_s": round(len(entry.examples) / seconds, 2) if tokens else None,
                 }
             )
@@ -168,6 +170,12 @@ def missed(wanted: Mapping[str, float], entries: Sequence[Mapping[str, Any]]) ->
     return found
 
 
+def _drafts(made: Sequence[Hypothesis]) -> dict[str, Any]:
+    """How many tokens were drafted from the matches in the prompts, and the share that the model accepted."""
+    drafted = sum(h.drafted for h in made)
+    return {"drafted": drafted, "accepted": round(sum(h.accepted for h in made) / drafted, 3)} if drafted else {}
+
+
 def facts(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Set, direction, system and decoding with its values and gains, one line each."""
     return [
@@ -179,6 +187,8 @@ def facts(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "decoding": line["decoding"],
             **{metric: round(score["value"], 4) for metric, score in line["scores"].items()},
             "gain": {metric: round(gain["gain"], 4) for metric, gain in line["gains"].items()},
+            **{kind: line["outputs"][kind] for kind in ("unfinished", "looped") if kind in line.get("outputs", {})},
+            **{key: line[key] for key in ("drafted", "accepted") if key in line},
         }
         for entry in entries
         for line in entry["results"]

@@ -216,6 +216,10 @@ class Translations:
                 "origin": example.origin,
                 "line": example.line,
             }
+            if hypothesis.looped:
+                row["looped"] = True
+            if hypothesis.drafted:
+                row |= {"drafted": hypothesis.drafted, "accepted": hypothesis.accepted}
             if hypothesis.assist:
                 row |= told(hypothesis.assist)
             yield row
@@ -229,6 +233,9 @@ class Translations:
                 row["tokens"],
                 row["finished"],
                 Context(*(tuple((p["source"], p["target"]) for p in row.get(kind, ())) for kind in ("shots", "terms"))),
+                row.get("looped", False),
+                row.get("drafted", 0),
+                row.get("accepted", 0),
             )
             for row in self.kept.rows(file)
         ]

@@ -1,0 +1,1 @@
+"""The parts of decoding; `dragoman.engine.generate` puts them together."""
