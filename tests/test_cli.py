@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_version(dragoman: Command) -> None:
     assert "\npython 3." in done.out
 
 
+def test_version_as_an_option_and_completion(dragoman: Command) -> None:
+    done = dragoman("--version")
+    assert (done.code, done.out) == (0, f"dragoman {__version__}\n")
+    assert "--show-completion" in dragoman("--help").out
+
+
+def test_every_exit_code_stands_in_the_table_and_in_the_help(dragoman: Command) -> None:
+    from dragoman import errors
+    from dragoman.cli.session import FAULT, STOPPED
+
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.DragomanError)]
+    codes = {one.exit_code for one in kinds if one is not errors.DragomanError} | {0, FAULT, STOPPED}
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert {int(found) for found in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes
+    told = " ".join(dragoman("--help").out.split()).partition("Exit codes: ")[2]
+    assert {int(found) for found in re.findall(r"\b\d+\b", told)} == codes
+
+
 def test_new_then_plan_says_which_file_is_missing(dragoman: Command, tmp_path: Path) -> None:
     done = dragoman("new", tmp_path / "clinic", "--pair", "en-fr", "--pair", "fr-en")
     assert done.code == 0
@@ -95,13 +114,17 @@ def test_new_then_plan_says_which_file_is_missing(dragoman: Command, tmp_path: P
     assert [str(pair) for pair in Recipe.load(tmp_path / "clinic" / "recipe.yaml").pairs] == ["en-fr", "fr-en"]
     planned = dragoman("plan", tmp_path / "clinic" / "recipe.yaml")
     assert planned.code == 3
-    assert "data/memory.tmx" in planned.err
+    told = planned.err.splitlines()
+    assert [
+        name for name in ("data/memory.tmx", "data/*.tsv", "model.base: Qwen/Qwen3-0.6B-Base") if name in planned.err
+    ] and (len(told) == 3)  # all at once, before any work
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--pair", "english-french"], 3, "'english-french' is not a language pair"),
+        (["--pair", "english-french"], 2, "'english-french' is not a language pair"),
+        (["--pair", "en-fr-de"], 2, "may name 3 languages, or a region. Give each pair by itself, en-fr and en-de"),
         (["--pair", "en-fr", "--data", "none.tsv"], 3, "none.tsv: no such file"),
         (["--pair", "en-fr", "--base", "x", "--scratch"], 2, "--base and --scratch exclude each other"),
     ],
@@ -181,13 +204,13 @@ def test_json_is_one_object_per_line(dragoman: Command, project: Path) -> None:
 )
 def test_an_option_that_would_be_ignored_is_refused(dragoman: Command, arguments: list[str], said: str) -> None:
     done = dragoman("translate", "run", *arguments, "--to", "fr")
-    assert done.code == 3
+    assert done.code == 2
     assert said in done.err
 
 
 def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = dragoman("translate", tmp_path, "hello", "--in", "x.txt")
-    assert (done.code, done.err) == (3, "error: give either text or --in, not both.\n")
+    assert (done.code, done.err) == (2, "error: give either text or --in, not both.\n")
     done = dragoman("translate", tmp_path, "hello", "--to", "fr")
     assert done.code == 6
     assert "is neither a finished run" in done.err
@@ -201,7 +224,7 @@ def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeyp
     monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stdin", terminal)
     done = dragoman("translate", tmp_path, "--to", "fr")
-    assert (done.code, done.err) == (3, "error: nothing to translate: give text, --in FILE, or pipe segments in.\n")
+    assert (done.code, done.err) == (2, "error: nothing to translate: give text, --in FILE, or pipe segments in.\n")
 
 
 def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

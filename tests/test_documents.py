@@ -140,3 +140,19 @@ def test_a_match_is_written_beside_the_translation_also_where_no_prompt_has_room
     assert "Cliquez &lt;ici" in output.decode() and "50" in output.decode()
     (match,) = report.facts["matches"]
     assert (match["percent"], match["source"], match["target"]) == (50, "Click <here>", "Cliquez <ici>")
+
+
+@pytest.mark.parametrize("text", ["---", "12", "* * *", "…", "%s"])
+def test_what_has_no_words_is_no_suggestion(assistant: Assistant, text: str) -> None:
+    from dragoman.store.formats.documents import Marking
+
+    output, report = documents.translate(assistant, Document.open(xliff(text, "Then go."), "a.xlf"), EN_FR)
+    assert report.lines[0].outcome == "verbatim"
+    assert f'<target state="translated">{text}</target>' in output.decode()
+    assert output.decode().count("mt-suggestion") == 1
+    second = f'<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en" trgLang="fr"><file id="f"><unit id="u"><segment><source>{text}</source></segment></unit></file></xliff>'
+    output, _ = documents.translate(assistant, Document.open(second.encode(), "b.xlf"), EN_FR)
+    assert "subState" not in output.decode() and 'state="translated"' in output.decode()
+    po = f'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\nmsgid "{text}"\nmsgstr ""\n\nmsgid "Then go."\nmsgstr ""\n'
+    output, _ = documents.translate(assistant, Document.open(po.encode(), "a.po"), EN_FR, marking=Marking(fuzzy="add"))
+    assert output.decode().count("fuzzy") == 1

@@ -8,14 +8,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dragoman import pipeline
+from dragoman import inputs, pipeline
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
-from dragoman.errors import CheckpointError, DataError, RecipeError
+from dragoman.errors import CheckpointError, DataError, ModelError, RecipeError
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.artifact import Artifact
 
@@ -103,7 +106,8 @@ def test_all_stages_run_in_order_and_a_second_run_skips_them(stages: Stages, pro
     assert said.lines == [f"{name}: finished before; skipped" for name in ALL]
 
 
-def test_absent_sections_skip_their_stages(stages: Stages, project: Path) -> None:
+def test_absent_sections_skip_their_stages(stages: Stages, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragoman.inputs.looked_up", lambda name, revision: None)
     (project / "recipe.yaml").write_text("pairs: en-fr\nprepare: {parallel: data/a.tsv}\nmodel: {base: some/hub-id}\n")
     assert list(go(project)) == ["prepare", "model"]
     (project / "other").mkdir()
@@ -161,6 +165,9 @@ def test_a_memory_that_changed_trains_anew_and_one_that_was_only_touched_does_no
 
 def test_a_glossary_must_be_there_and_counts(stages: Stages, project: Path) -> None:
     wish = ("evaluate.glossary={path: terms.csv}",)
+    with pytest.raises(DataError, match=r"evaluate: .*terms\.csv: no such file"):
+        go(project, *wish)
+    (project / "terms.csv").write_text("dog,chien\n")
     go(project, *wish)
     stages.since()
     (project / "terms.csv").write_text("house,maison\n")
@@ -320,7 +327,7 @@ def test_the_base_may_be_an_earlier_run(stages: Stages, project: Path) -> None:
     model = project / "earlier" / "model" / "model"
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
-    with pytest.raises(RecipeError, match=r"model\.base: .*earlier: is neither a finished run"):
+    with pytest.raises(ModelError, match=r"model\.base: .*earlier: is neither a finished run"):
         go(project, "model={base: earlier}")
     Artifact.finish(project / "earlier" / "model", "model", "k", {"folder": "model"})
     go(project, "model={base: earlier}")
@@ -330,3 +337,43 @@ def test_the_base_may_be_an_earlier_run(stages: Stages, project: Path) -> None:
     (model / "config.json").write_text('{"a": 1}')
     go(project, "model={base: earlier}")
     assert stages.since() == ["model", "plan", "train", "evaluate"]
+
+
+def test_all_that_is_missing_is_told_before_any_stage_works(stages: Stages, project: Path) -> None:
+    (project / "recipe.yaml").write_text(
+        "pairs: en-fr\n"
+        "prepare: {parallel: [data/a.tsv, data/none.tsv, 'tm/*.tmx', 'sqlite:///no.db'], monolingual: {fr: none.txt}}\n"
+        "model: {base: ./nobody}\n"
+        "train: {sft: {epochs: 1, shots: 1, memory: {path: no.sqlite}, glossary: {path: terms.csv}}}\n"
+        "evaluate: {files: [late.tsv], outside: [{name: x, outputs: {test en-fr: out.txt}}]}\n"
+    )
+    with pytest.raises(DataError) as told:
+        go(project)
+    lines = str(told.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "prepare.parallel.1",
+        "prepare.parallel.2",
+        "prepare.parallel.3",
+        "prepare.monolingual.fr.0",
+        "train.0",
+        "train.0",
+        "evaluate.files.0",
+        "evaluate.outside.0",
+        "model.base",
+    ]
+    assert stages.ran == [] and not (project / "prepare").exists()
+
+
+@given(st.sets(st.sampled_from(["a.tsv", "b.tsv", "c.tsv", "d.tsv"])))
+def test_exactly_what_is_not_there_is_told(missing: set[str]) -> None:
+    names = ["a.tsv", "b.tsv", "c.tsv", "d.tsv"]
+    with TemporaryDirectory() as folder:
+        recipe = Recipe.parse(f"pairs: en-fr\nprepare: {{parallel: [{', '.join(names)}]}}\n", folder=Path(folder))
+        for name in set(names) - missing:
+            (Path(folder) / name).write_text("a\tb\n")
+        told = ""
+        try:
+            inputs.require(recipe, ["prepare"], Path(folder))
+        except DataError as error:
+            told = str(error)
+    assert {name for name in names if name in told} == missing and len(told.splitlines()) == len(missing)

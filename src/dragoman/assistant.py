@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, Self
 
 from dragoman.core.answers import CERTAIN, Answer, Attempt
 from dragoman.core.arguments import several
+from dragoman.core.corpus.lost import lost
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.memory.matching import Match
 from dragoman.core.recipe import Decoding, Normalise
@@ -338,19 +339,36 @@ class Assistant:
     # ---------------------------------------------------------------- adapt
 
     def confirm(
-        self, source: str, target: str, direction: Direction | str, *, context: str = "", creator: str = ""
+        self,
+        source: str,
+        target: str,
+        direction: Direction | str,
+        *,
+        context: str = "",
+        creator: str = "",
+        anyway: bool = False,
     ) -> bool:
         """Put a translation that a person has confirmed into the memory: the next text finds it. False = it was there.
 
         A run without a memory gets one. Raises DataError when the memory was left out, or when the translation cannot be
-        kept (empty, control characters).
+        kept (empty, control characters) or lacks what must come through a translation (placeholders, tags, addresses),
+        which `anyway` allows.
         """
         direction = Direction.of(direction)
         if self.memory is None:
             if self._memory_path is None:
                 raise DataError("the translation cannot be kept: this assistant works without a memory.")
             self.memory = Memory.open(self._memory_path, create=True)
-        return confirm(self.memory, source, target, direction, self.settings.tenant, context=context, creator=creator)
+        return confirm(
+            self.memory,
+            source,
+            target,
+            direction,
+            self.settings.tenant,
+            context=context,
+            creator=creator,
+            anyway=anyway,
+        )
 
 
 def confirm(
@@ -362,8 +380,13 @@ def confirm(
     *,
     context: str = "",
     creator: str = "",
+    anyway: bool = False,
 ) -> bool:
     """`Assistant.confirm` without a model."""
+    if not anyway and source.strip() and target.strip() and (found := lost(source, target, direction)):
+        raise DataError(
+            f"the translation is not kept: {'; '.join(found)}. Mend it, or keep it as it is with --anyway (`anyway=True`)."
+        )
     example = Example(source, target, direction.source, direction.target, origin="confirmed")
     added = memory.add([example], tenant, context=context, creator=creator)
     if added.rejected:

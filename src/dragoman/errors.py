@@ -2,6 +2,7 @@
 
 DragomanError
 ├── RecipeError      the recipe (all of its problems at once)
+├── ArgumentError    arguments of a command that are wrong or exclude each other
 ├── DataError        a file, a row, or a split of the user's texts
 ├── ModelError       a model folder, a hub id, a tokenizer, a prompt
 ├── ResourceError    memory, disk or time that is not there
@@ -23,6 +24,12 @@ class DragomanError(Exception):
 
 class RecipeError(DragomanError):
     """One or more problems of a recipe, each with its file and line."""
+
+    exit_code = 2
+
+
+class ArgumentError(DragomanError):
+    """The arguments of a command are wrong, or exclude each other."""
 
     exit_code = 2
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from dragoman import inputs
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.errors import CheckpointError, RecipeError, first
@@ -63,11 +64,13 @@ def run(
     `stages` limits the run to these and to all that come before them. `force` names stages that are made anew, with
     all that follow them (True: those of `stages`, or all). `given` are finished stages of another run, taken over as
     they are: studies share texts and base so. A stage that was interrupted starts again; `train` goes on.
-    Raises RecipeError when a wanted stage has no section, CheckpointError when another run is at work in `out`.
+    Raises RecipeError when a wanted stage has no section, CheckpointError when another run is at work in `out`, and
+    DataError or ModelError, before anything is done, with all files and models that are named and not there.
     """
     wanted = _wanted(recipe, stages)
     anew = _anew(wanted, stages, force)
     with locked(out):
+        inputs.require(recipe, [stage.name for stage in wanted if stage.name not in (given or {})], out)
         workspace = Workspace(out)
         if workspace.recipe and recipe.file and workspace.recipe != recipe.file:
             raise RecipeError(

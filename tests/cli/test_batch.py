@@ -8,7 +8,7 @@ import pytest
 
 from dragoman.cli.batch import jobs_of
 from dragoman.core.records import Example
-from dragoman.errors import DataError
+from dragoman.errors import ArgumentError, DataError
 from dragoman.store.memory.translation_memory import Memory
 from dragoman.translator import Translator
 from tests.commands import Command
@@ -81,7 +81,7 @@ def test_what_is_meant(project: Path, tmp_path: Path) -> None:
     assert jobs_of(["What is this?"]) is None
     assert jobs_of(["Really?"]) is None
     assert jobs_of([str(project / "a.txt")]) is None  # one file
-    with pytest.raises(DataError, match=r"'words' is no file, though .*a\.txt is one"):
+    with pytest.raises(ArgumentError, match=r"'words' is no file, though .*a\.txt is one"):
         jobs_of([str(project / "a.txt"), "words"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no file that can be translated. Known are: .csv"):
@@ -95,6 +95,6 @@ def test_one_place_is_not_for_two_files(dragoman: Command, run: Path, project: P
     done = dragoman(
         "translate", run, project / "a.txt", project / "deep" / "a.txt", "--to", "de", "--out", tmp_path / "o"
     )
-    assert done.code == 3 and "several files have this name" in done.err
+    assert done.code == 2 and "several files have this name" in done.err
     done = dragoman("translate", run, project, "--to", "de", "--out", project)
     assert done.code == 3 and (project / "a.txt").read_text() == "the cat\n"

@@ -137,6 +137,12 @@ def test_confirm_then_translate(dragoman: Command, run: Path) -> None:
     assert dragoman("translate", run, "the dog sleeps", "--to", "de").out == "der Hund schläft\n"
     assert dragoman("translate", run, "der Hund schläft", "--to", "en").out == "the dog sleeps\n"
     assert dragoman("confirm", run, "x", " ", "--to", "de").code == 3
+    done = dragoman("confirm", run, "Call {phone} <b>now</b>", "Ruf {fon} jetzt an", "--to", "de")
+    assert done.code == 3 and "{phone}" in done.err and "<b>" in done.err and "--anyway" in done.err
+    assert dragoman("confirm", run, "Call {phone}", "Ruf an", "--to", "de", "--anyway").code == 0
+    done = dragoman("confirm", run, "Take 2", "Nimm 3", "--to", "de-AT")
+    assert done.code == 0 and "the two sides have other numbers" in done.err
+    assert "de-AT is asked for; the model was trained on de" in done.err
 
 
 def test_a_run_without_a_memory_gets_one_by_confirming(dragoman: Command, tmp_path: Path) -> None:

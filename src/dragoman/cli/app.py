@@ -20,7 +20,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 recipe or arguments, 3 data, 4 model, 5 memory, disk or time, 6 checkpoint or run "
     "folder, 7 not as good as the recipe demands, 70 a fault in dragoman, 130 stopped (resumable).",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # loading rich would take nearly half of the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -43,6 +42,22 @@ From = Annotated[str | None, typer.Option("--from", help="Source language, likew
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a model.", show_default=False)
 ]
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dragoman {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    # no docstring: the help is the application's own
+    del version
 
 
 def main() -> None:
@@ -79,13 +94,13 @@ def new(
     """Write a commented recipe for a project of your own."""
     with session(debug=debug) as here:
         from dragoman import new as writer
-        from dragoman.core.text.languages import Direction
-        from dragoman.errors import RecipeError
+        from dragoman.cli.languages import parsed
+        from dragoman.errors import ArgumentError
 
         if base and scratch:
-            raise RecipeError("--base and --scratch exclude each other: adapt a model, or make a new one.")
+            raise ArgumentError("--base and --scratch exclude each other: adapt a model, or make a new one.")
         start = None if scratch else base or writer.BASE
-        path = writer.write(folder, [Direction.parse(text) for text in pair], files=data or [], base=start)
+        path = writer.write(folder, [parsed(text) for text in pair], files=data or [], base=start)
         here.result(f"{path} is written. Put your files where it says, then: dragoman plan {path}", recipe=path)
 
 
@@ -234,17 +249,17 @@ def translate(
         from contextlib import closing
 
         from dragoman.cli import batch, documents, segments
-        from dragoman.errors import DataError, RecipeError
+        from dragoman.errors import ArgumentError
 
         if mbr and beam > 1:
-            raise RecipeError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
+            raise ArgumentError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
         text, file = _given(text, file)
         wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr, precision)
         more = segments.DETAILS if details else ()
         jobs = batch.jobs_of([file] if file and file != "-" else text or [])
         if jobs is not None:
             if html:
-                raise DataError("--html is for one document.")
+                raise ArgumentError("--html is for one document.")
             batch.translate(
                 here, run, jobs, out, to, source, wanted, fill=fill, column=column, review=review, details=more
             )
@@ -253,11 +268,11 @@ def translate(
         if text and path is None and (table := documents.table_of(text)):
             text, file = None, table
         if column and (path is not None or text):
-            raise DataError("--column names a column of a table, or of standard input.")
+            raise ArgumentError("--column names a column of a table, or of standard input.")
         if details and path is not None:
-            raise DataError("--details is for segments and tables; documents have --html, --review and --json.")
+            raise ArgumentError("--details is for segments and tables; documents have --html, --review and --json.")
         if path is None and (html or fill != "untranslated"):
-            raise DataError(
+            raise ArgumentError(
                 "--html and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
             )
         if path is not None:
@@ -268,6 +283,7 @@ def translate(
         from dragoman.store.run.trained import directions_of
 
         direction = choose(directions_of(run), to, source)
+        documents.tell_regions(direction, to, source, here.listener)
         looked = Review()
         with (
             segments.opened(text or [], file or "-", column, direction, more) as texts,
@@ -280,15 +296,15 @@ def translate(
 
 
 def _given(text: list[str] | None, file: str | None) -> tuple[list[str] | None, str | None]:
-    """The texts, or the name of the input. Raises DataError where there are both or none."""
-    from dragoman.errors import DataError
+    """The texts, or the name of the input. Raises ArgumentError where there are both or none."""
+    from dragoman.errors import ArgumentError
 
     if text == ["-"] and not file:
         return None, "-"
     if text and file:
-        raise DataError("give either text or --in, not both.")
+        raise ArgumentError("give either text or --in, not both.")
     if not text and not file and sys.stdin.isatty():
-        raise DataError("nothing to translate: give text, --in FILE, or pipe segments in.")
+        raise ArgumentError("nothing to translate: give text, --in FILE, or pipe segments in.")
     return text, file
 
 
@@ -301,6 +317,9 @@ def confirm(
     source: From = None,
     context: Annotated[str, typer.Option("--context", help="The segment before it.")] = "",
     creator: Annotated[str, typer.Option("--creator", help="Who confirms it.")] = "",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Keep it also where a placeholder, a tag or an address was lost.")
+    ] = False,
     tenant: Tenant = "default",
     json: Json = False,
     debug: Debug = False,
@@ -309,7 +328,7 @@ def confirm(
     with session(as_json=json, debug=debug, folder=run) as here:
         from dragoman.cli import documents
 
-        documents.confirm(here, run, text, translation, to, source, tenant, context, creator)
+        documents.confirm(here, run, text, translation, to, source, tenant, context, creator, anyway=anyway)
 
 
 app.command()(search.search)

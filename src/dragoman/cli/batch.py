@@ -13,7 +13,7 @@ from dragoman.cli import documents, segments, tables
 from dragoman.cli.review import Review
 from dragoman.cli.session import Session
 from dragoman.core.text.languages import Direction, choose
-from dragoman.errors import DataError, DragomanError, first
+from dragoman.errors import ArgumentError, DataError, DragomanError, first
 
 if TYPE_CHECKING:
     from dragoman.assistant import Assistant
@@ -42,7 +42,7 @@ class Jobs:
 def jobs_of(names: Sequence[str]) -> Jobs | None:
     """The files that are meant by a folder, a pattern or several names; None where these are texts or one single file.
 
-    Raises DataError for several names of which only some are files, and for a folder or pattern without any.
+    Raises ArgumentError for several names of which only some are files, DataError for a folder or pattern without any.
     """
     if names == [""] or (len(names) == 1 and _is(names[0], "file")):
         return None
@@ -59,7 +59,7 @@ def jobs_of(names: Sequence[str]) -> Jobs | None:
     if len(names) < 2 or not files:
         return None
     if others := [name for name in names if name not in files]:
-        raise DataError(f"'{others[0]}' is no file, though {files[0]} is one: give files, or texts, but not both.")
+        raise ArgumentError(f"'{others[0]}' is no file, though {files[0]} is one: give files, or texts, but not both.")
     jobs = _filled(Jobs(None), [Path(name) for name in dict.fromkeys(files)])
     if jobs.skipped:
         raise DataError(f"{', '.join(jobs.skipped)}: no files of this kind can be translated. {_formats()}")
@@ -152,7 +152,7 @@ def translate(
     if out is not None and (
         same := [name for name, count in Counter(j.place for j in jobs.files).items() if count > 1]
     ):
-        raise DataError(
+        raise ArgumentError(
             f"{same[0]}: several files have this name, and --out has one place for them. Name their folder."
         )
     directions = directions_of(run)

@@ -12,7 +12,7 @@ from dragoman.cli.session import Session
 from dragoman.core.answers import DOUBTFUL
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding, Mbr
-from dragoman.core.text.languages import Direction, choose
+from dragoman.core.text.languages import Direction, choose, other_regions
 from dragoman.errors import DataError
 
 if TYPE_CHECKING:
@@ -190,17 +190,28 @@ def opened(
         source, target = document.languages
     except DataError:  # several languages, and the file does not say which; else the error comes again
         direction = choose(directions, to, origin)
+        tell_regions(direction, to, origin, listener, path)
         return Document.open(path, direction=direction), direction
     if to is None and target and any(_known(target, d.target) for d in directions):
         to = target
     if origin is None and source and any(_known(source, d.source) for d in directions):
         origin = source
     direction = choose(directions, to, origin)
+    tell_regions(direction, to, origin, listener, path)
     document = document.towards(direction)
     for named, meant in ((source, direction.source), (target, direction.target)):
         if named and not _known(named, meant) and (document.format == "po" or not _is_language(named)):
             listener.warn(f"{path}: names the language '{named}', which is taken for {meant} and stays")
     return document, direction
+
+
+def tell_regions(
+    direction: Direction, to: str | None, origin: str | None, listener: Listener, path: Path | None = None
+) -> None:
+    """Warn where another region of a language is served than was asked for, by the options or by the file."""
+    where = f"{path}: " if path is not None else ""
+    for asked, served in other_regions(direction, to, origin):
+        listener.warn(f"{where}{asked} is asked for; the model was trained on {served}, and that is what it knows")
 
 
 def _known(named: str, language: str) -> bool:
@@ -288,14 +299,21 @@ def confirm(
     tenant: str,
     context: str,
     creator: str,
+    *,
+    anyway: bool = False,
 ) -> None:
-    """Put one confirmed translation into the memory of a run; a run without one gets one."""
+    """Put one confirmed translation into the memory of a run; a run without one gets one. `anyway`: also where something
+    that must come through a translation did not."""
     from dragoman.assistant import confirm as keep
+    from dragoman.core.text.numbers import exchanged, unmatched
     from dragoman.store.memory.translation_memory import Memory, memory_file
     from dragoman.store.run.trained import directions_of
 
     direction = choose(directions_of(run), to, origin)
+    tell_regions(direction, to, origin, here.listener)
+    if exchanged(source, target) or unmatched(source, target):
+        here.listener.warn("the two sides have other numbers; it is kept as it is")
     with Memory.open(memory_file(run), create=True) as memory:
-        new = keep(memory, source, target, direction, tenant, context=context, creator=creator)
+        new = keep(memory, source, target, direction, tenant, context=context, creator=creator, anyway=anyway)
     told = "confirmed" if new else "was there already"
     here.result(f"{direction}: {told}", event="confirmed", added=int(new), direction=str(direction))

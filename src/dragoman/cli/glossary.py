@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragoman.cli.languages import parsed
 from dragoman.cli.options import Debug, Json
 from dragoman.cli.session import session
 
@@ -177,9 +178,7 @@ def tell_rejected(file: Path, read: Glossary, listener: Listener) -> None:
 
 
 def _direction(pair: str | None) -> Direction | None:
-    from dragoman.core.text.languages import Direction
-
-    return Direction.parse(pair) if pair else None
+    return parsed(pair) if pair else None
 
 
 def _held(run: Path, *, create: bool = False) -> Glossary:

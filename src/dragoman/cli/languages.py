@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from dragoman.core.text.languages import Direction
-from dragoman.errors import DataError
+from dragoman.errors import ArgumentError, DataError
+
+
+def parsed(pair: str) -> Direction:
+    """A pair of the command line. Raises ArgumentError."""
+    try:
+        return Direction.parse(pair)
+    except DataError as error:
+        raise ArgumentError(f"--pair: {error}") from None
 
 
 def pairs(run: Path, pair: str | None) -> list[Direction]:
@@ -13,7 +21,7 @@ def pairs(run: Path, pair: str | None) -> list[Direction]:
     from dragoman.core.recipe import Recipe
 
     if pair:
-        return [Direction.parse(pair)]
+        return [parsed(pair)]
     if (run / "recipe.yaml").is_file():
         return Recipe.load(run / "recipe.yaml").pairs
     raise DataError(
@@ -30,8 +38,8 @@ def pair_of_run(run: Path) -> Direction | None:
 
 
 def only_pair(run: Path, pair: str | None) -> Direction:
-    """The pair asked for, or the only one of the run's recipe. Raises DataError when there are several."""
+    """The pair asked for, or the only one of the run's recipe. Raises ArgumentError when there are several."""
     found = pairs(run, pair)
     if pair is None and pair_of_run(run) is None:
-        raise DataError(f"{run}: its recipe has the pairs {', '.join(map(str, found))}. Choose one with --pair.")
+        raise ArgumentError(f"{run}: its recipe has the pairs {', '.join(map(str, found))}. Choose one with --pair.")
     return found[0]

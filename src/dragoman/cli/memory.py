@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragoman.cli.languages import parsed
 from dragoman.cli.options import Debug, Json, Quiet, Tenant
 from dragoman.cli.session import Session, session
 
@@ -79,14 +80,15 @@ def add(
 ) -> None:
     """Add files, or one segment, to a memory. What is added is found at once."""
     with session(as_json=json, quiet=quiet, debug=debug, folder=run) as here:
+        from dragoman.core.corpus.lost import lost
         from dragoman.core.records import Example
-        from dragoman.errors import DataError
+        from dragoman.errors import ArgumentError, DataError
         from dragoman.store.memory.admission import refusal_of
         from dragoman.store.memory.translation_memory import Memory, memory_file
 
         names = [*(origin or []), *(files or [])]
         if bool(names) == (source is not None) or (source is None) != (target is None):
-            raise DataError("add: give files, or one segment with --source and --target.")
+            raise ArgumentError("add: give files, or one segment with --source and --target.")
         if source is None or target is None:
             _fill(here, run, names, pair, tenant, domain, creator, rejected, create=False)
             return
@@ -95,6 +97,8 @@ def add(
             example = Example(source, target, direction.source, direction.target, domain=domain)
             if refusal := refusal_of(example):
                 raise DataError(f"add: {refusal.detail}.")
+            if missing := lost(source, target, direction):
+                here.listener.warn(f"add: {'; '.join(missing)}")
             _tell_added(here, memory, memory.add([example], tenant, creator=creator, context=context), rejected)
 
 
@@ -227,14 +231,13 @@ def remove(
 ) -> None:
     """Remove segments that fit all that is given."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.core.text.languages import Direction
         from dragoman.store.memory.translation_memory import Memory, memory_file
 
         with Memory.open(memory_file(run)) as memory:
             count = memory.remove(
                 tenant,
                 identifiers=identifier,
-                direction=Direction.parse(pair) if pair else None,
+                direction=parsed(pair) if pair else None,
                 origin=origin,
                 domain=domain,
                 source=source,
@@ -285,14 +288,13 @@ def export(
 ) -> None:
     """Write a memory as TMX 1.4b."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.core.text.languages import Direction
         from dragoman.errors import DataError
         from dragoman.store.memory.translation_memory import Memory, memory_file
 
         if out.suffix.lower() != ".tmx":
             raise DataError(f"{out}: a memory is exported as .tmx.")
         with Memory.open(memory_file(run)) as memory:
-            direction = Direction.parse(pair) if pair else None
+            direction = parsed(pair) if pair else None
             # an earlier export is not replaced by an empty one
             if next(memory.segments(tenant, direction), None) is None:
                 of = f"for {direction}, " if direction else "for "
@@ -339,17 +341,16 @@ def tell_empty(memory: Memory, direction: Direction, tenant: str, listener: List
 def _direction(memory: Memory, run: Path, pair: str | None, tenant: str) -> Direction:
     """The direction asked for, or the only one that the memory or the recipe knows."""
     from dragoman.cli.languages import pairs
-    from dragoman.core.text.languages import Direction
-    from dragoman.errors import DataError
+    from dragoman.errors import ArgumentError
 
     if pair:
-        return Direction.parse(pair)
+        return parsed(pair)
     found = list(dict.fromkeys(h.direction for h in memory.stats(tenant)))
     if not found and (run / "recipe.yaml").is_file():
         found = pairs(run, None)
     if len(found) != 1:
         held = ", ".join(map(str, found)) or "no segments"
-        raise DataError(f"{memory.path}: holds {held} for tenant '{tenant}'. Name the direction with --pair.")
+        raise ArgumentError(f"{memory.path}: holds {held} for tenant '{tenant}'. Name the direction with --pair.")
     return found[0]
 
 

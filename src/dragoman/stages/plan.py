@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
-from dragoman.errors import ModelError, ResourceError
+from dragoman.errors import ModelError, ResourceError, first
 from dragoman.store.run.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _GIB = 2**30
 _HEADROOM = 0.9  # of the free memory: the rest is for the operating system and for fragmentation
 _TIMED_BATCHES = 5
+_FEW_NEW, _FEW_TUNED, _FEW_TESTED = 20_000, 500, 100  # pairs: a model from scratch, one to adapt, a test set
 _FEW_STEPS = 100  # 40 steps of a real language model on 131,000 tokens left it worse than it was
 
 
@@ -52,6 +53,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         if "prepare" not in inputs:
             raise ModelError("training needs texts: give the recipe a `prepare` section.")
         model = inputs["model"]
+        _tell_few_tested(inputs["prepare"].facts, listener)
         for number, phase in enumerate(recipe.train):
             _check_weights(int(model.facts["parameters"]), phase, hardware, available)
             loaded = load.load(model.folder / str(model.facts["folder"]), device=use(hardware))
@@ -66,6 +68,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             name = f"{number}-{phase.kind}"
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, kind, found, data.chosen, listener)
+            _tell_few(name, found["rows"], fresh, number, listener)
             _judge(name, found, data.chosen, recipe, available)
     facts = {
         "device": hardware.device,
@@ -197,6 +200,32 @@ def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, lis
         f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} of training "
         f"({found['tokens_per_s']:,.0f} tokens/s measured{', before compiling, which shortens it' if chosen.compile else ''})"
     )
+
+
+def _tell_few(name: str, rows: Mapping[str, int], fresh: bool, number: int, listener: Listener) -> None:
+    """Warn of directions with too few rows to learn from."""
+    least = _FEW_NEW if fresh else _FEW_TUNED
+    few = [f"{direction} {count:,}" for direction, count in rows.items() if count < least]
+    if few and fresh:
+        listener.warn(
+            f"plan: {name}: {first(few)} rows are too few for a model from scratch, which wants {least:,} at the very least: "
+            "adapt a `model.base` that knows the languages, or give more texts"
+        )
+    elif few and not number:
+        listener.warn(
+            f"plan: {name}: {first(few)} rows are few to tune on (below {least:,}): expect a small gain or none, and compare "
+            "with examples from the memory in the prompts (`shots`), which need no training"
+        )
+
+
+def _tell_few_tested(prepared: Mapping[str, Any], listener: Listener) -> None:
+    """Warn where the held-out rows are too few to tell whether anything was gained."""
+    tested = [(str(one["pair"]), int(one["test"]["rows"])) for one in prepared.get("holdout", {}).get("pairs", [])]
+    if few := [f"{pair} {count:,}" for pair, count in tested if count < _FEW_TESTED]:
+        listener.warn(
+            f"plan: {first(few)} test rows are too few to tell systems apart (below {_FEW_TESTED}): hold out more "
+            "(`prepare.holdout.test`), or give a test set (`use: test`, `evaluate.files`)"
+        )
 
 
 def _judge(name: str, found: Mapping[str, Any], chosen: Settings, recipe: Recipe, available: int) -> None:

@@ -30,7 +30,9 @@ from dragoman.store.run.artifact import Artifact, write_json
 
 _FEW = 100  # held-out segments below which scores are too uncertain to tell systems apart
 # reasons that say nothing of how a file was read
-_EXPECTED = frozenset({"duplicate", "near_duplicate", "untranslated", "fuzzy", "obsolete", "translate_no"})
+_EXPECTED = frozenset(
+    {"duplicate", "near_duplicate", "untranslated", "fuzzy", "obsolete", "translate_no", "other_language"}
+)
 _JUDGED, _LARGE = 20, 0.3  # rows of a file, and the share of them rejected, from which the user is warned
 
 

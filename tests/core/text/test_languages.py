@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.text.languages import Direction, choose, matches, name, primary, same_language, script, tag
+from dragoman.core.text.languages import (
+    Direction,
+    choose,
+    matches,
+    name,
+    other_regions,
+    primary,
+    same_language,
+    script,
+    tag,
+)
 from dragoman.errors import DataError, ModelError
 
 
@@ -130,3 +140,26 @@ def test_the_direction_that_is_meant() -> None:
             choose(both, target, source)
     with pytest.raises(ModelError, match="several directions lead to pt-BR; say from which language"):
         choose(many, "pt-BR", None)
+
+
+@given(st.lists(st.sampled_from(["en", "fr", "de", "pt", "br", "ca", "zh", "hi"]), min_size=3, max_size=4, unique=True))
+def test_three_languages_are_no_pair(codes: list[str]) -> None:
+    for text in ("-".join(codes), "-".join(codes).upper()):
+        with pytest.raises(DataError, match="Give each pair by itself"):
+            Direction.parse(text)
+
+
+def test_regions_in_capitals_are_regions() -> None:
+    assert [str(Direction.parse(text)) for text in ("en-pt-BR", "en-fr-CA", "pt-BR-en", "en-us-fr")] == [
+        "en>pt-BR",
+        "en>fr-CA",
+        "pt-BR>en",
+        "en-US>fr",
+    ]
+
+
+def test_another_region_than_asked_for_is_known() -> None:
+    trained = [Direction("en", "fr")]
+    assert other_regions(choose(trained, "fr-CA", None), "fr-CA", None) == [("fr-CA", "fr")]
+    assert other_regions(choose(trained, "fra", "en_GB"), "fra", "en_GB") == [("en-GB", "en")]
+    assert other_regions(trained[0], "fr", None) == other_regions(trained[0], None, None) == []

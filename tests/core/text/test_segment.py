@@ -106,3 +106,17 @@ def test_line_breaks() -> None:
 )
 def test_sentences_of_many_scripts(language: str, sentences: list[str]) -> None:
     assert segment("".join(sentences), language) == sentences
+
+
+@given(
+    st.lists(st.sampled_from(["यह पहला वाक्य है", "«दूसरा»", "এটি একটি বাক্য", "तीन ३ वाक्य"]), min_size=1, max_size=5),
+    st.sampled_from(["", " "]),
+)
+def test_a_danda_ends_a_sentence_with_and_without_a_space(sentences: list[str], between: str) -> None:
+    text = f"।{between}".join(sentences) + "।"
+    parts = segment(text, "hi")
+    assert "".join(parts) == text and [part.strip().rstrip("।") for part in parts] == sentences
+
+
+def test_the_number_of_a_verse_stays_with_it() -> None:
+    assert segment("धर्मक्षेत्रे कुरुक्षेत्रे ॥१॥ सञ्जय उवाच", "sa")[0].rstrip() == "धर्मक्षेत्रे कुरुक्षेत्रे ॥१॥"

@@ -119,6 +119,14 @@ def matches(wanted: str, found: str) -> int:
     return int(primary(given) == primary(wanted) and script(given) == script(wanted) and len(regions) < 2)
 
 
+def _is_language(part: str) -> bool:
+    """A two-letter code of a language, in any case."""
+    try:
+        return len(part) == 2 and bool(tag(part.lower()))
+    except DataError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Direction:
     """A translation direction, for example English to French."""
@@ -137,6 +145,12 @@ class Direction:
                 left, right = text.split(separator, 1)
                 return cls(tag(left), tag(right))
         parts = re.split("-", text.strip())
+        if len(parts) > 2 and text in (text.lower(), text.upper()) and all(map(_is_language, parts)):
+            first, second, *_ = parts
+            raise DataError(
+                f"'{text}' may name {len(parts)} languages, or a region. Give each pair by itself, {first}-{second} and "
+                f"{first}-{parts[-1]}, or write regions in capitals, as in en>pt-BR."
+            )
         found = []
         for cut in range(1, len(parts)):
             try:
@@ -168,6 +182,12 @@ class Direction:
     def like(self, other: Direction) -> bool:
         """True when both lead between the same languages, whatever their regions."""
         return same_language(self.source, other.source) and same_language(self.target, other.target)
+
+
+def other_regions(direction: Direction, target: str | None, source: str | None) -> list[tuple[str, str]]:
+    """(asked for, served by) of the languages that were asked for by another tag than the chosen direction has."""
+    both = ((source, direction.source), (target, direction.target))
+    return [(tag(asked), served) for asked, served in both if asked is not None and tag(asked) != served]
 
 
 def choose(directions: Sequence[Direction], target: str | None, source: str | None) -> Direction:

@@ -49,8 +49,10 @@ _OPENERS = rf"(?:[\"'“‘„«‹(\[{{¿¡*_`「『（【〈《〔［｛｢]|{
 _MARKS = ".!?…‽؟۔։।॥჻᠃᠉꓿"
 _OPEN_MARKS = "។៕៘။༎།༔።፧፨"
 _SPACED = rf"(?<![{_MARKS}])[{_MARKS}]++{_CLOSERS}(?=\s)"
+# an Indic full stop before a letter, which many write without the space; not before a digit: ॥१॥ numbers a verse
+_DANDA = rf"(?<![{_MARKS}])[।॥]++{_CLOSERS}(?={_OPENERS}[^\W\d_])"
 _UNSPACED = rf"(?:[。！？｡．‼⁇⁈⁉]++{_CLOSERS}|(?:[{_OPEN_MARKS}]\s{{0,2}})*[{_OPEN_MARKS}]{_CLOSERS})"
-_BOUNDARY = re.compile(rf"(?:{_SPACED}|{_UNSPACED})\s*+")
+_BOUNDARY = re.compile(rf"(?:{_SPACED}|{_DANDA}|{_UNSPACED})\s*+")
 # What carries a quotation on in Japanese (と言った, という, って) and Chinese (他说, 的)
 _QUOTING = re.compile(r"(?:と|って|など|の|を|が|は|に|で|も|的)(?!ころ)")
 _START = re.compile(rf"{_OPENERS}(?P<first>.)", re.DOTALL)

@@ -17,7 +17,7 @@ from dragoman.core.text.languages import UNSPACED_SCRIPTS, script
 from dragoman.errors import CheckpointError, ModelError
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact, file_digest, model_folder
-from dragoman.store.run.hub import fetched
+from dragoman.store.run.hub import fetched, is_hub_id
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
@@ -163,7 +163,7 @@ def _base(recipe: Recipe, section: ModelSection, texts: Path | None, listener: L
             where, commit = local if single else model_folder(local), None
         except CheckpointError as error:
             raise ModelError(f"model.base: {error}") from None
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1 or name.lower().endswith(gguf.SUFFIX):
+    elif not is_hub_id(name):
         raise ModelError(f"model.base: there is no folder or GGUF file {local}. A hub id has the form owner/name.")
     else:
         where = fetched(name, section.revision, listener)

@@ -6,6 +6,7 @@ loaded; there is no network; nesting and text nodes have libxml2's limits (256 l
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -52,7 +53,7 @@ def events(blocks: Iterable[bytes], name: str, root: str, tags: Sequence[str]) -
     since = tags_since = 0
     tail = b""
     try:
-        for piece in _pieces(blocks):
+        for piece in _pieces(_marked(blocks)):
             parser.feed(piece)
             since += len(piece)
             tags_since += piece.count(b"<")
@@ -81,6 +82,90 @@ def events(blocks: Iterable[bytes], name: str, root: str, tags: Sequence[str]) -
     except DamagedError as error:
         raise TruncatedError(f"the compressed data breaks off: {error}") from None
     _close(parser, name, root, seen, tail.replace(b"\0", b""))
+
+
+# ---------------------------------------------------------------- characters that XML forbids
+
+# Exporters write the control characters of their data bases as `&#x1f;`, which ends any parser. Each is put between two marks
+# that no text has, so that the document goes on and the unit that holds it can be told.
+_OPEN, _SHUT = "\ufdd0", "\ufdd1"
+_REFERENCE = re.compile(r"&#(x[0-9A-Fa-f]{1,8}|[0-9]{1,10});")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_MARK = re.compile(f"{_OPEN}([^{_SHUT}]*){_SHUT}?")
+_LITERAL = re.compile(r"&#xFDD0;(x?[0-9A-Fa-f]+)&#xFDD1;")  # in a CDATA section, where a reference is plain text
+_HEAD = 200  # bytes that hold the XML declaration
+_UNDONE = 14  # characters that a reference may have
+
+
+def forbidden(text: str) -> str:
+    """The first character of a text that XML forbids, as it was written, or nothing."""
+    found = _MARK.search(text)
+    return f"&#{found[1]};" if found else ""
+
+
+def as_written(text: str) -> str:
+    """The text with the references of its CDATA sections as they were."""
+    return _LITERAL.sub(r"&#\1;", text) if "&#xFDD0;" in text else text
+
+
+def _marked(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks, with every character that XML forbids between marks."""
+    decoder: Any = None
+    encoding = held = ""
+    for block in _with_head(blocks):
+        if decoder is None:
+            encoding = _encoding(block)
+            decoder = codecs.getincrementaldecoder(encoding)("surrogateescape" if encoding == "utf-8" else "strict")
+        try:
+            text = held + decoder.decode(block)
+        except UnicodeError:  # not what its first bytes say: the parser tells where
+            yield held.encode(encoding, "surrogateescape") + block
+            held = ""
+            continue
+        cut = text.rfind("&", max(0, len(text) - _UNDONE))
+        cut = len(text) if cut < 0 or ";" in text[cut:] else cut
+        text, held = text[:cut], text[cut:]
+        yield _mark(text, encoding).encode(encoding, "surrogateescape" if encoding != "utf-16-le" else "surrogatepass")
+    if held:
+        yield held.encode(encoding, "surrogateescape")
+
+
+def _with_head(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks, the first of them long enough to tell the encoding."""
+    rest = iter(blocks)
+    head = b""
+    for block in rest:
+        head += block
+        if len(head) >= _HEAD:
+            break
+    yield head
+    yield from rest
+
+
+def _encoding(head: bytes) -> str:
+    """How the bytes are looked at: references are ASCII in all encodings but UTF-16."""
+    if head.startswith((b"\xff\xfe", b"<\0")):
+        return "utf-16-le"
+    if head.startswith((b"\xfe\xff", b"\0<")):
+        return "utf-16-be"
+    declared = re.search(rb"""encoding\s*=\s*["']([\w.:-]+)""", head[:_HEAD])
+    return "utf-8" if declared is None or declared[1].lower() in (b"utf-8", b"utf8", b"us-ascii") else "latin-1"
+
+
+def _mark(text: str, encoding: str) -> str:
+    def reference(found: re.Match[str]) -> str:
+        code = int(found[1][1:], 16) if found[1][0] == "x" else int(found[1])
+        return found[0] if _is_legal(code) else f"&#xFDD0;{found[1]}&#xFDD1;"
+
+    if "&#" in text:
+        text = _REFERENCE.sub(reference, text)
+    if encoding != "latin-1" and _CONTROL.search(text):
+        text = _CONTROL.sub(lambda found: f"{_OPEN}x{ord(found[0]):x}{_SHUT}", text)
+    return text
+
+
+def _is_legal(code: int) -> bool:
+    return code in (9, 10, 13) or 32 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
 
 
 def _close(parser: Any, name: str, root: str, seen: bool, tail: bytes) -> None:

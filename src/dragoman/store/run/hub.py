@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.listen import Listener
+from dragoman.core.listen import SILENT, Listener
 from dragoman.errors import ModelError
 
 # configuration, tokenizer, chat template, card and weights: neither pickled weights nor code
@@ -21,6 +21,21 @@ def fetched(name: str, revision: str | None, listener: Listener) -> Path:
     `name` is a hub id (owner/name), `revision` a branch, tag or commit. Without a network, what was downloaded before is
     used. Raises ModelError.
     """
+    return _snapshot(name, revision, _WANTED, listener)
+
+
+def looked_up(name: str, revision: str | None) -> None:
+    """Make sure that there is such a model, here or on the hub, and that it may be had: only its configuration is fetched.
+    Raises ModelError."""
+    _snapshot(name, revision, ["config.json"], SILENT)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a base that is no folder here can be one of the hub's."""
+    return not name.startswith((".", "/", "~")) and name.count("/") < 2 and not name.lower().endswith(".gguf")
+
+
+def _snapshot(name: str, revision: str | None, patterns: list[str], listener: Listener) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -30,7 +45,9 @@ def fetched(name: str, revision: str | None, listener: Listener) -> Path:
     )
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED, tqdm_class=_bar(name, listener)))
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=patterns, tqdm_class=_bar(name, listener))
+        )
     except GatedRepoError:
         why = "its owner gives access on request only. Ask for it on the model's page, then set HF_TOKEN"
     except RepositoryNotFoundError:

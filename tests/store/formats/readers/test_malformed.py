@@ -25,7 +25,21 @@ from dragoman.store.formats.readers import read_parallel, read_text
 from dragoman.store.formats.readers.lines import flaw_of
 
 REASONS = {
-    *("columns", "empty", "empty_file", "encoding", "entity", "format", "fuzzy", "json", "language", "nul", "obsolete"),
+    *(
+        "character",
+        "columns",
+        "empty",
+        "empty_file",
+        "encoding",
+        "entity",
+        "format",
+        "fuzzy",
+        "json",
+        "language",
+        "nul",
+        "obsolete",
+        "other_language",
+    ),
     *("quoting", "surrogate", "syntax", "too_long", "translate_no", "truncated", "type", "untranslated"),
 }
 PAIRS = "en-fr, en-de, en-ru, en-be, en-ca, en-ja, en-sr, en-US>en-GB, en-pt"
@@ -94,8 +108,8 @@ def test_every_file_of_the_collection_gives_its_rows_or_a_clear_error(shared_dat
     [
         ("tmx/tico19.en-fr.tmx", "en-fr", 3071, 0, "about how long have these symptoms been going on?"),
         ("tmx-compliance-kit/ImportTest2A.tmx", "en-fr", 7, 0, "The big black cat sleeps."),
-        ("tmx-compliance-kit/ImportTest1L.tmx", "en-fr", 1, 0, "Text of the segment."),
-        ("tmx-compliance-kit/ImportTest1C.tmx", "en-US>ja", 3, 0, None),
+        ("tmx-compliance-kit/ImportTest1L.tmx", "en-fr", 1, 1, "Text of the segment."),
+        ("tmx-compliance-kit/ImportTest1C.tmx", "en-US>ja", 3, 3, None),
         ("omegat/tmx/test-level2.tmx.gz", "en-be", 4, 0, "entuv"),
         ("omegat/tmx/test-level2.tmx.zip", "en-be", 4, 0, "entuv"),
         ("omegat/tmx/empty.tmx", "en-fr", 0, 1, None),

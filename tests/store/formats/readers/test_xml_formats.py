@@ -131,7 +131,8 @@ def test_tmx_that_breaks_off_gives_its_beginning(tmp_path: Path) -> None:
     assert 40 < len(examples(rows)) < 60
     assert [(row.reason, row.line) for row in rejected(rows)] == [("truncated", len(rows))]
     with pytest.raises(DataError, match="a.tmx:52: is not well-formed XML"):
-        read(tmp_path, "a.tmx", data.replace("a50<", "a50&#31;<"))
+        read(tmp_path, "a.tmx", data.replace("a50<", "a50 & <"))
+    assert reasons(read(tmp_path, "a.tmx", data.replace("a50<", "a50&#31;<"))) == {"character": 1}
     assert reasons(read(tmp_path, "b.tmx", tmx([]))) == {"empty_file": 1}
 
 
@@ -219,7 +220,8 @@ def test_a_unit_with_very_many_variants_is_rejected(tmp_path: Path) -> None:
     assert time.process_time() - start < 4
     assert [(row.source, row.target) for row in rows if isinstance(row, Example)] == [("d", "e")]
     assert [(row.reason, row.line, row.detail) for row in rejected(rows)] == [
-        ("too_long", 1, "has more than 1,000 variants")
+        ("too_long", 1, "has more than 1,000 variants"),
+        ("other_language", 2, "also has fr-CA; wanted is en-fr"),
     ]
 
 

@@ -55,6 +55,7 @@ class Translated:
     flags: tuple[str, ...] = ()  # doubts about it, as short names
     memory: int | None = None  # per cent of the match, where it stood in a memory; None = a machine made it
     similar: Similar | None = None  # what a memory has that is most like it
+    verbatim: bool = False  # nothing in it is to be translated, so it is no suggestion
 
 
 @dataclass(frozen=True, slots=True)

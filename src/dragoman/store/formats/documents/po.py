@@ -108,7 +108,7 @@ class Po:
 
     def edits(self, targets: Mapping[str, Translated], marking: Marking) -> Iterator[Edit]:
         """The changes of the text. A target that is what stands there already changes nothing."""
-        doubtful: dict[int, tuple[po.Entry, bool]] = {}
+        doubtful: dict[int, tuple[po.Entry, bool, bool]] = {}  # with doubts; with something that was translated
         for name, translated in targets.items():
             slot = self.slots.get(name)
             if slot is None:
@@ -123,10 +123,10 @@ class Po:
             else:
                 end = max(one.end for one in slot.entry.fields.values())
                 yield Edit(end, end, f"{self.newline}{slot.name} {written}")
-            before = doubtful.get(id(slot.entry), (slot.entry, False))[1]
-            doubtful[id(slot.entry)] = (slot.entry, before or bool(translated.flags))
-        for entry, doubts in doubtful.values():
-            if marking.fuzzy == "add" or (marking.fuzzy == "flagged" and doubts):
+            _, before, made = doubtful.get(id(slot.entry), (slot.entry, False, False))
+            doubtful[id(slot.entry)] = (slot.entry, before or bool(translated.flags), made or not translated.verbatim)
+        for entry, doubts, made in doubtful.values():
+            if (marking.fuzzy == "add" and made) or (marking.fuzzy == "flagged" and doubts):
                 yield from self._fuzzy(entry)
             elif marking.fuzzy == "clear":
                 yield from self._clear(entry)

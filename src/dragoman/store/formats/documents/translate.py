@@ -148,9 +148,10 @@ def translate_document(
             report.problems.append(Problem(unit.id, unit.line, doubt))
             outcomes[unit.id] = "source" if rendering.outcome is Outcome.SOURCE else "problem"
             continue
+        verbatim = rendering.outcome is Outcome.VERBATIM
         flag = _FLAGS.get(rendering.outcome)
         flags = (*verdict.flags, *([flag] if flag else []))
-        done[unit.id] = Translated(rendering.text, verdict.score, flags, similar=verdict.similar)
+        done[unit.id] = Translated(rendering.text, verdict.score, flags, None, verdict.similar, verbatim)
         outcomes[unit.id] = rendering.outcome.name.lower()
         matches[unit.id] = verdict.match
     for unit in document.units:

@@ -193,7 +193,9 @@ class Targets:
         facts = {}
         if marking.review:
             maker = "machine" if translated.memory is None else "memory"
-            facts = {"state": "translated", "subState": f"{_TOOL}:{'doubtful' if translated.flags else maker}"}
+            facts = {"state": "translated"}
+            if not translated.verbatim:
+                facts["subState"] = f"{_TOOL}:{'doubtful' if translated.flags else maker}"
         told = translated.score is not None or translated.similar is not None
         if told and marking.quality and not slot.holder.attributes.get("id"):
             facts["id"] = self._id_of(slot)
@@ -276,8 +278,10 @@ def _pair(similar: Similar, prefix: str) -> str:
 
 def _states(parts: Sequence[Translated]) -> dict[str, str]:
     """The states of 1.x: a machine's target asks for a review, what the memory had for the very text does not, unless
-    something speaks against it."""
-    if all(one.memory is not None for one in parts):
+    something speaks against it, and a text without words (`---`) is the same in every language."""
+    if all(one.verbatim for one in parts):
+        return {"state": "translated"}
+    if all(one.memory is not None or one.verbatim for one in parts):
         doubtful = any(one.flags for one in parts)
         return {
             "state": "needs-review-translation" if doubtful else "translated",

@@ -17,7 +17,7 @@ from dragoman.core.recipe import ParallelSource, Recipe, TextSource
 from dragoman.core.records import MAX_TEXT, Example, Rejected, Text
 from dragoman.errors import DataError
 from dragoman.store.files import DamagedError, read_blocks, shown
-from dragoman.store.formats.readers import hub, jsonl, parquet, po, tables, text, tmx, xliff
+from dragoman.store.formats.readers import hub, jsonl, parquet, po, sides, tables, text, tmx, xliff
 from dragoman.store.formats.readers.languages import PATIENCE
 from dragoman.store.formats.readers.lines import EXCERPT, likely_encoding
 from dragoman.store.formats.readers.locations import (
@@ -188,7 +188,9 @@ def _rows(place: Place, kind: str, source: Source, recipe: Recipe, language: str
     else:
         rows = _READERS[kind](place, source, recipe, language)
         languages = [language] if language else recipe.languages
-        yield from _readable((_bounded(row, place) for row in rows), place, languages)
+        found = _readable((_bounded(row, place) for row in rows), place, languages)
+        judged = not language and (recipe.prepare is None or recipe.prepare.checks.language is not None)
+        yield from sides.told_apart(found, place) if judged else found
 
 
 def _bounded(row: Example | Text | Rejected, place: Place) -> Example | Text | Rejected:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from dragoman.store.formats.xliff import DELETED
-from dragoman.store.formats.xml import local
+from dragoman.store.formats.xml import as_written, forbidden, local
 
 _CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})  # their content is native code, save for <sub>
 _HALVES = frozenset({"bx", "ex", "x", "sc", "ec", "ph"})  # empty elements of XLIFF
@@ -20,8 +20,12 @@ _SHOWN = re.compile(  # placeholders that stand for text
 _BREAK = re.compile(r"(?:(?<![ \t])[ \t]++)?[\r\n]\s*")
 
 
-class UnknownEntityError(Exception):
-    """The text refers to an entity that is declared nowhere."""
+class UnreadableTextError(Exception):
+    """The text holds what cannot be read: an entity that is declared nowhere, a character that XML forbids."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def one_line(text: str) -> str:
@@ -32,13 +36,15 @@ def one_line(text: str) -> str:
 def plain_text(element: Any) -> str:
     """What a reader of the finished document would see, on one line.
 
-    Raises UnknownEntityError.
+    Raises UnreadableTextError.
     """
-    if not len(element):
-        return one_line(element.text or "").strip()
     parts: list[str] = []
-    _collect(element, False, parts)
-    return one_line("".join(parts)).strip()
+    if len(element):
+        _collect(element, False, parts)
+    text = "".join(parts) if len(element) else element.text or ""
+    if bad := forbidden(text):
+        raise UnreadableTextError("character", f"holds {bad}, a character that XML forbids")
+    return one_line(as_written(text)).strip()
 
 
 def _native(element: Any, name: str) -> str:
@@ -59,7 +65,7 @@ def _collect(element: Any, code: bool, parts: list[str]) -> None:
     for child in element:
         name = local(child)
         if not name:
-            raise UnknownEntityError(child.text)
+            raise UnreadableTextError("entity", f"refers to the entity {child.text}, which is not looked up")
         if name == "sub":
             _sub(child, parts)
         elif name == "mrk" and (child.get("mtype") or "") in DELETED:

@@ -44,20 +44,15 @@ class Choice:
         return (direction.reversed, True) if swapped and self.fixed else (direction, False)
 
     def checked(self, rows: Iterable[Example | Rejected]) -> Iterator[Example | Rejected]:
-        """The rows; a DataError instead when all of them, or the first PATIENCE, are in other languages."""
-        waiting: list[Example | Rejected] = []
-        rows = iter(rows)
+        """The rows; a DataError in the end when all of them are in other languages: ours may stand behind those of others."""
+        ours = others = 0
         for row in rows:
-            waiting.append(row)
-            if not (isinstance(row, Rejected) and row.reason == "language"):
-                break
-            if len(waiting) >= PATIENCE:
-                raise self._none()
-        else:
-            if waiting:
-                raise self._none()
-        yield from waiting
-        yield from rows
+            reason = row.reason if isinstance(row, Rejected) else ""
+            ours += reason not in ("language", "truncated")
+            others += reason == "language"
+            yield row
+        if others and not ours:
+            raise self._none()
 
     def reject(self, languages: Sequence[str], line: int) -> Rejected:
         named = sorted({code or "no language" for code in languages})

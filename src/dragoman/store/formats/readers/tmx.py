@@ -12,15 +12,17 @@ from typing import Any
 from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction, matches
+from dragoman.errors import first
 from dragoman.store.files import read_blocks
-from dragoman.store.formats.readers.inline import UnknownEntityError, plain_text
+from dragoman.store.formats.readers.inline import UnreadableTextError, plain_text
 from dragoman.store.formats.readers.languages import Choice
 from dragoman.store.formats.readers.locations import Place
 from dragoman.store.formats.xml import LANGUAGE, MAX_VARIANTS, TruncatedError, events, forget, local
 
 
 def read(place: Place, source: ParallelSource, recipe: Recipe) -> Iterator[Example | Rejected]:
-    """The units; `line` is a unit's number. One unit gives a row for each of the recipe's pairs that it holds."""
+    """The units; `line` is a unit's number. One unit gives a row for each of the recipe's pairs that it holds, and a rejected
+    one for the variants that none of them takes."""
     choice = Choice(place, source, recipe)
     return choice.checked(_units(place, source, choice))
 
@@ -49,23 +51,26 @@ def _rows(
         yield choice.place.reject("too_long", f"has more than {MAX_VARIANTS:,} variants", number)
         return
     languages = tuple(variant.get(LANGUAGE) or variant.get("lang") or "" for variant in variants)
-    found = False
+    used: set[int] = set()
     for pair in choice.pairs:
         both = _choose(languages, pair)
         if both is None:
             continue
-        found = True
+        used |= {*both}
         direction, (left, right) = pair, both
         if not choice.fixed and matches(pair.target, source_language) and not matches(pair.source, source_language):
             direction, left, right = pair.reversed, right, left
         try:
             texts = _segment(variants[left]), _segment(variants[right])
-        except UnknownEntityError as entity:
-            yield choice.place.reject("entity", f"refers to the entity {entity}, which is not looked up", number)
+        except UnreadableTextError as error:
+            yield choice.place.reject(error.reason, f"{error} (line {unit.sourceline})", number)
             continue
         yield Example(*texts, direction.source, direction.target, choice.place.name, number, source.domain)
-    if not found:
+    if not used:
         yield choice.reject(languages, number)
+    elif others := [code or "no language" for place, code in enumerate(languages) if place not in used]:
+        wanted = ", ".join(map(str, choice.pairs))
+        yield choice.place.reject("other_language", f"also has {first(others, 8)}; wanted is {wanted}", number)
 
 
 def _segment(variant: Any) -> str:

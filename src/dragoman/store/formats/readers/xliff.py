@@ -11,7 +11,7 @@ from typing import Any
 from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.store.files import read_blocks
-from dragoman.store.formats.readers.inline import UnknownEntityError, plain_text
+from dragoman.store.formats.readers.inline import UnreadableTextError, plain_text
 from dragoman.store.formats.readers.languages import Choice
 from dragoman.store.formats.readers.locations import Place
 from dragoman.store.formats.xliff import separable, target_state
@@ -120,8 +120,9 @@ def _row(
     left, right, reason = segment
     try:
         texts = ["" if element is None else plain_text(element) for element in (left, right)]
-    except UnknownEntityError as entity:
-        return place.reject("entity", f"refers to the entity {entity}, which is not looked up", number)
+    except UnreadableTextError as error:
+        at = next((element.sourceline for element in (left, right) if element is not None), 0)
+        return place.reject(error.reason, f"{error} (line {at})", number)
     if reason == "translate_no":
         return place.reject(reason, "marked translate=no", number, *texts)
     if reason or not texts[1]:
