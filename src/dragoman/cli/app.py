@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from dragoman import __version__
-from dragoman.cli import glossary, memory, monitor, search, study
+from dragoman.cli import glossary, memory, monitor, search, serve, study
 from dragoman.cli.options import Debug, Json, Quiet, RecipeFile, Tenant
 from dragoman.cli.session import session
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(memory.app, name="memory")
 app.add_typer(glossary.app, name="glossary")
 app.add_typer(study.app, name="study")
+app.add_typer(serve.keys_app, name="keys")
 
 Overrides = Annotated[
     list[str] | None,
@@ -333,6 +334,7 @@ def confirm(
 
 app.command()(search.search)
 app.command()(monitor.monitor)
+app.command()(serve.serve)
 
 
 @app.command()

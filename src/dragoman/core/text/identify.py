@@ -185,3 +185,34 @@ class Sides:
             return shares[0] > shares[1] if max(shares) > 0.5 else None
         found = self._detector.detect_language_of(text[:_CONFIRMED_BY])
         return None if found is None else bool(found == _known(self._one))
+
+
+@lru_cache(maxsize=64)
+def _detector_of(languages: frozenset[str]) -> Any:
+    from lingua import LanguageDetectorBuilder
+
+    builder = LanguageDetectorBuilder.from_languages(*(_known(code) for code in sorted(languages)))
+    return builder.with_low_accuracy_mode().build()
+
+
+def likely(text: str, languages: Sequence[str]) -> list[tuple[str, float]]:
+    """The languages of a text among these, most likely first, each with its probability; those that lingua does not know
+    are left out, unless there is only one.
+
+    Text without a letter, or in no script of theirs, gives an empty list.
+    """
+    candidates = {_SAME.get(primary(code), primary(code)): code for code in reversed(languages)}
+    known = frozenset(code for code in candidates if _known(code))
+    if not any(map(str.isalpha, text)):
+        return []
+    if len(candidates) == 1:
+        return [(next(iter(candidates.values())), 1.0)]
+    if len(known) < 2:
+        return [(candidates[code], 1.0) for code in known]
+    values = _detector_of(known).compute_language_confidence_values(text[:_MOST])
+    return [(candidates[_code(one.language)], float(one.value)) for one in values if one.value > 0]
+
+
+def strays() -> list[str]:
+    """The most frequent languages of each script, whose texts stray into any service."""
+    return [code for codes in _INTRUDERS.values() for code in codes]

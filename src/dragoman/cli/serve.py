@@ -1,0 +1,202 @@
+"""`dragoman serve` and `dragoman keys`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dragoman.cli.options import Debug, Json
+from dragoman.cli.session import session
+
+keys_app = typer.Typer(help="Who may ask a server. A key is shown once, when it is made.", no_args_is_help=True)
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="The server's folder: keys, glossaries, memory, aliases; default: RUN/server."),
+]
+KeyRun = Annotated[Path, typer.Option("--run", help="The run that is served; its folder `server` holds the keys.")]
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]RUN", help="Runs, bundles or models; the first answers by default.", show_default=False
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one.")] = 5000,
+    state: State = None,
+    aliases: Annotated[
+        Path | None,
+        typer.Option("--aliases", metavar="FILE", help="The aliases to follow; default: STATE/aliases.json."),
+    ] = None,
+    keys: Annotated[
+        bool | None,
+        typer.Option(
+            "--keys/--no-keys", help="Answer keys alone; default: once there are some, or beyond this machine."
+        ),
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each engine.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="The certificate, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")] = None,
+    proxies: Annotated[
+        str, typer.Option("--proxies", help="Addresses of proxies whose X-Forwarded-For is believed, with commas.")
+    ] = "",
+    queue: Annotated[int, typer.Option("--queue", min=1, help="Texts that may wait for an engine.")] = 4_000,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.1, help="Seconds of waiting from which requests are shed.")
+    ] = 30.0,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Texts in one batch.")] = 64,
+    cache: Annotated[int, typer.Option("--cache", min=0, help="MiB of answers that are kept; 0: none.")] = 64,
+    null: Annotated[
+        str | None, typer.Option("--null", metavar="PAIR", help="No model: every text comes back. For load tests.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Serve over HTTP: DeepL, LibreTranslate, OpenAI. Ctrl-C lets what is in flight end, and stops."""
+    with session(as_json=json, debug=debug, resumes=False) as here:
+        from dragoman.errors import DataError, RecipeError, ResourceError
+        from dragoman.store.run.aliases import target
+
+        try:
+            from dragoman.server.gateway import Gateway, NullModel
+            from dragoman.server.run import Place, run
+            from dragoman.server.settings import Limits
+        except ImportError as error:
+            raise ResourceError(f"serving needs more packages: pip install 'dragoman[serve]' ({error}).") from None
+        named = [_named(one) for one in runs or []]
+        if not named and null is None and aliases is None:
+            raise DataError("nothing to serve: name a run, or a file of --aliases.")
+        folder = state or (named[0][1] / "server" if named else None)
+        if folder is None:
+            raise DataError("--null and --aliases alone need a folder for keys and memory: name it with --state.")
+        here.listener.say("checking the models")
+        models = [target(path, name) for name, path in named]
+        stand_ins = [NullModel(directions=(null,))] if null is not None else []
+        gateway = Gateway(
+            folder,
+            limits=Limits(queue=queue, wait=wait, batch=batch, cache=cache << 20),
+            threads=threads,
+            must_have_key=bool(keys) or (keys is None and host not in _LOOPBACK),
+            no_keys=keys is False,
+            secure=certificate is not None,
+            aliases=aliases,
+            models=[*models, *stand_ins],
+        )
+        if host not in _LOOPBACK and keys is None and not gateway.keys:
+            gateway.keys.close()
+            raise RecipeError(
+                f"{host} can be reached from other machines, and there is no key yet: make one with `dragoman keys create "
+                "NAME --scope translate`, or let everybody in with --no-keys."
+            )
+
+        def started(number: int) -> None:
+            scheme = "http" if certificate is None else "https"
+            url = f"{scheme}://{'localhost' if host in ('0.0.0.0', '::') else host}:{number}"
+            titles = (
+                ", ".join([*(one.name for one in models), *(one.name for one in stand_ins)]) or "what the aliases say"
+            )
+            here.result(f"serving {titles} at {url}", event="serving", url=url)
+
+        run(gateway, Place(host, port, certificate, key, proxies), started)
+
+
+def _named(text: str) -> tuple[str | None, Path]:
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals and not Path(text).exists() else (None, Path(text))
+
+
+def _keys_folder(run: Path, state: Path | None) -> Path:
+    return state or run / "server"
+
+
+@keys_app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.", show_default=False)],
+    scope: Annotated[
+        list[str],
+        typer.Option("--scope", help="What it may do; again for more. `keys scopes` lists them.", show_default=False),
+    ],
+    run: KeyRun = Path(),
+    state: State = None,
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose memory and glossaries it uses.")] = "default",
+    days: Annotated[float | None, typer.Option("--days", min=0.001, help="It expires after so many days.")] = None,
+    characters: Annotated[
+        int | None, typer.Option("--characters", min=1, help="Characters in a calendar month.")
+    ] = None,
+    rate: Annotated[int | None, typer.Option("--rate", min=1, help="Requests in a minute.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a key. It is printed here, and never again."""
+    with session(as_json=json, debug=debug) as here:
+        from dragoman.server.keys import Keys
+
+        table = Keys(_keys_folder(run, state))
+        made = table.create(name, scope, tenant=tenant, days=days, characters=characters, rate=rate)
+        table.close()
+        here.result(made, event="key", name=name, key=made)
+
+
+@keys_app.command(name="list")
+def list_keys(run: KeyRun = Path(), state: State = None, json: Json = False, debug: Debug = False) -> None:
+    """All keys: names, tenants, scopes, what they used; never the keys themselves."""
+    with session(as_json=json, debug=debug) as here:
+        from dragoman.server.keys import Keys
+
+        table = Keys(_keys_folder(run, state))
+        for one in table.list():
+            who = one.principal
+            end = "revoked" if one.revoked else f"until {one.expires}" if one.expires else "valid"
+            limit = f" of {who.characters:,}" if who.characters else ""
+            rights = " ".join(sorted(who.scopes))
+            text = f"{who.id}  {who.name}  tenant {who.tenant}  {rights}  {end}  {one.used:,}{limit} characters"
+            here.result(
+                text,
+                id=who.id,
+                name=who.name,
+                tenant=who.tenant,
+                scopes=sorted(who.scopes),
+                expires=one.expires,
+                revoked=one.revoked,
+                used=one.used,
+                characters=who.characters,
+            )
+        table.close()
+
+
+@keys_app.command()
+def revoke(
+    name: Annotated[str, typer.Argument(metavar="NAME|ID", help="Which key.", show_default=False)],
+    run: KeyRun = Path(),
+    state: State = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Revoke a key; a running server refuses it from its next request on."""
+    with session(as_json=json, debug=debug) as here:
+        from dragoman.errors import DataError
+        from dragoman.server.keys import Keys
+
+        table = Keys(_keys_folder(run, state))
+        count = table.revoke(name)
+        table.close()
+        if not count:
+            raise DataError("there is no valid key of this name or id; `dragoman keys list` shows them.")
+        here.result(f"revoked: {name}", event="revoked", name=name)
+
+
+@keys_app.command()
+def scopes() -> None:
+    """What keys may be allowed to do."""
+    with session() as here:
+        from dragoman.server.keys import SCOPES
+
+        for scope, text in SCOPES.items():
+            here.result(f"{scope:10} {text}", scope=scope, allows=text)

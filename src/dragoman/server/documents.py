@@ -1,0 +1,202 @@
+"""Whole documents: translated in a thread, sentence by sentence through the queue behind the requests, and kept in memory
+until they are fetched or their time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Literal
+
+from dragoman import documents
+from dragoman.core.text.languages import Direction
+from dragoman.errors import DataError, DragomanError
+from dragoman.server import languages, logs
+from dragoman.server.call import Call, Upload
+from dragoman.server.errors import Refused, bad
+from dragoman.server.glossaries import Stored
+from dragoman.server.keys import Principal
+from dragoman.server.translate import Asking, GivenUpError, RemoteAssistant, Wish
+from dragoman.store.formats.documents import Document, sniff, suffixes
+
+if TYPE_CHECKING:
+    from dragoman.server.bundles import Bundle
+    from dragoman.server.gateway import Gateway
+
+_AT_ONCE = 2  # documents at work
+
+
+@dataclass(slots=True)
+class Job:
+    """One document on its way. `key`: whoever has it may fetch the document, if the tenant is the same."""
+
+    id: str
+    key: str
+    principal: Principal
+    name: str
+    model: str
+    direction: Direction
+    characters: int
+    state: Literal["queued", "translating", "done", "error"] = "queued"
+    problem: str = ""
+    data: bytes = b""
+    counts: dict[str, int] = field(default_factory=dict)
+    since: float = field(default_factory=time.monotonic)
+    asking: Asking | None = None
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "error")
+
+
+class Documents:
+    """All documents of a server; they are gone with it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._jobs: dict[str, Job] = {}
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "document")
+
+    @property
+    def suffixes(self) -> list[str]:
+        """Of the formats that are read."""
+        return sorted(suffixes())
+
+    @property
+    def running(self) -> int:
+        return sum(not job.ended for job in self._jobs.values())
+
+    async def add(
+        self,
+        call: Call,
+        upload: Upload,
+        source: str | None,
+        target: str,
+        wish: Wish,
+        *,
+        model: str | None = None,
+        glossaries: Sequence[Stored] = (),
+        fields: tuple[str, str] = ("source", "target"),
+    ) -> Job:
+        """Begin with a document. Raises Refused."""
+        gateway = self._gateway
+        limits = gateway.limits
+        held = sum(len(job.data) for job in self._jobs.values())
+        if len(self._jobs) >= limits.documents or held + len(upload.data) > limits.document_bytes:
+            gateway.metrics.shed.labels("documents").inc()
+            raise Refused("overload", "too many documents are held: come back later.", retry_after=30)
+        bundle, _ = gateway.bundles.find(model)
+        call.model = bundle.title
+        name = "document" + PurePath(upload.name).suffix.lower()[:12]  # the client's own name may say a lot
+        document = await asyncio.to_thread(_opened, upload.data, name)
+        name = document.name
+        texts = [unit.source.plain for unit in document.units if unit.translatable]
+        if source is None:
+            source = document.languages[0] or None
+        if source is not None:
+            direction = languages.direction(bundle, source, target, fields)
+        else:
+            ((direction, _),) = await languages.detected(bundle, [" ".join(texts)[:2000]], target, fields[1])
+        if glossaries:
+            wish = gateway._with_glossaries(wish, glossaries, [direction])
+        characters = sum(map(len, texts))
+        call.texts, call.characters = len(texts), characters
+        gateway.charge(call, characters)
+        job = Job(
+            secrets.token_hex(16).upper(),
+            secrets.token_hex(32).upper(),
+            call.principal,
+            name,
+            bundle.title,
+            direction,
+            characters,
+        )
+        self._jobs[job.id] = job
+        job.task = asyncio.create_task(self._translate(job, bundle, upload.data, name, wish))
+        return job
+
+    async def _translate(self, job: Job, bundle: Bundle, data: bytes, name: str, wish: Wish) -> None:
+        gateway = self._gateway
+        loop = asyncio.get_running_loop()
+        job.asking = Asking(bundle, loop, bulk=True)
+        options = replace(wish.options, state=bundle.state)
+
+        def work() -> tuple[bytes, dict[str, int]]:
+            job.state = "translating"
+            remote = RemoteAssistant(job.asking or (lambda tasks: []), bundle.directions, options)
+            document = Document.open(data, name, job.direction)
+            translated, report = documents.translate(remote, document, job.direction)
+            return translated, report.counts
+
+        try:
+            with gateway.bundles.held(bundle):
+                job.data, job.counts = await loop.run_in_executor(self._threads, work)
+            job.state = "done"
+            gateway.metrics.characters.labels("documents", str(job.direction)).inc(job.characters)
+        except asyncio.CancelledError:
+            job.asking.give_up()
+            job.state, job.problem = "error", "the server went down"
+            raise
+        except Exception as error:
+            logs.fault(job.id[:8], error)
+            gateway.keys.refund(job.principal, job.characters)
+            known = isinstance(error, DragomanError | GivenUpError)
+            job.problem = "the document does not fit the languages, or is damaged" if known else "the engine was away"
+            job.state = "error"
+        finally:
+            job.asking, job.since = None, time.monotonic()
+            logs.event("document", document=job.id[:8], state=job.state, model=job.model, **job.counts)
+
+    def find(self, call: Call, identity: str, key: str | None = None) -> Job:
+        """The tenant's document. Raises Refused when there is none, or `key` is not its key."""
+        job = self._jobs.get(identity)
+        right = job is not None and job.principal.tenant == call.principal.tenant
+        if job is None or not right or (key is not None and not secrets.compare_digest(job.key, key)):
+            raise Refused("not_found", "there is no such document, or it was fetched already.")
+        return job
+
+    def take(self, job: Job) -> bytes:
+        """The translated bytes; with this the document is forgotten."""
+        self._jobs.pop(job.id, None)
+        return job.data
+
+    def sweep(self) -> None:
+        """Forget what nobody has fetched in time."""
+        until = time.monotonic() - self._gateway.limits.document_time
+        for identity in [one.id for one in self._jobs.values() if one.ended and one.since < until]:
+            del self._jobs[identity]
+
+    async def close(self) -> None:
+        for job in self._jobs.values():
+            if job.task is not None and not job.task.done():
+                if job.asking is not None:
+                    job.asking.give_up()
+                job.task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await job.task
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_text(data: bytes) -> bool:
+    """UTF-8 that the formats with a beginning of their own (XLIFF, TMX, PO) do not claim."""
+    try:
+        sniff(data, "document")
+    except DataError:
+        return b"\0" not in data and data.decode("utf-8", "replace").count("\ufffd") == 0
+    return False
+
+
+def _opened(data: bytes, name: str) -> Document:
+    try:
+        if not PurePath(name).suffix and _is_text(data):
+            name += ".txt"  # some clients send no name at all
+        return Document.open(data, name)
+    except DataError:  # its message may repeat what stands in the document
+        known = " ".join(sorted(suffixes()))
+        raise bad(f"the file cannot be read: it is damaged, or in none of the formats {known}.", "file") from None

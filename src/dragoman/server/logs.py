@@ -1,0 +1,45 @@
+"""The log: one line of JSON for each event, to standard error. No line ever holds a text, a key or an address."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dragoman.server.call import Call
+    from dragoman.server.operation import Operation
+
+
+def event(name: str, **facts: Any) -> None:
+    """`facts` are names, numbers and ids."""
+    record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": name, **facts}
+    sys.stderr.write(json.dumps(record, default=str) + "\n")
+    sys.stderr.flush()
+
+
+def request(call: Call, operation: Operation, status: int, seconds: float) -> None:
+    """An answered request. Its path stands there as the operation has it, for a real one may hold names of a user's."""
+    event(
+        "request",
+        request=call.id,
+        dialect=operation.dialect,
+        operation=operation.name,
+        method=operation.method,
+        path=operation.path,
+        status=status,
+        milliseconds=round(1000 * seconds, 1),
+        key=call.principal.id,
+        model=call.model,
+        texts=call.texts,
+        characters=call.characters,
+    )
+
+
+def fault(request: str, error: BaseException) -> None:
+    """A fault of ours: its type and its places. Its message may hold a text, and stays out."""
+    places = [f"{Path(one.filename).name}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)[-6:]]
+    event("fault", request=request, error=type(error).__name__, at=places)

@@ -1,0 +1,126 @@
+"""Texts with tags, as DeepL's `tag_handling` and LibreTranslate's `format: html` mean them: read into text with spans,
+and written back. Text between the tags is unescaped for the translator and escaped again; the tags stay byte for byte."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from dragoman.core.markup.inline import Inline, Piece, Span
+
+_TAG = re.compile(
+    r"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<![A-Za-z][^>]*>|<\?.*?(?:\?>|\Z)"
+    r"|<(?P<close>/)?(?P<name>[A-Za-z_][\w:.-]*)(?P<rest>(?:\s[^<>\"']*|\"[^\"]*\"|'[^']*'|/)*)>",
+    re.DOTALL,
+)
+_ALONE = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+)
+_OPAQUE = frozenset({"script", "style", "code", "pre", "textarea", "svg", "math"})
+BLOCKS = frozenset(
+    {
+        *("p", "div", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "figure", "figcaption", "title"),
+        *("li", "ul", "ol", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "td", "th", "form", "option"),
+        *("html", "head", "body", "section", "article", "header", "footer", "nav", "aside", "main"),
+    }
+)
+_KEPT = re.compile(r"""\btranslate\s*=\s*["']?no\b|\bclass\s*=\s*["'][^"']*\bnotranslate\b""", re.IGNORECASE)
+
+
+def parse(text: str, *, is_html: bool, ignore: Collection[str] = ()) -> Inline:
+    """The text with its tags as spans. What stands inside a tag of `ignore`, inside HTML's scripts and code, and inside
+    `translate="no"` is one span with it, and stays as it is."""
+    ignored = {name.lower() for name in ignore} | (_OPAQUE if is_html else frozenset())
+    pieces: list[Piece] = []
+    position = 0
+    tags = list(_TAG.finditer(text))
+    number = 0
+    while number < len(tags):
+        tag = tags[number]
+        if tag.start() < position:
+            number += 1
+            continue
+        pieces.append(html.unescape(text[position : tag.start()]))
+        end = tag.end()
+        name = (tag["name"] or "").lower()
+        opens = bool(name) and not tag["close"] and not tag["rest"].endswith("/") and not (is_html and name in _ALONE)
+        if opens and (name in ignored or (is_html and _KEPT.search(tag["rest"]))):
+            end = _end_of(tags, number)
+            pieces.append(Span((text[tag.start() : end],), "tag", element=True))
+        else:
+            role = "open" if opens else "close" if tag["close"] else "alone"
+            pieces.append(Span((tag[0],), name or "comment", role, element=True))  # type: ignore[arg-type]
+        position = end
+        number += 1
+    pieces.append(html.unescape(text[position:]))
+    return Inline.of(_paired(pieces))
+
+
+def _end_of(tags: list[re.Match[str]], start: int) -> int:
+    """Where the element that begins with this tag ends; at its own end where it is never closed."""
+    name = tags[start]["name"].lower()
+    depth = 0
+    for tag in tags[start:]:
+        if (tag["name"] or "").lower() == name and not tag["rest"].endswith("/"):
+            depth += -1 if tag["close"] else 1
+            if depth == 0:
+                return tag.end()
+    return tags[start].end()
+
+
+def _paired(pieces: list[Piece]) -> Iterator[Piece]:
+    """Opening and closing tags with the number that they share; an element without content (`<x id="1"></x>`) and a tag
+    without its other half as one that stands alone."""
+    pairs: dict[int, int] = {}
+    opened: list[tuple[str, int]] = []
+    merged: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and not piece:
+            continue
+        before = merged[-1] if merged else None
+        if (
+            isinstance(piece, Span)
+            and isinstance(before, Span)
+            and (before.role, piece.role, before.kind) == ("open", "close", piece.kind)
+        ):
+            merged[-1] = Span((before.raw + piece.raw,), "tag", element=True)
+        else:
+            merged.append(piece)
+    for place, piece in enumerate(merged):
+        if isinstance(piece, Span) and piece.role == "open":
+            opened.append((piece.kind, place))
+        elif isinstance(piece, Span) and piece.role == "close":
+            found = next((at for at in range(len(opened) - 1, -1, -1) if opened[at][0] == piece.kind), None)
+            if found is not None:
+                pairs[opened[found][1]] = pairs[place] = len(pairs) // 2 + 1
+                del opened[found:]  # what was opened inside and never closed stands alone
+    for place, piece in enumerate(merged):
+        if isinstance(piece, str) or piece.role == "alone":
+            yield piece
+        elif place in pairs:
+            yield replace(piece, kind="tag", pair=pairs[place])
+        else:
+            yield replace(piece, kind="tag", role="alone")
+
+
+def write(text: Inline) -> str:
+    """The text as it is sent back."""
+    return "".join(piece.raw if isinstance(piece, Span) else html.escape(piece, quote=False) for piece in text.pieces)
+
+
+def cut(text: str, tags: Collection[str]) -> list[str]:
+    """The text cut at these tags, which become parts of their own; joined, the parts are the text again."""
+    names = {name.lower() for name in tags}
+    parts: list[str] = []
+    position = 0
+    for tag in _TAG.finditer(text):
+        if (tag["name"] or "").lower() in names and tag.start() >= position:
+            parts += [text[position : tag.start()], tag[0]]
+            position = tag.end()
+    return [*parts, text[position:]]
+
+
+def is_tag(part: str) -> bool:
+    return _TAG.fullmatch(part) is not None

@@ -1,0 +1,282 @@
+"""The engine's process: reads what to translate from its standard input, writes the answers to its standard output.
+
+It is started by `engine.Engine`, loads one model and ends when its input ends. Nothing that it says holds a text: faults
+are told by the type of the exception and the place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+from dragoman.core.answers import Answer
+from dragoman.core.prompt.terms import Term
+from dragoman.core.text.languages import Direction
+from dragoman.server.work import MAX_FRAME, Failure, Options, Result, frame, read, result_to_json
+
+_KEPT = 64  # assistants: one for each tenant, memory and glossary in use
+
+
+class CancelledError(Exception):
+    """Nobody waits for the batch at hand any more."""
+
+
+class Desk(Protocol):
+    """What answers texts in one direction."""
+
+    def describe(self) -> dict[str, Any]: ...
+
+    def answers(
+        self,
+        texts: list[str],
+        direction: Direction,
+        options: Options,
+        queries: list[str | None],
+        contexts: list[str],
+        watch: Watch,
+    ) -> Sequence[Result]: ...
+
+
+class Watch:
+    """Listens to the translator, and stops it when the batch is cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled: set[int] = set()
+        self.current = 0
+
+    def say(self, text: str) -> None:
+        del text
+
+    warn = say  # warnings may hold texts
+
+    def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None:
+        del task, done, total, facts
+        if self.current in self.cancelled:
+            raise CancelledError
+
+
+class NullDesk:
+    """Gives every text back as it is, after a delay for each batch: for load tests of the gateway."""
+
+    def __init__(self, directions: list[str], delay: float) -> None:
+        self.directions, self.delay = directions, delay
+        self.glossaries: dict[str, list[Term]] = {}
+
+    def describe(self) -> dict[str, Any]:
+        return {"directions": self.directions, "parameters": 0}
+
+    def answers(
+        self,
+        texts: list[str],
+        direction: Direction,
+        options: Options,
+        queries: list[str | None],
+        contexts: list[str],
+        watch: Watch,
+    ) -> Sequence[Result]:
+        del direction, queries, contexts
+        until = time.monotonic() + self.delay
+        while (left := until - time.monotonic()) > 0:
+            watch.progress("translate", 0)
+            time.sleep(min(left, 0.05))
+        return [None if options.recall else Answer(text, text, "model", tokens=1) for text in texts]
+
+
+class AssistantDesk:
+    """A run's model, with the memories and glossaries that a request names."""
+
+    def __init__(self, run: Path, memory: Path | None, threads: int | None) -> None:
+        """`memory`: the file of what the server itself has been told, beside the memory of the run."""
+        from dragoman.assistant import Assistant
+        from dragoman.store.memory.translation_memory import Memory, memory_file
+
+        self._base = Assistant.load(run, memory=False, threads=threads)
+        self._own = Memory.open(memory_file(run)) if memory_file(run).is_file() else None
+        self._served = Memory.open(memory) if memory is not None else None
+        self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
+        self.glossaries: dict[str, list[Term]] = {}
+
+    def describe(self) -> dict[str, Any]:
+        translator: Any = self._base.translator
+        facts: dict[str, Any] = translator.description
+        return {**facts, "shots": self._base.settings.shots, "terms": self._base.settings.terms}
+
+    def answers(
+        self,
+        texts: list[str],
+        direction: Direction,
+        options: Options,
+        queries: list[str | None],
+        contexts: list[str],
+        watch: Watch,
+    ) -> Sequence[Result]:
+        from dataclasses import replace
+
+        assistant = self._assistant(options)
+        settings = replace(assistant.settings, exact=options.exact)
+        if options.min_match is not None:
+            settings = replace(settings, min_match=options.min_match)
+        if options.recall:
+            return cast(Sequence[Result], assistant.recall(texts, direction, contexts))
+        if options.wide:
+            settings = replace(settings, decoding=assistant.other_decoding)
+        asked = [text if query is None else query for text, query in zip(texts, queries, strict=True)]
+        return cast(
+            Sequence[Result],
+            assistant.answers(texts, direction, queries=asked, contexts=contexts, settings=settings, listener=watch),
+        )
+
+    def _assistant(self, options: Options) -> Any:
+        from dataclasses import replace
+
+        from dragoman.assistant import Assistant
+        from dragoman.server.memories import Layers
+        from dragoman.store.memory.glossary import Glossary
+        from dragoman.store.memory.translation_memory import Memory
+
+        key = options.tenant, options.memory, options.glossary
+        if key not in self._assistants:
+            glossary = Glossary(self.glossaries[options.glossary]) if options.glossary else self._base.glossary
+            layers = Layers.of(options.tenant, options.memory, self._served, self._own)
+            self._assistants[key] = Assistant(
+                self._base.translator,
+                memory=cast(Memory, layers) if layers.parts else None,
+                glossary=glossary,
+                calibrations=self._base.calibrations,
+                settings=replace(self._base.settings, tenant=options.tenant),
+            )
+        self._assistants.move_to_end(key)
+        while len(self._assistants) > _KEPT:
+            self._assistants.popitem(last=False)
+        return self._assistants[key]
+
+    def forget(self, glossary: str) -> None:
+        self.glossaries.pop(glossary, None)
+        for key in [key for key in self._assistants if key[2] == glossary]:
+            del self._assistants[key]
+
+
+def answer_group(desk: Desk, group: dict[str, Any], watch: Watch) -> list[Result]:
+    """As many results as texts. Where all together fail, each is tried alone, and those that fail are named."""
+    options = Options(**group["options"])
+    direction = Direction.parse(group["direction"])
+    columns: list[list[Any]] = [group["texts"], group["queries"], group["contexts"]]
+
+    def ask(texts: list[str], queries: list[str | None], contexts: list[str]) -> list[Result]:
+        found = list(desk.answers(texts, direction, options, queries, contexts, watch))
+        if len(found) != len(texts):
+            raise RuntimeError("another number of answers than of texts")
+        return found
+
+    try:
+        return ask(*columns)
+    except CancelledError:
+        raise
+    except Exception as error:
+        note(error)
+        if len(columns[0]) == 1:
+            return [Failure(type(error).__name__)]
+    results: list[Result] = []
+    for text, query, context in zip(*columns, strict=True):
+        try:
+            results += ask([text], [query], [context])
+        except CancelledError:
+            raise
+        except Exception as error:
+            note(error)
+            results.append(Failure(type(error).__name__))
+    return results
+
+
+def note(error: BaseException) -> None:
+    """Type and place of a fault, as one line of JSON to standard error. Its message may hold a text, so it is left out."""
+    places = [f"{Path(one.filename).name}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)[-4:]]
+    record = {"event": "engine_fault", "error": type(error).__name__, "at": places}
+    print(json.dumps(record), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def work(desk: Desk, inbox: BinaryIO, outbox: BinaryIO) -> None:
+    """Answer message after message until the input ends."""
+    watch = Watch()
+    messages: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(inbox, messages, watch), daemon=True).start()
+    _write(outbox, {"ready": desk.describe()})
+    while message := messages.get():
+        glossaries: dict[str, list[Term]] = getattr(desk, "glossaries", {})
+        for digest, terms in message.get("glossaries", {}).items():
+            glossaries[digest] = [Term(*term) for term in terms]
+        for digest in message.get("forget", ()):
+            getattr(desk, "forget", glossaries.pop)(digest)
+        if "groups" not in message:
+            continue
+        watch.current = message["id"]
+        try:
+            results = [answer_group(desk, group, watch) for group in message["groups"]]
+        except CancelledError:
+            _write(outbox, {"id": message["id"], "cancelled": True})
+            continue
+        encoded = [[result_to_json(result) for result in group] for group in results]
+        _write(outbox, {"id": message["id"], "results": encoded})
+
+
+def _listen(inbox: BinaryIO, messages: queue.Queue[dict[str, Any]], watch: Watch) -> None:
+    """Messages into the queue, cancellations to the watch; the end of the input ends the process, whatever it does."""
+    while len(head := inbox.read(4)) == 4:
+        length = int.from_bytes(head, "big")
+        data = inbox.read(length) if length <= MAX_FRAME else b""
+        if len(data) < length or length > MAX_FRAME:
+            break
+        message = read(data)
+        if "cancel" in message:
+            watch.cancelled.add(int(message["cancel"]))
+        else:
+            messages.put(message)
+    os._exit(0)
+
+
+def _write(outbox: BinaryIO, message: dict[str, Any]) -> None:
+    outbox.write(frame(message))
+    outbox.flush()
+
+
+def desk_of(specification: dict[str, Any]) -> Desk:
+    if "null" in specification:
+        return NullDesk(list(specification["null"]), float(specification.get("delay", 0.0)))
+    memory = specification.get("memory")
+    return AssistantDesk(Path(specification["run"]), Path(memory) if memory else None, specification.get("threads"))
+
+
+def pipe() -> BinaryIO:
+    """Where answers go. Ctrl-C, which reaches the whole group, is left to the gateway: it drains, then ends us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    outbox = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not stand among the answers
+    return outbox
+
+
+def main() -> None:
+    outbox = pipe()
+    try:
+        desk = desk_of(json.loads(sys.argv[1]))
+    except Exception as error:
+        from dragoman.errors import DragomanError
+
+        note(error)
+        reason = str(error) if isinstance(error, DragomanError) else type(error).__name__
+        _write(outbox, {"refused": reason})
+        sys.exit(1)
+    work(desk, sys.stdin.buffer, outbox)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""The queue before an engine: order, sharing, bounds, abandoned texts; without a process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dragoman.core.answers import Answer
+from dragoman.core.text.languages import Direction
+from dragoman.server.cache import Cache
+from dragoman.server.engine import Abandoned, Away
+from dragoman.server.scheduler import Scheduler, Shed
+from dragoman.server.settings import Limits
+from dragoman.server.work import Failure, Options, Result, Task
+
+EN_DE, DE_EN = Direction("en", "de"), Direction("de", "en")
+
+
+class Port:
+    """Answers with the text itself, its direction and its tenant; `before` may delay a batch or fail it."""
+
+    def __init__(self, before: Callable[[list[Task]], Awaitable[None]] | None = None) -> None:
+        self.before, self.batches, self.cancelled = before, [], asyncio.Event()
+        self.batches: list[list[Task]] = []
+        self.number = 0
+
+    async def ask(self, groups: Sequence[list[Task]], glossaries: Any) -> list[list[Result]]:
+        del glossaries
+        (group,) = groups
+        self.number += 1
+        self.batches.append(group)
+        assert len({(task.direction, task.options) for task in group}) == 1
+        if self.before is not None:
+            work = asyncio.ensure_future(self.before(group))
+            stop = asyncio.ensure_future(self.cancelled.wait())
+            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+            stop.cancel()
+            if not work.done():
+                work.cancel()
+                self.cancelled.clear()
+                raise Abandoned
+            work.result()
+        return [[_answer(task) for task in group]]
+
+    async def cancel(self, number: int) -> None:
+        assert number == self.number
+        self.cancelled.set()
+
+
+def _answer(task: Task) -> Result:
+    if "fail" in task.text:
+        return Failure("ValueError")
+    return Answer(task.text, f"{task.text}|{task.direction}|{task.options.tenant}", "model", tokens=1)
+
+
+class Count:
+    def __init__(self) -> None:
+        self.counts = {"coalesced": 0, "cached": 0, "cancelled": 0, "batches": 0}
+
+    def coalesced(self, count: int) -> None:
+        self.counts["coalesced"] += count
+
+    def cached(self, count: int) -> None:
+        self.counts["cached"] += count
+
+    def cancelled(self, count: int) -> None:
+        self.counts["cancelled"] += count
+
+    def batch(self, texts: int, waited: Sequence[float], seconds: float) -> None:
+        assert len(waited) == texts
+        assert seconds >= 0
+        self.counts["batches"] += 1
+
+
+def scheduled(port: Port, limits: Limits | None = None) -> tuple[Scheduler, Count]:
+    limits = limits or Limits(window=0.0, grace=0.05)
+    count = Count()
+    made = Scheduler(port, limits, Cache(limits.cache), count)
+    made.start()
+    return made, count
+
+
+def tasks(*texts: str, **options: Any) -> list[Task]:
+    return [Task(text, EN_DE, Options(**options)) for text in texts]
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await test()
+
+    asyncio.run(bounded())
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.booleans(), st.sampled_from("ab")), min_size=1, max_size=60),
+    st.integers(),
+)
+def test_answer_i_belongs_to_text_i_in_every_interleaving(rows: list[tuple[int, bool, str]], seed: int) -> None:
+    """Some 200 requests an example: 10,000 and more in all."""
+    dice = random.Random(seed)
+
+    async def test() -> None:
+        async def jitter(group: list[Task]) -> None:
+            for _ in range(dice.randrange(3)):
+                await asyncio.sleep(0)
+
+        port = Port(jitter)
+        scheduler, _ = scheduled(port, Limits(window=0.0, batch=dice.randrange(1, 9), cache=dice.choice([0, 1 << 20])))
+
+        async def client() -> None:
+            wanted = [
+                Task(f"text {number}", EN_DE if way else DE_EN, Options(tenant=tenant))
+                for number, way, tenant in dice.sample(rows, dice.randrange(1, len(rows) + 1))
+            ]
+            for _ in range(dice.randrange(4)):
+                await asyncio.sleep(0)
+            found = await scheduler.ask(wanted, bulk=dice.random() < 0.2)
+            assert [one.text for one in found if isinstance(one, Answer)] == [
+                f"{task.text}|{task.direction}|{task.options.tenant}" for task in wanted
+            ]
+
+        clients = [asyncio.ensure_future(client()) for _ in range(200)]
+        for gone in dice.sample(clients, 5):
+            asyncio.get_running_loop().call_soon(gone.cancel)
+        done = await asyncio.gather(*clients, return_exceptions=True)
+        assert all(one is None or isinstance(one, asyncio.CancelledError) for one in done)
+        await scheduler.close()
+
+    run(test)
+
+
+def test_equal_texts_in_flight_are_asked_once_and_later_ones_come_from_the_cache() -> None:
+    async def test() -> None:
+        async def wait(group: list[Task]) -> None:
+            await asyncio.sleep(0.02)
+
+        port = Port(wait)
+        scheduler, count = scheduled(port)
+        answers = await asyncio.gather(*(scheduler.ask(tasks("same", "same")) for _ in range(20)))
+        assert {one.text for many in answers for one in many if isinstance(one, Answer)} == {"same|en-de|default"}
+        assert [len(batch) for batch in port.batches] == [1]
+        assert count.counts["coalesced"] == 39
+        await scheduler.ask(tasks("same"))
+        assert (len(port.batches), count.counts["cached"]) == (1, 1)
+        await scheduler.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tenant": "other"},
+        {"memory": "m"},
+        {"glossary": "g"},
+        {"exact": False},
+        {"min_match": 0.9},
+        {"wide": True},
+        {"recall": True},
+        {"state": (2,)},
+    ],
+)
+def test_the_cache_tells_apart_whatever_changes_an_answer(change: dict[str, Any]) -> None:
+    assert set(change) <= set(Options.__dataclass_fields__)
+
+    async def test() -> None:
+        port = Port()
+        scheduler, _ = scheduled(port)
+        await scheduler.ask(tasks("text"))
+        await scheduler.ask(tasks("text", **change))
+        assert len(port.batches) == 2
+        for other in (
+            Task("text", DE_EN),
+            Task("text", EN_DE, query="q"),
+            Task("text", EN_DE, context="before"),
+            Task("Text", EN_DE),
+        ):
+            before = len(port.batches)
+            await scheduler.ask([other])
+            assert len(port.batches) == before + 1
+        await scheduler.close()
+
+    run(test)
+
+
+def test_every_option_is_told_apart() -> None:
+    names = {"tenant", "memory", "exact", "min_match", "glossary", "wide", "recall", "state"}
+    assert set(Options.__dataclass_fields__) == names  # a new one belongs into the test above
+    assert len({Options(), replace(Options(), tenant="x")}) == 2
+
+
+def test_unfinished_and_failed_answers_are_not_kept() -> None:
+    async def test() -> None:
+        port = Port()
+        scheduler, _ = scheduled(port)
+        first = await scheduler.ask(tasks("good", "fail", "fine"))
+        assert [type(one).__name__ for one in first] == ["Answer", "Failure", "Answer"]
+        await scheduler.ask(tasks("good", "fail", "fine"))
+        assert [[task.text for task in batch] for batch in port.batches[1:]] == [["fail"]]
+        await scheduler.close()
+
+    run(test)
+
+
+def test_batches_are_of_like_length_and_the_oldest_goes_first() -> None:
+    async def test() -> None:
+        port = Port()
+        scheduler, _ = scheduled(port, Limits(window=0.0, batch=4, batch_characters=2_000, cache=0))
+        texts = ["x" * length for length in (10, 900, 11, 901, 12, 902, 13, 14)]
+        found = await scheduler.ask(tasks(*texts))
+        assert [one.source for one in found if isinstance(one, Answer)] == texts
+        assert [[len(task.text) for task in batch] for batch in port.batches] == [
+            [10, 11, 12, 13],
+            [900, 901],
+            [902, 14],
+        ]
+        await scheduler.close()
+
+    run(test)
+
+
+def test_a_full_queue_refuses_whole_requests_and_what_runs_goes_on() -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        async def wait(group: list[Task]) -> None:
+            await gate.wait()
+
+        scheduler, _ = scheduled(Port(wait), Limits(window=0.0, queue=5, cache=0))
+        running = asyncio.ensure_future(scheduler.ask(tasks("a")))
+        await asyncio.sleep(0.01)
+        waiting = asyncio.ensure_future(scheduler.ask(tasks("b", "c", "d")))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Shed) as refused:
+            await scheduler.ask(tasks("e", "f", "g"))
+        assert refused.value.reason == "queue"
+        assert refused.value.retry_after >= 1
+        assert scheduler.depth == 3
+        joined = asyncio.ensure_future(scheduler.ask(tasks("b")))  # costs nothing, so it is let in
+        gate.set()
+        assert len(await running) + len(await waiting) + len(await joined) == 5
+        await scheduler.idle()
+        await scheduler.close()
+
+    run(test)
+
+
+def test_what_nobody_waits_for_is_dropped_and_a_retry_within_the_grace_is_one_run() -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        async def wait(group: list[Task]) -> None:
+            await gate.wait()
+
+        port = Port(wait)
+        scheduler, count = scheduled(port, Limits(window=0.0, grace=0.1))
+        first = asyncio.ensure_future(scheduler.ask(tasks("storm")))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        await asyncio.sleep(0.02)
+        again = asyncio.ensure_future(scheduler.ask(tasks("storm")))
+        queued = asyncio.ensure_future(scheduler.ask(tasks("left")))
+        await asyncio.sleep(0.02)
+        queued.cancel()
+        await asyncio.sleep(0.2)
+        assert (scheduler.depth, count.counts["cancelled"], len(port.batches)) == (0, 1, 1)
+        gate.set()
+        assert len(await again) == 1
+        gate.clear()
+        gone = asyncio.ensure_future(scheduler.ask(tasks("running")))
+        await asyncio.sleep(0.02)
+        gone.cancel()
+        await scheduler.idle()  # the engine was told to give it up
+        assert count.counts["cancelled"] == 2
+        await scheduler.close()
+
+    run(test)
+
+
+def test_a_fault_of_the_engine_reaches_all_who_wait_and_the_queue_goes_on() -> None:
+    async def test() -> None:
+        away = [True]
+
+        async def wait(group: list[Task]) -> None:
+            if away.pop():
+                raise Away(3.0)
+
+        scheduler, _ = scheduled(Port(wait))
+        lost = await asyncio.gather(*(scheduler.ask(tasks("a", "b")) for _ in range(3)), return_exceptions=True)
+        assert all(isinstance(one, Away) and one.retry_after == 3.0 for one in lost)
+        away.append(False)
+        assert len(await scheduler.ask(tasks("a", "b"))) == 2
+        await scheduler.close()
+
+    run(test)

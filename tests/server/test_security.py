@@ -1,0 +1,395 @@
+"""Who is let in, what is kept apart, and what no log, error or figure may hold."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from dragoman.server.app import operations
+from dragoman.server.gateway import Gateway, NullModel
+from dragoman.server.keys import SCOPES
+from dragoman.server.operation import Operation
+from dragoman.server.settings import Limits
+from dragoman.store.run.aliases import target
+
+from tests.server.living import Live, living, until  # isort: skip
+
+OPEN = {
+    "/health/live",
+    "/health/ready",
+    "/health/startup",
+    "/health",
+    "/frontend/settings",
+    "/openapi.json",
+    "/",
+    "/v3/translation_memories/upload/{token}",  # the token is the key
+    "/v3/translation_memories/download/{token}",
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server with the null engine where keys are needed."""
+    gateway = Gateway(tmp_path_factory.mktemp("state"), models=[NullModel()], must_have_key=True)
+    gateway.pace = type(gateway.pace)(failures=10_000)
+    with living(gateway) as live:
+        yield live
+
+
+def key(live: Live, name: str, *scopes: str, **facts: Any) -> dict[str, str]:
+    async def create() -> str:
+        return live.gateway.keys.create(name, scopes, **facts)
+
+    return {"Authorization": f"Bearer {live.call(create())}"}
+
+
+def all_operations() -> list[Operation]:
+    class Stub:
+        page = Path("/nowhere")
+
+    return operations(Stub())  # type: ignore[arg-type]
+
+
+def test_only_these_paths_are_open() -> None:
+    assert {one.path for one in all_operations() if one.scope is None} == OPEN
+    assert {one.scope for one in all_operations()} - {None} <= set(SCOPES)
+
+
+def test_every_operation_refuses_whoever_has_no_right_to_it(guarded: Live) -> None:
+    expired = key(guarded, "expired", *SCOPES, days=-1.0)
+    revoked = key(guarded, "revoked", *SCOPES)
+    guarded.gateway.keys.list()
+    guarded.call(_revoke(guarded, "revoked"))
+    count = 0
+    for one in all_operations():
+        if one.scope is None:
+            continue
+        others = [scope for scope in SCOPES if scope != one.scope]
+        wrong = key(guarded, f"not {one.method} {one.path}", *others)
+        path = re.sub(r"\{[^}]*\}", "x", one.path)
+        for headers, kinds in (
+            ({}, (401, 403)),
+            ({"Authorization": "Bearer drg_000000000000_" + "A" * 43}, (401, 403)),
+            ({"Authorization": "Basic YTpi"}, (401, 403)),
+            ({"Authorization": "DeepL-Auth-Key x"}, (401, 403)),
+            (expired, (401, 403)),
+            (revoked, (401, 403)),
+            (wrong, (403,)),
+        ):
+            answer = guarded.http.request(one.method, path, headers=headers)
+            assert answer.status_code in kinds, (one.method, path, headers, answer.status_code)
+            count += 1
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - {
+            other.method for other in all_operations() if other.path == one.path
+        }:
+            assert guarded.http.request(method, path).status_code == 405
+    assert count > 250
+
+
+async def _revoke(live: Live, name: str) -> None:
+    live.gateway.keys.revoke(name)
+
+
+def test_each_dialect_says_it_as_its_clients_expect(guarded: Live) -> None:
+    deepl = guarded.http.post("/v2/translate", json={"text": ["x"], "target_lang": "DE"})
+    libre = guarded.http.post("/translate", json={"q": "x", "source": "en", "target": "de", "api_key": "wrong"})
+    ai = guarded.http.post("/v1/chat/completions", json={})
+    assert (deepl.status_code, list(deepl.json())) == (403, ["message"])
+    assert (libre.status_code, list(libre.json())) == (403, ["error"])
+    assert (ai.status_code, ai.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_keys_in_the_body_and_in_both_headers_but_never_in_the_address(guarded: Live) -> None:
+    headers = key(guarded, "good", "translate")
+    plain = headers["Authorization"].split()[1]
+    asked = {"q": "Hello", "source": "en", "target": "de"}
+    assert guarded.json("POST", "/translate", json=asked, headers=headers)["translatedText"] == "Hello"
+    assert guarded.json("POST", "/translate", json={**asked, "api_key": plain})["translatedText"] == "Hello"
+    assert guarded.json("POST", "/translate", data={**asked, "api_key": plain})["translatedText"] == "Hello"
+    deepl = {"Authorization": f"DeepL-Auth-Key {plain}"}
+    assert guarded.json("POST", "/v2/translate", json={"text": ["Hi"], "target_lang": "de"}, headers=deepl)
+    query = {"text": "Hi", "target_lang": "de", "auth_key": plain, "api_key": plain}
+    assert guarded.http.post("/v2/translate", params=query).status_code == 403
+
+
+def test_quota_rate_and_lockout(tmp_path: Path) -> None:
+    with living(Gateway(tmp_path, models=[NullModel()], must_have_key=True)) as live:
+        small = key(live, "small", "translate", characters=10)
+        asked = {"text": ["12345678"], "target_lang": "DE", "source_lang": "EN"}
+        assert live.http.post("/v2/translate", json=asked, headers=small).status_code == 200
+        assert live.http.post("/v2/translate", json=asked, headers=small).status_code == 456
+        ai = live.http.post("/v1/completions", json={"prompt": "12345678", "target_lang": "de"}, headers=small)
+        assert (ai.status_code, ai.json()["error"]["type"]) == (429, "insufficient_quota")
+        assert live.json("POST", "/v2/usage", headers=small) == {"character_count": 8, "character_limit": 10}
+        slow = key(live, "slow", "translate", rate=2)
+        codes = [live.http.get("/v1/models", headers=slow) for _ in range(3)]
+        assert [one.status_code for one in codes] == [200, 200, 429]
+        assert int(codes[2].headers["retry-after"]) >= 1
+        for _ in range(20):
+            live.http.get("/v1/models", headers={"Authorization": "Bearer wrong"})
+        locked = live.http.get("/v1/models", headers={"Authorization": "Bearer wrong"})
+        assert locked.status_code == 429
+
+
+def test_without_keys_a_foreign_page_and_a_foreign_host_are_refused(live: Live) -> None:
+    asked = {"q": "x", "source": "en", "target": "de"}
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:80"},
+    ):
+        assert live.http.post("/translate", data=asked, headers=headers).status_code == 403
+    assert live.http.post("/translate", data=asked, headers={"Origin": live.url}).status_code == 200
+    assert live.http.get("/api/keys").status_code == 403  # nor may the local user make keys by HTTP
+
+
+def test_headers(live: Live) -> None:
+    for path in ("/", "/translate", "/nothing", "/health/live"):
+        headers = live.http.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "server" not in headers
+        assert "access-control-allow-origin" not in headers
+
+
+# ---------------------------------------------------------------- tenants
+
+
+def test_no_tenant_sees_anothers_memory_cache_or_glossary(model: Path, tmp_path: Path) -> None:
+    with living(Gateway(tmp_path, models=[target(model)], must_have_key=True, threads=1)) as live:
+        rights = ("translate", "glossary", "memory", "feedback", "documents")
+        ada, bob = key(live, "ada", *rights, tenant="ada"), key(live, "bob", *rights, tenant="bob")
+
+        def says(who: dict[str, str], text: str, **more: Any) -> Any:
+            asked = {"q": text, "source": "en", "target": "de", **more}
+            return live.json("POST", "/translate", json=asked, headers=who)
+
+        assert says(ada, "Our secret.")["translatedText"] == "Unser Geheimnis."  # of the run's memory, under her name
+        assert "Geheimnis" not in json.dumps(says(bob, "Our secret."), ensure_ascii=False)
+        before = says(bob, "The plan is ready.")
+        better = {"q": "The plan is ready.", "s": "Der Plan steht.", "source": "en", "target": "de"}
+        live.json("POST", "/suggest", json=better, headers=ada)
+        assert says(ada, "The plan is ready.")["translatedText"] == "Der Plan steht."
+        for text in ("The plan is ready.", "The plan is ready!", "The plan is ready. The plan is ready."):
+            assert "Plan steht" not in json.dumps(says(bob, text))
+        assert says(bob, "The plan is ready.") == before
+        made = live.json(
+            "POST",
+            "/v2/glossaries",
+            json={
+                "name": "g",
+                "source_lang": "en",
+                "target_lang": "de",
+                "entries": "plan\tPlan",
+                "entries_format": "tsv",
+            },
+            headers=ada,
+        )
+        identity = made["glossary_id"]
+        assert says(ada, "the plan", glossary_id=identity)["details"]["terms"] == [{"source": "plan", "target": "Plan"}]
+        for method, path in (
+            ("GET", f"/v2/glossaries/{identity}"),
+            ("DELETE", f"/v2/glossaries/{identity}"),
+            ("GET", f"/v2/glossaries/{identity}/entries"),
+            ("GET", f"/v3/glossaries/{identity}"),
+            ("DELETE", f"/v3/glossaries/{identity}"),
+        ):
+            assert live.http.request(method, path, headers=bob).status_code == 404
+        asked = {"q": "the plan", "source": "en", "target": "de", "glossary_id": identity}
+        assert live.http.post("/translate", json=asked, headers=bob).status_code == 404
+        assert live.json("GET", "/v3/glossaries", headers=bob) == {"glossaries": []}
+        tmx = (
+            b'<tmx version="1.4"><header srclang="en"/><body><tu><tuv xml:lang="en"><seg>Open.</seg></tuv>'
+            b'<tuv xml:lang="de"><seg>Auf!</seg></tuv></tu></body></tmx>'
+        )
+        begun = live.json(
+            "POST",
+            "/v3/translation_memories/import",
+            json={"source_file": {"file_name": "a.tmx", "content_length": len(tmx)}},
+            headers=ada,
+        )
+        assert live.http.put(begun["upload_url"], content=tmx).status_code == 200
+        assert live.http.put(begun["upload_url"], content=tmx).status_code == 409
+
+        def state() -> Any:
+            path = f"/v3/translation_memories/jobs/{begun['job_id']}"
+            assert live.http.get(path, headers=bob).status_code == 404
+            return live.json("GET", path, headers=ada)["results"][0]
+
+        until(lambda: state()["status"] == "completed")
+        memory = state()["translation_memory_id"]
+        for method, path in (
+            ("GET", f"/v3/translation_memories/{memory}"),
+            ("GET", f"/v3/translation_memories/{memory}/segments"),
+            ("POST", f"/v3/translation_memories/{memory}/export"),
+            ("DELETE", f"/v3/translation_memories/{memory}"),
+        ):
+            assert live.http.request(method, path, headers=bob).status_code == 404
+        with_it = {"text": ["Open."], "source_lang": "EN", "target_lang": "DE", "translation_memory_id": memory}
+        assert live.json("POST", "/v2/translate", json=with_it, headers=ada)["translations"][0]["text"] == "Auf!"
+        assert live.http.post("/v2/translate", json=with_it, headers=bob).status_code == 404
+        sent = live.json(
+            "POST",
+            "/v2/document",
+            files={"file": ("a.txt", b"Open.")},
+            data={"target_lang": "de", "source_lang": "en"},
+            headers=ada,
+        )
+        ask = {"document_key": sent["document_key"]}
+        assert live.http.post(f"/v2/document/{sent['document_id']}", json=ask, headers=bob).status_code == 404
+        assert live.http.post(f"/v2/document/{sent['document_id']}", json=ask, headers=ada).status_code == 200
+
+
+# ---------------------------------------------------------------- nothing leaks
+
+CANARY = "Kanarienvogel77"
+
+
+def _places(one: Operation) -> Iterator[dict[str, Any]]:
+    """Requests that have the canary in every place of an operation."""
+    names = [
+        "q",
+        "s",
+        "source",
+        "target",
+        "text",
+        "target_lang",
+        "source_lang",
+        "model",
+        "messages",
+        "prompt",
+        "input",
+        "name",
+        "entries",
+        "dictionaries",
+        "glossary_id",
+        "api_key",
+        "format",
+        "tag_handling",
+        "document_key",
+        "alias",
+        "context",
+        "models",
+        "verdict",
+        "translation",
+        "scopes",
+        "tenant",
+        "file_name",
+    ]
+    yield {"json": dict.fromkeys(names, CANARY)}
+    yield {"json": {name: [CANARY] for name in names}}
+    yield {
+        "json": {
+            **dict.fromkeys(names, CANARY),
+            "source": "en",
+            "target": "de",
+            "source_lang": "en",
+            "target_lang": "de",
+        }
+    }
+    yield {
+        "json": {
+            "messages": [{"role": "user", "content": CANARY}],
+            "target_lang": "de",
+            "source_lang": "en",
+            "prompt": [CANARY],
+        }
+    }
+    yield {"data": dict.fromkeys(names, CANARY)}
+    yield {"params": {CANARY: CANARY, "q": CANARY}}
+    yield {"content": CANARY.encode(), "headers": {"content-type": "application/json"}}
+    yield {"content": CANARY.encode(), "headers": {"content-type": CANARY}}
+    yield {
+        "files": {"file": (f"{CANARY}.xliff", f"<{CANARY}>".encode())},
+        "data": {"target": "de", "target_lang": "de", "source": "en"},
+    }
+    yield {"headers": {"User-Agent": CANARY, "X-Request-ID": CANARY, "Referer": CANARY}}
+
+
+def test_no_text_in_logs_errors_or_figures(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from tests.server.living import faulty
+
+    gateway = Gateway(tmp_path, models=[NullModel()], command=faulty(CANARY.lower()))
+    with living(gateway) as live:
+        everything = [f"{CANARY} fail", "fail", CANARY]
+        live.http.post("/v2/translate", json={"text": everything, "source_lang": "en", "target_lang": "de"})
+        for one in all_operations():
+            for request in _places(one):
+                path = re.sub(r"\{[^}]*\}", CANARY, one.path)
+                answer = live.http.request(one.method, path, **request)
+                assert answer.status_code != 500, (one.path, request)
+                if answer.status_code >= 400:
+                    assert CANARY not in answer.text, (one.path, request)
+                assert CANARY not in str(answer.headers)
+        assert CANARY not in live.http.get("/metrics").text
+    out, err = capfd.readouterr()
+    assert '"event": "request"' in err
+    assert CANARY not in out + err
+
+
+def test_bodies_are_bounded_and_never_a_fault(guarded: Live) -> None:
+    rights = key(guarded, "bodies", "translate", "documents", "glossary")
+    limit = guarded.gateway.limits.body
+    for content, kind, wanted in (
+        (b"x" * (limit + 1), "application/json", 413),
+        (b"[" * 200_000, "application/json", 400),
+        (b'{"q": ' + b"[" * 100_000, "application/json", 400),
+        (b'{"q": ' + b"9" * 100_000 + b"}", "application/json", 400),
+        (b'{"q": NaN}', "application/json", 400),
+        (b'{"q": "\xff"}', "application/json", 400),
+        (b'{"q": "\\ud800", "source": "en", "target": "de"}', "application/json", 400),
+        (b"&".join(b"a=b" for _ in range(5_000)), "application/x-www-form-urlencoded", 400),
+        (b"--x\r\n", "multipart/form-data; boundary=x", 400),
+        (b"nothing", "multipart/form-data", 400),
+        (b"q=1", "text/plain", 400),
+        (json.dumps({"q": ["x"] * 1001, "source": "en", "target": "de"}).encode(), "application/json", 413),
+        (json.dumps({"q": "x" * 100_001, "source": "en", "target": "de"}).encode(), "application/json", 413),
+    ):
+        answer = guarded.http.post("/translate", content=content, headers={**rights, "content-type": kind})
+        assert answer.status_code == wanted, (content[:40], answer.text)
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(2 * limit // 65_536):
+            yield b"x" * 65_536
+
+    headers = {**rights, "content-type": "application/json"}
+    with contextlib.suppress(httpx2.WriteError):  # it may have hung up already
+        assert guarded.http.post("/translate", content=endless(), headers=headers).status_code == 413
+    assert guarded.http.get("/health/live").status_code == 200
+
+
+def test_a_slow_body_is_given_up(tmp_path: Path) -> None:
+    import socket
+
+    with living(Gateway(tmp_path, models=[NullModel()], limits=Limits(body_time=0.3))) as live:
+        host, port = live.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as line:
+            line.sendall(b"POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
+            assert b"408" in line.recv(100)
+
+
+def test_the_page_is_served_with_its_policy_and_no_path_leads_out(tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    (page / "js").mkdir(parents=True)
+    (page / "index.html").write_text("<h1>hello</h1>", encoding="utf-8")
+    (page / "js" / "app.js").write_text("1", encoding="utf-8")
+    with living(Gateway(tmp_path / "state", models=[NullModel()], page=page, must_have_key=True)) as live:
+        answer = live.http.get("/")
+        assert (answer.text, answer.headers["content-type"]) == ("<h1>hello</h1>", "text/html; charset=utf-8")
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+        assert live.http.get("/page/js/app.js").text == "1"
+        for path in (
+            "/page/../state/pepper",
+            "/page/%2e%2e/state/pepper",
+            "/page//etc/passwd",
+            "/page/js/../../state/pepper",
+        ):
+            assert live.http.get(path).status_code == 404
