@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dragoman.core.recipe import Recipe
 from dragoman.errors import DataError, RecipeError
 from dragoman.report import study as report
-from dragoman.studies import abcd
+from dragoman.studies import abcd, record
 from dragoman.studies.arms import Outcome
 from tests.studies.conftest import make_project
 from tests.studies.test_arms import Said
@@ -163,3 +165,32 @@ def test_a_study_without_a_finished_arm_says_why(tmp_path: Path, project: Path) 
     base = Recipe.load(project / "recipe.yaml")
     with pytest.raises(DataError, match="no arm of the study is finished:\n  A seed 1: no disk"):
         record.make(base, [], [Outcome("A", 1, tmp_path, "no disk")], tmp_path, Said())
+
+
+def _entry(base: float, after: float | None) -> dict[str, object]:
+    def line(system: str, value: float, gains: dict[str, object]) -> dict[str, object]:
+        scores = {"chrf": {"value": value, "low": value - 1, "high": value + 1}}
+        return {"system": system, "kind": "model", "scores": scores, "gains": gains}
+
+    results = [line("baseline", base, {})]
+    if after is not None:
+        results.append(line("trained", after, {"chrf": {"gain": after - base, "p_randomisation": 0.01}}))
+    return {"results": results}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([10.0, 20.0, 30.0]), st.one_of(st.none(), st.just(55.0))), min_size=1, max_size=6
+    )
+)
+def test_every_base_has_a_row_as_an_arm_or_as_the_untouched_one(arms: list[tuple[float, float | None]]) -> None:
+    entries = {(f"arm{n}", seed): _entry(*arm) for n, arm in enumerate(arms) for seed in (1, 2)}
+    rows = record._untouched(entries, ["chrf"])
+    bases = {base for base, _ in arms}
+    arm_rows = {base for base, after in arms if after is None}
+    assert {row["scores"]["chrf"]["value"] for row in rows} == bases - arm_rows
+    assert len(rows) == len(bases - arm_rows)
+    for row in rows:
+        value = row["scores"]["chrf"]["value"]
+        assert row["arms"] == [f"arm{n}" for n, (base, _) in enumerate(arms) if base == value]
+        assert all(gains["chrf"]["gain"] == 55.0 - value for gains in row["gains"].values())

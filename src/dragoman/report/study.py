@@ -60,6 +60,10 @@ def table(study: Mapping[str, Any]) -> str:
             rows.append(
                 [arm, *(f"{c['value']:.2f} [{c['low']:.2f}, {c['high']:.2f}] {c['letters']:<3}" for c in cells)]
             )
+        for base in entry.get("untouched", []):
+            cells = [base["scores"][m] for m in metrics]
+            told = [f"{c['value']:.2f} [{c['low']:.2f}, {c['high']:.2f}]" for c in cells]
+            rows.append([f"untouched base of {', '.join(base['arms'])}", *told])
         pairs = [["second over first", *(TITLES[m] for m in metrics)]]
         for number, contrast in enumerate(next(iter(entry["contrasts"].values()))):
             cells = [entry["contrasts"][m][number] for m in metrics]

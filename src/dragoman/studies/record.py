@@ -133,11 +133,40 @@ def _set(
         "segments": first["segments"],
         "overlap": {f"{arm} seed {s}": entry["overlap"]["segments"] for (arm, s), entry in entries.items()},
         "scores": scores,
+        "untouched": _untouched(entries, metrics),
         "contrasts": contrasts,
         "signatures": signatures,
         "closed": multiple_choice.compare(entries, runs, protocol),
         "samples": _samples({arm: rows[arm, next(iter(found))] for arm, found in runs.items()}, seed),
     }
+
+
+def _untouched(entries: Mapping[tuple[str, int], Mapping[str, Any]], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """The base of every arm before its training, where no arm is that base itself: arms whose bases translate alike share a
+    row. Each has its arms, its scores, and each arm's gain over it by the paired test of that arm's first seed."""
+    found: dict[str, dict[str, Any]] = {}
+    alone: set[str] = set()  # what the untrained arms translate like
+    seen: set[str] = set()
+    for (arm, _), entry in entries.items():
+        first, last = entry["results"][0], entry["results"][-1]
+        if arm in seen or first["kind"] != "model":
+            continue
+        seen.add(arm)
+        values = {metric: first["scores"][metric] for metric in metrics}
+        key = json.dumps({metric: score["value"] for metric, score in values.items()})
+        if first["system"] == last["system"]:
+            alone.add(key)
+            continue
+        own = next(line for line in entry["results"] if line["system"] == last["system"])
+        row = found.setdefault(key, {"arms": [], "scores": {}, "gains": {}})
+        row["arms"].append(arm)
+        row["scores"] = {m: {part: score[part] for part in ("value", "low", "high")} for m, score in values.items()}
+        row["gains"][arm] = {
+            metric: {"gain": gain["gain"], "p": gain["p_randomisation"]}
+            for metric, gain in own["gains"].items()
+            if metric in metrics
+        }
+    return [row for key, row in found.items() if key not in alone]
 
 
 def _outputs(entry: Mapping[str, Any], run: RunFolder, key: tuple[str, int]) -> list[dict[str, Any]]:
@@ -235,6 +264,11 @@ def _scores_csv(found: Mapping[str, Any]) -> str:
     rows = [["set", "direction", "metric", "arm", "value", "low", "high", "spread", "letters", "seeds"]]
     for entry in found["sets"]:
         by_title = {TITLES[metric]: arms for metric, arms in entry["scores"].items()}
+        for row in entry["untouched"]:
+            for metric, score in row["scores"].items():
+                figures = [f"{score[key]:.4f}" for key in ("value", "low", "high")]
+                name = f"untouched base of {', '.join(row['arms'])}"
+                rows.append([entry["set"], entry["direction"], TITLES[metric], name, *figures, "", "", ""])
         if entry["closed"]:
             by_title |= {f"accuracy {way}": arms for way, arms in entry["closed"]["accuracy"].items()}
         for title, arms in by_title.items():
