@@ -11,7 +11,7 @@ from dragoman.core.arguments import several
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.markup.markup import has_words
 from dragoman.core.prompt.prompts import language_token, render
-from dragoman.core.recipe import Decoding
+from dragoman.core.recipe import Decoding, Sampling
 from dragoman.core.records import NO_CONTEXT, Context, Hypothesis
 from dragoman.core.scores.metrics import Floats
 from dragoman.core.scores.multiple_choice import Question
@@ -140,6 +140,50 @@ class Translator:
                 result.drafted,
                 result.accepted,
             )
+        return found
+
+    def samples(
+        self,
+        texts: Sequence[str],
+        direction: Direction | str,
+        sampling: Sampling,
+        count: int,
+        listener: Listener = SILENT,
+    ) -> list[list[Hypothesis]]:
+        """`count` samples of each segment, which stands alone in its prompt; none where it is too long for the model."""
+        from dragoman.engine.generate import Draw, sample
+        from dragoman.engine.prompt_fit import Ask, fitted
+
+        direction, limit = Direction.of(direction), Decoding()
+        self.encoder.require([direction.source, direction.target])
+        asked = [Ask(direction, self.normalised(text), None, NO_CONTEXT) for text in several(texts)]
+        sizes = [
+            len(ids) for ids in self.loaded.tokenizer([one.source for one in asked], add_special_tokens=False).input_ids
+        ]
+        answers = [int(limit.max_ratio * size) + limit.max_extra for size in sizes]
+        prompts = fitted(self.encoder, asked, [self.loaded.context - answer for answer in answers])
+        limits = [
+            min(answer, self.loaded.context - len(prompt.ids)) for answer, prompt in zip(answers, prompts, strict=True)
+        ]
+        todo = [number for number, size in enumerate(sizes) if limits[number] > size // 4]
+        groups = sample(
+            self.loaded.model,
+            [prompts[number].ids for number in todo],
+            [limits[number] for number in todo],
+            samples=count,
+            draw=Draw(sampling.seed, sampling.temperature, sampling.top_k, sampling.top_p, sampling.epsilon),
+            ends=self._ends,
+            not_first=self._breaks if self.encoder.form.kind == "plain" else (),
+            pad=self.loaded.pad,
+            budget=self.budget,
+            progress=lambda done: listener.progress(f"sample {direction}", done, len(todo)),
+        )
+        found: list[list[Hypothesis]] = [[] for _ in asked]
+        for number, group in zip(todo, groups, strict=True):
+            found[number] = [
+                Hypothesis(self._text(one.ids), one.log_probability / max(1, one.tokens), one.tokens, one.finished)
+                for one in group
+            ]
         return found
 
     def _decode(

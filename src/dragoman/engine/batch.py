@@ -97,7 +97,7 @@ class Batch:
     ids [rows, length] int64; positions [rows, length] or None (= 0, 1, 2, ...); where [n] the flat indices whose NEXT
     token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding. `sequence`
     [n] the number of the sequence that a label belongs to, in the order of the bins. `groups` [n] what each label's loss is
-    counted under, or None.
+    counted under, or None. `anchors` [sequences] the log-probability of each sequence under a frozen model, or None.
     """
 
     ids: torch.Tensor
@@ -107,6 +107,7 @@ class Batch:
     tokens: int
     groups: torch.Tensor | None = None
     sequence: torch.Tensor | None = None
+    anchors: torch.Tensor | None = None
 
     @property
     def target_tokens(self) -> int:
@@ -121,10 +122,10 @@ class Batch:
             return self
         positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
         moved = [t.to(device, non_blocking=True) for t in (self.ids, self.where, self.labels)]
-        groups, sequence = (
-            None if t is None else t.to(device, non_blocking=True) for t in (self.groups, self.sequence)
+        groups, sequence, anchors = (
+            None if t is None else t.to(device, non_blocking=True) for t in (self.groups, self.sequence, self.anchors)
         )
-        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups, sequence)
+        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups, sequence, anchors)
 
 
 def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:

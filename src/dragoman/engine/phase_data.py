@@ -34,6 +34,7 @@ class Inputs:
     made: Path | None = None  # the folder of the synthetic rows
     planned: Mapping[str, Any] | None = None  # the settings that `plan` wrote down, which are followed
     listener: Listener = SILENT
+    candidates: Path | None = None  # the folder of a preference phase's candidates; None while it is only planned
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Material:
     tokens: Mapping[str, int] = field(default_factory=dict)  # of an epoch, by task
     assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
     marked: int = 0  # prompts with markers in place of tags and placeholders
+    held: Stream | None = None  # of a preference phase: pairs that no step sees
 
     @property
     def translates(self) -> bool:

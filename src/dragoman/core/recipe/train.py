@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedTrainingGlossary
 from dragoman.core.recipe.hybrid import Hybrid
+from dragoman.core.recipe.prefer import Prefer
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
 from dragoman.core.text.languages import Direction
@@ -197,6 +198,7 @@ class Phase(Section):
 
     sft: Sft | None = None
     hybrid: Hybrid | None = None
+    prefer: Prefer | None = None
     adapt: Literal["full"] | Adapt = "full"
     average: Average | None = None
     stop_if: StopIf | None = None

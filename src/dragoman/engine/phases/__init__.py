@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dragoman.core.recipe import Phase
 from dragoman.engine.phases.hybrid import HybridTraining
 from dragoman.engine.phases.kind import Kind
+from dragoman.engine.phases.prefer import PreferenceTuning
 from dragoman.engine.phases.sft import SupervisedTuning
 
 PHASES: Mapping[str, Kind] = {
     "sft": SupervisedTuning(),
     "hybrid": HybridTraining(),
+    "prefer": PreferenceTuning(),
 }
 
 

@@ -28,6 +28,7 @@ from dragoman.engine.phases import kind_of
 from dragoman.engine.phases.kind import Ready
 from dragoman.engine.watcher import Course, Watcher
 from dragoman.errors import CheckpointError, ModelError
+from dragoman.stages.train import candidates
 from dragoman.stages.train.evaluation import Evaluation
 from dragoman.stages.train.measures import Measures
 from dragoman.stages.train.progress import Progress
@@ -49,6 +50,7 @@ class Trainer:
         """Train from the model in `base` on the texts; `planned` are the settings that `plan` chose, `made` is the
         folder of the synthetic rows."""
         self.base = base
+        self._own_folder()
         self._prepare(texts, planned, fresh, made)
         start = self._resume()
         resumed = start is not None
@@ -59,12 +61,27 @@ class Trainer:
 
     # ------------------------------------------------------------ before the first step
 
+    def _own_folder(self) -> None:
+        """Remove what another phase, or an older wish for this one, has left."""
+        marker = self.out / "phase.json"
+        try:
+            same = json.loads(marker.read_text(encoding="utf-8"))["key"] == self.key
+        except (OSError, ValueError, KeyError):
+            same = False
+        if not same:
+            shutil.rmtree(self.out, ignore_errors=True)
+            write_json(marker, {"key": self.key})
+
     def _prepare(self, texts: Path, planned: Mapping[str, Any] | None, fresh: bool, made: Path | None) -> None:
         training, kind = self.training, kind_of(self.phase)
         hardware = detect(self.recipe.plan.threads)
         precision = planned["precision"] if planned else setup.precision(self.recipe, hardware)
         loaded = load.load(self.base, dtype=adapt.base_dtype(self.phase, DTYPES[precision]), device=use(hardware))
-        inputs = Inputs(self.recipe, self.phase, loaded, texts, hardware, fresh, made, planned, self.listener)
+        folder = None
+        if self.phase.prefer is not None:
+            folder = self.out / "candidates"
+            candidates.make(self.recipe, self.phase.prefer, loaded, texts, folder, self.listener)
+        inputs = Inputs(self.recipe, self.phase, loaded, texts, hardware, fresh, made, planned, self.listener, folder)
         self.loaded, self.data = loaded, kind.data(inputs)
         self.chosen, self.stream = self.data.chosen, self.data.stream
         torch.manual_seed(self.recipe.seed)
@@ -106,16 +123,7 @@ class Trainer:
         return [*averages, Progress(self.name, epochs=kind.epochs), self.evaluation, *kind.watchers(ready)]
 
     def _resume(self) -> int | None:
-        """Go on from the newest whole checkpoint of this very phase; anything older or other is removed. Returns its
-        step."""
-        marker = self.out / "phase.json"
-        try:
-            same = json.loads(marker.read_text(encoding="utf-8"))["key"] == self.key
-        except (OSError, ValueError, KeyError):
-            same = False
-        if not same:
-            shutil.rmtree(self.out, ignore_errors=True)
-            write_json(marker, {"key": self.key})
+        """Go on from the newest whole checkpoint of this very phase; returns its step."""
         checkpoint.sweep(self.root)
         found = checkpoint.latest(self.root)
         if found is None:

@@ -1,0 +1,162 @@
+"""From ranked candidates to pairs: of one source, which translation is better than which, and why no pair was made.
+
+Candidates are ranked by utilities in points, 0 to 100, weighed as the recipe says: chrF to the reference; expected chrF under
+the other candidates (minimum Bayes risk, as Yang et al. 2024 rank for preference tuning, arXiv 2311.08380); the checks that
+flag a translation. Best and worst make a pair ("BW" there).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dragoman.core.recipe.prefer import Prefer
+from dragoman.core.records import Hypothesis
+from dragoman.core.scores import mbr
+from dragoman.core.scores.flags import FLAGS, Flagger, severity
+from dragoman.core.scores.metrics import segments
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import leak_key
+
+_WORST = sum(FLAGS.values())
+_FLAG = 10.0  # points of the utility `checks` that a weight of 1 costs
+
+# why a candidate, or a whole source, makes no pair
+REASONS = ("empty", "unfinished", "same text", "held out", "one candidate", "tie", "length")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One translation of a source. `utilities` in points by name; `utility` their weighted mean."""
+
+    text: str
+    origin: str  # greedy, sample or reference
+    flags: tuple[str, ...] = ()
+    utilities: Mapping[str, float] = field(default_factory=dict)
+    utility: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "origin": self.origin,
+            "flags": list(self.flags),
+            "utilities": {name: round(value, 3) for name, value in self.utilities.items()},
+            "utility": round(self.utility, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A source with its candidates, best first, and the pairs (better, worse) as numbers of candidates."""
+
+    source: str
+    reference: str
+    direction: Direction
+    candidates: tuple[Candidate, ...]
+    pairs: tuple[tuple[int, int], ...]
+    dropped: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "reference": self.reference,
+            "direction": str(self.direction),
+            "candidates": [one.to_json() for one in self.candidates],
+            "pairs": [list(pair) for pair in self.pairs],
+            "dropped": dict(self.dropped),
+        }
+
+
+def rank(
+    source: str,
+    reference: str,
+    made: Sequence[tuple[str, Hypothesis]],
+    direction: Direction,
+    wish: Prefer,
+    flagger: Flagger,
+    held_out: Collection[str] = (),
+) -> Ranked:
+    """Rank the candidates of one source, `made` as (origin, hypothesis), and pair them.
+
+    `held_out`: `leak_key`s of the translations of dev and test, which no candidate may repeat. Every candidate that is left
+    out is counted in `dropped` under one of REASONS, and a source without a pair once more.
+    """
+    dropped: Counter[str] = Counter()
+    kept: dict[str, tuple[str, Hypothesis]] = {}
+    given = [*made, *([("reference", Hypothesis(reference, 0.0, 1, True))] if wish.with_reference else [])]
+    for origin, one in given:
+        if not one.text.strip():
+            dropped["empty"] += 1
+        elif not one.finished:
+            dropped["unfinished"] += 1
+        elif (key := leak_key(one.text)) and key in held_out:
+            dropped["held out"] += 1
+        elif one.text in kept:
+            dropped["same text"] += 1
+        else:
+            kept[one.text] = origin, one
+    if len(kept) < 2:
+        return Ranked(source, reference, direction, (), (), Counter({**dropped, "one candidate": 1}))
+    texts, rows = list(kept), list(kept.values())
+    flags = flagger.flags([source] * len(rows), [one for _, one in rows])
+    utilities = _utilities(texts, [text for text, _ in _finished(made)], reference, direction, flags, wish)
+    total = sum(wish.rank_by.values())
+    candidates = sorted(
+        (
+            Candidate(text, origin, doubts, values, sum(w * values[name] for name, w in wish.rank_by.items()) / total)
+            for text, (origin, _), doubts, values in zip(texts, rows, flags, utilities, strict=True)
+        ),
+        key=lambda one: -one.utility,
+    )
+    pairs, why = _paired(candidates, wish)
+    return Ranked(source, reference, direction, tuple(candidates), tuple(pairs), Counter({**dropped, **why}))
+
+
+def _finished(made: Sequence[tuple[str, Hypothesis]]) -> list[tuple[str, str]]:
+    return [(one.text, origin) for origin, one in made if one.finished and one.text.strip()]
+
+
+def _utilities(
+    texts: Sequence[str],
+    samples: Sequence[str],
+    reference: str,
+    direction: Direction,
+    flags: Sequence[tuple[str, ...]],
+    wish: Prefer,
+) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = [{} for _ in texts]
+    columns: dict[str, Sequence[float]] = {}
+    if "chrf" in wish.rank_by:
+        columns["chrf"] = segments("chrf", list(texts), [reference] * len(texts), direction.target).single.tolist()
+    if (
+        "mbr" in wish.rank_by
+    ):  # under the model's own samples, each as often as it was drawn; the reference is none of them
+        shares = Counter(samples)
+        pool = list(dict.fromkeys([*texts, *samples]))
+        matrix = mbr.pairwise(pool)
+        weights = [shares[text] / len(samples) for text in pool]
+        columns["mbr"] = [float(matrix[pool.index(text)] @ weights) for text in texts]
+    if "checks" in wish.rank_by:
+        columns["checks"] = [max(0.0, 100.0 - _FLAG * severity(one)) for one in flags]
+    for name, values in columns.items():
+        for row, value in zip(found, values, strict=True):
+            row[name] = float(value)
+    return found
+
+
+def _paired(candidates: Sequence[Candidate], wish: Prefer) -> tuple[list[tuple[int, int]], Counter[str]]:
+    """Best and worst, then second best and second worst, as long as they differ enough."""
+    pairs: list[tuple[int, int]] = []
+    why: Counter[str] = Counter()
+    for number in range(min(wish.pairs, len(candidates) // 2)):
+        better, worse = candidates[number], candidates[-1 - number]
+        lengths = sorted((max(1, len(better.text)), max(1, len(worse.text))))
+        if better.utility - worse.utility < max(wish.margin, 1e-9):
+            why["tie"] += 1
+        elif lengths[1] > wish.length * lengths[0]:
+            why["length"] += 1
+        else:
+            pairs.append((number, len(candidates) - 1 - number))
+    return pairs, why

@@ -1,0 +1,79 @@
+"""The section `prefer`: tuning on pairs of translations of which one is better."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dragoman.core.recipe.training import Training
+from dragoman.core.recipe.values import Pairs, PositiveCount
+from dragoman.core.text.languages import Direction
+
+Utility = Literal["chrf", "mbr", "checks"]
+Weight = Annotated[float, Field(gt=0)]
+
+# method -> (beta, weight of the likelihood of the better one, margin gamma): as their papers or their authors' code have them
+DEFAULTS: dict[str, tuple[float, float, float]] = {
+    "dpo": (0.1, 0.0, 0.0),
+    "ipo": (0.1, 0.0, 0.0),
+    "cpo": (0.1, 1.0, 0.0),
+    "simpo": (2.0, 0.0, 1.0),
+    "orpo": (0.1, 1.0, 0.0),
+    "kto": (0.1, 0.0, 0.0),
+}
+ANCHORED = frozenset({"dpo", "ipo", "kto"})  # hold the model against the one that the phase began with
+
+
+class Prefer(Training):
+    """Candidates of the model itself are ranked, and the model learns to prefer the better one of a pair."""
+
+    method: Literal["dpo", "ipo", "cpo", "simpo", "orpo", "kto"] = "cpo"
+    sources: PositiveCount = 2_000  # training sentences that candidates are made for, drawn by the seed
+    candidates: Annotated[int, Field(ge=2, le=64)] = 8  # samples of each; the greedy translation comes on top
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    rank_by: dict[Utility, Weight] = {"chrf": 1.0, "checks": 1.0}
+    reference: bool | Literal["auto"] = (
+        "auto"  # whether the reference is a candidate; auto: not where it is the measure
+    )
+    pairs: PositiveCount = 1  # of one sentence: best and worst, second best and second worst, ...
+    margin: Annotated[float, Field(ge=0)] = 5.0  # points of utility; what is closer is a tie, and dropped
+    length: Annotated[float, Field(ge=1)] = 2.0  # a pair whose sides differ more in length teaches length: dropped
+    beta: Annotated[float, Field(gt=0)] | None = None  # default: by the method
+    likelihood: Annotated[float, Field(ge=0)] | None = None  # weight of the better one's own cross-entropy
+    gamma: Annotated[float, Field(ge=0)] | None = None  # of simpo: how much better it has to be
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    directions: Pairs | None = None
+
+    @model_validator(mode="after")
+    def _keys_of_the_method(self) -> Self:
+        if not self.rank_by:
+            raise ValueError("`rank_by` names no utility: chrf, mbr or checks")
+        if self.gamma is not None and self.method != "simpo":
+            raise ValueError(f"`gamma` means nothing to `method: {self.method}`; it belongs to simpo")
+        if self.likelihood and self.method in ("ipo", "kto"):
+            raise ValueError(f"`likelihood` means nothing to `method: {self.method}`")
+        if self.label_smoothing and self.method not in ("dpo", "cpo", "simpo"):
+            raise ValueError(f"`label_smoothing` means nothing to `method: {self.method}`")
+        if self.label_smoothing >= 0.5:
+            raise ValueError("`label_smoothing` is the chance that a pair is the wrong way round: below 0.5")
+        return self
+
+    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
+        return self.directions or pairs
+
+    @property
+    def with_reference(self) -> bool:
+        """Whether the reference is one of the candidates. Ranked by chrF to itself it would always win."""
+        return "chrf" not in self.rank_by if self.reference == "auto" else self.reference
+
+    @property
+    def strength(self) -> tuple[float, float, float]:
+        """beta, weight of the likelihood, gamma."""
+        beta, likelihood, gamma = DEFAULTS[self.method]
+        return (
+            beta if self.beta is None else self.beta,
+            likelihood if self.likelihood is None else self.likelihood,
+            gamma if self.gamma is None else self.gamma,
+        )

@@ -1,0 +1,137 @@
+"""The candidates of a preference phase: made by the model that it starts from, ranked, kept in a folder that a person can read.
+
+`candidates.jsonl` has a line for each source; a stopped run goes on behind the last whole line. Samples depend on the seed and
+their prompt alone, so the file is the same however often it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dragoman.core.corpus.preferences import rank
+from dragoman.core.listen import Listener
+from dragoman.core.recipe import Decoding, Recipe, Sampling
+from dragoman.core.recipe.prefer import Prefer
+from dragoman.core.records import Example
+from dragoman.core.scores.flags import Flagger
+from dragoman.core.text.normalise import leak_key
+from dragoman.engine.load import Loaded
+from dragoman.engine.setup import directed, grouped
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import write_json
+from dragoman.translator import Translator
+
+FILE, COUNTS = "candidates.jsonl", "counts.json"
+_CHUNK = 64  # sources
+
+
+def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, listener: Listener) -> None:
+    """Make the candidates that are missing in `out`, and count what became of all."""
+    if (out / COUNTS).is_file():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    todo = drawn(recipe, wish, texts)
+    done = _whole_lines(out / FILE)
+    translator = Translator(loaded)
+    held_out = _held_out(texts)
+    flaggers = {direction: Flagger(direction, recipe.languages) for direction in {row.direction for row in todo}}
+    sampling = Sampling(seed=recipe.seed, temperature=wish.temperature, top_p=wish.top_p)
+    loaded.model.eval()
+    with (out / FILE).open("a", encoding="utf-8") as stream:
+        while done < len(todo):
+            listener.progress("candidates", done, len(todo))
+            direction = todo[done].direction
+            chunk = [row for row in todo[done : done + _CHUNK] if row.direction == direction]  # they stand together
+            done += len(chunk)
+            sources = [row.source for row in chunk]
+            greedy = translator.translate(sources, direction, Decoding())
+            samples = translator.samples(sources, direction, sampling, wish.candidates)
+            ranked = [
+                rank(
+                    row.source,
+                    row.target,
+                    [("greedy", first), *(("sample", one) for one in others)],
+                    direction,
+                    wish,
+                    flaggers[direction],
+                    held_out,
+                )
+                for row, first, others in zip(chunk, greedy, samples, strict=True)
+            ]
+            stream.write("".join(json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in ranked))
+            stream.flush()
+    listener.progress("candidates", len(todo), len(todo))
+    counts = _counted(out / FILE)
+    write_json(out / COUNTS, counts)
+    listener.say(f"train: candidates: {_told(counts)}")
+
+
+def drawn(recipe: Recipe, wish: Prefer, texts: Path) -> list[Example]:
+    """The training sentences that candidates are made for: drawn by the seed, those of a direction together."""
+    wanted = wish.directions or recipe.pairs
+    rows = [pair for row in records.read(texts / "train", Example) for pair in directed(row, wanted)]
+    random = np.random.default_rng([recipe.seed, 31])
+    chosen = sorted(random.choice(len(rows), min(wish.sources, len(rows)), replace=False).tolist())
+    return [row for group in grouped([rows[number] for number in chosen]).values() for row in group]
+
+
+def _held_out(texts: Path) -> set[str]:
+    """The translations of dev and test."""
+    return {
+        leak_key(text)
+        for split in ("dev", "test")
+        if any((texts / split).glob("shard-*.parquet"))
+        for row in records.read(texts / split, Example)
+        for text in (row.source, row.target)
+    }
+
+
+def _whole_lines(path: Path) -> int:
+    """How many sources are done; half a line at the end is cut off."""
+    if not path.is_file():
+        return 0
+    lines = path.read_bytes().split(b"\n")[:-1]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return len(lines)
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The lines of `candidates.jsonl`."""
+    return [json.loads(line) for line in (folder / FILE).read_text(encoding="utf-8").split("\n") if line]
+
+
+def _counted(path: Path) -> dict[str, Any]:
+    dropped: Counter[str] = Counter()
+    origins: Counter[str] = Counter()
+    pairs = sources = beaten = with_reference = 0
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if not line:
+            continue
+        row = json.loads(line)
+        sources += 1
+        pairs += len(row["pairs"])
+        dropped.update(row["dropped"])
+        origins.update(f"better: {row['candidates'][better]['origin']}" for better, _ in row["pairs"])
+        origins.update(f"worse: {row['candidates'][worse]['origin']}" for _, worse in row["pairs"])
+        ranks = [number for number, one in enumerate(row["candidates"]) if one["origin"] == "reference"]
+        with_reference += bool(ranks)
+        beaten += bool(ranks and ranks[0] > 0)
+    return {
+        "sources": sources,
+        "pairs": pairs,
+        "dropped": dict(dropped.most_common()),
+        "origins": dict(origins.most_common()),
+        "reference_beaten": round(beaten / with_reference, 4) if with_reference else None,
+    }
+
+
+def _told(counts: dict[str, Any]) -> str:
+    lost = ", ".join(f"{reason} {count:,}" for reason, count in counts["dropped"].items())
+    beaten = counts["reference_beaten"]
+    tail = "" if beaten is None else f"; another is better than the reference in {beaten:.0%}"
+    return f"{counts['pairs']:,} pairs of {counts['sources']:,} sources; left out: {lost or 'nothing'}{tail}"

@@ -1,0 +1,99 @@
+"""Pairs from ranked candidates: the better is better by the utility that was asked for, and nothing is lost uncounted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.core.corpus.preferences import REASONS, rank
+from dragoman.core.recipe.prefer import Prefer
+from dragoman.core.records import Hypothesis
+from dragoman.core.scores.flags import Flagger
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import leak_key
+from dragoman.errors import RecipeError
+
+WAY = Direction("en", "de")
+FLAGGER = Flagger(WAY, ["en", "de"])
+SOURCE, REFERENCE = "Take 20 tablets of this medicine.", "Nehmen Sie 20 Tabletten dieses Arzneimittels ein."
+
+
+def made(*texts: str, finished: bool = True) -> list[tuple[str, Hypothesis]]:
+    return [("sample", Hypothesis(text, -1.0, 5, finished)) for text in texts]
+
+
+def test_best_and_worst_make_a_pair() -> None:
+    texts = made("Nehmen Sie 20 Tabletten ein.", REFERENCE[:-1], "Nimm das Arzneimittel mit 20 Tabletten.")
+    found = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"chrf": 1}), FLAGGER)
+    assert found.pairs == ((0, 2),) and found.candidates[0].text == REFERENCE[:-1]
+    assert [one.utility for one in found.candidates] == sorted((one.utility for one in found.candidates), reverse=True)
+
+
+def test_a_lost_number_costs_where_checks_count() -> None:
+    texts = made("Nehmen Sie 20 Tabletten dieses Mittels.", "Nehmen Sie 30 Tabletten dieses Arzneimittels ein.")
+    by_chrf = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"chrf": 1}, margin=0), FLAGGER)
+    by_checks = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"checks": 1}, margin=0), FLAGGER)
+    assert "30" in by_chrf.candidates[0].text and "20" in by_checks.candidates[0].text
+
+
+def test_the_reference_is_a_candidate_where_it_is_not_the_measure() -> None:
+    assert not Prefer().with_reference and Prefer(rank_by={"mbr": 1}).with_reference
+    texts = made("Nehmen Sie 20 Tabletten ein.", "Nehmen Sie 20 Tabletten ein bitte.", "Völlig anderes mit 20.")
+    found = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"mbr": 1}), FLAGGER)
+    assert "reference" in {one.origin for one in found.candidates}
+    assert found.candidates[-1].text == "Völlig anderes mit 20."
+
+
+def test_what_dev_and_test_hold_is_no_candidate() -> None:
+    held = {leak_key(REFERENCE)}
+    found = rank(
+        SOURCE,
+        REFERENCE,
+        made(REFERENCE, "Etwas anderes, 20.", "Noch etwas anderes, 20."),
+        WAY,
+        Prefer(),
+        FLAGGER,
+        held,
+    )
+    assert found.dropped["held out"] == 1 and REFERENCE not in {one.text for one in found.candidates}
+    letterless = rank("20.", "20.", made("20.", "21."), WAY, Prefer(rank_by={"chrf": 1}), FLAGGER, {""})
+    assert "held out" not in letterless.dropped
+
+
+_TEXTS = st.lists(
+    st.sampled_from(["", " ", REFERENCE, "Nimm 20.", "Nimm 20 Tabletten jetzt sofort ein.", "x" * 300]), max_size=8
+)
+
+
+@given(_TEXTS, st.lists(st.booleans(), min_size=8, max_size=8), st.integers(1, 4), st.sampled_from([0.0, 5.0, 50.0]))
+def test_every_candidate_is_kept_or_counted(texts: list[str], finished: list[bool], pairs: int, margin: float) -> None:
+    wish = Prefer(rank_by={"chrf": 1, "mbr": 1, "checks": 1}, pairs=pairs, margin=margin, reference=True)
+    rows = [("sample", Hypothesis(text, -1.0, 5, ends)) for text, ends in zip(texts, finished, strict=False)]
+    found = rank(SOURCE, REFERENCE, rows, WAY, wish, FLAGGER)
+    lost = Counter(found.dropped)
+    assert set(lost) <= set(REASONS)
+    candidates = len(found.candidates) or int(lost["one candidate"] > 0)
+    gone = sum(lost[reason] for reason in ("empty", "unfinished", "same text", "held out"))
+    assert candidates + gone == len(rows) + 1
+    assert len(found.pairs) + lost["tie"] + lost["length"] == min(pairs, len(found.candidates) // 2)
+    for better, worse in found.pairs:
+        assert found.candidates[better].utility - found.candidates[worse].utility >= margin
+        assert found.candidates[better].text != found.candidates[worse].text
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"rank_by": {}}, "names no utility"),
+        ({"method": "dpo", "gamma": 1.0}, "belongs to simpo"),
+        ({"method": "ipo", "likelihood": 1.0}, "means nothing"),
+        ({"method": "orpo", "label_smoothing": 0.1}, "means nothing"),
+        ({"label_smoothing": 0.6}, "below 0.5"),
+    ],
+)
+def test_keys_that_mean_nothing_are_refused(keys: dict[str, object], told: str) -> None:
+    with pytest.raises((ValueError, RecipeError), match=told):
+        Prefer(**keys)  # type: ignore[arg-type]

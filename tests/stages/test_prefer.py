@@ -1,0 +1,130 @@
+"""A preference phase from the recipe to the model: candidates that are kept, pairs that are learned, a stop that changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.core.listen import Silent
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example
+from dragoman.engine.log import read
+from dragoman.stages import model, plan, train
+from dragoman.stages.train import candidates
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact
+from tests.stages.conftest import WORDS, sentences
+
+TEXT = """
+pairs: [en-de]
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 344, context: 64}}
+plan: {precision: fp32, threads: 1}
+train:
+  - sft: {epochs: 2, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 40, evaluate_sentences: 10}
+  - prefer: {method: METHOD, sources: 60, candidates: 4, margin: 1, epochs: 3, batch_tokens: 256, learning_rate: 1e-3,
+             evaluate_every: 5, checkpoint_every: 5, evaluate_sentences: 10}
+"""
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Training texts whose translations are not those of dev."""
+    folder = tmp_path_factory.mktemp("texts") / "prepare"
+    records.write(folder / "train", sentences(300, 0), Example)
+    dev = [Example(f"the {a} is here.", f"{b} ist hier.", "en", "de", "toy.tsv", 1) for a, b in WORDS.items()]
+    records.write(folder / "dev", dev, Example)
+    return Artifact.finish(folder, "prepare", "texts", {})
+
+
+@pytest.fixture(scope="module")
+def begun(texts: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose first phase is done."""
+    run = tmp_path_factory.mktemp("run")
+    made = Recipe.parse(TEXT.split("  - prefer", maxsplit=1)[0], "recipe.yaml")
+    inputs = {"prepare": texts}
+    inputs["model"] = model.run(made, inputs, run / "model", "m", Silent())
+    train.run(made, inputs, run / "train", "t", Silent())
+    return run
+
+
+def go(run: Path, texts: Artifact, method: str, *overrides: str, listener: Any = None) -> dict[str, Any]:
+    made = Recipe.parse(TEXT.replace("METHOD", method), "recipe.yaml", overrides)
+    inputs = {"prepare": texts, "model": Artifact.load(run / "model")}
+    done = train.run(made, inputs, run / "train", "t2", listener or Silent())
+    facts: dict[str, Any] = done.facts["phases"][1]
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("method", "beta"), [("cpo", 0.5), ("dpo", 0.5), ("ipo", 0.1), ("simpo", 2), ("orpo", 2), ("kto", 0.5)]
+)
+def test_the_better_side_becomes_likelier(
+    method: str, beta: float, begun: Path, texts: Artifact, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    facts = go(run, texts, method, f"train.1.prefer.beta={beta}", "train.1.prefer.likelihood=0")["preferred"]
+    folder = run / "train" / "1-prefer"
+    rows = candidates.read(folder / "candidates")
+    assert len(rows) == facts["sources"] == 60 and sum(len(row["pairs"]) for row in rows) == facts["pairs"] > 10
+    looks = [one for one in read(folder / "metrics.jsonl") if one["event"] == "preferred"]
+    assert looks[0]["step"] == 0 and looks[-1]["margin"] > looks[0]["margin"]
+    assert facts["ranked_by"] == {"chrf": 1.0, "checks": 1.0}
+    assert (folder / "candidates" / "anchors.npy").is_file() == (method in ("dpo", "ipo", "kto"))
+
+
+class Stops(Silent):
+    """Interrupts at one step of one kind of work."""
+
+    def __init__(self, what: str, at: int) -> None:
+        self.what, self.at = what, at
+
+    def progress(self, what: str, done: int, total: int, *args: Any, **kwargs: Any) -> None:
+        if what == self.what and done >= self.at:
+            raise KeyboardInterrupt
+
+
+def test_a_stop_changes_nothing(begun: Path, texts: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "_CHUNK", 16)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for run in (whole, parts):
+        shutil.copytree(begun, run)
+    go(whole, texts, "dpo")
+    with pytest.raises(KeyboardInterrupt):
+        go(parts, texts, "dpo", listener=Stops("candidates", 32))
+    folder = parts / "train" / "1-prefer"
+    path = folder / "candidates" / "candidates.jsonl"
+    assert len(path.read_text().splitlines()) == 32
+    path.write_text(path.read_text() + '{"source": "half a li')  # as a kill may leave it
+    with pytest.raises(KeyboardInterrupt):
+        go(parts, texts, "dpo", listener=Stops("train 1-prefer", 12))
+    assert any((folder / "checkpoints").iterdir())
+    go(parts, texts, "dpo")
+    one, other = (run / "train" / "1-prefer" for run in (whole, parts))
+    assert (one / "candidates" / "candidates.jsonl").read_bytes() == path.read_bytes()
+    assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_plan_makes_no_candidates(begun: Path, texts: Artifact, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    made = Recipe.parse(TEXT.replace("METHOD", "cpo"), "recipe.yaml")
+    inputs = {"prepare": texts, "model": Artifact.load(run / "model")}
+    planned = plan.run(made, inputs, run / "plan", "p", Silent())
+    assert planned.facts["phases"][1]["rows"] == {"en-de": 57} and not (run / "plan" / "candidates").exists()
+    inputs["plan"] = planned
+    facts = train.run(made, inputs, run / "train", "t3", Silent()).facts["phases"][1]
+    counts = json.loads((run / "train" / "1-prefer" / "candidates" / "counts.json").read_text())
+    assert facts["steps"] <= planned.facts["phases"][1]["settings"]["steps"] and counts["pairs"] <= 60
+
+
+def test_lora_prefers_too(begun: Path, texts: Artifact, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    facts = go(run, texts, "dpo", "train.1.adapt={method: lora, rank: 4}")
+    assert facts["preferred"]["held_out"]["pairs"] >= 1
+    assert (run / "train" / "1-prefer" / "adapter").is_dir()
