@@ -289,3 +289,15 @@ def test_the_best_match_is_shown_whatever_the_prompt_holds(
     tally = assistant.tally
     assert tally.exact + tally.alone + sum(tally.bands.values()) == tally.segments == len(texts)
     assert sum(tally.bands.values()) == sum(bool(answer.examples) for answer in answers)
+
+
+@given(st.floats(0, 100), st.floats(-3, 0))
+def test_what_is_far_below_the_usual_is_unsure_however_good_the_model(usual: float, score: float) -> None:
+    calibration = Calibration((-3.0, 0.0), (0.0, 100.0), usual)
+    calibrations = Calibrations({("en-fr", "greedy"): calibration})
+    assistant = Assistant(Scripted(lambda *_: ("Rentrez.", score)), calibrations=calibrations)
+    answer = assistant.translate(["Go home."], EN_FR)[0]
+    assert answer.confidence is not None
+    assert ("confidence" in answer.doubts) == (answer.confidence < max(60, 0.85 * usual))
+    assert assistant.tally.unsure == answer.unsure
+    assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration

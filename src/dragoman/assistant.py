@@ -21,6 +21,7 @@ from dragoman.core.listen import SILENT, Listener
 from dragoman.core.memory.matching import Match
 from dragoman.core.recipe import Decoding, Normalise
 from dragoman.core.records import NO_CONTEXT, Context, Example, Hypothesis
+from dragoman.core.scores.confidence import DOUBTFUL
 from dragoman.core.scores.decodings import named
 from dragoman.core.scores.flags import Flagger, severity
 from dragoman.core.text.languages import Direction
@@ -325,6 +326,7 @@ class Assistant:
             found.matches or ((found.nearest,) if found.nearest is not None else ()),
             found.terms,
             tuple(draft.attempts),
+            calibration.bound if calibration else DOUBTFUL,
             len(made.assist.shots),
             made.looped,
         )

@@ -10,6 +10,7 @@ from dragoman.core.answers import Answer
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.markup.flows import Outcome
 from dragoman.core.markup.rendering import Rendering, Sent
+from dragoman.core.scores.confidence import DOUBTFUL
 from dragoman.core.scores.flags import FLAGS
 from dragoman.core.text.languages import Direction
 from dragoman.store.formats.documents import Document, Marking
@@ -98,7 +99,8 @@ class Sentences:
         matches = [answer.percent for answer in answers if answer.percent is not None]
         whole = rendering.outcome is not Outcome.SPLIT  # a match of a stretch is none of the sentence
         similar = Similar(best.source, best.target, best.percent) if best is not None and whole else None
-        return Verdict(_weighed(answers), doubts, max(matches, default=None), similar)
+        bound = max((answer.bound for answer in answers), default=DOUBTFUL) / 100
+        return Verdict(_weighed(answers), doubts, max(matches, default=None), similar, bound)
 
 
 def _without(answer: Answer, settled: frozenset[str]) -> Answer:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dragoman.cli.session import Session
-from dragoman.core.answers import DOUBTFUL
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding, Mbr
 from dragoman.core.text.languages import Direction, choose, other_regions
@@ -278,9 +277,7 @@ def help_of(tally: Tally) -> list[str]:
         flags = ", ".join(f"{name} {count:,}" for name, count in tally.flags.most_common())
         lines.append(f"  sentences to look at: {tally.flagged:,} ({flags})")
     if tally.unsure:
-        lines.append(
-            f"  sentences with a confidence below {DOUBTFUL:.0f}: {tally.unsure:,}; --review FILE lists the units"
-        )
+        lines.append(f"  sentences with a low confidence: {tally.unsure:,}; --review FILE lists the units")
     if tally.unrated:
         lines.append(f"  sentences without a confidence, for none was measured: {tally.unrated:,}")
     return lines

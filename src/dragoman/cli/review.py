@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman.core.answers import DOUBTFUL, Answer
+from dragoman.core.answers import Answer
 from dragoman.errors import DataError
 from dragoman.store.formats.documents.model import Similar
 from dragoman.store.run.artifact import write_atomic
@@ -46,7 +46,7 @@ class Review:
             self._row(report.name, problem.line, problem.unit, (f"not written: {problem.reason}",), None, "", "")
         for one in report.lines:
             confidence = None if one.score is None else 100 * one.score
-            low = ("confidence",) if confidence is not None and confidence < DOUBTFUL else ()
+            low = ("confidence",) if one.unsure else ()
             if doubts := (*one.flags, *low):
                 unit = one.unit
                 self._row(

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from dragoman.core.memory.matching import Match
 from dragoman.core.prompt.terms import Term
+from dragoman.core.scores.confidence import DOUBTFUL
 
 CERTAIN = 100.0  # confidence of what a person has translated
-DOUBTFUL = 60.0  # expected chrF below which a translation wants a person's look
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Answer:
     matches: tuple[Match, ...] = ()  # of the memory, best first, or the one that is the answer
     terms: tuple[Term, ...] = ()  # the terms of the glossary that the source has
     attempts: tuple[Attempt, ...] = ()
+    bound: float = DOUBTFUL  # the confidence below which it is unsure: of its calibration
     examples: int = 0  # of the matches, the first so many, that stood in the prompt
     looped: bool = False  # stopped because it said the same again and again
 
@@ -49,7 +50,7 @@ class Answer:
     @property
     def unsure(self) -> bool:
         """Whether its confidence is low; not where it has none."""
-        return self.confidence is not None and self.confidence < DOUBTFUL
+        return self.confidence is not None and self.confidence < self.bound
 
     @property
     def doubts(self) -> tuple[str, ...]:

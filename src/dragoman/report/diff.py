@@ -87,7 +87,7 @@ def _row(line: Line, source: str, target: str) -> str:
     facts += [f"match {line.match} %{told}"] if line.match is not None else []
     facts += [f"confidence {100 * line.score:.0f} of 100"] if line.score is not None else []
     facts += line.flags
-    doubtful = ' class="doubtful"' if line.outcome in _DOUBTFUL or line.flags else ""
+    doubtful = ' class="doubtful"' if line.outcome in _DOUBTFUL or line.flags or line.unsure else ""
     return (
         f'<tr{doubtful}><td class="number" title={_attribute(line.unit.id)}>{line.unit.line}</td>'
         f'<td lang={_attribute(source)} dir="auto">{_marked(line.unit.source.text)}</td>'

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+DOUBTFUL = 60.0  # expected chrF below which a translation wants a person's look, whatever the model
+_USUAL_SHARE = 0.85  # of what the model usually reaches: below it one of its translations stands out
 FEWEST = 50  # segments; fewer say too little
 _BLOCK = 10  # segments that a step of the fit rests on, at least ...
 _BLOCKS = 50  # ... and so many steps at most
@@ -27,6 +29,12 @@ class Calibration:
 
     scores: tuple[float, ...]  # rising
     expected: tuple[float, ...]  # never falling; chrF, 0 to 100
+    usual: float = 0.0  # mean chrF of the segments that it was fitted on
+
+    @property
+    def bound(self) -> float:
+        """The expected chrF below which a translation is doubtful: also one that is middling, of a model that is good."""
+        return max(DOUBTFUL, _USUAL_SHARE * self.usual)
 
     @classmethod
     def fit(cls, scores: Sequence[float], quality: Sequence[float]) -> Self | None:
@@ -51,7 +59,8 @@ class Calibration:
                 last, other = steps.pop(), steps.pop()
                 steps.append((last[0] + other[0], last[1] + other[1], last[2] + other[2]))
         centres = [(score / weight, expected / weight) for weight, score, expected in steps]
-        return cls(*(tuple(float(round(value, 4)) for value in column) for column in zip(*centres, strict=True)))
+        places, expected = (tuple(float(round(value, 4)) for value in column) for column in zip(*centres, strict=True))
+        return cls(places, expected, round(float(np.mean(quality)), 4))
 
     def __call__(self, score: float) -> float:
         """The expected chrF of a translation with this mean log-probability."""
@@ -61,12 +70,13 @@ class Calibration:
         """`__call__` for each."""
         return np.interp(np.asarray(scores, np.float64), self.scores, self.expected)
 
-    def to_json(self) -> dict[str, list[float]]:
-        return {"scores": list(self.scores), "expected": list(self.expected)}
+    def to_json(self) -> dict[str, Any]:
+        return {"scores": list(self.scores), "expected": list(self.expected), "usual": self.usual}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(tuple(map(float, value["scores"])), tuple(map(float, value["expected"])))
+        usual = float(value.get("usual", 0.0))  # not in files of earlier versions
+        return cls(tuple(map(float, value["scores"])), tuple(map(float, value["expected"])), usual)
 
 
 @dataclass(frozen=True, slots=True)

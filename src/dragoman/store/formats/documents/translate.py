@@ -12,6 +12,7 @@ from dragoman.core.markup.inline import Inline
 from dragoman.core.markup.placeholders import KINDS
 from dragoman.core.markup.protect import BrokenMarkupError, verify
 from dragoman.core.markup.rendering import Rendering, Translate, translate_inlines
+from dragoman.core.scores.confidence import DOUBTFUL
 from dragoman.core.text.languages import Direction
 from dragoman.store.formats.documents import Document
 from dragoman.store.formats.documents.model import DEFAULT, Marking, Problem, Similar, Translated, Unit
@@ -42,6 +43,7 @@ class Verdict:
     flags: tuple[str, ...] = ()
     match: int | None = None  # per cent of the best match of a memory
     similar: Similar | None = None  # that match, where it is one of a whole sentence
+    bound: float = DOUBTFUL / 100  # the score below which it is unsure
 
 
 Lookup = Callable[[Sequence[tuple[str, str]]], Sequence[Known | None]]  # (text, the text before it) -> known or not
@@ -59,6 +61,7 @@ class Line:
     flags: tuple[str, ...] = ()
     match: int | None = None
     similar: Similar | None = None  # what the memory has that is most like it
+    unsure: bool = False  # its confidence is low
 
 
 @dataclass(slots=True)
@@ -137,6 +140,7 @@ def translate_document(
     )
     verdicts = judge(renderings) if judge is not None else [Verdict()] * len(renderings)
     matches = {name: one.memory for name, one in done.items()}
+    unsure: set[str] = set()
     for unit, rendering, verdict in zip(wanted, renderings, verdicts, strict=True):
         report.reasons.update(rendering.reasons)
         doubt = (
@@ -154,6 +158,8 @@ def translate_document(
         done[unit.id] = Translated(rendering.text, verdict.score, flags, None, verdict.similar, verbatim)
         outcomes[unit.id] = rendering.outcome.name.lower()
         matches[unit.id] = verdict.match
+        if verdict.score is not None and verdict.score < verdict.bound:
+            unsure.add(unit.id)
     for unit in document.units:
         made = done.get(unit.id)
         outcome = outcomes.get(unit.id, "kept" if unit.translatable else "locked")
@@ -161,7 +167,8 @@ def translate_document(
         shown = None if target is None else target if isinstance(target, str) else target.text
         score, doubts = (made.score, made.flags) if made else (None, ())
         similar = made.similar if made else None
-        report.lines.append(Line(unit, shown, outcome, score, doubts, matches.get(unit.id), similar))
+        low = unit.id in unsure
+        report.lines.append(Line(unit, shown, outcome, score, doubts, matches.get(unit.id), similar, low))
     return document.with_targets(done, marking), report
 
 
