@@ -150,8 +150,8 @@ METHODS: Mapping[str, Method] = {
         (5, 2e-4), peft=_peft("RandLoraConfig", r=_rank, randlora_alpha=_alpha, randlora_dropout=_dropout)
     ),
     "miss": Method((5, 2e-4), peft=_peft("MissConfig", r=_rank, miss_dropout=_dropout)),  # Kang et al. 2025
-    "prefix": Method((5, 3e-3), virtual=True),  # Li and Liang 2021
-    "prompt": Method((5, 3e-3), virtual=True),  # Lester et al. 2021
+    "prefix": Method((10, 5e-3), virtual=True),  # Li and Liang 2021
+    "prompt": Method((25, 1e-2), virtual=True),  # Lester et al. 2021
     "bitfit": Method((5, 1e-3), moves=_bias),  # Ben Zaken et al. 2022
     "layernorm": Method((5, 1e-3), moves=_norm),  # Zhao et al. 2024
     "parts": Method((1, 0.0), moves=_parts),

@@ -281,6 +281,7 @@ def peft_at_peace() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`past_key_values` is deprecated.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys did.*")  # of fused experts
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False.*", category=UserWarning)
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`.*", category=UserWarning)
         yield
