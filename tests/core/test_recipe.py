@@ -435,3 +435,14 @@ def test_a_space_that_cannot_be_meant_is_refused(space: str, message: str) -> No
 def test_a_grid_needs_points() -> None:
     text = "pairs: en-fr\nsearch:\n  sampler: grid\n  space: {train.0.sft.dropout: {uniform: [0, 1]}}\n"
     assert "give train.0.sft.dropout its `points`" in problems(text)[0]
+
+
+def test_learned_tokens_are_not_merged_and_nothing_goes_on_from_them() -> None:
+    head = "pairs: [en-de]\nmodel: {new: {}}\n"
+    assert Recipe.parse(head + "train: [{sft: {}, adapt: {method: prompt}}]").train[0].virtual_tokens == 20
+    with pytest.raises(RecipeError, match="cannot be merged into the base. Leave `merge` out"):
+        Recipe.parse(head + "train: [{sft: {}, adapt: {method: prefix, merge: true}}]")
+    with pytest.raises(
+        RecipeError, match=r"train\.0\.adapt: `method: prompt` cannot be merged .* make it the last phase"
+    ):
+        Recipe.parse(head + "train: [{sft: {}, adapt: {method: prompt}}, {sft: {}}]")

@@ -123,6 +123,29 @@ def test_lora_moves_the_adapter_only_and_ships_the_merged_model(tmp_path: Path, 
     assert [h.text for h in adapter] == [h.text for h in merged]
 
 
+@pytest.mark.parametrize(
+    "adapt", ["{method: prompt, virtual_tokens: 4}", "{method: lisa, layers: 1}", "{method: adalora}"]
+)
+def test_other_methods_go_through_plan_training_and_translation(tmp_path: Path, prepared: Artifact, adapt: str) -> None:
+    go(tmp_path / "base", recipe("train.0.sft.epochs=1"), prepared)
+    made = recipe(
+        f"model={{base: {tmp_path / 'base'}}}",
+        f"train.0={{sft: {{epochs: 1, batch_tokens: 512, packing: packed, learning_rate: 1e-2}}, adapt: {adapt}}}",
+    )
+    done = go(tmp_path / "tuned", made, prepared)
+    assert done["train"].facts["phases"][0]["trainable"] == done["plan"].facts["phases"][0]["trainable"]
+    outputs = [
+        [
+            h.text
+            for h in Translator.load(tmp_path / run, threads=1).translate(
+                ["the cat sees the dog."], Direction("en", "de")
+            )
+        ]
+        for run in ("base", "tuned")
+    ]
+    assert all(text for output in outputs for text in output)
+
+
 def test_an_interrupted_phase_goes_on_and_ends_the_same(
     tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
