@@ -161,8 +161,8 @@ METHODS: Mapping[str, Method] = {
     "spectrum": Method((1, 0.0), moves=_spectrum),  # Hartford et al. 2024
 }
 _INSTEAD = {  # what would do, where an architecture has no place for a method
-    "bitfit": "`method: layernorm` trains as few weights, and every architecture has norms",
-    "parts": "`dragoman plan` with `names: [.]` trains all; look for names in the base's model.safetensors",
+    "bitfit": "Use `method: layernorm`, which trains as few weights: every architecture has norms",
+    "parts": "The names of the weights are those in the base's model.safetensors",
 }
 
 
