@@ -225,6 +225,8 @@ class Engine:
             answer = await asyncio.wait_for(question, self._patience)
         except (ConnectionError, OSError) as error:
             self._asked.pop(number, None)
+            if question.done() and not question.cancelled():
+                question.exception()  # it was told of the loss as well
             if isinstance(error, TimeoutError):  # it hangs: the end of its output starts it again
                 self._tell("engine_hangs", seconds=self._patience)
                 self._kill(process)

@@ -1,0 +1,47 @@
+"""The description of the API holds: whatever fits it is answered without a fault, in the form that it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from dragoman.server.gateway import Gateway, NullModel
+from dragoman.server.openapi import describe
+
+from tests.server.living import Live, living  # isort: skip
+from tests.server.test_security import all_operations  # isort: skip
+
+
+@pytest.fixture(scope="module")
+def nullish(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with living(Gateway(tmp_path_factory.mktemp("state"), models=[NullModel()])) as live:
+        yield live
+
+
+schema = schemathesis.openapi.from_dict(describe(all_operations()))
+
+
+@schema.parametrize()
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_operation_answers_as_described(case: schemathesis.Case, nullish: Live) -> None:
+    case.call_and_validate(
+        base_url=nullish.url,
+        checks=[not_a_server_error, response_schema_conformance, status_code_conformance],
+        timeout=30,
+    )
+
+
+def test_every_operation_is_described(nullish: Live) -> None:
+    told = nullish.json("GET", "/openapi.json")
+    for one in all_operations():
+        if one.name in ("page", "root"):
+            continue
+        path = one.path.replace(":path", "")
+        found = told["paths"][path][one.method.lower()]
+        assert found.get("x-scope") == one.scope
+        assert (found.get("security") == []) == (one.scope is None)
