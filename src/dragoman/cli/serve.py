@@ -56,6 +56,7 @@ def serve(
     null: Annotated[
         str | None, typer.Option("--null", metavar="PAIR", help="No model: every text comes back. For load tests.")
     ] = None,
+    null_delay: Annotated[float, typer.Option("--null-delay", min=0, help="Seconds that it takes for a batch.")] = 0.0,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -78,7 +79,7 @@ def serve(
             raise DataError("--null and --aliases alone need a folder for keys and memory: name it with --state.")
         here.listener.say("checking the models")
         models = [target(path, name) for name, path in named]
-        stand_ins = [NullModel(directions=(null,))] if null is not None else []
+        stand_ins = [NullModel(directions=(null,), delay=null_delay)] if null is not None else []
         gateway = Gateway(
             folder,
             limits=Limits(queue=queue, wait=wait, batch=batch, cache=cache << 20),

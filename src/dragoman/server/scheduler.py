@@ -22,6 +22,7 @@ from dragoman.server.engine import Abandoned, Away
 from dragoman.server.settings import Limits
 from dragoman.server.work import Result, Task
 
+_SHARE, _LONGEST = 0.1, 0.1  # of a batch's time, and seconds, that the next one waits for company
 Terms = Mapping[str, Sequence[Sequence[str]]]
 
 
@@ -87,7 +88,7 @@ class Scheduler:
         self._bulk: OrderedDict[Task, _Job] = OrderedDict()  # of documents: they give way
         self._characters = 0  # that wait or run
         self._rate: float | None = None  # characters a second, of late
-        self._company = False  # several requests were in the last batch
+        self._last, self._took = 0, 0.0  # texts of the last batch, and its seconds
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -209,13 +210,12 @@ class Scheduler:
             if not self.depth:
                 self._wake.clear()
                 await self._wake.wait()
-                if self._company:
-                    await asyncio.sleep(self._limits.window)
+            await self._gather()
             jobs = self._taken()
             if not jobs:
                 continue
             began = time.monotonic()
-            self._company = len(jobs) > 1
+            self._last = len(jobs)
             tasks = [job.task for job in jobs]
             digest = tasks[0].options.glossary
             try:
@@ -229,11 +229,21 @@ class Scheduler:
                         self._settle(job, error)
                 continue
             took = time.monotonic() - began
+            self._took = took
             self._watcher.batch(len(jobs), [began - job.since for job in jobs], took)
             rate = sum(task.size for task in tasks) / max(took, 1e-4)
             self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
             for job, result in zip(jobs, results, strict=True):
                 self._settle(job, result)
+
+    async def _gather(self) -> None:
+        """Give those a moment who were in the last batch and now come with their next text: a small part of what the batch
+        took, and no longer than until as many wait as were in it. Whoever comes alone waits for nobody."""
+        if self._last < 2 or not self._limits.window:
+            return
+        until = time.monotonic() + max(self._limits.window, min(_SHARE * self._took, _LONGEST))
+        while self.depth < self._last and time.monotonic() < until:
+            await asyncio.sleep(0.001)
 
     def _taken(self) -> list[_Job]:
         """The next batch: the oldest text, and those that go well with it."""

@@ -20,7 +20,7 @@ class Limits:
     # the queue of an engine
     queue: int = 4_000  # texts that wait
     wait: float = 30.0  # the longest wait that a request is admitted to, as far as it can be foretold
-    window: float = 0.005  # that a batch waits for company, where there was company before
+    window: float = 0.005  # that a batch waits for company at least, where there was some before; 0 = never
     batch: int = 64  # texts in a batch
     batch_characters: int = 20_000  # texts times the longest of them
     grace: float = 3.0  # for which an answer that nobody waits for any more is still made: a retry takes it up
