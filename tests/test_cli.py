@@ -55,7 +55,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 STAGES = ["prepare", "model", "synthesise", "plan", "train", "evaluate"]
-OTHERS = ["translate", "confirm", "search", "monitor", "compare", "report", "version", "memory", "glossary", "study"]
+OTHERS = [
+    "translate",
+    "confirm",
+    "search",
+    "monitor",
+    "compare",
+    "log",
+    "report",
+    "version",
+    "memory",
+    "glossary",
+    "study",
+]
 VERBS = ["demo", "new", "run", *STAGES, *OTHERS]
 
 

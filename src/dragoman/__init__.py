@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dragoman.api import compare, plan, read, run, search, study, translate_document
+    from dragoman.api import compare, log, plan, read, run, search, study, translate_document
     from dragoman.assistant import Assistant, Settings
     from dragoman.core.answers import Answer
     from dragoman.core.listen import SILENT, Listener
@@ -55,6 +55,7 @@ _HOMES = {
     "Term": "dragoman.core.prompt.terms",
     "Translator": "dragoman.translator",
     "compare": "dragoman.api",
+    "log": "dragoman.api",
     "plan": "dragoman.api",
     "read": "dragoman.api",
     "run": "dragoman.api",
@@ -88,6 +89,7 @@ __all__ = [
     "Term",
     "Translator",
     "compare",
+    "log",
     "plan",
     "read",
     "run",

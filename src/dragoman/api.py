@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dragoman.assistant import Assistant
     from dragoman.core.records import Example, Rejected
     from dragoman.report import Comparison
+    from dragoman.report.iterations import Record
     from dragoman.store.formats.documents import Document
     from dragoman.store.formats.documents.translate import DocumentReport, Fill
     from dragoman.store.run.artifact import Artifact
@@ -36,12 +37,14 @@ def run(
     stages: str | Sequence[str] | None = None,
     force: bool | str | Collection[str] = False,
     overrides: Sequence[str] = (),
+    note: str = "",
     listener: Listener | None = None,
 ) -> dict[str, Artifact]:
     """Run a recipe, or only `stages` of it and what they need; the finished stages by name, each with `folder` and `facts`.
 
     `out` is the run's folder, by default that of the recipe's file. `force` names stages to make again. `overrides` are
-    written as on the command line, `train.0.sft.epochs=3`. Raises RecipeError, DataError, ModelError, ResourceError,
+    written as on the command line, `train.0.sft.epochs=3`. `note` says why, for `log`.
+    Raises RecipeError, DataError, ModelError, ResourceError,
     CheckpointError or QualityError, all of them DragomanError.
     """
     from dragoman import pipeline
@@ -50,7 +53,17 @@ def run(
     wanted = [stages] if isinstance(stages, str) else stages
     again = [force] if isinstance(force, str) else force
     with _shown(listener) as told:
-        return pipeline.run(checked, _folder(checked, out), stages=wanted, force=again, listener=told)
+        return pipeline.run(checked, _folder(checked, out), stages=wanted, force=again, note=note, listener=told)
+
+
+def log(*runs: Name) -> Record:
+    """The iterations of runs: `iterations` is a list with what was changed, why, gains, costs; `str` is a text.
+
+    Raises DataError where a run has none.
+    """
+    from dragoman.report.iterations import log as record
+
+    return record([Path(run) for run in runs])
 
 
 def plan(

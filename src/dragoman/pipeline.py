@@ -13,6 +13,7 @@ from dragoman import inputs
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.errors import CheckpointError, RecipeError, first
+from dragoman.store.run import costs, energy, iterations
 from dragoman.store.run.artifact import MANIFEST, Artifact, digest, model_folder, write_atomic
 from dragoman.store.run.run_state import Workspace, locked
 
@@ -57,13 +58,15 @@ def run(
     stages: Sequence[str] | None = None,
     force: bool | Collection[str] = False,
     given: Mapping[str, Artifact] | None = None,
+    note: str = "",
     listener: Listener = SILENT,
 ) -> dict[str, Artifact]:
     """Run the recipe's stages in order into `out/<stage>` and return them by name.
 
     `stages` limits the run to these and to all that come before them. `force` names stages that are made anew, with
     all that follow them (True: those of `stages`, or all). `given` are finished stages of another run, taken over as
-    they are: studies share texts and base so. A stage that was interrupted starts again; `train` goes on.
+    they are: studies share texts and base so. `note` says why, in the record of iterations. A stage that was interrupted
+    starts again; `train` goes on.
     Raises RecipeError when a wanted stage has no section, CheckpointError when another run is at work in `out`, and
     DataError or ModelError, before anything is done, with all files and models that are named and not there.
     """
@@ -85,6 +88,7 @@ def run(
                 continue
             done[stage.name] = _one(stage, recipe, done, out, workspace, stage.name in anew, listener)
         workspace.save()  # also when all was skipped: digests of files that were only touched
+        iterations.keep(out, done, note)
     return done
 
 
@@ -113,7 +117,12 @@ def _one(
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     workspace.remember(recipe.file, stage.name, parts)
-    _function(stage.name)(recipe, dict(done), folder, key, listener)
+    spent = energy.Spent()
+    try:
+        with energy.measured(spent):
+            _function(stage.name)(recipe, dict(done), folder, key, listener)
+    finally:
+        costs.add(out, stage.name, key, spent, recipe.log, finished=Artifact.done(folder, key) is not None)
     return Artifact.load(folder)
 
 

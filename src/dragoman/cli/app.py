@@ -111,12 +111,13 @@ def run(
     overrides: Overrides = None,
     out: Out = None,
     force: Force = None,
+    note: Annotated[str, typer.Option("--note", help="Why: it stands in the record of iterations (`log`).")] = "",
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Run all stages of a recipe. Finished ones are skipped; an interrupted training goes on where it was."""
-    _stages(None, recipe, overrides, out, force, json, quiet, debug)
+    _stages(None, recipe, overrides, out, force, json, quiet, debug, note)
 
 
 def _verb(stage: str, text: str) -> None:
@@ -156,6 +157,7 @@ def _stages(
     json: bool,
     quiet: bool,
     debug: bool,
+    note: str = "",
 ) -> None:
     folder = out or recipe.parent
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
@@ -164,7 +166,7 @@ def _stages(
         from dragoman.core.recipe import Recipe
 
         checked = Recipe.load(recipe, overrides or [])
-        done = pipeline.run(checked, folder, stages=stages, force=force or (), listener=here.listener)
+        done = pipeline.run(checked, folder, stages=stages, force=force or (), note=note, listener=here.listener)
         tell_run(here, checked, folder, done)
 
 
@@ -349,6 +351,30 @@ def compare(
 
         found = report.compare(runs)
         here.result(str(found), event="compare", **found.to_json())
+
+
+@app.command()
+def log(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.", show_default=False)],
+    choose: Annotated[int | None, typer.Option("--choose", metavar="N", help="Mark iteration N as chosen.")] = None,
+    note: Annotated[str, typer.Option("--note", help="Why it was chosen.")] = "",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """The record of iterations: what was changed, why, what it gained, what it cost, which is best for its cost."""
+    with session(as_json=json, debug=debug) as here:
+        from dragoman.errors import RecipeError
+        from dragoman.report.iterations import log as record
+        from dragoman.store.run import iterations
+
+        if note and choose is None:
+            raise RecipeError("--note goes with --choose; `dragoman run --note` says why a run was made.")
+        if choose is not None and len(runs) > 1:
+            raise RecipeError("--choose needs the one run whose iteration it names.")
+        if choose is not None:
+            iterations.choose(runs[0], choose, note)
+        found = record(runs)
+        here.result(str(found), event="log", **found.to_json())
 
 
 @app.command()

@@ -146,7 +146,7 @@ OPTIMISERS: Mapping[OptimiserName, Named] = {
     "sgd": Named(_sgd, _sgd_state, rate=1000, decay=0.0),
     "adagrad": Named(lambda g, w: torch.optim.Adagrad(g, eps=_EPS), _full(1), rate=10, decay=0.0),
     "rmsprop": Named(lambda g, w: torch.optim.RMSprop(g, alpha=0.98, eps=_EPS), _full(1), rate=1, decay=0.0),
-    "adadelta": Named(lambda g, w: torch.optim.Adadelta(g, rho=0.98), _full(2), rate=300, decay=0.0),
+    "adadelta": Named(lambda g, w: torch.optim.Adadelta(g, rho=0.98), _full(2), rate=3000, decay=0.0),
     "adam": Named(lambda g, w: torch.optim.Adam(g, betas=_BETAS, eps=_EPS, fused=True), _full(2), decay=0.0),
     "adamw": Named(lambda g, w: adamw(g), _full(2)),
     "adafactor": Named(lambda g, w: torch.optim.Adafactor(g), _factored, rate=10),

@@ -17,6 +17,7 @@ from dragoman.report.tables import overlap_text
 from dragoman.report.verdict import EXPLAINED, LEVEL, p_text, verdict
 from dragoman.store.run.artifact import write_atomic
 from dragoman.store.run.confidence import held_out
+from dragoman.store.run.costs import by_stage
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -102,6 +103,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "phases": run.facts("train").get("phases", []),
         "model": run.facts("model"),
         "plan": run.facts("plan"),
+        "costs": by_stage(run.folder),
         "scores": scores,
         "score_plots": {m: plots.scores(scores["sets"], m, TITLES[m]) for m in scores["metrics"]} if scores else {},
         "verdicts": [said for e in scores["sets"] if (said := verdict(e, scores["metrics"]))] if scores else [],

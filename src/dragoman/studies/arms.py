@@ -18,9 +18,9 @@ from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.text import RecipeText, as_override
 from dragoman.errors import CheckpointError, DragomanError, RecipeError
+from dragoman.store.run import energy
 from dragoman.store.run.artifact import Artifact, link, write_json
 from dragoman.store.run.run_state import locked
-from dragoman.studies import energy
 from dragoman.studies.shared import Shared
 
 COST = "cost.json"  # in a run's folder: what it has taken so far

@@ -22,6 +22,7 @@ from pydantic import (
 from dragoman.core.recipe.curriculum import Curriculum
 from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Sampling
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
+from dragoman.core.recipe.log import Log
 from dragoman.core.recipe.model import ModelSection, NewModel
 from dragoman.core.recipe.monitor import KeptTexts, Monitor, Window
 from dragoman.core.recipe.optimise import OptimiserName, OptimiserOptions, Rates
@@ -67,6 +68,7 @@ __all__ = [
     "KeptTexts",
     "Language",
     "Lm",
+    "Log",
     "Made",
     "Mbr",
     "ModelSection",
@@ -116,6 +118,7 @@ class Recipe(Section):
     train: Annotated[list[Phase], BeforeValidator(listed)] = []
     evaluate: Evaluate | None = None
     monitor: Monitor | None = None
+    log: Log = Log()
     study: Study | None = None
     search: Search | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dragoman.core.recipe import Recipe
 
-_ASIDE = {"name", "study", "search"}  # they change no result
+_ASIDE = {"name", "study", "search", "log"}  # they change no result
 
 
 def changes(first: Recipe, second: Recipe) -> list[dict[str, str]]:

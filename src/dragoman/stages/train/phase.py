@@ -54,7 +54,9 @@ class Trainer:
         self._prepare(texts, planned, fresh, made)
         start = self._resume()
         resumed = start is not None
-        with Log(self.out, start if start is not None else -1) as log, stoppable() as stop:
+        first = start if start is not None else -1
+        wish = self.recipe.log.model_copy(update={"project": self.recipe.log.project or self.recipe.name})
+        with Log(self.out, first, wish, self.chosen.to_json()) as log, stoppable() as stop:
             course = Course(self.chosen.steps, log, self.listener, resumed)
             step = self._fit(start or 0, course, stop)
         return self._finish(step, course)

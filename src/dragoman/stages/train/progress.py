@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragoman.engine.loop import Step
+from dragoman.engine.machine_load import load
 from dragoman.engine.watcher import Course, Watcher
 
 _LINES = 1000  # of a phase in the log, at most
@@ -55,6 +56,7 @@ class Progress(Watcher):
             "gradient_norm": step.gradient_norm,
             "target_tokens_per_s": round(step.target_tokens / step.seconds, 1),
             "padding": round(1 - step.tokens / step.padded_tokens, 5),
+            "machine": load(),
         }
         if step.scale is not None:
             record |= {"loss_scale": step.scale, "skipped_steps": self.totals["skipped"]}

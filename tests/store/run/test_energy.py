@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.studies.energy import Spent, measured
+from dragoman.store.run.energy import Spent, energy, measured
 
 
 def zone(folder: Path, name: str, count: int, limit: int = 1_000_000_000) -> None:
@@ -45,3 +45,18 @@ def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
     with measured(spent, tmp_path):
         pass
     assert spent.joules is None
+
+
+def test_energy_is_measured_or_said_to_be_an_estimate() -> None:
+    assert energy(Spent(10.0, 50.0, 8.0), watts=10) == (50.0, "measured (RAPL)")
+    assert energy(Spent(10.0, None, 8.0), watts=12.5) == (100.0, "estimated (12.5 W for each second of a core)")
+    joules, how = energy(Spent(10.0, None, 8.0, 300.0), watts=10)
+    assert (joules, how) == (380.0, "processor estimated (10 W for each second of a core), card measured (NVML)")
+    assert energy(Spent(1.0, 2.0, 1.0, 3.0), watts=1) == (5.0, "measured (RAPL, NVML)")
+
+
+def test_processor_time_is_counted() -> None:
+    spent = Spent()
+    with measured(spent):
+        sum(i * i for i in range(2_000_000))
+    assert 0 < spent.processor_seconds
