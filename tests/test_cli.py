@@ -60,6 +60,7 @@ OTHERS = [
     "confirm",
     "search",
     "monitor",
+    "serve",
     "compare",
     "log",
     "report",
@@ -67,6 +68,7 @@ OTHERS = [
     "memory",
     "glossary",
     "study",
+    "keys",
 ]
 VERBS = ["demo", "new", "run", *STAGES, *OTHERS]
 

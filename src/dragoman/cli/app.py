@@ -361,7 +361,7 @@ def log(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """The record of iterations: what was changed, why, what it gained, what it cost, which is best for its cost."""
+    """The record of iterations. What was changed and why, what it gained and cost."""
     with session(as_json=json, debug=debug) as here:
         from dragoman.errors import RecipeError
         from dragoman.report.iterations import log as record
