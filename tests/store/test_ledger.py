@@ -117,7 +117,7 @@ def test_a_full_queue_is_counted_and_blocks_nobody(tmp_path: Path, monkeypatch: 
 
 def test_a_full_disk_is_counted(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-        with ledger._engine.connect() as connection:
+        with ledger.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count=20")
         assert not ledger.write([event(number) for number in range(2_000)])
         assert ledger.lost == {"disk full": 2_000}

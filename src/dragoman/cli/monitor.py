@@ -27,6 +27,10 @@ def monitor(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on looking, every --every seconds, until stopped.")
     ] = False,
+    alert: Annotated[
+        bool,
+        typer.Option("--alert", help="Hold the recipe's alert rules against it and send what is due; so does --watch."),
+    ] = False,
     every: Annotated[float, typer.Option("--every", min=1, help="Seconds between two looks.")] = 60.0,
     erase: Annotated[
         str | None,
@@ -53,6 +57,8 @@ def monitor(
         while True:
             found = looking.watch(run)
             _tell(here, found)
+            if alert or watch:
+                _alert(here, found)
             if html is not None:
                 from dragoman.report import monitor as page
 
@@ -62,6 +68,25 @@ def monitor(
             time.sleep(every)
         if any(one.drifted for one in found.directions):
             raise typer.Exit(7)
+
+
+def _alert(here: Session, found: Watched) -> None:
+    """Judge the rules, and deliver what is waiting; a channel that is down stops nothing."""
+    from dragoman.store.alerts.outbox import Alerts
+    from dragoman.store.ledger import Ledger
+    from dragoman.store.run.observer import ledger_of
+    from dragoman.store.run.watch import wanted
+
+    settings = wanted(found.run)
+    with Ledger.open(ledger_of(found.run, settings), create=False) as ledger:
+        alerts = Alerts(ledger.engine, settings, found.run.resolve().name)
+        for one in alerts.look(found):
+            here.listener.warn(f"monitor: {one.direction}: {one.rule} {one.change} at {one.value:.4g}")
+        sent = alerts.deliver()
+        if sent["failed"]:
+            errors = {row["channel"]: row["error"] for row in alerts.waiting()}
+            told = ", ".join(f"{channel} ({error})" for channel, error in errors.items())
+            here.listener.warn(f"monitor: {sent['failed']} messages wait for {told}; tried again later")
 
 
 def _tell(here: Session, found: Watched) -> None:

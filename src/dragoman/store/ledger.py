@@ -118,7 +118,7 @@ class Ledger:
     def __init__(self, engine: sql.Engine, name: str) -> None:
         self.name = name
         self.lost: Counter[str] = Counter()  # segments that could not be kept, by reason
-        self._engine = engine
+        self.engine = engine
         self._waiting: queue.Queue[tuple[int, Make] | None] = queue.Queue()
         self._size, self._untold = 0, Counter[str]()
         self._lock = threading.Lock()
@@ -161,7 +161,7 @@ class Ledger:
     def write(self, events: Sequence[Event]) -> bool:
         """Write events now; True once they are safe. A disk that is full counts them as lost."""
         try:
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 self._insert(connection, events)
         except (SQLAlchemyError, OSError) as error:
             full = "full" in str(error)
@@ -185,7 +185,7 @@ class Ledger:
             self._thread = None
         if self._untold:
             self.write([])
-        self._engine.dispose()
+        self.engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -254,7 +254,7 @@ class Ledger:
         )
         if until is not None:
             found = found.where(_events.c.at < until)
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             rows = connection.execute(found).all()[::-1]
         good = [row for row in rows if len(row.features) == 4 * len(NAMES) and len(row.sketch) == SKETCH]
         return Window(
@@ -270,13 +270,13 @@ class Ledger:
 
     def texts(self, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
         """(source, translation) of the events whose texts were kept."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             rows = connection.execute(sql.select(_texts).where(_texts.c.event.in_(list(ids)))).all()
         return {row.event: (row.source, row.target) for row in rows}
 
     def days(self) -> list[dict[str, Any]]:
         """Sums by day, model, direction, tenant and origin, of all that was ever kept; `flags` a count by name."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             old = [
                 {**row._mapping, "flags": Counter(json.loads(row.flags))}
                 for row in connection.execute(sql.select(_days))
@@ -285,7 +285,7 @@ class Ledger:
 
     def losses(self) -> dict[str, int]:
         """Segments that could not be kept, by reason."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             rows = connection.execute(
                 sql.select(_lost.c.reason, sql.func.sum(_lost.c.segments)).group_by(_lost.c.reason)
             ).all()
@@ -299,7 +299,7 @@ class Ledger:
         now = time.time() if now is None else now
         dropped = self._drop(_events.c.at < now - days * _DAY)
         if text_days is not None:
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 connection.execute(_texts.delete().where(_texts.c.at < now - text_days * _DAY))
         while self.size() > size * _MB and (middle := self._oldest()) is not None:
             dropped += self._drop(_events.c.id <= middle)
@@ -310,7 +310,7 @@ class Ledger:
 
     def erase(self, *, tenant: str) -> int:
         """Take all events, texts and sums of a tenant out, so that no byte of them stays; returns how many events."""
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(_texts.delete().where(_texts.c.tenant == tenant))
             connection.execute(_days.delete().where(_days.c.tenant == tenant))
             count = connection.execute(_events.delete().where(_events.c.tenant == tenant)).rowcount
@@ -319,19 +319,19 @@ class Ledger:
 
     def size(self) -> int:
         """Bytes on the disk; 0 for a data base elsewhere."""
-        if self._engine.dialect.name != "sqlite":
+        if self.engine.dialect.name != "sqlite":
             return 0
         return sum(path.stat().st_size for end in ("", "-wal") if (path := Path(self.name + end)).is_file())
 
     def _oldest(self) -> int | None:
         """The id in the middle of the oldest tenth; None when nothing is left."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             count = connection.execute(sql.select(sql.func.count()).select_from(_events)).scalar_one()
             found = sql.select(_events.c.id).order_by(_events.c.id).offset(min(count - 1, count // 10)).limit(1)
             return connection.execute(found).scalar_one_or_none() if count else None
 
     def _drop(self, which: sql.ColumnElement[bool]) -> int:
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             old = _by_day(connection.execute(sql.select(_events).where(which)))
             if not old:
                 return 0
@@ -348,8 +348,8 @@ class Ledger:
 
     def _shrink(self) -> None:
         """Give the room back, and leave no old byte in free pages or in the log."""
-        if self._engine.dialect.name == "sqlite":
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(sql.text("VACUUM"))
                 connection.execute(sql.text("PRAGMA wal_checkpoint(TRUNCATE)"))
 

@@ -24,7 +24,7 @@ from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Samp
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
 from dragoman.core.recipe.log import Log
 from dragoman.core.recipe.model import ModelSection, NewModel
-from dragoman.core.recipe.monitor import KeptTexts, Monitor, Window
+from dragoman.core.recipe.monitor import Channel, KeptTexts, Monitor, Rule, Window
 from dragoman.core.recipe.optimise import OptimiserName, OptimiserOptions, Rates
 from dragoman.core.recipe.prepare import (
     Balance,
@@ -52,6 +52,7 @@ __all__ = [
     "Adapt",
     "Average",
     "Balance",
+    "Channel",
     "Checks",
     "Columns",
     "Count",
@@ -89,6 +90,7 @@ __all__ = [
     "Rates",
     "Recipe",
     "Replay",
+    "Rule",
     "Sampling",
     "Search",
     "Section",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from dragoman.core.recipe.values import PositiveCount, Section
+from dragoman.core.recipe.values import PositiveCount, Section, each_once, listed
 
 
 class KeptTexts(Section):
@@ -22,6 +22,54 @@ class Window(Section):
     days: Annotated[float, Field(gt=0)] = 7.0
 
 
+class Channel(Section):
+    """Where alerts go. `env:NAME` stands for what the environment variable NAME holds, so that no secret is in the recipe."""
+
+    kind: Literal["slack", "pagerduty", "email", "webhook", "alertmanager"]
+    to: str  # a URL; of email an address; of pagerduty the routing key
+    server: str | None = None  # of email: host or host:port; of pagerduty another address of its events
+    sender: str | None = None  # of email
+    secret: str | None = None  # of webhook: signs the body (HMAC-SHA-256); of email: user:password
+
+    @model_validator(mode="after")
+    def _keys_of_the_kind(self) -> Self:
+        if self.kind == "email" and not (self.server and self.sender):
+            raise ValueError("an email channel needs `server` and `sender`")
+        if self.sender and self.kind != "email":
+            raise ValueError(f"`sender` means nothing to a {self.kind} channel")
+        if self.secret and self.kind not in ("webhook", "email"):
+            raise ValueError(f"`secret` means nothing to a {self.kind} channel")
+        if self.server and self.kind not in ("pagerduty", "email"):
+            raise ValueError(f"`server` means nothing to a {self.kind} channel")
+        return self
+
+
+class Rule(Section):
+    """One alert: a figure of `dragoman monitor --json` in any direction, and its bound."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    # drift (tests that drifted), `drift FEATURE`, `now FEATURE`, expected, expected_loss, segments, lost
+    figure: str = "drift"
+    above: float | None = None
+    below: float | None = None
+    looks: PositiveCount = 2  # looks in a row that must agree before it fires, and before it is over
+    repeat: Annotated[float, Field(gt=0)] | None = 24.0  # hours after which one that goes on firing is told again
+    severity: Literal["critical", "error", "warning", "info"] = "warning"
+    channels: Annotated[list[str], BeforeValidator(listed)] = []  # default: all
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.above is None and self.below is None:
+            raise ValueError("a rule needs `above` or `below`")
+        from dragoman.core.watch.features import NAMES  # here, for it reads the flags, and they the recipe
+
+        kind, _, feature = self.figure.partition(" ")
+        known = kind in ("drift", "now") and feature in (*NAMES, "domain", "discrepancy", "new_words")
+        if not known and self.figure not in ("drift", "expected", "expected_loss", "segments", "lost"):
+            raise ValueError(f"`figure`: '{self.figure}' is no figure of the monitor (docs/monitor.md)")
+        return self
+
+
 class Monitor(Section):
     ledger: str | None = None  # a file, or the URL of a data base; default: ledger.sqlite in the run
     days: PositiveCount = 90  # events older than this are added up by day and dropped
@@ -30,3 +78,13 @@ class Monitor(Section):
     window: Window = Window()
     level: Annotated[float, Field(gt=0, le=0.2)] = 0.01  # share of false findings among the findings
     price: Annotated[float, Field(ge=0)] | None = None  # of an hour of this machine, in any currency
+    alerts: list[Rule] = []
+    channels: dict[str, Channel] = {}
+
+    @model_validator(mode="after")
+    def _channels_are_there(self) -> Self:
+        each_once([rule.name for rule in self.alerts])
+        for rule in self.alerts:
+            if unknown := [name for name in rule.channels if name not in self.channels]:
+                raise ValueError(f"alerts: {rule.name}: there is no channel '{unknown[0]}' in `channels`")
+        return self

@@ -85,13 +85,19 @@ class Watched:
         }
 
 
-def watch(run: Path, *, now: float | None = None) -> Watched:
-    """Look at a run's ledger. Raises CheckpointError without a baseline, DataError without a ledger or `monitor`."""
+def wanted(run: Path) -> Monitor:
+    """The section `monitor` of a run's recipe. Raises DataError when it has none."""
     settings = settings_of(run)
     if settings is None:
         raise DataError(
             f"{run}: its recipe has no section `monitor`, so nothing was recorded. Add `monitor: {{}}` and run it."
         )
+    return settings
+
+
+def watch(run: Path, *, now: float | None = None) -> Watched:
+    """Look at a run's ledger. Raises CheckpointError without a baseline, DataError without a ledger or `monitor`."""
+    settings = wanted(run)
     baseline = Baseline.read(run)
     now = time.time() if now is None else now
     with Ledger.open(ledger_of(run, settings), create=False) as ledger:
@@ -128,8 +134,6 @@ def _named(ledger: Ledger, window: Window, found: Sequence[Found], language: str
 
 def erase(run: Path, tenant: str) -> int:
     """Take all that a run's ledger holds of a tenant out of it; how many events. Raises DataError as `watch`."""
-    settings = settings_of(run)
-    if settings is None:
-        raise DataError(f"{run}: its recipe has no section `monitor`, so there is no ledger.")
+    settings = wanted(run)
     with Ledger.open(ledger_of(run, settings), create=False) as ledger:
         return ledger.erase(tenant=tenant)

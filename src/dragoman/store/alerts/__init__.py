@@ -1,0 +1,1 @@
+"""Alerts of a run in use: the state of every rule, and an outbox that survives a kill."""
