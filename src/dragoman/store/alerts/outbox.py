@@ -1,7 +1,7 @@
 """The state of the rules and what is still to be sent, in the ledger's data base.
 
-A state and its messages are written in one transaction, so none is lost between them. A message is taken out when its channel has
-accepted it; after a kill in between it is sent again under the same key, by which the receivers that know keys drop it.
+A state and its messages are written in one transaction, so none is lost between them. A message is taken out when its channel
+has accepted it; after a kill in between it is sent again under the same key, by which receivers that know keys drop it.
 """
 
 from __future__ import annotations
