@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -337,3 +339,39 @@ def test_beyond_this_machine_a_key_is_needed(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "keys create" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
+def test_tls_by_files(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    words += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", *words, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    process, url = serve(tmp_path / "state", "--tls-cert", str(certificate), "--tls-key", str(key))
+    try:
+        assert url.startswith("https://127.0.0.1:")
+        trusted = ssl.create_default_context(cafile=certificate)
+        with httpx2.Client(base_url=url, verify=trusted, timeout=30, trust_env=False) as http:
+            answer = http.get("/health/live")
+            assert (answer.status_code, answer.headers["strict-transport-security"]) == (200, "max-age=31536000")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    half = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "dragoman",
+            "serve",
+            "--null",
+            "en-de",
+            "--state",
+            tmp_path / "s",
+            "--tls-cert",
+            certificate,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (half.returncode, "--tls-key" in half.stderr) == (2, True)
