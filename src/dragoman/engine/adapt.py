@@ -21,6 +21,7 @@ from dragoman.engine import load, moving, virtual_tokens
 from dragoman.engine.batch import Batch
 from dragoman.engine.load import decoder_layers
 from dragoman.engine.moving import ALL, SEEDS, Movement, RankBudget, Rounds
+from dragoman.engine.quantise import Quantise
 from dragoman.engine.token_scores import token_losses
 from dragoman.errors import ModelError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
 
 Choice = Callable[[nn.Module, Adapt, SEEDS, int], Rounds]  # (model, wish, seeds, steps of the phase)
+_ROUNDING = {"nf4": 0.25, "int8": 0.1}  # nats a token and nat of loss between a quantised base and itself
 
 
 @dataclass(frozen=True)
@@ -246,25 +248,29 @@ def finish(out: Path, phase: Phase, made: Loaded, model: Any, weights: Mapping[s
         return
     load.save_trained(out / "adapter", made, model, weights, base)
     if phase.adapt.merge is not False and phase.adapt.method not in VIRTUAL:
-        load.save(out / "model", replace(made, model=load.load(out / "adapter").model))
+        load.save(out / "model", replace(made, model=load.load(out / "adapter", dtype="auto").model))
     else:
         load.save_trained(out / "model", made, model, weights, base)
 
 
 @torch.no_grad()
-def check_saved(folder: Path, model: Any, batch: Batch, dtype: torch.dtype) -> None:
-    """Compare the log-probabilities of the batch's target tokens under the trained model and under the saved one.
+def check_saved(folder: Path, model: Any, batch: Batch, dtype: torch.dtype, quantised: Quantise | None = None) -> float:
+    """Compare the log-probabilities of the batch's target tokens under the trained model and under the saved one; returns
+    how far they are apart (mean, nats).
 
-    Raises ModelError where they differ by more than rounding to `dtype`, in which the trained model computes.
+    Raises ModelError where they differ by more than rounding: to `dtype`, in which the trained model computes, to that of
+    the saved weights, and to the bits of the base that was trained on, where it was `quantised`.
     """
-    saved = load.load(folder, device=batch.ids.device).model
+    saved = load.load(folder, dtype="auto", device=batch.ids.device).model
     model.eval()
     saved.eval()
     trained, found = (token_losses(m, batch) for m in (model, saved))
-    limit = (2e-3 if dtype == torch.float32 else 5e-2) * (1 + float(trained.mean()))
+    coarse = {dtype, saved.dtype} != {torch.float32}
+    limit = (_ROUNDING[quantised] if quantised else 5e-2 if coarse else 2e-3) * (1 + float(trained.mean()))
     if not (apart := float((trained - found).abs().mean())) <= limit:
         raise ModelError(
             f"{folder}: the saved model does not score what was trained: target tokens cost {float(trained.mean()):.4f} "
             f"nats while training and {float(found.mean()):.4f} as saved ({apart:.4f} apart, at most {limit:.4f} is "
             "rounding). The checkpoints beside it are whole; please report the base and `adapt` of this phase."
         )
+    return apart

@@ -30,6 +30,11 @@ def dropout(x: torch.Tensor, seed: torch.Tensor, share: float) -> torch.Tensor:
     return torch.where(keep, x * (1 / (1 - share)), 0.0).to(x.dtype)
 
 
+def seeds_of(module: nn.Module) -> list[torch.Tensor]:
+    """The seeds inside a module, which say what is dropped in this forward pass."""
+    return [seed for name, seed in module.named_buffers() if name.rpartition(".")[2] == _SEED]
+
+
 def add_dropout(model: Any, share: float) -> None:
     """Dropout on the embeddings and on what each block adds to the residual stream."""
     if not share:

@@ -6,6 +6,7 @@ Weights are read from safetensors or GGUF only, and no code from a hub is ever r
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from safetensors import SafetensorError
 
 from dragoman.core.prompt.prompts import Format
 from dragoman.core.recipe import Normalise
-from dragoman.engine import gguf
+from dragoman.engine import gguf, quantise
 from dragoman.errors import ModelError, first
 from dragoman.store.run.artifact import write_json
 
@@ -111,25 +112,47 @@ class Loaded:
         return int(self.tokenizer.eos_token_id if found is None else found)
 
 
-def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Loaded:
-    """Load a folder that dragoman made. Raises ModelError with what is missing."""
+def load(
+    folder: Path,
+    *,
+    dtype: torch.dtype | str = torch.float32,
+    device: torch.device | str = "cpu",
+    quantised: quantise.Quantise | None = None,
+) -> Loaded:
+    """Load a folder that dragoman made; `dtype="auto"` keeps the precision that the weights are saved in. Raises
+    ModelError with what is missing."""
     card = Card.read(folder)
     if base := (card.facts or {}).get("adapter_of"):
+        if quantised:
+            raise ModelError(
+                f"{folder}: is an adapter beside its base, and only a whole model can be quantised. Set `merge: true` in "
+                "the phase that made it, or take out `model.quantise`."
+            )
         model = _with_adapter(load_model(folder / str(base), dtype=dtype, device=device), folder)
         return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
-    return Loaded(load_model(folder, dtype=dtype, device=device), load_tokenizer(folder, card.tokenizer), card)
+    model = load_model(folder, dtype=dtype, device=device, quantised=quantised)
+    return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
 
 
 def load_model(
-    folder: Path, *, dtype: torch.dtype | str, device: torch.device | str = "cpu", name: str | None = None
+    folder: Path,
+    *,
+    dtype: torch.dtype | str,
+    device: torch.device | str = "cpu",
+    name: str | None = None,
+    quantised: quantise.Quantise | None = None,
 ) -> PreTrainedModel:
-    """The causal language model of a folder, or of a GGUF file (unpacked); `name` is what messages call it."""
+    """The causal language model of a folder, or of a GGUF file (unpacked); `name` is what messages call it. `quantised`:
+    its linear layers are quantised while they are read; only adapters can be trained on it."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # how far the work is, the listener says
     where, single = gguf.place(folder)
     options: dict[str, Any] = {"dtype": dtype} | (gguf.unpacked() if single else {"use_safetensors": True})
+    if quantised:
+        compute = dtype if isinstance(dtype, torch.dtype) else torch.float32
+        options |= {"quantization_config": quantise.configuration(quantised, compute), "device_map": {"": device}}
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=False, **single)
         if getattr(config, "is_encoder_decoder", False):
@@ -149,6 +172,9 @@ def load_model(
     _require_complete(name or folder, info)
     if single:
         gguf.as_ordinary(model)
+    if quantised:
+        quantise.trainable(model)
+        return model
     return model.to(device)
 
 
@@ -311,8 +337,13 @@ def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
 
 
 def parameters(model: torch.nn.Module, *, trainable: bool = False) -> int:
-    """Number of parameters, tied ones once."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+    """Number of parameters, tied ones once; of quantised ones those that they stand for."""
+    return sum(_size(p) for p in model.parameters() if p.requires_grad or not trainable)
+
+
+def _size(parameter: torch.nn.Parameter) -> int:
+    packed = getattr(parameter, "quant_state", None)  # of bitsandbytes: two weights in a byte
+    return parameter.numel() if packed is None else math.prod(packed.shape)
 
 
 def _first(error: Exception) -> str:

@@ -100,7 +100,8 @@ class Optimiser:
         self.masters = [nn.Parameter(p.detach().float().clone()) if copied else p for p in self.parameters]
         if copied:
             for parameter in model.parameters():
-                parameter.data = parameter.data.to(dtype)
+                if parameter.is_floating_point():  # a quantised weight is no number
+                    parameter.data = parameter.data.to(dtype)
         self.scale = LossScale() if dtype == torch.float16 and self.named.backward else None
         self._squares: list[torch.Tensor] = []  # of the gradients that a backward pass has used up
         self._slope = 0.0

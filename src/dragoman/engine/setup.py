@@ -22,6 +22,7 @@ from dragoman.engine.load import parameters
 from dragoman.engine.loop import has_compiler
 from dragoman.engine.optimise import Kind, default_rate
 from dragoman.engine.optimisers import OPTIMISERS, check
+from dragoman.engine.quantise import Quantise
 from dragoman.errors import RecipeError
 from dragoman.store.corpus import records
 
@@ -48,6 +49,8 @@ class Settings:
     evaluate_every: int
     checkpoint_every: int
     accumulation: int = 1
+    recompute: bool = False
+    quantise: Quantise | None = None  # of the base
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -126,6 +129,8 @@ def resolved(
         evaluate_every=every,
         checkpoint_every=training.checkpoint_every if isinstance(training.checkpoint_every, int) else every,
         accumulation=accumulation,
+        recompute=training.recompute is True,
+        quantise=quantised(recipe),
     )
 
 
@@ -152,6 +157,12 @@ def _one_pass(name: str, training: Training, kind: Kind, arithmetic: Precision) 
             "`plan.precision` to bf16 or fp32, or take another optimiser."
         )
     return 1
+
+
+def quantised(recipe: Recipe) -> Quantise | None:
+    """What the recipe asks the base to be quantised to; `auto` is for `plan` to decide."""
+    asked = recipe.model.quantise if recipe.model is not None else None
+    return None if asked == "auto" else asked
 
 
 def precision(recipe: Recipe, hardware: Hardware) -> Precision:

@@ -37,8 +37,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
     Raises ResourceError, with what would help, when a phase cannot fit into memory or into `plan.hours`.
     """
-    from dragoman.engine import load
-    from dragoman.engine.device import detect, use
+    from dragoman.engine import adapt, load, setup
+    from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.phase_data import Inputs
     from dragoman.engine.phases import kind_of
 
@@ -56,7 +56,9 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         _tell_few_tested(inputs["prepare"].facts, listener)
         for number, phase in enumerate(recipe.train):
             _check_weights(int(model.facts["parameters"]), phase, hardware, available)
-            loaded = load.load(model.folder / str(model.facts["folder"]), device=use(hardware))
+            dtype = adapt.base_dtype(phase, DTYPES[setup.precision(recipe, hardware)])
+            folder = model.folder / str(model.facts["folder"])
+            loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=setup.quantised(recipe))
             made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
             fresh = bool(model.facts["new"]) and number == 0
             texts = inputs["prepare"].folder
@@ -101,6 +103,7 @@ def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int])
     from dragoman.engine.loop import speed_up
     from dragoman.engine.optimise import Optimiser
     from dragoman.engine.phase_data import trainable
+    from dragoman.engine.recompute import recompute
 
     chosen, stream = data.chosen, data.stream
     training = phase.training
@@ -121,6 +124,8 @@ def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int])
     loss = losses.cross_entropy(training.label_smoothing)
     longest = stream.longest().to(loaded.device)
     speed_up(loaded.model, longest, loss, compiled=False)
+    if chosen.recompute:
+        recompute(model)
     model.train()
     with _Saved() as saved:
         total = loss(model, longest).sum()

@@ -43,7 +43,7 @@ from dragoman.core.recipe.search import Dimension, Search
 from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.synthesise import Synthesise
 from dragoman.core.recipe.text import RecipeText, dump
-from dragoman.core.recipe.train import Adapt, Average, Phase, Plan, Sft, StopIf
+from dragoman.core.recipe.train import ON_QUANTISED, Adapt, Average, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Count, Language, Pair, Pairs, PositiveCount, Section, Seed, Share, listed
 from dragoman.errors import RecipeError
@@ -145,6 +145,21 @@ class Recipe(Section):
                 raise ValueError(
                     f"train.{number}.adapt: `method: {phase.adapt.method}` cannot be merged into the base, so no phase can "
                     "go on from it: make it the last phase, or use `method: lora`"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _quantised_base_takes_adapters(self) -> Self:
+        kind = self.model.quantise if self.model is not None else None
+        if kind is None or kind == "auto":
+            return self
+        for number, phase in enumerate(self.train):
+            if not phase.takes(kind):
+                how = "full" if phase.adapt == "full" else f"{{method: {phase.adapt.method}}}"
+                raise ValueError(
+                    f"train.{number}.adapt: `adapt: {how}` cannot train on a base that `model.quantise: {kind}` has "
+                    f"frozen in few bits; {', '.join(ON_QUANTISED[kind])} can. Use one of them, such as "
+                    "`adapt: {method: lora}`, or take out `model.quantise`"
                 )
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 
@@ -34,6 +34,9 @@ class ModelSection(Section):
     base: str | None = None  # a hub id, a local folder (or that of an earlier run), or a .gguf file
     new: NewModel | None = None
     revision: str | None = None
+    quantise: Literal["nf4", "int8", "auto"] | None = (
+        None  # the frozen base under an adapter; auto: where memory needs it
+    )
     prompt: str = "auto"  # auto, chat, compact, or the name of a published template (docs/model.md)
 
     @model_validator(mode="after")
@@ -42,4 +45,6 @@ class ModelSection(Section):
             raise ValueError("needs exactly one of `base` (a hub id or folder) and `new` (a model from scratch)")
         if self.new is not None and self.revision is not None:
             raise ValueError("`revision` belongs to a `base` from the hub; a new model has none")
+        if self.new is not None and self.quantise is not None:
+            raise ValueError("`quantise` belongs to a `base` that stays as it is; a new model is trained whole")
         return self

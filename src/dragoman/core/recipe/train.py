@@ -51,6 +51,12 @@ _KEYS = {  # method -> the keys that it knows
 VIRTUAL = frozenset({"prefix", "prompt"})  # learned tokens in front of the text, which no base can take in
 
 
+ON_QUANTISED = {  # what a base is quantised to -> the methods that can train beside it
+    "nf4": ("lora", "rslora", "dora", "oft"),
+    "int8": ("lora", "rslora", "oft"),
+}
+
+
 class Adapt(Section):
     """Which weights move, where not all do."""
 
@@ -237,6 +243,10 @@ class Phase(Section):
         """The section of the kind."""
         found: Training = getattr(self, self.kind)
         return found
+
+    def takes(self, quantise: str) -> bool:
+        """Whether it can train on a base that is quantised so."""
+        return self.adapt != "full" and self.adapt.method in ON_QUANTISED[quantise]
 
     def directions(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that the phase trains; `pairs` are the recipe's."""

@@ -32,6 +32,7 @@ class Training(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     neftune: Annotated[float, Field(gt=0)] | None = None  # strength of noise on the embeddings (Jain et al. 2023)
     compile: bool | Literal["auto"] = "auto"
+    recompute: bool | Literal["auto"] = "auto"  # activations in the backward pass again; auto: where memory needs it
     evaluate_every: PositiveCount | Literal["auto"] = "auto"  # optimiser steps
     evaluate_sentences: PositiveCount = 200  # dev sentences that are translated for the curve
     checkpoint_every: PositiveCount | Literal["auto"] = "auto"

@@ -26,6 +26,7 @@ from dragoman.engine.optimise import Optimiser
 from dragoman.engine.phase_data import Inputs, trainable
 from dragoman.engine.phases import kind_of
 from dragoman.engine.phases.kind import Ready
+from dragoman.engine.recompute import recompute
 from dragoman.engine.watcher import Course, Watcher
 from dragoman.errors import CheckpointError, ModelError
 from dragoman.stages.train import candidates
@@ -78,7 +79,9 @@ class Trainer:
         training, kind = self.training, kind_of(self.phase)
         hardware = detect(self.recipe.plan.threads)
         precision = planned["precision"] if planned else setup.precision(self.recipe, hardware)
-        loaded = load.load(self.base, dtype=adapt.base_dtype(self.phase, DTYPES[precision]), device=use(hardware))
+        quantised = planned["quantise"] if planned else setup.quantised(self.recipe)
+        dtype = adapt.base_dtype(self.phase, DTYPES[precision])
+        loaded = load.load(self.base, dtype=dtype, device=use(hardware), quantised=quantised)
         folder = None
         if self.phase.prefer is not None:
             folder = self.out / "candidates"
@@ -106,6 +109,8 @@ class Trainer:
         plain = cross_entropy(compiled=self.chosen.compile)
         self.measures = Measures(inputs, self.data, self.model, plain)
         attention = speed_up(loaded.model, self.stream.longest(), self.loss, compiled=self.chosen.compile)
+        if self.chosen.recompute:
+            recompute(self.model)
         self.watchers = self._watchers(inputs, plain)
         self._show(inputs, attention)
 
@@ -149,6 +154,8 @@ class Trainer:
             f"parameters; {chosen.steps} steps of up to {chosen.batch_tokens} x {chosen.accumulation} tokens, "
             f"{chosen.packing}; {chosen.optimiser} {chosen.learning_rate:g} {self.training.schedule}; "
             f"{chosen.precision}, {attention} attention{', compiled' if chosen.compile else ''}"
+            f"{', activations recomputed' if chosen.recompute else ''}"
+            f"{f', base in {chosen.quantise}' if chosen.quantise else ''}"
         )
         if lost := sum(data.too_long.values()):
             self.listener.warn(f"train: {lost} rows are longer than the model's context and were left out whole")
@@ -257,7 +264,13 @@ class Trainer:
         with self._averaged(), as_loaded(self.loaded.model, self.loaded.model.config._attn_implementation):
             adapt.finish(self.out, self.phase, made, self.model, self._weights(), self.base)
             batch = self.stream.longest().to(self.loaded.device)
-            adapt.check_saved(self.out / "model", self.model, batch, DTYPES[self.chosen.precision])
+            quantised = self.chosen.quantise
+            apart = adapt.check_saved(self.out / "model", self.model, batch, DTYPES[self.chosen.precision], quantised)
+            if quantised:
+                self.listener.say(
+                    f"train: {self.name}: trained on the base in {quantised}; the saved model has it in full precision "
+                    f"and scores target tokens {apart:.3f} nats apart. It is the saved one that is evaluated."
+                )
         facts = self._facts(step, course)
         chrf = facts["best_chrf"]
         tail = "" if chrf is None else f"; dev chrF {chrf:.2f} at step {best}, which is kept"
