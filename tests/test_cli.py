@@ -54,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-STAGES = ["prepare", "model", "synthesise", "plan", "train", "evaluate"]
+STAGES = ["prepare", "model", "synthesise", "plan", "train", "evaluate", "deploy"]
 OTHERS = [
     "translate",
     "confirm",

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.assistant import Assistant
+from dragoman.core.ports import Completion, Prompt
 from dragoman.core.recipe import Normalise
 from dragoman.core.text.languages import Direction
 from dragoman.engine.encoder import Encoder
@@ -50,11 +51,9 @@ class Heard(Translator):
         super().__init__(LOADED)
         self.prompts: list[list[int]] = []
 
-    def _decode(self, prompts: Sequence[Sequence[int]], *rest: Any) -> list[Any]:
-        from dragoman.engine.generate import Generated
-
-        self.prompts += [list(prompt) for prompt in prompts]
-        return [("antwort", Generated([5], -1.0, 1, True)) for _ in prompts]
+    def _decode(self, prompts: Sequence[Prompt], *rest: Any) -> list[Completion]:
+        self.prompts += [list(prompt.ids) for prompt in prompts]
+        return [Completion("antwort", -1.0, 1, True) for _ in prompts]
 
 
 @pytest.mark.parametrize("way", WAYS)

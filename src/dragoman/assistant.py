@@ -132,14 +132,15 @@ class Assistant:
         settings: Settings | None = None,
         threads: int | None = None,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
+        backend: str = "auto",
     ) -> Self:
-        """The model of a run (or a model folder) with the memory, glossary and calibration that lie in the run.
+        """The model of a run, a bundle or a model folder with the memory, glossary and calibration that lie there.
 
         `memory=False` leaves the memory alone; a `glossary` of one's own takes the place of the run's. Without `settings`
         as many examples and terms go into a prompt as the model was trained on. `precision` as in `Translator.load`.
         """
         run = Path(run)
-        translator = Translator.load(run, precision=precision, threads=threads)
+        translator = Translator.load(run, precision=precision, threads=threads, backend=backend)
         held = Memory.open(memory_file(run)) if memory and memory_file(run).is_file() else None
         if isinstance(glossary, bool):
             known = glossary and glossary_file(run).is_file()
@@ -159,6 +160,8 @@ class Assistant:
             self.memory.close()
         if self.observer is not None:
             self.observer.close()
+        if (close := getattr(self.translator, "close", None)) is not None:
+            close()
 
     def __enter__(self) -> Self:
         return self
@@ -223,7 +226,8 @@ class Assistant:
         self._attempt(todo, direction, settings, settings.decoding, listener)
         if settings.retry:
             doubtful = [draft for draft in todo if draft.flags and draft.best.tokens]
-            self._attempt(doubtful, direction, settings, _other(settings.decoding), listener)
+            if self._can(_other(settings.decoding)):
+                self._attempt(doubtful, direction, settings, _other(settings.decoding), listener)
             misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
             self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)
         answers = [self._answer(draft, direction, settings) for draft in drafts]
@@ -301,6 +305,11 @@ class Assistant:
         """The settings that a doubtful text is tried again with."""
         return _other(self.settings.decoding)
 
+    def _can(self, decoding: Decoding) -> bool:
+        """Whether the translator is able to decode so; some backends are greedy only."""
+        own = getattr(self.translator, "can", None)
+        return own is None or bool(own(decoding))
+
     def _flagger(self, direction: Direction) -> Flagger:
         if direction not in self._flaggers:
             languages = [code for one in self.translator.directions for code in (one.source, one.target)]
@@ -318,7 +327,7 @@ class Assistant:
             draft.text,
             made.text,
             "model",
-            calibration(made.score) if calibration and made.tokens else None,
+            calibration(made.score) if calibration and made.tokens and made.score is not None else None,
             made.score,
             made.tokens,
             made.finished,
@@ -436,7 +445,7 @@ class _Draft:
 
     def take(self, made: Hypothesis, flags: tuple[str, ...], beam: int) -> None:
         """Remember an attempt, and keep it where it is the first or better: fewer doubts, then more probable."""
-        rank, before = (severity(flags), -made.score), (severity(self.flags), -self.best.score)
+        rank, before = (severity(flags), -(made.score or 0.0)), (severity(self.flags), -(self.best.score or 0.0))
         if not self.attempts or rank < before:
             self.best, self.flags = made, flags
         held = made.assist

@@ -46,6 +46,7 @@ STAGES = (
     Stage("plan", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model")),
     Stage("train", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model"), resumes=True),
     Stage("evaluate", "evaluate", ("name", "pairs", "seed", "evaluate"), needs=("model",), resumes=True),
+    Stage("deploy", "deploy", ("name", "pairs", "seed", "deploy"), needs=("prepare", "model")),
     Stage("monitor", "monitor", ("pairs",), needs=("model", "evaluate")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
@@ -90,6 +91,25 @@ def run(
         workspace.save()  # also when all was skipped: digests of files that were only touched
         iterations.keep(out, done, note)
     return done
+
+
+def of_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[str, Artifact]]:
+    """The recipe that the run in `folder` was last made by, with overrides, without the stages that are not finished; and
+    the finished ones, to be given to `run`. Raises CheckpointError for a folder without a run or with a broken-off training.
+    """
+    path = folder / EFFECTIVE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder}: holds no run ({EFFECTIVE} is missing). Name a recipe, or the folder of a run."
+        )
+    recipe = Recipe.parse(path.read_text(encoding="utf-8"), str(path), overrides, folder)
+    found = {name: Artifact.load(folder / name) for name in NAMES if (folder / name / MANIFEST).is_file()}
+    if recipe.train and "train" not in found:
+        raise CheckpointError(f"{folder}: its training is not finished. Run `dragoman run` on its recipe first.")
+    unfinished = {s.section: None for s in STAGES if s.name not in (*found, "plan", "train", "deploy")}
+    recipe = recipe.model_copy(update=unfinished)
+    recipe._file = Workspace(folder).recipe
+    return recipe, found
 
 
 def _one(
@@ -143,7 +163,7 @@ def _wanted(recipe: Recipe, stages: Sequence[str] | None) -> list[Stage]:
             raise RecipeError(f"`{stage.section}` needs a {' and a '.join(missing)} section in the recipe.")
     if not names:
         raise RecipeError(
-            "the recipe has no section that asks for any work (prepare, model, synthesise, train, evaluate, monitor)."
+            "the recipe has no section that asks for any work (prepare, model, synthesise, train, evaluate, deploy, monitor)."
         )
     last = max((NAMES.index(name) for name in stages), default=-1) if stages is not None else len(NAMES)
     return [stage for stage in present if NAMES.index(stage.name) <= last]

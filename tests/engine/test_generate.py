@@ -274,7 +274,7 @@ def test_translating_by_minimum_bayes_risk_gives_the_sample_most_like_the_others
     drawn = sample(
         translator.loaded.model, ids, [limit], samples=12, draw=Draw(5, top_k=3), ends=translator._ends, pad=0
     )[0]
-    candidates = [translator._text(result.ids) for result in drawn]
+    candidates = [translator.shell.text(result.ids) for result in drawn]
     utilities = expected(candidates)
     assert len(set(candidates)) > 3
     assert found[0].text == candidates[int(utilities.argmax())]

@@ -11,7 +11,7 @@ import typer
 
 from dragoman import __version__
 from dragoman.cli import glossary, memory, monitor, search, serve, study
-from dragoman.cli.options import Debug, Json, Quiet, RecipeFile, Tenant
+from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, Tenant, named_backend
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -148,6 +148,39 @@ _verb("train", "Stage 4: fine-tuning, phase by phase.")
 _verb("evaluate", "Stage 5: scores, intervals, tests, the report. Always against the untouched model.")
 
 
+@app.command()
+def deploy(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|RECIPE", help="The folder of a run, or a recipe.", show_default=False)
+    ],
+    overrides: Overrides = None,
+    out: Out = None,
+    force: Force = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Stage 6: export, load afresh, score again, bundle. A format that is not as good ends with an error."""
+    folder = out or (run if run.is_dir() else run.parent)
+    with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        from dragoman import pipeline
+        from dragoman.cli.summary import tell_run
+        from dragoman.core.recipe import Deploy, Recipe
+        from dragoman.errors import RecipeError
+
+        if run.is_dir() and out is not None:
+            raise RecipeError("--out is for a recipe: the bundle of a run goes into the run's own folder.")
+        checked, given = (
+            pipeline.of_run(run, overrides or []) if run.is_dir() else (Recipe.load(run, overrides or []), {})
+        )
+        given.pop("deploy", None)
+        given.pop("monitor", None)
+        if checked.deploy is None:
+            checked = checked.model_copy(update={"deploy": Deploy()})
+        done = pipeline.run(checked, folder, stages=["deploy"], force=force or (), given=given, listener=here.listener)
+        tell_run(here, checked, folder, done)
+
+
 def _stages(
     stages: list[str] | None,
     recipe: Path,
@@ -243,6 +276,7 @@ def translate(
         Literal["auto", "fp32", "bf16"],
         typer.Option("--precision", help="bf16: large models about twice as fast where the machine multiplies it."),
     ] = "auto",
+    backend: Backend = "auto",
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -257,7 +291,8 @@ def translate(
         if mbr and beam > 1:
             raise ArgumentError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
         text, file = _given(text, file)
-        wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr, precision)
+        how = precision, named_backend(backend)
+        wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr, *how)
         more = segments.DETAILS if details else ()
         jobs = batch.jobs_of([file] if file and file != "-" else text or [])
         if jobs is not None:

@@ -36,6 +36,7 @@ class Wanted:
     beam: int = 1
     mbr: int | None = None  # samples of minimum Bayes risk, instead of a beam
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    backend: str = "auto"
 
 
 def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listener) -> Assistant:
@@ -62,7 +63,12 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
     )
     glossary = glossary_of(wanted.glossary, direction, listener) if wanted.glossary else True
     helper = Assistant.load(
-        run, memory=wanted.memory is not False, glossary=glossary, settings=settings, precision=wanted.precision
+        run,
+        memory=wanted.memory is not False,
+        glossary=glossary,
+        settings=settings,
+        precision=wanted.precision,
+        backend=wanted.backend,
     )
     if helper.memory is not None and (wanted.memory or wanted.tenant != DEFAULT_TENANT):
         tell_empty(helper.memory, direction, wanted.tenant, listener)

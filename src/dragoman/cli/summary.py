@@ -25,6 +25,9 @@ def tell_run(here: Session, recipe: Recipe, folder: Path, done: Mapping[str, Art
         lines += _plan(done["plan"].facts)
     if "evaluate" in done:
         lines += [_scores(done["evaluate"].facts["scores"]), f"report: {folder / 'evaluate' / 'report.html'}"]
+    if "deploy" in done:
+        told = done["deploy"].facts
+        lines.append(f"bundle: {folder / 'deploy' / 'bundle'}, default {told['default'] or 'none'}")
     if "train" in done:
         command = shlex.join([*typed(), "translate", str(folder), "...", "--to", recipe.pairs[0].target])
         lines.append(f"translate: {command}")

@@ -19,7 +19,7 @@ class Attempt:
     beam: int
     shots: int
     terms: int
-    score: float
+    score: float | None
     flags: tuple[str, ...]
 
 
@@ -31,7 +31,7 @@ class Answer:
     text: str
     origin: Literal["memory", "model"]
     confidence: float | None = None  # expected chrF, 0 to 100; None = the run has no calibration
-    score: float = 0.0  # mean log-probability per token
+    score: float | None = 0.0  # mean log-probability per token; None: the backend tells none
     tokens: int = 0
     finished: bool = True
     flags: tuple[str, ...] = ()  # names of `core.scores.flags`, worst first

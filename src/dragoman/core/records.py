@@ -105,7 +105,8 @@ class Hypothesis:
     """One translation that a model made."""
 
     text: str
-    score: float  # mean log-probability per generated token, end token included; natural logarithm
+    # mean log-probability per generated token, end token included, natural logarithm; None: the backend tells none
+    score: float | None
     tokens: int  # generated tokens, end token included
     finished: bool  # False when the length limit stopped it, or a loop
     assist: Context = NO_CONTEXT  # what stood beside the source in the prompt

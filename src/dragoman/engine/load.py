@@ -9,7 +9,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 
 from dragoman.core.prompt.prompts import Format
 from dragoman.core.recipe import Normalise
+from dragoman.core.text.languages import Direction
 from dragoman.engine import gguf, quantise
 from dragoman.errors import ModelError, first
 from dragoman.store.run.artifact import write_json
@@ -86,6 +87,38 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Shell:
+    """What a model folder holds besides the weights: enough to write prompts for whichever engine has those."""
+
+    config: Any
+    ends: tuple[int, ...]  # tokens that end a text, as the model's own configuration of generation says
+    tokenizer: PreTrainedTokenizerBase
+    card: Card
+    learned: int = 0  # tokens that prefix or prompt tuning has put before every prompt
+
+    @property
+    def context(self) -> int:
+        """Tokens that a sequence may have."""
+        return int(getattr(self.config, "max_position_embeddings", 2048)) - self.learned
+
+    @property
+    def pad(self) -> int:
+        """The token that fills short rows; no real token ever sees it."""
+        found = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if found is None else found)
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The directions that the model was made for."""
+        return [Direction.parse(text) for text in self.card.directions]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of generated tokens, without control tokens and without blanks around it."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.strip()
+
+
+@dataclass(frozen=True)
 class Loaded:
     """A model ready for work, its tokenizer and its card."""
 
@@ -98,18 +131,23 @@ class Loaded:
         return self.model.device
 
     @property
-    def context(self) -> int:
-        """Tokens that a sequence may have."""
+    def shell(self) -> Shell:
+        """All but the weights."""
         from dragoman.engine import virtual_tokens
 
+        own = getattr(self.model.generation_config, "eos_token_id", None)
         learned = virtual_tokens.of(self.model)
-        return int(getattr(self.model.config, "max_position_embeddings", 2048)) - (learned.count if learned else 0)
+        return Shell(self.model.config, _several(own), self.tokenizer, self.card, learned.count if learned else 0)
+
+    @property
+    def context(self) -> int:
+        """Tokens that a sequence may have."""
+        return self.shell.context
 
     @property
     def pad(self) -> int:
         """The token that fills short rows; no real token ever sees it."""
-        found = self.tokenizer.pad_token_id
-        return int(self.tokenizer.eos_token_id if found is None else found)
+        return self.shell.pad
 
 
 def load(
@@ -132,6 +170,27 @@ def load(
         return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
     model = load_model(folder, dtype=dtype, device=device, quantised=quantised)
     return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
+
+
+def load_shell(folder: Path) -> Shell:
+    """What a folder that dragoman made holds besides its weights, which need not be there. Raises ModelError."""
+    from transformers import AutoConfig
+
+    card = Card.read(folder)
+    base = folder / str((card.facts or {}).get("adapter_of") or "")
+    try:
+        config = AutoConfig.from_pretrained(str(base), trust_remote_code=False)
+        path = base / "generation_config.json"
+        own = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{base}: its configuration cannot be read: {_first(error)}") from None
+    ends = _several(own if own is not None else getattr(config, "eos_token_id", None))
+    return Shell(config, ends, load_tokenizer(folder, card.tokenizer), card)
+
+
+def _several(ids: Any) -> tuple[int, ...]:
+    """The end tokens of a configuration, which names none, one or several."""
+    return tuple(int(i) for i in (ids if isinstance(ids, list) else [ids]) if i is not None)
 
 
 def load_model(

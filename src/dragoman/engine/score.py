@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ def corpus_of(rows: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> Corpus:
     return Corpus(ids, trained, starts, np.ones(len(rows)))
 
 
-@torch.inference_mode()
 def score(
     model: Any,
     rows: Sequence[tuple[Sequence[int], Sequence[bool]]],
@@ -29,7 +29,21 @@ def score(
     budget: int = 16_384,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[tuple[float, int]]:
-    """(sum of log-probabilities in nats, tokens) over the trained tokens of each row, order kept.
+    """(sum of log-probabilities in nats, tokens) over the trained tokens of each row, order kept; see `token_scores`."""
+    found = token_scores(model, rows, pad=pad, budget=budget, progress=progress)
+    return [(math.fsum(each), len(each)) for each in found]
+
+
+@torch.inference_mode()
+def token_scores(
+    model: Any,
+    rows: Sequence[tuple[Sequence[int], Sequence[bool]]],
+    *,
+    pad: int,
+    budget: int = 16_384,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[list[float]]:
+    """The log-probability in nats of every trained token of each row, order kept.
 
     A row is (ids, trained) as the encoder gives it: prompt and answer, end token included. `budget` bounds rows x length
     of one forward pass; logits exist for few positions at a time.
@@ -37,7 +51,7 @@ def score(
     corpus = corpus_of(rows)
     lengths = corpus.lengths
     order = np.argsort(-lengths, kind="stable").tolist()
-    found: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
+    found: list[list[float]] = [[] for _ in rows]
     done = 0
     while done < len(order):
         count = max(1, budget // max(1, int(lengths[order[done]])))
@@ -45,10 +59,8 @@ def score(
         batch = collate(corpus, [[row] for row in members], pad).to(model.device)
         assert batch.sequence is not None  # noqa: S101  - collate gives it
         each = -token_losses(model, batch).double()
-        sums = torch.zeros(len(members), dtype=torch.float64, device=each.device).index_add_(0, batch.sequence, each)
-        sizes = torch.bincount(batch.sequence, minlength=len(members))
-        for row, total, tokens in zip(members, sums.tolist(), sizes.tolist(), strict=True):
-            found[row] = total, tokens
+        for place, value in zip(batch.sequence.tolist(), each.tolist(), strict=True):
+            found[members[place]].append(value)
         done += len(members)
         progress(done)
     return found

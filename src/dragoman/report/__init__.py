@@ -5,6 +5,7 @@ from __future__ import annotations
 from dragoman.core.scores.metrics import TITLES
 from dragoman.report.card import write_card
 from dragoman.report.comparison import Comparison, compare
+from dragoman.report.deploy import bundle_card, deploy_plot, deploy_table
 from dragoman.report.folders import read_outputs
 from dragoman.report.help import help_table
 from dragoman.report.multiple_choice import closed_table
@@ -15,8 +16,11 @@ from dragoman.report.verdict import p_text, verdict
 __all__ = [
     "TITLES",
     "Comparison",
+    "bundle_card",
     "closed_table",
     "compare",
+    "deploy_plot",
+    "deploy_table",
     "help_table",
     "p_text",
     "read_outputs",

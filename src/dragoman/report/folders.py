@@ -10,7 +10,7 @@ from typing import Any
 
 from dragoman.errors import CheckpointError, DataError
 
-STAGES = ("prepare", "model", "synthesise", "plan", "train", "evaluate")
+STAGES = ("prepare", "model", "synthesise", "plan", "train", "evaluate", "deploy")
 _RECIPES = ("recipe.lock.yaml", "recipe.yaml")
 
 

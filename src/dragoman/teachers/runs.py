@@ -31,7 +31,8 @@ class Run:
             self._folder = model_folder(Path(recipe.resolve(settings.folder)))
         except CheckpointError as error:
             raise RecipeError(f"synthesise.teachers.{name}.run: {error}") from None
-        self._identity = file_digest(self._folder)
+        self._backend = settings.backend
+        self._identity = file_digest(self._folder) + ("" if self._backend == "auto" else f" {self._backend}")
         self._threads = recipe.plan.threads
         self._translator: Translator | None = None
 
@@ -72,7 +73,7 @@ class Run:
         from dragoman.translator import Translator
 
         if self._translator is None:
-            self._translator = Translator.load(self._folder, threads=self._threads)
+            self._translator = Translator.load(self._folder, threads=self._threads, backend=self._backend)
         return self._translator
 
 

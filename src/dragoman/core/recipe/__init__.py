@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from dragoman.core.recipe.curriculum import Curriculum
+from dragoman.core.recipe.deploy import Deploy, Gate
 from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Sampling
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
 from dragoman.core.recipe.log import Log
@@ -60,9 +61,11 @@ __all__ = [
     "Decoding",
     "Deduplicate",
     "Denoise",
+    "Deploy",
     "Dimension",
     "Evaluate",
     "Fewshot",
+    "Gate",
     "Holdout",
     "Hybrid",
     "Interlinear",
@@ -119,6 +122,7 @@ class Recipe(Section):
     plan: Plan = Plan()
     train: Annotated[list[Phase], BeforeValidator(listed)] = []
     evaluate: Evaluate | None = None
+    deploy: Deploy | None = None
     monitor: Monitor | None = None
     log: Log = Log()
     study: Study | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dragoman.core.recipe.assist import MemoryUse, ShotCount, UsedGlossary
+from dragoman.core.recipe.backend import BackendName, is_url
 from dragoman.core.recipe.prepare import ParallelSources
 from dragoman.core.recipe.values import Count, PositiveCount, Section, Seed, each_once, listed
 
@@ -81,6 +82,7 @@ class Evaluate(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     max_segments: PositiveCount | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of all systems; auto: fp32 on a processor
+    backend: BackendName = "auto"  # of all systems; a URL: of the last one, whose model the server has
     outside: Annotated[list[Outside], BeforeValidator(listed)] = []  # translations that another system has made
     must_gain: dict[Literal["bleu", "chrf", "ter"], float] = {}  # else the run ends with an error
 
@@ -93,6 +95,17 @@ class Evaluate(Section):
                 raise ValueError(
                     f"`use` and `weight` of {source.path} belong to `prepare.parallel`: this is a test set"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _backend_is_able(self) -> Self:
+        if self.backend in ("auto", "transformers"):
+            return self
+        if asked := [key for key in ("closed", "perplexity") if getattr(self, key)]:
+            raise ValueError(f"`{asked[0]}` looks into the model: it needs `backend: transformers`")
+        for one in self.decode:
+            if one.mbr is not None or one.sample is not None or (one.beam > 1 and is_url(self.backend)):
+                raise ValueError(f"the backend {self.backend} is not able to decode so: use `backend: transformers`")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dragoman.core.recipe.backend import BackendName
 from dragoman.core.recipe.values import Count, Pair, PositiveCount, Section, Share, listed, off
 
 MODES = ("source", "forward", "back", "refine", "paraphrase")
@@ -73,6 +74,7 @@ class RunTeacher(Section):
 
     folder: str
     beam: PositiveCount = 1
+    backend: BackendName = "auto"  # what translates (docs/deploy.md)
 
 
 class Teacher(Section):

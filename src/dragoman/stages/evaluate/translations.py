@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Decoding, Evaluate, Recipe
+from dragoman.core.recipe.backend import is_url
 from dragoman.core.records import Context, Hypothesis
 from dragoman.core.scores import outputs
 from dragoman.core.scores.decodings import Way, ways
@@ -31,7 +32,8 @@ from dragoman.translator import Translates
 class Described(Translates, Protocol):
     """What is asked of a loaded model."""
 
-    loaded: Any
+    @property
+    def loaded(self) -> Any: ...
 
     @property
     def description(self) -> dict[str, Any]: ...
@@ -43,7 +45,12 @@ class Described(Translates, Protocol):
 
 class Load(Protocol):
     def __call__(
-        self, folder: Path, *, precision: Literal["auto", "fp32", "bf16"] = "auto", threads: int | None = None
+        self,
+        folder: Path,
+        *,
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        threads: int | None = None,
+        backend: str = "auto",
     ) -> Described: ...
 
 
@@ -140,6 +147,8 @@ class Translations:
                 beside: list[Any] = [] if assists is None else [[(one.shots, one.terms) for one in assists]]
                 if self.settings.precision != "auto":
                     beside.append(self.settings.precision)
+                if (backend := self._backend(system)) != "auto":
+                    beside.append(backend)
                 if system.kind == "outside":
                     beside.append(file_digest(system.files[entry.title]))
                 key = digest(system.key, way.decoding.model_dump(), str(entry.direction), texts, *beside)
@@ -149,7 +158,7 @@ class Translations:
                     self.descriptions.setdefault(system.name, known["description"])
                 else:
                     if system.folder is not None and translator is None:
-                        translator = self._loaded(system.folder)
+                        translator = self._loaded(system.folder, backend)
                         self.descriptions[system.name] = translator.description
                     begun = time.perf_counter()
                     hypotheses = (
@@ -166,12 +175,21 @@ class Translations:
             translator = translator or self._loaded(system.folder)
             self.held_out[system.name] = self._perplexity(translator, system, self.prepared)
         if translator is not None:
+            if (close := getattr(translator, "close", None)) is not None:
+                close()
             del translator
             gc.collect()  # two models need not be in memory at once
         return found
 
-    def _loaded(self, folder: Path) -> Described:
-        return self.load(folder, precision=self.settings.precision, threads=self.recipe.plan.threads)
+    def _loaded(self, folder: Path, backend: str = "auto") -> Described:
+        options: dict[str, Any] = {} if backend == "auto" else {"backend": backend}
+        return self.load(folder, precision=self.settings.precision, threads=self.recipe.plan.threads, **options)
+
+    def _backend(self, system: System) -> str:
+        """What translates for a system of the run. A server has one model only: that of the run, not the untouched one."""
+        if system.kind != "model" or (is_url(self.settings.backend) and system.name == "baseline"):
+            return "auto"
+        return self.settings.backend
 
     def _perplexity(self, translator: Described, system: System, prepared: Path) -> dict[str, Any]:
         """Of held-out monolingual text by language, where there is such text."""
@@ -208,7 +226,7 @@ class Translations:
                 "source": example.source,
                 "reference": example.target,
                 "hypothesis": hypothesis.text,
-                "score": round(hypothesis.score, 5),
+                "score": None if hypothesis.score is None else round(hypothesis.score, 5),
                 "tokens": hypothesis.tokens,
                 "finished": hypothesis.finished,
                 "chrf": round(chrf, 3),

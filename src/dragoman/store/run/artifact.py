@@ -135,10 +135,15 @@ def write_json(path: Path, value: object) -> None:
 
 
 def model_folder(folder: Path) -> Path:
-    """The model of a run folder (the trained one, else the untouched one), or `folder` itself if it is a model.
+    """The model of a run folder (the trained one, else the untouched one) or of a bundle, or `folder` itself if it is a model.
 
-    Raises CheckpointError when there is neither.
+    Raises CheckpointError when there is none.
     """
+    from dragoman.store.run.bundle import SHELL, bundle_of
+
+    if (bundle := bundle_of(folder)) is not None:
+        whole = (form for form in ("hf", "hf-bf16", SHELL) if form == SHELL or form in bundle.formats)
+        return folder / next(whole)
     for stage in ("train", "model"):
         if (folder / stage / MANIFEST).is_file():
             artifact = Artifact.load(folder / stage)

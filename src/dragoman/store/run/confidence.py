@@ -80,7 +80,7 @@ def outputs_of(path: Path) -> tuple[list[float], list[float]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            if row["tokens"]:
+            if row["tokens"] and row["score"] is not None:
                 scores.append(float(row["score"]))
                 quality.append(float(row["chrf"]))
     return scores, quality

@@ -10,6 +10,7 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.errors import ModelError, RecipeError
 from dragoman.store.run.artifact import MANIFEST, Artifact, model_folder
+from dragoman.store.run.bundle import bundle_of
 
 
 def directions_of(run: Path) -> list[Direction]:
@@ -23,6 +24,8 @@ def help_of(run: Path) -> tuple[int, bool]:
     As much as it was trained on: a model from scratch that never saw an example or a term in its prompt can use none, one
     that understands plain language can use one example and terms. Raises ModelError and CheckpointError.
     """
+    if (bundle := bundle_of(run)) is not None:
+        return int(bundle.facts["help"]["shots"]), bool(bundle.facts["help"]["terms"])
     shots, terms = _trained_on(run)
     if _card(run)["prompt"]["kind"] != "compact":
         return max(shots, 1), True
@@ -30,7 +33,9 @@ def help_of(run: Path) -> tuple[int, bool]:
 
 
 def key_of(run: Path) -> str | None:
-    """The key of the model that a run translates with; None for a bare model folder."""
+    """The key of the model that a run or a bundle translates with; None for a bare model folder."""
+    if (bundle := bundle_of(run)) is not None:
+        return str(bundle.facts["key"])
     for stage in ("train", "model"):
         if (run / stage / MANIFEST).is_file():
             return Artifact.load(run / stage).key
