@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +88,7 @@ class Scheduler:
         self._waiting: OrderedDict[Task, _Job] = OrderedDict()
         self._bulk: OrderedDict[Task, _Job] = OrderedDict()  # of documents: they give way
         self._characters = 0  # that wait or run
-        self._rate: float | None = None  # characters a second, of late
+        self._pace = 0.0  # seconds of a batch, of late
         self._last, self._took = 0, 0.0  # texts of the last batch, and its seconds
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -112,8 +113,9 @@ class Scheduler:
 
     @property
     def expected_wait(self) -> float:
-        """Seconds until what is here now will be done, at the pace of late."""
-        return 0.0 if self._rate is None else self._characters / self._rate
+        """Seconds until what is here now will be done: in full batches, each as long as those of late."""
+        batches = max(len(self._jobs) / self._limits.batch, self._characters / self._limits.batch_characters)
+        return math.ceil(batches) * self._pace
 
     # ---------------------------------------------------------------- asking
 
@@ -231,8 +233,7 @@ class Scheduler:
             took = time.monotonic() - began
             self._took = took
             self._watcher.batch(len(jobs), [began - job.since for job in jobs], took)
-            rate = sum(task.size for task in tasks) / max(took, 1e-4)
-            self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
+            self._pace = 0.8 * self._pace + 0.2 * took if self._pace else took
             for job, result in zip(jobs, results, strict=True):
                 self._settle(job, result)
 
