@@ -39,8 +39,8 @@ def _named(recipe: Recipe, stages: Collection[str]) -> Iterator[tuple[str, str]]
             yield from ((f"prepare.monolingual.{language}.{number}", text.path) for number, text in enumerate(texts))
     if {"plan", "train"} & set(stages):
         for number, phase in enumerate(recipe.train):
-            yield from ((f"train.{number}", file) for file in phase.training.files)
-            _, memory, glossary = phase.training.looks_into or ((), None, None)
+            yield from ((f"train.{number}", file) for file in phase.section.files)
+            _, memory, glossary = phase.section.looks_into or ((), None, None)
             yield from ((f"train.{number}", use.path) for use in (memory, glossary) if use is not None and use.path)
     if "evaluate" in stages and (wanted := recipe.evaluate) is not None:
         yield from ((f"evaluate.files.{number}", source.path) for number, source in enumerate(wanted.files))

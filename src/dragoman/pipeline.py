@@ -193,7 +193,7 @@ def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
 
     found: dict[str, str] = {}
     if stage.name in ("plan", "train"):
-        for use in (phase.training.looks_into for phase in recipe.train):
+        for use in (phase.section.looks_into for phase in recipe.train):
             found |= looked_into(recipe, out, *use) if use is not None else {}
     elif stage.name == "evaluate" and recipe.evaluate is not None:
         wanted = recipe.evaluate
@@ -210,7 +210,7 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
         texts = [source.path for sources in recipe.prepare.monolingual.values() for source in sources]
         names = [source.path for source in recipe.prepare.parallel] + texts
     elif stage.name in ("plan", "train"):
-        names = [file for phase in recipe.train for file in phase.training.files]
+        names = [file for phase in recipe.train for file in phase.section.files]
     elif stage.name in ("evaluate", "synthesise") and recipe.evaluate is not None:
         names = [source.path for source in recipe.evaluate.files]
     elif stage.name == "model" and recipe.model is not None and recipe.model.base is not None:
@@ -223,6 +223,9 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
     files = [Path(str(file)) for name in dict.fromkeys(names) for file in readers.files_of(name, recipe)]
     if stage.name == "synthesise":
         files += _teachers(recipe)
+    elif stage.name == "train":
+        folders = [name for phase in recipe.train for name in phase.section.model_folders]
+        files += [_model_files(Path(recipe.resolve(name)), "train.merge") for name in dict.fromkeys(folders)]
     return [(_name(file, recipe.folder), file) for file in files if file.exists()]
 
 

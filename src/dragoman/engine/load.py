@@ -161,12 +161,16 @@ def load(
     ModelError with what is missing."""
     card = Card.read(folder)
     if base := (card.facts or {}).get("adapter_of"):
+        from dragoman.engine import virtual_tokens
+
         if quantised:
             raise ModelError(
                 f"{folder}: is an adapter beside its base, and only a whole model can be quantised. Set `merge: true` in "
                 "the phase that made it, or take out `model.quantise`."
             )
         model = _with_adapter(load_model(folder / str(base), dtype=dtype, device=device), folder)
+        if virtual_tokens.of(model) is None:  # it is merged now
+            card = replace(card, facts={key: value for key, value in (card.facts or {}).items() if key != "adapter_of"})
         return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
     model = load_model(folder, dtype=dtype, device=device, quantised=quantised)
     return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
@@ -383,16 +387,28 @@ def ids_of(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     return ids
 
 
-def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
-    """The decoder's blocks: the stack that is as long as the configuration says. Empty for what is no language model."""
+def decoder_stack(model: torch.nn.Module) -> torch.nn.ModuleList | None:
+    """The decoder's blocks: the stack that is as long as the configuration says. None for what is no language model."""
     inner: Any = model
     inner = inner.get_base_model() if hasattr(model, "get_base_model") else inner
     if not hasattr(inner, "config"):
-        return []
+        return None
     decoder = inner.get_decoder() or inner
     count = inner.config.get_text_config(decoder=True).num_hidden_layers
     stacks = (m for m in decoder.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
-    return list(next(stacks, ()))
+    return next(stacks, None)
+
+
+def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """The blocks of the decoder; empty for what is no language model."""
+    return list(decoder_stack(model) or ())
+
+
+def stored_dtype(folder: Path) -> torch.dtype:
+    """The type that a folder's configuration says its weights are in; float32 where it says nothing."""
+    text = (folder / "config.json").read_text(encoding="utf-8") if (folder / "config.json").is_file() else "{}"
+    found = getattr(torch, str(json.loads(text).get("dtype") or "float32"), torch.float32)
+    return found if isinstance(found, torch.dtype) else torch.float32
 
 
 def parameters(model: torch.nn.Module, *, trainable: bool = False) -> int:

@@ -91,6 +91,7 @@ def _trend(gain: Mapping[str, Any]) -> str:
 def _context(run: RunFolder) -> dict[str, Any]:
     scores = run.scores
     reasons = (run.prepare or {}).get("reasons", {})
+    entries = run.facts("train").get("phases", [])
     return {
         "run": run,
         "prepare": run.prepare,
@@ -100,7 +101,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "curves": plots.curves(run.phases),
         "mixtures": hybrid.mixtures(run.phases),
         "directions": hybrid.directions(run.phases),
-        "phases": run.facts("train").get("phases", []),
+        "phases": [entry for entry in entries if "operation" not in entry],
+        "operations": [entry for entry in entries if "operation" in entry],
         "model": run.facts("model"),
         "plan": run.facts("plan"),
         "costs": by_stage(run.folder),

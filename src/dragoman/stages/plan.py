@@ -54,13 +54,16 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             raise ModelError("training needs texts: give the recipe a `prepare` section.")
         model = inputs["model"]
         _tell_few_tested(inputs["prepare"].facts, listener)
+        fresh = bool(model.facts["new"])  # until a phase has trained it
         for number, phase in enumerate(recipe.train):
+            if phase.operation is not None:
+                listener.say(f"plan: {number}-{phase.kind}: takes no training steps")
+                continue
             _check_weights(int(model.facts["parameters"]), phase, hardware, available)
             dtype = adapt.base_dtype(phase, DTYPES[setup.precision(recipe, hardware)])
             folder = model.folder / str(model.facts["folder"])
             loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=setup.quantised(recipe))
             made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
-            fresh = bool(model.facts["new"]) and number == 0
             texts = inputs["prepare"].folder
             kind = kind_of(phase)
             given = Inputs(recipe, phase, loaded, texts, hardware, fresh, made, listener=listener)
@@ -72,6 +75,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             _tell(name, kind, found, data.chosen, listener)
             _tell_few(name, found["rows"], fresh, number, listener)
             _judge(name, found, data.chosen, recipe, available)
+            fresh = False
     facts = {
         "device": hardware.device,
         "processor": hardware.name,

@@ -222,7 +222,7 @@ def _arm(arm: Arm, base: Recipe, outcomes: Sequence[Outcome], runs: Runs, out: P
 def _cost(runs: Sequence[RunFolder]) -> dict[str, float | None]:
     """Means over the seeds. What all arms share (texts, base) is in none of them."""
     costs = [json.loads(path.read_text(encoding="utf-8")) for run in runs if (path := run.folder / COST).is_file()]
-    phases = [run.facts("train").get("phases", []) for run in runs]
+    phases = [[p for p in run.facts("train").get("phases", []) if "operation" not in p] for run in runs]
     joules = [cost["joules"] for cost in costs]
 
     def mean(values: Sequence[float]) -> float | None:

@@ -37,7 +37,7 @@ class Shared:
         if recipe.prepare is not None:
             recipe = recipe.model_copy(update={"prepare": self._with_held_out(recipe)})
             given["prepare"] = self._stage("prepare", recipe)
-        if any(phase.training.synthetic_key for phase in recipe.train):
+        if any(phase.section.synthetic_key for phase in recipe.train):
             given["synthesise"] = self._stage("synthesise", recipe)
         else:
             recipe = recipe.model_copy(update={"synthesise": None})

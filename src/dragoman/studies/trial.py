@@ -71,19 +71,19 @@ def points(folder: Path, metric: str) -> list[Point]:
     from dragoman.engine.log import METRICS, read
 
     try:
-        planned = [phase["settings"]["steps"] for phase in Artifact.load(folder / "plan").facts["phases"]]
+        phases = Artifact.load(folder / "plan").facts["phases"]
     except CheckpointError:
         return []
     found: dict[int, Point] = {}
     spent = 0
-    phases = sorted((folder / "train").glob("*-*"), key=lambda path: int(path.name.split("-")[0]))
+    steps = [int(phase["settings"]["steps"]) for phase in phases]
     for number, phase in enumerate(phases):
         here = 0
-        for event in read(phase / METRICS):
+        for event in read(folder / "train" / phase["name"] / METRICS):
             if event.get("event") == "step":
                 here = int(event["tokens"])
             elif event.get("event") == "evaluate" and metric in event:
-                share = (sum(planned[:number]) + event["step"]) / max(1, sum(planned))
+                share = (sum(steps[:number]) + event["step"]) / max(1, sum(steps))
                 place = max(1, int(20 * share + 1e-9))
                 found.setdefault(place, Point(place, float(event[metric]), spent + here))
         spent += here

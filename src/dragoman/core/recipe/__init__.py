@@ -26,6 +26,7 @@ from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, L
 from dragoman.core.recipe.log import Log
 from dragoman.core.recipe.model import ModelSection, NewModel
 from dragoman.core.recipe.monitor import Channel, KeptTexts, Monitor, Rule, Window
+from dragoman.core.recipe.operations import Merge, Operation, Prune
 from dragoman.core.recipe.optimise import OptimiserName, OptimiserOptions, Rates
 from dragoman.core.recipe.prepare import (
     Balance,
@@ -75,11 +76,13 @@ __all__ = [
     "Log",
     "Made",
     "Mbr",
+    "Merge",
     "ModelSection",
     "Monitor",
     "Mt",
     "NewModel",
     "Normalise",
+    "Operation",
     "OptimiserName",
     "OptimiserOptions",
     "Outside",
@@ -90,6 +93,7 @@ __all__ = [
     "Plan",
     "PositiveCount",
     "Prepare",
+    "Prune",
     "Rates",
     "Recipe",
     "Replay",
@@ -134,7 +138,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _synthetic_rows_are_made(self) -> Self:
         for number, phase in enumerate(self.train):
-            key = phase.training.synthetic_key
+            key = phase.section.synthetic_key
             if key is not None and self.synthesise is None:
                 raise ValueError(
                     f"train.{number}.{phase.kind}.{key}: needs a `synthesise` section, which makes the rows"
@@ -158,6 +162,11 @@ class Recipe(Section):
         if kind is None or kind == "auto":
             return self
         for number, phase in enumerate(self.train):
+            if phase.operation is not None:
+                raise ValueError(
+                    f"train.{number}.{phase.kind}: works on whole weights, not on a base that `model.quantise: {kind}` has "
+                    "frozen in few bits: take out `model.quantise`"
+                )
             if not phase.takes(kind):
                 how = "full" if phase.adapt == "full" else f"{{method: {phase.adapt.method}}}"
                 raise ValueError(
@@ -165,6 +174,20 @@ class Recipe(Section):
                     f"frozen in few bits; {', '.join(ON_QUANTISED[kind])} can. Use one of them, such as "
                     "`adapt: {method: lora}`, or take out `model.quantise`"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _merged_models_are_made(self) -> Self:
+        """What `merge` names by number must be an entry before it."""
+        names = [f"{number}-{entry.kind}" for number, entry in enumerate(self.train)]
+        for number, entry in enumerate(self.train):
+            for name in entry.merge.entries if entry.merge is not None else ():
+                if name not in names[:number]:
+                    known = ", ".join(["base", *names[:number]])
+                    raise ValueError(
+                        f"train.{number}.merge: there is no entry '{name}' before it. There are: {known}; anything else is "
+                        "a folder."
+                    )
         return self
 
     @model_validator(mode="wrap")

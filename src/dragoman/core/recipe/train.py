@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedTrainingGlossary
 from dragoman.core.recipe.hybrid import Hybrid
+from dragoman.core.recipe.operations import Merge, Operation, Prune
 from dragoman.core.recipe.prefer import Prefer
-from dragoman.core.recipe.training import Training
+from dragoman.core.recipe.training import TrainEntry, Training
 from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
 from dragoman.core.text.languages import Direction
 
@@ -199,12 +200,15 @@ class StopIf(Section):
 
 
 class Phase(Section):
-    """One training phase: exactly one of its kinds, and what moves. A field that holds a `Training` is a kind, and
-    `engine.phases` has what it does."""
+    """One entry of `train`: exactly one of its kinds, and of a training phase what moves. A field that holds a `Training` is
+    a kind of phase, which `engine.phases` knows; one that holds an `Operation` takes no steps, and `engine.operations`
+    knows it."""
 
     sft: Sft | None = None
     hybrid: Hybrid | None = None
     prefer: Prefer | None = None
+    merge: Merge | None = None
+    prune: Prune | None = None
     adapt: Literal["full"] | Adapt = "full"
     average: Average | None = None
     stop_if: StopIf | None = None
@@ -212,7 +216,7 @@ class Phase(Section):
     @classmethod
     def kinds(cls) -> list[str]:
         """The kinds that a phase can have."""
-        return [name for name, field in cls.model_fields.items() if _holds_training(field.annotation)]
+        return [name for name, field in cls.model_fields.items() if _is_kind(field.annotation)]
 
     @model_validator(mode="before")
     @classmethod
@@ -227,6 +231,9 @@ class Phase(Section):
             raise ValueError(
                 f"a phase needs its kind, and only one: {' or '.join(f'`{kind}: {{...}}`' for kind in self.kinds())}"
             )
+        for key in type(self).model_fields.keys() - self.kinds():
+            if self.operation is not None and getattr(self, key) != type(self).model_fields[key].get_default():
+                raise ValueError(f"`{key}` means nothing to `{self.kind}`, which takes no training steps")
         return self
 
     @property
@@ -239,19 +246,32 @@ class Phase(Section):
         return self.adapt.virtual_tokens if isinstance(self.adapt, Adapt) and self.adapt.method in VIRTUAL else 0
 
     @property
-    def training(self) -> Training:
+    def section(self) -> TrainEntry:
         """The section of the kind."""
-        found: Training = getattr(self, self.kind)
+        found: TrainEntry = getattr(self, self.kind)
         return found
 
     def takes(self, quantise: str) -> bool:
         """Whether it can train on a base that is quantised so."""
         return self.adapt != "full" and self.adapt.method in ON_QUANTISED[quantise]
 
+    @property
+    def training(self) -> Training:
+        """The section of a training phase; an operation has none."""
+        found = self.section
+        assert isinstance(found, Training)  # noqa: S101  - whoever trains has asked for `operation` first
+        return found
+
+    @property
+    def operation(self) -> Operation | None:
+        """The section of an operation; None for a training phase."""
+        found = self.section
+        return found if isinstance(found, Operation) else None
+
     def directions(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that the phase trains; `pairs` are the recipe's."""
-        return self.training.trained_directions(pairs)
+        return self.section.trained_directions(pairs)
 
 
-def _holds_training(annotation: Any) -> bool:
-    return any(isinstance(part, type) and issubclass(part, Training) for part in get_args(annotation))
+def _is_kind(annotation: Any) -> bool:
+    return any(isinstance(part, type) and issubclass(part, TrainEntry) for part in get_args(annotation))

@@ -1,4 +1,4 @@
-"""What every kind of training phase has."""
+"""What every entry of `train` answers, and what every kind of training phase has."""
 
 from __future__ import annotations
 
@@ -12,9 +12,47 @@ from dragoman.core.recipe.values import PositiveCount, Section
 from dragoman.core.text.languages import Direction
 
 
-class Training(Section):
-    """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints; and what the house
-    asks of each (the properties below, for a kind to answer otherwise)."""
+class TrainEntry(Section):
+    """The section of an entry of `train`, a phase's or an operation's: what the house asks of each (for a kind to answer
+    otherwise)."""
+
+    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
+        """The directions that it is about; `pairs` are the recipe's."""
+        return pairs
+
+    @property
+    def files(self) -> list[str]:
+        """The files that it reads besides the prepared texts, as the recipe names them."""
+        return []
+
+    @property
+    def model_folders(self) -> list[str]:
+        """The folders of models that it reads, as the recipe names them."""
+        return []
+
+    @property
+    def synthetic_key(self) -> str | None:
+        """The key that asks for the rows of `synthesise`; None where none is wanted."""
+        return None
+
+    @property
+    def looks_into(self) -> tuple[Shots, MemoryUse, GlossaryUse | None] | None:
+        """The examples wanted in a prompt, and the memory and the glossary that they and the terms come from."""
+        return None
+
+    @property
+    def most_shots(self) -> int:
+        """The most examples in a prompt."""
+        return 0
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether prompts may hold terms."""
+        return False
+
+
+class Training(TrainEntry):
+    """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints."""
 
     batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass
     accumulation: PositiveCount | Literal["auto"] = "auto"  # forward passes per optimiser step
@@ -47,32 +85,3 @@ class Training(Section):
                 "`patience` stops after the best checkpoint, `select: last` does not want it: give one of them"
             )
         return self
-
-    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
-        """The directions that the phase trains; `pairs` are the recipe's."""
-        return pairs
-
-    @property
-    def files(self) -> list[str]:
-        """The files that the phase reads besides the prepared texts, as the recipe names them."""
-        return []
-
-    @property
-    def synthetic_key(self) -> str | None:
-        """The key that asks for the rows of `synthesise`; None where none is wanted."""
-        return None
-
-    @property
-    def looks_into(self) -> tuple[Shots, MemoryUse, GlossaryUse | None] | None:
-        """The examples wanted in a prompt, and the memory and the glossary that they and the terms come from."""
-        return None
-
-    @property
-    def most_shots(self) -> int:
-        """The most examples in a prompt."""
-        return 0
-
-    @property
-    def has_terms(self) -> bool:
-        """Whether prompts may hold terms."""
-        return False

@@ -1,4 +1,4 @@
-"""Stage 4, fine-tuning: the recipe's phases in order, each a folder that can be interrupted and resumed."""
+"""Stage 4, fine-tuning: the recipe's phases and operations in order, each a folder that can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Phase, Recipe
 from dragoman.errors import ModelError
+from dragoman.stages.train.operation import operate
 from dragoman.stages.train.phase import Trainer
 from dragoman.store.formats import readers
 from dragoman.store.memory.examples import looked_into
-from dragoman.store.run.artifact import Artifact, digest, file_digest
+from dragoman.store.run.artifact import Artifact, digest, file_digest, model_folder
 
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
@@ -23,24 +24,30 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     model = inputs["model"]
     folder = model.folder / str(model.facts["folder"])
     planned = inputs["plan"].facts.get("phases", []) if "plan" in inputs else []
+    settings = {phase["name"]: phase["settings"] for phase in planned}
     made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
+    models = {"base": folder}  # by the names that `merge` knows
     phases: list[dict[str, Any]] = []
     _tidy(recipe, out)
     sources = [inputs[name].key for name in ("prepare", "model", "synthesise") if name in inputs]
     made_from = digest(sources, recipe.seed, [str(p) for p in recipe.pairs])
+    fresh = bool(model.facts["new"])  # until a phase has trained it
     for number, phase in enumerate(recipe.train):
         name = f"{number}-{phase.kind}"
-        settings = planned[number]["settings"] if number < len(planned) else None
-        made_from = digest(made_from, phase.model_dump(mode="json"), settings, _files(recipe, phase, out.parent))
+        chosen = settings.get(name)
+        made_from = digest(made_from, phase.model_dump(mode="json"), chosen, _files(recipe, phase, out.parent))
         done = Artifact.done(out / name, made_from)
-        if done is None:
-            trainer = Trainer(recipe, phase, name, out / name, made_from, listener)
-            fresh = bool(model.facts["new"]) and number == 0
-            done = trainer.run(folder, inputs["prepare"].folder, settings, fresh=fresh, made=made)
-        else:
+        if done is not None:
             listener.say(f"train: phase {name} is finished; skipped")
+        elif phase.operation is not None:
+            texts = inputs["prepare"].folder
+            done = operate(recipe, phase, out / name, made_from, {"": folder, **models}, texts, listener)
+        else:
+            trainer = Trainer(recipe, phase, name, out / name, made_from, listener)
+            done = trainer.run(folder, inputs["prepare"].folder, chosen, fresh=fresh, made=made)
         phases.append({"name": name, **done.facts})
-        folder = out / name / "model"
+        fresh = fresh and phase.operation is not None
+        folder = models[name] = out / name / "model"
     facts = {"folder": folder.relative_to(out).as_posix(), "phases": phases}
     return Artifact.finish(out, "train", key, facts)
 
@@ -55,7 +62,8 @@ def _tidy(recipe: Recipe, out: Path) -> None:
 
 def _files(recipe: Recipe, phase: Phase, folder: Path) -> list[str]:
     """Digests of what a phase of the run in `folder` reads besides the prepared texts."""
-    use = phase.training.looks_into
+    use = phase.section.looks_into
     looked = [*looked_into(recipe, folder, *use).values()] if use is not None else []
-    files = [Path(file) for name in phase.training.files for file in readers.files_of(name, recipe)]
+    files = [Path(file) for name in phase.section.files for file in readers.files_of(name, recipe)]
+    files += [model_folder(Path(recipe.resolve(name))) for name in phase.section.model_folders]
     return looked + [file_digest(file) for file in files if file.exists()]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dragoman.core.records import Hypothesis
+from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.metrics import score
 from dragoman.stages.train.guards import Guards
 from dragoman.translator import Translator
@@ -49,7 +50,6 @@ class Measures:
     def take(self) -> dict[str, Any]:
         """The figures of the model as it stands, translated greedily; empty when there is nothing to measure on."""
         from dragoman.engine.loop import as_loaded, mean_loss
-        from dragoman.engine.setup import grouped
 
         record: dict[str, Any] = {}
         if self.dev:
@@ -58,25 +58,12 @@ class Measures:
             record |= self.guards.general_loss(self.model, self.loss)
         if not self.dev:
             return record
-        found: list[Hypothesis] = []
-        pairs = []
-        by_direction: dict[str, float] = {}
-        bleu: list[float] = []
         with as_loaded(self.loaded.model, self.own_attention):
             translator = Translator(self.loaded)
-            for direction, group in grouped(self.dev).items():
-                here = translator.translate([pair.source for pair in group], direction)
-                found += here
-                pairs += group
-                outputs, references = [h.text for h in here], [pair.target for pair in group]
-                by_direction[str(direction)] = score("chrf", outputs, references).value
-                bleu.append(score("bleu", outputs, references, direction.target).value)  # tokens as in `evaluate`
+            figures, pairs, found = translated(translator, self.dev)
             if self.guards is not None:
                 record |= self.guards.in_context(translator)
-        record["chrf"] = score("chrf", [h.text for h in found], [pair.target for pair in pairs]).value
-        record["bleu"] = sum(bleu) / len(bleu)  # the mean of the directions
-        if len(by_direction) > 1:
-            record["chrf_by_direction"] = {name: round(value, 4) for name, value in by_direction.items()}
+        record |= figures
         if self.guards is not None:
             record |= self.guards.translations(pairs, found)
         return record
@@ -95,3 +82,29 @@ class Measures:
     def restore(self, state: dict[str, Any] | None) -> None:
         if self.guards is not None and state is not None:
             self.guards.restore(state)
+
+
+def translated(
+    translator: Translator, dev: Sequence[Example]
+) -> tuple[dict[str, Any], list[Example], list[Hypothesis]]:
+    """chrF and BLEU of the development pairs, with the pairs by direction and their translations."""
+    from dragoman.engine.setup import grouped
+
+    found: list[Hypothesis] = []
+    pairs: list[Example] = []
+    by_direction: dict[str, float] = {}
+    bleu: list[float] = []
+    for direction, group in grouped(dev).items():
+        here = translator.translate([pair.source for pair in group], direction)
+        found += here
+        pairs += group
+        outputs, references = [h.text for h in here], [pair.target for pair in group]
+        by_direction[str(direction)] = score("chrf", outputs, references).value
+        bleu.append(score("bleu", outputs, references, direction.target).value)  # tokens as in `evaluate`
+    record: dict[str, Any] = {
+        "chrf": score("chrf", [h.text for h in found], [pair.target for pair in pairs]).value,
+        "bleu": sum(bleu) / len(bleu),  # the mean of the directions
+    }
+    if len(by_direction) > 1:
+        record["chrf_by_direction"] = {name: round(value, 4) for name, value in by_direction.items()}
+    return record, pairs, found

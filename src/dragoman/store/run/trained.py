@@ -64,6 +64,6 @@ def _trained_on(run: Path) -> tuple[int, bool]:
                 phases = Recipe.load(run / name).train
             except RecipeError:  # changed since, or of another version: a translation needs no valid recipe
                 continue
-            sections = [phase.training for phase in phases]
+            sections = [phase.section for phase in phases]
             return max((part.most_shots for part in sections), default=0), any(part.has_terms for part in sections)
     return 0, False

@@ -1,0 +1,139 @@
+"""Operations among the phases of a run: in order, resumed, scored, named in plan, report and card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dragoman.core.recipe import Recipe
+from dragoman.engine.operations import OPERATIONS
+from dragoman.report.card import card
+from dragoman.report.folders import RunFolder
+from dragoman.report.page import page
+from dragoman.stages import model, plan, train
+from dragoman.store.run.artifact import Artifact, file_digest
+from dragoman.translator import Translator
+from tests.engine.operations.conftest import tensors
+from tests.stages.test_training import BASE, Ear, go
+
+TEXT = (
+    BASE.replace("epochs: 8", "epochs: 1")
+    + """
+  - merge: {models: {base: 0.25, 0-sft: 0.75}, evaluate_sentences: 6}
+  - prune: {method: wanda, pattern: '2:4', rows: 8, evaluate_sentences: 6}
+"""
+)
+
+
+def recipe(*overrides: str) -> Recipe:
+    return Recipe.parse(TEXT, "recipe.yaml", overrides)
+
+
+@pytest.fixture
+def ran(tmp_path: Path, prepared: Artifact) -> tuple[Path, dict[str, Artifact], Ear]:
+    ear = Ear()
+    return tmp_path / "run", go(tmp_path / "run", recipe(), prepared, ear), ear
+
+
+def test_operations_run_in_order_and_are_scored_and_resumed(
+    ran: tuple[Path, dict[str, Artifact], Ear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, done, ear = ran
+    sft, merge, prune = done["train"].facts["phases"]
+    assert [entry["name"] for entry in (sft, merge, prune)] == ["0-sft", "1-merge", "2-prune"]
+    assert done["train"].facts["folder"] == "2-prune/model"
+    assert [p["name"] for p in done["plan"].facts["phases"]] == ["0-sft"]
+    base, tuned, merged = (tensors(run / path) for path in ("model/model", "train/0-sft/model", "train/1-merge/model"))
+    for name, tensor in merged.items():
+        assert torch.allclose(tensor, 0.25 * base[name] + 0.75 * tuned[name], atol=1e-6)
+    assert merge["dev"].keys() == {"base", "0-sft", "result"}
+    assert merge["dev"]["0-sft"]["sentences"] == 6
+    assert merge["best_chrf"] == merge["dev"]["result"]["chrf"]
+    assert prune["dev"]["before"]["chrf"] == merge["best_chrf"]
+    assert prune["sparsity"] == 0.5
+    assert any("2-prune: wanda, 2:4: 50.0% of the weights" in line for line in ear.said)
+    before = {path: file_digest(run / "train" / path / "model") for path in ("0-sft", "1-merge", "2-prune")}
+
+    ear.said.clear()
+    train.run(recipe(), done, run / "train", "t", ear)
+    assert [line for line in ear.said if "finished; skipped" in line] == [
+        f"train: phase {name} is finished; skipped" for name in before
+    ]
+    with pytest.raises(RuntimeError, match="killed"):  # half of a model is written, then the power goes
+        (run / "train" / "1-merge" / "manifest.json").unlink()
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "dragoman.engine.operations.merge._dress", lambda *_: (_ for _ in ()).throw(RuntimeError("killed"))
+            )
+            train.run(recipe(), done, run / "train", "t", ear)
+    ear.said.clear()
+    train.run(recipe(), done, run / "train", "t", ear)
+    assert "train: phase 0-sft is finished; skipped" in ear.said
+    assert "train: phase 1-merge is finished; skipped" not in ear.said
+    assert {path: file_digest(run / "train" / path / "model") for path in before} == before
+
+
+def test_a_change_remakes_what_follows_only(ran: tuple[Path, dict[str, Artifact], Ear]) -> None:
+    run, done, ear = ran
+    ear.said.clear()
+    train.run(recipe("train.2.prune.rows=4"), done, run / "train", "t", ear)
+    skipped = [line for line in ear.said if "finished; skipped" in line]
+    assert skipped == ["train: phase 0-sft is finished; skipped", "train: phase 1-merge is finished; skipped"]
+
+
+def test_report_and_card_tell_of_operations(ran: tuple[Path, dict[str, Artifact], Ear]) -> None:
+    run, _, _ = ran
+    html = page(RunFolder.read(run))
+    assert "1-merge" in html
+    assert "<small>weight 0.75</small>" in html
+    assert "50.0 % of the weights of the linear layers are zero" in html
+    told = card(RunFolder.read(run))
+    assert "- 1-merge: linear of base, 0-sft, no training steps\n- 2-prune: wanda, 50.0 %" in told
+    assert Translator.load(run, threads=1).translate(["the cat sees the dog."], recipe().pairs[0])
+
+
+def test_tuning_goes_on_from_an_operation(tmp_path: Path, prepared: Artifact) -> None:
+    ear = Ear()
+    text = TEXT.replace(
+        "- prune: {method: wanda, pattern: '2:4', rows: 8, evaluate_sentences: 6}", "- sft: {tokens: 2k}"
+    )
+    done = go(tmp_path / "run", Recipe.parse(text), prepared, ear)
+    assert [p["name"] for p in done["plan"].facts["phases"]] == ["0-sft", "2-sft"]
+    assert done["train"].facts["phases"][2]["begin_chrf"] is not None
+
+
+def test_a_named_run_is_merged_and_its_change_counts(tmp_path: Path, prepared: Artifact) -> None:
+    ear = Ear()
+    one = go(tmp_path / "one", recipe(), prepared, ear)
+    wish = Recipe.parse(
+        f"pairs: [en-de, de-en]\nmodel: {{base: {tmp_path / 'one' / 'model' / 'model'}}}\n"
+        f"train: [{{merge: {{models: [base, {tmp_path / 'one'}], evaluate_sentences: 4}}}}]\n"
+    )
+    inputs = {"prepare": prepared}
+    inputs["model"] = model.run(wish, inputs, tmp_path / "two" / "model", "m", ear)
+    inputs["plan"] = plan.run(wish, inputs, tmp_path / "two" / "plan", "p", ear)
+    train.run(wish, inputs, tmp_path / "two" / "train", "t", ear)
+    found = tensors(tmp_path / "two" / "train" / "0-merge" / "model")
+    sides = tensors(tmp_path / "one" / "model" / "model"), tensors(one["train"].folder / "2-prune" / "model")
+    assert all(torch.allclose(t, (sides[0][n] + sides[1][n]) / 2, atol=1e-6) for n, t in found.items())
+    ear.said.clear()
+    one_model = one["train"].folder / "2-prune" / "model" / "dragoman.json"
+    one_model.write_text(one_model.read_text() + "\n")
+    train.run(wish, inputs, tmp_path / "two" / "train", "t", ear)
+    assert not any("skipped" in line for line in ear.said)
+
+
+def test_every_operation_has_a_line_in_the_table() -> None:
+    from dragoman.core.recipe import Phase
+    from dragoman.core.recipe.operations import Operation
+    from dragoman.engine.phases import PHASES
+
+    assert set(Phase.kinds()) == {*OPERATIONS, *PHASES}
+    made = {
+        kind: Recipe.parse(f"pairs: en-fr\ntrain: {{{kind}: {wish}}}").train[0]
+        for kind, wish in {"merge": "{models: [base]}", "prune": "{}"}.items()
+    }
+    assert made.keys() == OPERATIONS.keys()
+    assert all(isinstance(entry.operation, Operation) for entry in made.values())
