@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -28,25 +28,70 @@ class Run(Protocol):
     ) -> Artifact: ...
 
 
+ALL: tuple[str, ...] = ()  # of a stage: whatever it has to tell; a name stands for one part of its content
+Takes = Mapping[str, tuple[str, ...]]  # stage -> what is taken from it
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One line of the table. A stage is made of its `sections`, of their files, and of every stage before it."""
+    """One line of the table, with all that the stage's result depends on: when that is the same, the result is.
+
+    `reads`: keys and sections of the recipe; their files count by what is in them. `takes`: what it takes from the stages
+    before it, which may depend on the recipe; None: all from every one.
+    """
 
     name: str
     section: str  # the section of the recipe that asks for it
-    sections: tuple[str, ...]  # all that its result depends on
+    reads: tuple[str, ...]
     needs: tuple[str, ...] = ()  # stages that must come before it
     resumes: bool = False  # an unfinished one goes on from its own folder
+    takes: Takes | Callable[[Recipe], Takes] | None = None
+    ignores: tuple[str, ...] = ()  # keys inside `reads` that are the business of other stages
 
+    def takes_of(self, recipe: Recipe, done: Collection[str]) -> Takes:
+        """What it takes, of the stages that there are."""
+        takes = dict.fromkeys(done, ALL) if self.takes is None else self.takes
+        takes = takes(recipe) if callable(takes) else takes
+        return {name: parts for name, parts in takes.items() if name in done}
+
+
+def _taken_by_model(recipe: Recipe) -> Takes:
+    """A new model learns its tokenizer from all training texts; a base is only tried on dev, for its prompt."""
+    new = recipe.model is not None and recipe.model.new is not None
+    return {"prepare": ("train", "text") if new else ("dev",)}
+
+
+_TEXTS = ("train", "dev", "test", "text")
+# what training reads of `prepare` besides the texts: how often rows are seen, how long they may be, what is done to texts
+_TRAINED = ("pairs", "seed", "train", "prepare.balance", "prepare.checks.max_tokens", "prepare.normalise")
 
 STAGES = (
-    Stage("prepare", "prepare", ("pairs", "seed", "prepare")),
-    Stage("model", "model", ("pairs", "seed", "model")),
-    Stage("synthesise", "synthesise", ("pairs", "seed", "synthesise"), resumes=True),
-    Stage("plan", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model")),
-    Stage("train", "train", ("pairs", "seed", "plan", "train"), needs=("prepare", "model"), resumes=True),
-    Stage("evaluate", "evaluate", ("name", "pairs", "seed", "evaluate"), needs=("model",), resumes=True),
-    Stage("deploy", "deploy", ("name", "pairs", "seed", "deploy"), needs=("prepare", "model")),
+    Stage("prepare", "prepare", ("pairs", "seed", "prepare"), ignores=("prepare.checks.max_tokens",)),
+    Stage("model", "model", ("pairs", "seed", "model", "prepare.normalise"), takes=_taken_by_model),
+    Stage("synthesise", "synthesise", ("pairs", "seed", "synthesise"), resumes=True, takes={"prepare": _TEXTS}),
+    Stage(
+        "plan",
+        "train",
+        (*_TRAINED, "plan"),
+        needs=("prepare", "model"),
+        takes={"prepare": _TEXTS, "model": ALL, "synthesise": ALL},
+    ),
+    Stage(
+        "train",
+        "train",
+        (*_TRAINED, "plan.threads", "plan.precision"),
+        needs=("prepare", "model"),
+        resumes=True,
+        takes={"prepare": _TEXTS, "model": ALL, "synthesise": ALL, "plan": ("settings",)},
+    ),
+    Stage(
+        "evaluate",
+        "evaluate",
+        ("name", "pairs", "seed", "evaluate", "train", "model.base", "plan.threads", "prepare.normalise"),
+        needs=("model",),
+        resumes=True,
+    ),
+    Stage("deploy", "deploy", ("name", "pairs", "seed", "deploy", "plan.threads"), needs=("prepare", "model")),
     Stage("monitor", "monitor", ("pairs",), needs=("model", "evaluate")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
@@ -180,11 +225,27 @@ def _anew(wanted: Sequence[Stage], stages: Sequence[str] | None, force: bool | C
 
 def _parts(stage: Stage, recipe: Recipe, done: Mapping[str, Artifact], workspace: Workspace) -> dict[str, str]:
     """What the stage is made of, each with its digest."""
-    sections = recipe.model_dump(mode="json", include=set(stage.sections))
-    parts = {f"`{name}` in the recipe": digest(value) for name, value in sections.items()}
-    parts |= {f"the result of {name}": artifact.key for name, artifact in done.items()}
+    parts = {f"`{path}` in the recipe": digest(value) for path, value in _read(stage, recipe).items()}
+    takes = stage.takes_of(recipe, done)
+    parts |= {f"the result of {name}": done[name].content(*part) for name, part in takes.items()}
     parts |= {name: workspace.digest(path) for name, path in _files(stage, recipe)}
     return parts
+
+
+def _read(stage: Stage, recipe: Recipe) -> dict[str, object]:
+    """The values that a stage reads of the recipe, by their paths."""
+    data = recipe.model_dump(mode="json")
+    for path in stage.ignores:
+        *before, last = path.split(".")
+        if isinstance(section := _at(data, before), dict):
+            section.pop(last, None)
+    return {path: _at(data, path.split(".")) for path in stage.reads}
+
+
+def _at(data: object, path: Sequence[str]) -> object:
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
 
 
 def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
 from dragoman.errors import ModelError, ResourceError, first
-from dragoman.store.run.artifact import Artifact
+from dragoman.store.run.artifact import Artifact, digest
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +82,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         "threads": hardware.threads,
         "memory": available,
         "phases": phases,
+        "contents": {"settings": digest([[phase["name"], phase["settings"]] for phase in phases])},
     }
     return Artifact.finish(out, "plan", key, facts)
 

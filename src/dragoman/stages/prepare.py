@@ -26,7 +26,7 @@ from dragoman.store.corpus.first_pass import Intake, take_in
 from dragoman.store.corpus.learned_checks import doubt
 from dragoman.store.corpus.selection import Rows, Selection, select, select_texts
 from dragoman.store.corpus.write_splits import Outcome, RejectedFile, cells, write_pairs, write_texts
-from dragoman.store.run.artifact import Artifact, write_json
+from dragoman.store.run.artifact import Artifact, file_digest, write_json
 
 _FEW = 100  # held-out segments below which scores are too uncertain to tell systems apart
 # reasons that say nothing of how a file was read
@@ -55,7 +55,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     finally:
         shutil.rmtree(interim, ignore_errors=True)
     write_json(out / "report.json", report)
-    return Artifact.finish(out, "prepare", key, report)
+    contents = {name: file_digest(out / name) if (out / name).is_dir() else "" for name in (*SPLITS, "text")}
+    return Artifact.finish(out, "prepare", key, {**report, "contents": contents})
 
 
 def _check(settings: Prepare) -> None:

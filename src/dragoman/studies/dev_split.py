@@ -14,7 +14,7 @@ from dragoman.core.scores.metrics import Segments, segments
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 from dragoman.store.corpus import records
-from dragoman.store.run.artifact import MANIFEST, Artifact, digest, link, write_atomic
+from dragoman.store.run.artifact import MANIFEST, Artifact, digest, file_digest, link, write_atomic
 from dragoman.translator import Translator
 
 NAMES = ("selection", "held-out")
@@ -53,7 +53,8 @@ def with_dev(prepared: Artifact, dev: Sequence[Example], folder: Path) -> Artifa
         if file.is_file() and part.parts[0] not in ("dev", MANIFEST):
             link(file, folder / part)
     records.write(folder / "dev", dev, Example)
-    return Artifact.finish(folder, "prepare", key, prepared.facts)
+    contents = {**prepared.facts.get("contents", {}), "dev": file_digest(folder / "dev")}
+    return Artifact.finish(folder, "prepare", key, {**prepared.facts, "contents": contents})
 
 
 def translate(translator: Translator, recipe: Recipe, halves: Sequence[Sequence[Example]], path: Path) -> None:

@@ -56,7 +56,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "prompt": loaded.card.prompt.name,
         "prompts_tried": (loaded.card.facts or {}).get("prompts_tried", []),
-        "fertility": _fertility(loaded, texts.folder, recipe.languages) if texts else {},
+        "fertility": _fertility(loaded, texts.folder, recipe) if texts else {},
     }
     fertility = ", ".join(f"{code} {value:.2f}" for code, value in facts["fertility"].items())
     listener.say(
@@ -225,10 +225,14 @@ def _licence(folder: Path) -> str | None:
     return found[1] if found else None
 
 
-def _fertility(loaded: Loaded, texts: Path, languages: list[str]) -> dict[str, float]:
-    """Tokens per word (per character where words are not spaced) of each language, on prepared training text."""
-    sample: dict[str, list[str]] = {code: [] for code in languages}
-    for example in itertools.islice(records.read(texts / "train", Example), _FERTILITY_SEGMENTS):
+def _fertility(loaded: Loaded, texts: Path, recipe: Recipe) -> dict[str, float]:
+    """Tokens per word (per character where words are not spaced) of each language: on training text for a new model,
+    which has read it anyway, and on development text for a base, which then does not depend on what is trained on."""
+    sample: dict[str, list[str]] = {code: [] for code in recipe.languages}
+    split = texts / ("train" if recipe.model is not None and recipe.model.new is not None else "dev")
+    if not any(split.glob("shard-*.parquet")):
+        return {}
+    for example in itertools.islice(records.read(split, Example), _FERTILITY_SEGMENTS):
         for code, text in ((example.source_language, example.source), (example.target_language, example.target)):
             sample.setdefault(code, []).append(text)
     found = {}

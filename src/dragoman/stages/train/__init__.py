@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dragoman.core.corpus.splits import SPLITS
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Phase, Recipe
 from dragoman.errors import ModelError
@@ -29,8 +30,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     models = {"base": folder}  # by the names that `merge` knows
     phases: list[dict[str, Any]] = []
     _tidy(recipe, out)
-    sources = [inputs[name].key for name in ("prepare", "model", "synthesise") if name in inputs]
-    made_from = digest(sources, recipe.seed, [str(p) for p in recipe.pairs])
+    made_from = digest(_sources(recipe, inputs), recipe.seed, [str(p) for p in recipe.pairs])
     fresh = bool(model.facts["new"])  # until a phase has trained it
     for number, phase in enumerate(recipe.train):
         name = f"{number}-{phase.kind}"
@@ -50,6 +50,16 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         folder = models[name] = out / name / "model"
     facts = {"folder": folder.relative_to(out).as_posix(), "phases": phases}
     return Artifact.finish(out, "train", key, facts)
+
+
+def _sources(recipe: Recipe, inputs: Mapping[str, Artifact]) -> list[Any]:
+    """What every phase is made of besides its own section and the seed."""
+    found: list[Any] = [inputs[name].key for name in ("model", "synthesise") if name in inputs]
+    found.append(inputs["prepare"].content(*SPLITS, "text"))
+    if (settings := recipe.prepare) is not None:
+        read = settings.model_dump(mode="json", include={"balance", "normalise"})
+        found += [read, settings.checks.max_tokens]
+    return found
 
 
 def _tidy(recipe: Recipe, out: Path) -> None:

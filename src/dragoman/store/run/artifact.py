@@ -61,6 +61,12 @@ class Artifact:
         write_json(folder / MANIFEST, {"stage": stage, "key": key, "facts": facts, "versions": versions()})
         return cls(folder, stage, key, facts)
 
+    def content(self, *parts: str) -> str:
+        """What tells these parts of the result from others: of a stage that has noted what is in them (`contents` in its
+        facts), that, so that work which came to the same counts as the same; else, and for no parts, the key."""
+        noted = self.facts.get("contents")
+        return digest([noted.get(part) for part in parts]) if parts and noted is not None else self.key
+
     def share(self, folder: Path) -> Artifact:
         """The same stage in another folder, replacing what is there: hard links where the disk has them, else copies."""
         if (found := Artifact.done(folder, self.key)) is not None:
