@@ -139,7 +139,7 @@ def test_two_adapters_are_merged_as_their_whole_models_are(
             loaded = load.load(base)
             phase = Phase(sft=Sft(), adapt=Adapt(rank=2, merge=merged))
             assert isinstance(phase.adapt, Adapt)
-            model = adapted(loaded.model, phase.adapt)
+            model, _ = adapted(loaded.model, phase.adapt)
             torch.manual_seed(number)
             trained = {n: torch.randn_like(p) for n, p in model.named_parameters() if p.requires_grad}
             out = tmp_path / f"{number}-{merged}"
