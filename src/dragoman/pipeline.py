@@ -47,6 +47,7 @@ class Stage:
     resumes: bool = False  # an unfinished one goes on from its own folder
     takes: Takes | Callable[[Recipe], Takes] | None = None
     ignores: tuple[str, ...] = ()  # keys inside `reads` that are the business of other stages
+    aside: tuple[str, ...] = ()  # keys that it reads and that change no result, such as where figures are sent
 
     def takes_of(self, recipe: Recipe, done: Collection[str]) -> Takes:
         """What it takes, of the stages that there are."""
@@ -83,6 +84,7 @@ STAGES = (
         needs=("prepare", "model"),
         resumes=True,
         takes={"prepare": _TEXTS, "model": ALL, "synthesise": ALL, "plan": ("settings",)},
+        aside=("log", "name"),
     ),
     Stage(
         "evaluate",
