@@ -97,7 +97,7 @@ def export(loaded: Loaded, out: Path, kind: str) -> dict[str, Any]:
     _name_rotary(config)
     converter: Any = converters._MODEL_LOADERS[type(config).__name__]
     try:
-        config.sliding_window, slid = None, window(config)
+        config.sliding_window, slid = 0, window(config)
         spec = converter.get_model_spec(loaded.model.eval())
         for layer in spec.decoder.layer:
             if hasattr(layer.self_attention, "sliding_window"):
@@ -112,7 +112,7 @@ def export(loaded: Loaded, out: Path, kind: str) -> dict[str, Any]:
         spec.optimize(quantization=None if kind == "float32" else kind)
         out.mkdir(parents=True, exist_ok=True)
         spec.save(str(out))
-    except (NotImplementedError, ValueError, AttributeError, KeyError) as error:
+    except (NotImplementedError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(f"CTranslate2 cannot convert this model: {error}") from None
     return {"type": kind, "mended": mended, "context": slid}
 
