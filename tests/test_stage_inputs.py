@@ -157,7 +157,7 @@ def replaced(section: Any, path: list[str], change: Callable[[Any], Any]) -> Any
         ("evaluate.bootstrap", {"evaluate"}),
         ("study", set()),
         ("search", set()),
-        ("name", {"evaluate"}),
+        ("name", {"evaluate", "deploy"}),
         ("train.0.sft.epochs", {"plan", "train", "evaluate"}),
         ("prepare.normalise.unicode", {"prepare", "model", "plan", "train", "evaluate"}),
     ],

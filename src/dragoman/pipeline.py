@@ -64,11 +64,25 @@ def _taken_by_model(recipe: Recipe) -> Takes:
 
 _TEXTS = ("train", "dev", "test", "text")
 # what training reads of `prepare` besides the texts: how often rows are seen, how long they may be, what is done to texts
-_TRAINED = ("pairs", "seed", "train", "prepare.balance", "prepare.checks.max_tokens", "prepare.normalise")
+_TRAINED = (
+    "pairs",
+    "seed",
+    "train",
+    "model.quantise",
+    "prepare.balance",
+    "prepare.checks.max_tokens",
+    "prepare.normalise",
+)
 
 STAGES = (
     Stage("prepare", "prepare", ("pairs", "seed", "prepare"), ignores=("prepare.checks.max_tokens",)),
-    Stage("model", "model", ("pairs", "seed", "model", "prepare.normalise"), takes=_taken_by_model),
+    Stage(
+        "model",
+        "model",
+        ("pairs", "seed", "model", "prepare.normalise"),
+        takes=_taken_by_model,
+        ignores=("model.quantise",),  # of the base while it is trained on; it is saved as it is
+    ),
     Stage("synthesise", "synthesise", ("pairs", "seed", "synthesise"), resumes=True, takes={"prepare": _TEXTS}),
     Stage(
         "plan",
