@@ -84,7 +84,7 @@ def test_what_is_meant(project: Path, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"'words' is no file, though .*a\.txt is one"):
         jobs_of([str(project / "a.txt"), "words"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="has no file that can be translated. Known are: .csv"):
+    with pytest.raises(DataError, match="has no file that can be translated. Known are: .arb .csv"):
         jobs_of([str(tmp_path / "empty")])
     with pytest.raises(DataError, match="has no file that can be translated"):
         jobs_of([str(tmp_path / "*.po")])

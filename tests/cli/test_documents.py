@@ -183,8 +183,8 @@ def test_a_file_is_never_taken_for_words(dragoman: Command, run: Path, tmp_path:
     named.write_text(XLIFF)
     assert "1 from the memory" in dragoman("translate", run, named, "--out", tmp_path / "o.xlf").out
     for name, data, message in (
-        ("a.docx", b"PK\x03\x04", "is compressed. Unpack it first."),
-        ("a.md", b"words", "is in no format that can be translated as a whole"),
+        ("a.docx", b"PK\x03\x04", "is no office document, or a damaged one"),
+        ("a.rst", b"words", "is in no format that can be translated as a whole"),
     ):
         (tmp_path / name).write_bytes(data)
         done = dragoman("translate", run, tmp_path / name, "--to", "de")

@@ -67,8 +67,10 @@ def jobs_of(names: Sequence[str]) -> Jobs | None:
 
 
 def _filled(jobs: Jobs, paths: Sequence[Path]) -> Jobs:
+    from dragoman.store.formats.documents import is_document
+
     for path in paths:
-        if path.suffix.lower() in _known() and not path.name.startswith("."):
+        if (is_document(path) or path.suffix.lower() in tables.KINDS) and not path.name.startswith("."):
             jobs.files.append(Job(path, path.relative_to(jobs.folder) if jobs.folder is not None else Path(path.name)))
         else:
             jobs.skipped[path.suffix.lower() or path.name] += 1

@@ -97,10 +97,10 @@ def file_of(texts: Sequence[str], name: str | None) -> Path | None:
     A text file named with --in is a list of segments, not a document. Raises DataError for a name without its file.
     """
     from dragoman.cli.tables import kind_of
-    from dragoman.store.formats.documents import suffixes
+    from dragoman.store.formats.documents import is_document
 
     if name is not None:
-        return Path(name) if Path(name).suffix.lower() in suffixes() and not is_text(name) else None
+        return Path(name) if is_document(name) and not is_text(name) else None
     if len(texts) != 1:
         return None
     path = Path(texts[0])
@@ -108,7 +108,7 @@ def file_of(texts: Sequence[str], name: str | None) -> Path | None:
         return None
     if path.suffix and _is_file(path):  # its content tells the format, or that there is none to translate as a whole
         return path
-    if path.suffix.lower() not in suffixes() or any(map(str.isspace, texts[0])):
+    if not is_document(path) or any(map(str.isspace, texts[0])):
         return None
     raise DataError(f"{path}: no such file. To translate the words themselves, pipe them in.")
 

@@ -33,12 +33,11 @@ _KEYED = "holds keys and signs beside its texts: extract them into XLIFF, PO or 
 _PACKED = "is compressed: unpack it first"
 _OFFICE = "is no text file: save it as text, or extract its texts into XLIFF"
 STRUCTURED = {
-    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers", ".parquet"), _TABLE),
-    **dict.fromkeys((".html", ".htm", ".xhtml", ".xml", ".md", ".markdown", ".rst", ".tex", ".dita", ".tbx"), _MARKED),
-    **dict.fromkeys((".srt", ".vtt", ".json", ".yaml", ".yml", ".toml", ".ini", ".properties", ".strings", ".resx"), _KEYED),
-    **dict.fromkeys((".arb", ".xcstrings", ".ts", ".mo"), _KEYED),
+    **dict.fromkeys((".xls", ".numbers", ".parquet"), _TABLE),
+    **dict.fromkeys((".xml", ".rst", ".tex", ".dita", ".tbx"), _MARKED),
+    **dict.fromkeys((".toml", ".ini", ".xcstrings", ".ts", ".mo"), _KEYED),
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar"), _PACKED),
-    **dict.fromkeys((".docx", ".doc", ".odt", ".pptx", ".ppt", ".odp", ".rtf", ".pdf", ".epub"), _OFFICE),
+    **dict.fromkeys((".doc", ".ppt", ".rtf", ".pdf", ".epub"), _OFFICE),
 }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def test_the_format_is_told_by_suffix_or_content() -> None:
     assert Document.open(b'#, fuzzy\nmsgid "a"\nmsgstr ""\n', "upload").format == "po"
     for data, name, message in (
         (b"\x1f\x8b\x08rest", "x.gz", "compressed"),
-        (b"text", "x.docx", "no format"),
+        (b"text", "x.rst", "no format"),
         (b"a\0b", "x.txt", "no text"),
         (b"<html></html>", "x.xlf", "outermost element is <html>"),
     ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path, PurePath
 
 from dragoman.core.markup.inline import Inline
@@ -20,6 +21,7 @@ from dragoman.store.formats.documents.model import (
     Content,
     Decoded,
     Marking,
+    Packed,
     Problem,
     Translated,
     Unit,
@@ -67,12 +69,47 @@ def _text(data: bytes, name: str, direction: Direction | None) -> tuple[Decoded,
     return content.decoded, content
 
 
+def _placed(module: str, function: str, *, directed: bool = False) -> _Reader:
+    """A reader that is loaded when it is needed."""
+
+    def read(data: bytes, name: str, direction: Direction | None) -> tuple[Decoded, Content]:
+        reader = getattr(import_module(f"dragoman.store.formats.documents.{module}"), function)
+        content = reader(data, name, direction) if directed else reader(data, name)
+        return content.decoded, content
+
+    return read
+
+
+def _office(kind: str) -> _Reader:
+    def read(data: bytes, name: str, direction: Direction | None) -> tuple[Decoded, Content]:
+        from dragoman.store.formats.documents.office import Office
+
+        del direction
+        content = Office(data, name, kind)
+        return content.decoded, content
+
+    return read
+
+
 _Reader = Callable[[bytes, str, Direction | None], tuple[Decoded, Content]]
 _FORMATS: dict[str, tuple[_Reader, tuple[str, ...]]] = {
     "xliff": (_xliff, (".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".txlf")),
     "tmx": (_tmx, (".tmx",)),
     "po": (_po, (".po", ".pot")),
     "text": (_text, (".txt", ".text")),
+    "html": (_placed("html_pages", "pages", directed=True), (".html", ".htm", ".xhtml")),
+    "markdown": (_placed("markdown", "markdown"), (".md", ".markdown")),
+    "subtitles": (_placed("subtitles", "subtitles"), (".srt", ".vtt")),
+    "json": (_placed("resources", "json_values"), (".json", ".arb")),
+    "yaml": (_placed("resources", "yaml_values", directed=True), (".yml", ".yaml")),
+    "properties": (_placed("resources", "properties"), (".properties",)),
+    "strings": (_placed("resources", "strings"), (".strings",)),
+    "resx": (_placed("xml_resources", "resx"), (".resx",)),
+    "android": (_placed("xml_resources", "android"), ("strings.xml", "plurals.xml", "arrays.xml")),
+    "docx": (_office("docx"), (".docx",)),
+    "pptx": (_office("pptx"), (".pptx",)),
+    "xlsx": (_office("xlsx"), (".xlsx",)),
+    "odf": (_office("odf"), (".odt", ".odp", ".ods")),
 }
 _ROOT = re.compile(r"<(?:[\w.-]+:)?(xliff|tmx)[\s>]")
 _PO_START = re.compile(r'^[ \t]*msgid[ \t]+"', re.MULTILINE)
@@ -81,14 +118,20 @@ _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\x
 
 def suffixes() -> frozenset[str]:
     """The suffixes of the files that can be translated as a whole."""
-    return frozenset(suffix for _, known in _FORMATS.values() for suffix in known)
+    return frozenset(suffix for _, known in _FORMATS.values() for suffix in known if suffix.startswith("."))
+
+
+def is_document(name: str | PurePath) -> bool:
+    """Whether a file of this name can be translated as a whole."""
+    path = PurePath(str(name).lower())
+    return any(path.suffix in known or path.name in known for _, known in _FORMATS.values())
 
 
 def sniff(data: bytes, name: str) -> str:
     """The format by the name's suffix, else by the content. Raises DataError when it is none of the known ones."""
-    suffix = PurePath(name).suffix.lower()
+    path = PurePath(name.lower())
     for format_name, (_, suffixes) in _FORMATS.items():
-        if suffix in suffixes:
+        if path.suffix in suffixes or path.name in suffixes:
             return format_name
     if data.startswith(_COMPRESSED):
         raise DataError(f"{name}: is compressed. Unpack it first.")
@@ -182,5 +225,7 @@ class Document:
             known = self.unit(name).target
             if text != known and (reason := self.doubt(name, text)):
                 raise DataError(f"{self.name}: the target of unit '{name}' cannot be written: {reason}")
+        if isinstance(self._content, Packed):
+            return self._content.write(targets, marking)
         edits = self._content.edits(targets, marking)
         return "".join(apply(self._decoded.text, edits)).encode(self._decoded.encoding, self._decoded.errors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from dragoman.core.markup.inline import Inline
 from dragoman.core.records import MAX_TEXT
@@ -97,6 +97,13 @@ class Content(Protocol):
 
     def edits(self, targets: Mapping[str, Translated], marking: Marking) -> Iterable[Edit]:
         """The changes that write these targets. Raises DataError for a target that does not fit its unit."""
+
+
+@runtime_checkable
+class Packed(Protocol):
+    """A content whose file is more than one text: it writes the whole file."""
+
+    def write(self, targets: Mapping[str, Translated], marking: Marking) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

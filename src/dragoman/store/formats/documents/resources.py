@@ -1,0 +1,263 @@
+"""Resource files of programs: Java properties, strings of iOS, JSON and YAML. The values are translated, all else stays.
+
+Sources: java.util.Properties.load; Apple, "Strings Files"; RFC 8259; YAML 1.2 as ruamel.yaml reads it (Rails keeps a language
+as the only key at the top; it becomes that of the translation).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from dragoman.core.markup.inline import Inline
+from dragoman.core.text.languages import Direction, matches
+from dragoman.errors import DataError
+from dragoman.store.formats.documents.model import Decoded, Edit
+from dragoman.store.formats.documents.places import Place, Placed, decoded
+
+_COMMENT = re.compile(r"[ \t\f]*[#!][^\r\n]*(?:\r\n|\n|\r|\Z)|[ \t\f]*(?:\r\n|\n|\r)")
+_PROPERTY = re.compile(
+    r"[ \t\f]*(?P<key>(?:[^\s:=\\]|\\(?:\r\n|[\s\S]))+)[ \t\f]*(?:[:=][ \t\f]*)?"
+    r"(?P<value>(?:[^\r\n\\]|\\(?:\r\n|[\s\S]))*)(?:\r\n|\n|\r|\Z)"
+)
+_CONTINUED = re.compile(r"\\(?:\r\n|\n|\r)[ \t\f]*")
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|([\s\S]))")
+_CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
+_ARGUMENT = re.compile(r"\{\d+[,}]")
+
+
+_REFERENCES = "dragoman.properties"
+
+
+def _reference(error: UnicodeError) -> tuple[str, int]:
+    """A character that the encoding has not, as a properties file writes it."""
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 # it is asked while encoding only
+    return _escaped(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_REFERENCES, _reference)
+
+
+def properties(data: bytes, name: str) -> Placed:
+    """Java properties: UTF-8, else Latin-1 as they used to be; letters that the file escapes stay escaped."""
+    file = decoded(data, name, "latin-1")
+    text, found = file.text, Placed(replace(file, errors=_REFERENCES) if file.encoding == "latin-1" else file)
+    escapes = "\\u" in text and text.isascii()
+    position = len(text) - len(text.lstrip("\ufeff"))
+    while position < len(text):
+        if comment := _COMMENT.match(text, position):
+            position = comment.end()
+            continue
+        entry = _PROPERTY.match(text, position)
+        if entry is None:
+            if text[position:].strip():
+                raise file.error(position, "is no line of a properties file (key=value)")
+            break
+        raw = _CONTINUED.sub("", entry["value"])
+        doubled = bool(_ARGUMENT.search(raw)) and "''" in raw.replace("'{'", "").replace("'}'", "")
+        value = _unescaped(raw).replace("''", "'") if doubled else _unescaped(raw)
+
+        def write(target: Inline, doubled: bool = doubled, raw: str = raw) -> str:
+            made = (
+                target.text.replace("'", "''") if doubled or (_ARGUMENT.search(raw) and "'" not in raw) else target.text
+            )
+            return _property(made, escapes)
+
+        found.add(_unescaped(entry["key"]), Inline.of([value]), Place(*entry.span("value"), write))
+        position = entry.end()
+    return found.done()
+
+
+def _unescaped(raw: str) -> str:
+    """The text of a value: surrogates that are escaped one by one become their character."""
+    plain = _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _CONTROL.get(m[2], m[2]), raw)
+    return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _property(text: str, escapes: bool) -> str:
+    made = text.replace("\\", "\\\\")
+    for letter, control in _CONTROL.items():
+        made = made.replace(control, f"\\{letter}")
+    if made.startswith((" ", "#", "!", "=", ":")):
+        made = "\\" + made
+    return _escaped(made) if escapes else made
+
+
+def _escaped(text: str) -> str:
+    """What is not ASCII as \\uXXXX, in UTF-16 units."""
+    units = (text[i] if ord(text[i]) < 128 else text[i].encode("utf-16-be").hex() for i in range(len(text)))
+    return "".join(
+        one if len(one) == 1 else "".join(f"\\u{one[i : i + 4].upper()}" for i in range(0, len(one), 4))
+        for one in units
+    )
+
+
+# ---------------------------------------------------------------- strings of iOS
+
+_STRINGS = re.compile(
+    r"(?P<skip>\s+|\ufeff|/\*(?P<note>.*?)\*/|//[^\r\n]*)"
+    r'|(?P<entry>(?:"(?P<key>(?:[^"\\]|\\[\s\S])*)"|(?P<word>[\w.-]+))\s*=\s*"(?P<value>(?:[^"\\]|\\[\s\S])*)"\s*;)',
+    re.DOTALL,
+)
+_APPLE = re.compile(r"\\(?:[uU]([0-9A-Fa-f]{4})|([\s\S]))")
+
+
+def strings(data: bytes, name: str) -> Placed:
+    """`"key" = "value";` with comments. UTF-8 or UTF-16."""
+    file = decoded(data, name)
+    found, position, note = Placed(file), 0, ""
+    while position < len(file.text):
+        token = _STRINGS.match(file.text, position)
+        if token is None:
+            raise file.error(position, 'is no entry of a strings file ("key" = "value";)')
+        if token["note"] is not None:
+            note = " ".join(token["note"].split())
+        if token["entry"] is not None:
+            value = _APPLE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _CONTROL.get(m[2], m[2]), token["value"])
+            place = Place(*token.span("value"), lambda target: _quoted_string(target.text))
+            key = token["key"] if token["key"] is not None else token["word"]
+            found.add(key, Inline.of([value]), place, notes=(note,) if note else ())
+            note = ""
+        position = token.end()
+    return found.done()
+
+
+def _quoted_string(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+
+
+# ---------------------------------------------------------------- JSON
+
+_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def json_values(data: bytes, name: str) -> Placed:
+    """Every string that is a value, by its path; under a key that begins with `@` or `$` there is no text (ARB, schemas)."""
+    file = decoded(data, name)
+    try:
+        json.loads(file.text.removeprefix("\ufeff"))
+    except ValueError as error:
+        raise DataError(f"{name}:{getattr(error, 'lineno', 1)}: is no JSON: {getattr(error, 'msg', error)}") from None
+    except RecursionError:
+        raise DataError(f"{name}: is nested too deep.") from None
+    found = Placed(file)
+    escapes = file.text.isascii() and "\\u" in file.text
+    stack: list[list[Any]] = []  # [key or number, whether it is an object, whether a key is awaited]
+    for token in _JSON.finditer(file.text):
+        sign = token[0]
+        if sign in "{[":
+            stack.append([0 if sign == "[" else "", sign == "{", sign == "{"])
+        elif sign in "}]":
+            stack.pop()
+        elif sign == "," and stack:
+            top = stack[-1]
+            top[0], top[2] = (top[0], True) if top[1] else (top[0] + 1, False)
+        elif sign == ":":
+            stack[-1][2] = False
+        elif sign.startswith('"'):
+            value = json.loads(sign, strict=False)
+            if stack and stack[-1][2]:
+                stack[-1][0] = value
+            elif not any(isinstance(level[0], str) and level[0].startswith(("@", "$")) for level in stack):
+                path = ".".join(str(level[0]) for level in stack) or "value"
+                place = Place(*token.span(), lambda target: json.dumps(target.text, ensure_ascii=escapes))
+                found.add(path, Inline.of([value]), place)
+    return found.done()
+
+
+# ---------------------------------------------------------------- YAML
+
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
+
+
+def yaml_values(data: bytes, name: str, direction: Direction | None) -> Placed:
+    """Every string that is a value, in its own style."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    file = decoded(data, name)
+    found = Placed(file)
+    offset = 1 if file.text.startswith("\ufeff") else 0
+    try:
+        roots = list(YAML(typ="rt", pure=True).compose_all(file.text[offset:]))
+    except (YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        raise DataError(f"{name}:{line}: is no YAML: {getattr(error, 'problem', None) or error}") from None
+    for root in roots:
+        for path, node in _scalars(root, ()):
+            _add_scalar(found, file, path, node, offset)
+        if direction is not None and root is not None and getattr(root, "id", "") == "mapping" and len(root.value) == 1:
+            key = root.value[0][0]
+            if matches(direction.source, str(key.value)) and key.value != direction.target:
+                start, end = key.start_mark.index + offset, key.end_mark.index + offset
+                found.always.append(Edit(start, end, direction.target))
+    return found.done()
+
+
+def _scalars(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The strings under a node; an alias is looked at where its anchor is."""
+    if node is None:
+        return
+    if node.id == "mapping":
+        for key, value in node.value:
+            if value.start_mark.index > key.start_mark.index:
+                yield from _scalars(value, (*path, str(key.value)))
+    elif node.id == "sequence":
+        for number, value in enumerate(node.value):
+            if value.start_mark.index >= node.start_mark.index:
+                yield from _scalars(value, (*path, str(number)))
+    elif str(node.ctag if hasattr(node, "ctag") else node.tag).endswith("str"):
+        yield path, node
+
+
+def _add_scalar(found: Placed, file: Decoded, path: tuple[str, ...], node: Any, offset: int) -> None:
+    start, end = node.start_mark.index + offset, node.end_mark.index + offset
+    properties_ = _PROPERTIES.match(file.text, start, end)
+    start = properties_.end() if properties_ else start
+    raw = file.text[start:end]
+
+    def write(target: Inline) -> str:
+        return _scalar(target.text, raw, node.style)
+
+    found.add(
+        ".".join(path) or "value", Inline.of([node.value.replace("\a", "")]), Place(start, end, write)
+    )  # ruamel marks folds by a bell
+
+
+def _scalar(text: str, raw: str, style: str | None) -> str:
+    """A text in the style of the old scalar, as far as it can be written so."""
+    quoted = (
+        json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f").replace("\u2028", "\\L").replace("\u2029", "\\P")
+    )
+    if style in ("|", ">"):
+        head, _, rest = raw.partition("\n")
+        first = next((line for line in rest.split("\n") if line.strip()), "")
+        margin = first[: len(first) - len(first.lstrip(" "))]
+        if not margin or text[:1] in (" ", "\n") or any(ord(c) < 32 and c != "\n" for c in text):
+            return quoted + raw[len(raw.rstrip()) :]
+        tail = raw[len(raw.rstrip("\n")) :]
+        body = "\n".join(margin + line if line else "" for line in text.rstrip("\n").split("\n"))
+        return f"{head.replace('>', '|', 1)}\n{body}{tail}"
+    if style == "'":
+        return "'" + text.replace("'", "''") + "'" if "\n" not in text and text.isprintable() else quoted
+    if style == '"':
+        return quoted
+    return text if _plain(text) else quoted
+
+
+def _plain(text: str) -> bool:
+    """Whether a text without quotes is read back as this very text."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if text != text.strip() or "\n" in text or text.startswith(("%", "@", "`")):
+        return False
+    try:
+        return bool(YAML(typ="safe", pure=True).load(f"key: {text}\n") == {"key": text})
+    except (YAMLError, ValueError):
+        return False
