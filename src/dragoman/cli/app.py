@@ -210,7 +210,7 @@ def translate(
         list[str] | None,
         typer.Argument(
             metavar="TEXT|FILE|FOLDER",
-            help="Segments; or files: XLIFF, TMX, PO, HTML, DOCX, text, tables and others; a folder, a pattern; `-`: standard input.",
+            help="Segments; or files: XLIFF, TMX, PO, HTML, DOCX, text, tables; a folder, a pattern; `-`: standard input.",
         ),
     ] = None,
     to: To = None,
