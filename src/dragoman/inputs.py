@@ -24,6 +24,7 @@ def require(recipe: Recipe, stages: Collection[str], out: Path) -> None:
     base = _base(recipe, out) if "model" in stages else ""
     missing = [f"{key}: {why}" for key, path in _named(recipe, stages) if (why := _lack(path, recipe, out))]
     missing += _teachers(recipe) if "synthesise" in stages else []
+    missing += _models(recipe, out) if {"plan", "train"} & set(stages) else []
     if missing:
         raise DataError("\n".join([*missing, *([base] if base else [])]))
     if base:
@@ -92,6 +93,21 @@ def _base(recipe: Recipe, out: Path) -> str:
     except (CheckpointError, ModelError) as error:
         return f"model.base: {error}"
     return ""
+
+
+def _models(recipe: Recipe, out: Path) -> list[str]:
+    """The models that phases read besides their base and that are not there."""
+    found = []
+    for number, phase in enumerate(recipe.train):
+        for name in phase.section.model_folders:
+            folder = Path(recipe.resolve(name))
+            if _is_made(folder.resolve(), out.resolve()):
+                continue
+            try:
+                model_folder(folder)
+            except CheckpointError as error:
+                found.append(f"train.{number}.{phase.kind}: {error}")
+    return found
 
 
 def _teachers(recipe: Recipe) -> list[str]:

@@ -302,7 +302,7 @@ def _files(stage: Stage, recipe: Recipe) -> list[tuple[str, Path]]:
         files += _teachers(recipe)
     elif stage.name == "train":
         folders = [name for phase in recipe.train for name in phase.section.model_folders]
-        files += [_model_files(Path(recipe.resolve(name)), "train.merge") for name in dict.fromkeys(folders)]
+        files += [_model_files(Path(recipe.resolve(name)), "train") for name in dict.fromkeys(folders)]
     return [(_name(file, recipe.folder), file) for file in files if file.exists()]
 
 

@@ -8,8 +8,8 @@ padding, so no attention mask is needed. `packed` rows hold several sequences th
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, Protocol
 
@@ -97,7 +97,8 @@ class Batch:
     ids [rows, length] int64; positions [rows, length] or None (= 0, 1, 2, ...); where [n] the flat indices whose NEXT
     token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding. `sequence`
     [n] the number of the sequence that a label belongs to, in the order of the bins. `groups` [n] what each label's loss is
-    counted under, or None. `anchors` [sequences] the log-probability of each sequence under a frozen model, or None.
+    counted under, or None. `anchors` [sequences] the log-probability of each sequence under a frozen model, or None. `given`
+    [n, ...]: what a loss needs besides of every label, by name.
     """
 
     ids: torch.Tensor
@@ -108,6 +109,7 @@ class Batch:
     groups: torch.Tensor | None = None
     sequence: torch.Tensor | None = None
     anchors: torch.Tensor | None = None
+    given: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def target_tokens(self) -> int:
@@ -125,7 +127,8 @@ class Batch:
         groups, sequence, anchors = (
             None if t is None else t.to(device, non_blocking=True) for t in (self.groups, self.sequence, self.anchors)
         )
-        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups, sequence, anchors)
+        given = {name: each.to(device, non_blocking=True) for name, each in self.given.items()}
+        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups, sequence, anchors, given)
 
 
 def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:

@@ -34,7 +34,9 @@ class Inputs:
     made: Path | None = None  # the folder of the synthetic rows
     planned: Mapping[str, Any] | None = None  # the settings that `plan` wrote down, which are followed
     listener: Listener = SILENT
-    candidates: Path | None = None  # the folder of a preference phase's candidates; None while it is only planned
+    made_here: Path | None = (
+        None  # where the phase keeps what it makes itself (candidates ...); None while it is only planned
+    )
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Material:
     tokens: Mapping[str, int] = field(default_factory=dict)  # of an epoch, by task
     assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
     marked: int = 0  # prompts with markers in place of tags and placeholders
-    held: Stream | None = None  # of a preference phase: pairs that no step sees
+    held: Any = None  # what no step sees, for the watchers of its kind
 
     @property
     def translates(self) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dragoman.engine.batch import Batch
 
@@ -42,6 +43,70 @@ def token_losses(model: nn.Module, batch: Batch, smoothing: float = 0.0, chunk: 
     gradients = torch.is_grad_enabled()
     losses: torch.Tensor = _TokenLosses.apply(targets, weight, batch.labels, smoothing, chunk or one_chunk, gradients)
     return losses
+
+
+def top_tokens(
+    model: nn.Module, batch: Batch, count: int, temperature: float, vocabulary: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The most probable tokens [n, count] at every target position and their log-probabilities [n, count] in fp32, at a
+    temperature and among the first `vocabulary` tokens. No gradients."""
+    with torch.no_grad():
+        hidden, weight = _positions(model, batch)
+        size = hidden.shape[-1] if weight is None else len(weight)
+        found = []
+        for span in _spans(len(hidden), size):
+            logits = _logits(hidden[span], weight)[:, :vocabulary] / temperature
+            top = logits.topk(count)
+            found.append((top.indices, top.values - logits.logsumexp(1, keepdim=True)))
+        return torch.cat([ids for ids, _ in found]), torch.cat([scores for _, scores in found])
+
+
+def chosen_tokens(
+    model: nn.Module, batch: Batch, tokens: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(cross-entropy [n] of every target token at temperature 1, log-probabilities [n, k] of `tokens` [n, k] there at the given
+    temperature), both in fp32, nats. The logits of a chunk are made again in the backward pass."""
+    hidden, weight = _positions(model, batch)
+    size = hidden.shape[-1] if weight is None else len(weight)
+    found = [
+        checkpoint(
+            _chosen,
+            hidden[span],
+            weight,
+            batch.labels[span],
+            tokens[span],
+            temperature,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for span in _spans(len(hidden), size)
+    ]
+    return torch.cat([losses for losses, _ in found]), torch.cat([scores for _, scores in found])
+
+
+def _chosen(
+    hidden: torch.Tensor, weight: torch.Tensor | None, labels: torch.Tensor, tokens: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = _logits(hidden, weight)
+    losses = -log_probabilities(logits, labels)
+    scaled = logits / temperature
+    return losses, scaled.gather(1, tokens) - scaled.logsumexp(1, keepdim=True)
+
+
+def _positions(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Hidden states [n, d] of the target positions and the output layer [v, d]; where that is no plain matrix the logits
+    [n, v] and None."""
+    inner = _inner(model)
+    inputs = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
+    plain = plain_head(inner)
+    with _without_head(inner) if plain else nullcontext():
+        found = model(**inputs).logits
+    flat = found.reshape(-1, found.shape[-1])[batch.where]
+    return flat, inner.get_output_embeddings().weight if plain else None
+
+
+def _logits(hidden: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    return (hidden if weight is None else hidden @ weight.t()).float()
 
 
 def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor | None = None) -> torch.Tensor:

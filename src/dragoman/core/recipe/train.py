@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedTrainingGlossary
+from dragoman.core.recipe.distil import Distil
 from dragoman.core.recipe.hybrid import Hybrid
 from dragoman.core.recipe.operations import Merge, Operation, Prune
 from dragoman.core.recipe.prefer import Prefer
@@ -207,6 +208,7 @@ class Phase(Section):
     sft: Sft | None = None
     hybrid: Hybrid | None = None
     prefer: Prefer | None = None
+    distil: Distil | None = None
     merge: Merge | None = None
     prune: Prune | None = None
     adapt: Literal["full"] | Adapt = "full"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragoman.core.recipe import Phase
+from dragoman.engine.phases.distil import Distillation
 from dragoman.engine.phases.hybrid import HybridTraining
 from dragoman.engine.phases.kind import Kind
 from dragoman.engine.phases.prefer import PreferenceTuning
@@ -17,6 +18,7 @@ PHASES: Mapping[str, Kind] = {
     "sft": SupervisedTuning(),
     "hybrid": HybridTraining(),
     "prefer": PreferenceTuning(),
+    "distil": Distillation(),
 }
 
 

@@ -33,6 +33,7 @@ class Kind(ABC):
     `core.recipe.Phase`, which knows its files and its directions."""
 
     rows: ClassVar[str] = "rows"  # what its rows are called
+    folder: ClassVar[str] = ""  # in the phase's own: what it makes before or while it trains
     epochs: ClassVar[bool] = True  # whether its stream is one corpus, whose epochs can be counted
     guarded: ClassVar[bool] = (
         False  # whether the figures of the guard rails are measured where nothing limits them, too

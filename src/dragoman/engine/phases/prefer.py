@@ -52,11 +52,12 @@ class Pair:
 
 class PreferenceTuning(Kind):
     rows = "pairs of candidates"
+    folder = "candidates"
 
     def data(self, inputs: Inputs) -> Material:
         recipe, loaded, wish = inputs.recipe, inputs.loaded, _section(inputs.phase)
         size = group_size(wish)
-        pairs = read(inputs.candidates) if inputs.candidates is not None else _stand_ins(inputs, wish)
+        pairs = read(inputs.made_here) if inputs.made_here is not None else _stand_ins(inputs, wish)
         encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
         encoder.require(sorted({code for one in pairs for code in (one.direction.source, one.direction.target)}))
         rows, kept, too_long = _encoded(pairs, encoder, size, token_limit(recipe, loaded))
@@ -106,7 +107,7 @@ class PreferenceTuning(Kind):
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
         assert isinstance(ready.data.held, PairStream)  # noqa: S101 # `data` made it
         wish = _section(ready.inputs.phase)
-        counts = _counts(ready.inputs.candidates)
+        counts = _counts(ready.inputs.made_here)
         return [Preferred(ready.model, ready.data.held, group_size(wish), wish, counts)]
 
     def tell_plan(self, name: str, facts: Mapping[str, Any], listener: Listener) -> None:
@@ -250,9 +251,9 @@ def _part(corpus: Corpus, size: int, first: int, last: int) -> Corpus:
 def _anchors(inputs: Inputs, wish: Prefer, rows: Sequence[tuple[list[int], list[bool]]]) -> Floats:
     """The log-probability of every sequence under the model that the phase begins with: computed once, kept beside the
     candidates."""
-    if not anchored(wish) or inputs.candidates is None:
+    if not anchored(wish) or inputs.made_here is None:
         return np.zeros(len(rows))
-    path = inputs.candidates / "anchors.npy"
+    path = inputs.made_here / "anchors.npy"
     if path.is_file() and len(kept := np.load(path)) == len(rows):
         return kept
     loaded = inputs.loaded

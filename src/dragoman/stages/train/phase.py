@@ -82,9 +82,8 @@ class Trainer:
         quantised = planned["quantise"] if planned else setup.quantised(self.recipe)
         dtype = adapt.base_dtype(self.phase, DTYPES[precision])
         loaded = load.load(self.base, dtype=dtype, device=use(hardware), quantised=quantised)
-        folder = None
-        if self.phase.prefer is not None:
-            folder = self.out / "candidates"
+        folder = self.out / kind.folder if kind.folder else None
+        if self.phase.prefer is not None and folder is not None:
             candidates.make(self.recipe, self.phase.prefer, loaded, texts, folder, self.listener)
         inputs = Inputs(self.recipe, self.phase, loaded, texts, hardware, fresh, made, planned, self.listener, folder)
         self.loaded, self.data = loaded, kind.data(inputs)

@@ -1,0 +1,126 @@
+"""A distillation phase from the recipe to the model: a student that comes closer to its teacher, a stop that changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dragoman.core.listen import Silent
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example
+from dragoman.engine.log import read
+from dragoman.errors import ModelError, RecipeError
+from dragoman.stages import model, plan, train
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact
+from tests.stages.conftest import WORDS, sentences
+from tests.stages.test_prefer import Stops
+from tests.tiny import tiny
+
+TEXT = """
+pairs: [en-de]
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 344, context: 64}}
+plan: {precision: fp32, threads: 1}
+train:
+  - SFT
+"""
+SFT = "sft: {epochs: 2, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 40, evaluate_sentences: 10}"
+DISTIL = (
+    "distil: {teacher: TEACHER, mix: MIX, data: DATA, epochs: 1, batch_tokens: 256, accumulation: 2, learning_rate: 1e-2, "
+    "evaluate_every: 4, checkpoint_every: 2, evaluate_sentences: 10, optimiser: adamw}"
+)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp("texts") / "prepare"
+    records.write(folder / "train", sentences(300, 0), Example)
+    dev = [Example(f"the {a} is here.", f"{b} ist hier.", "en", "de", "toy.tsv", 1) for a, b in WORDS.items()]
+    records.write(folder / "dev", dev, Example)
+    return Artifact.finish(folder, "prepare", "texts", {})
+
+
+@pytest.fixture(scope="module")
+def teacher(texts: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("teacher")
+    made = Recipe.parse(TEXT.replace("SFT", SFT), "recipe.yaml")
+    inputs = {"prepare": texts}
+    inputs["model"] = model.run(made, inputs, run / "model", "m", Silent())
+    train.run(made, inputs, run / "train", "t", Silent())
+    return run
+
+
+def recipe(teacher: Path, data: str, *overrides: str, mix: float = 0.5) -> Recipe:
+    wish = DISTIL.replace("TEACHER", str(teacher)).replace("DATA", data).replace("MIX", str(mix))
+    return Recipe.parse(TEXT.replace("SFT", wish), "recipe.yaml", overrides)
+
+
+def go(run: Path, texts: Artifact, made: Recipe, listener: Any = None) -> dict[str, Any]:
+    inputs = {"prepare": texts}
+    whole = (run / "model" / "MANIFEST.json").is_file()
+    inputs["model"] = Artifact.load(run / "model") if whole else model.run(made, inputs, run / "model", "m", Silent())
+    done = train.run(made, inputs, run / "train", "t", listener or Silent())
+    facts: dict[str, Any] = done.facts["phases"][0]
+    return facts
+
+
+@pytest.mark.parametrize(("data", "mix"), [("references", 0.5), ("references", 1.0), ("own", 0.5), ("own", 1.0)])
+def test_the_student_comes_closer_to_its_teacher(
+    data: str, mix: float, teacher: Path, texts: Artifact, tmp_path: Path
+) -> None:
+    facts = go(tmp_path, texts, recipe(teacher, data, mix=mix))
+    first, last = facts["distil"]["divergence"]
+    assert last < 0.8 * first
+    folder = tmp_path / "train" / "0-distil"
+    assert next(one["step"] for one in read(folder / "metrics.jsonl") if one["event"] == "taught") == 0
+    kept = folder / "teacher" / "top_scores.npy"
+    if data == "references":
+        scores = np.load(kept, mmap_mode="r")
+        assert scores.shape[1] == 16 and (np.exp(scores).sum(1) <= 1 + 1e-5).all() and (np.diff(scores) <= 0).all()
+    else:
+        counts = facts["distil"]["samples"]
+        assert not kept.exists() and counts["samples"] >= 300 and counts["tokens"] > counts["samples"]
+
+
+@pytest.mark.parametrize("data", ["references", "own"])
+def test_a_stop_changes_nothing(data: str, teacher: Path, texts: Artifact, tmp_path: Path) -> None:
+    every = ["train.0.distil.every=3"] if data == "own" else []
+    made = recipe(teacher, data, *every)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    go(whole, texts, made)
+    shutil.copytree(whole / "model", parts / "model")
+    for step in (3, 5):
+        with pytest.raises(KeyboardInterrupt):
+            go(parts, texts, made, Stops("train 0-distil", step))
+    go(parts, texts, made)
+    one, other = ((run / "train" / "0-distil" / "model" / "model.safetensors").read_bytes() for run in (whole, parts))
+    assert one == other
+
+
+def test_another_tokenizer_is_refused(texts: Artifact, tmp_path: Path) -> None:
+    tiny(tmp_path / "other")
+    with pytest.raises(ModelError, match=r"other has another tokenizer.*`synthesise`"):
+        go(tmp_path / "run", texts, recipe(tmp_path / "other", "references"))
+
+
+def test_a_plan_asks_no_teacher(teacher: Path, texts: Artifact, tmp_path: Path) -> None:
+    made = recipe(teacher, "own")
+    inputs = {"prepare": texts, "model": model.run(made, {"prepare": texts}, tmp_path / "model", "m", Silent())}
+    planned = plan.run(made, inputs, tmp_path / "plan", "p", Silent())
+    inputs["plan"] = planned
+    facts = train.run(made, inputs, tmp_path / "train", "t", Silent()).facts["phases"][0]
+    assert facts["steps"] == planned.facts["phases"][0]["settings"]["steps"] and facts["distil"]["samples"]
+
+
+def test_keys_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+    for key, why in (
+        ("every=3", "data: references"),
+        ("label_smoothing=0.1", "the teacher says"),
+        ("mix=0", "use `sft`"),
+    ):
+        with pytest.raises(RecipeError, match=why):
+            recipe(tmp_path, "references", f"train.0.distil.{key}")
