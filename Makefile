@@ -15,7 +15,7 @@ STAMP := $(VENV)/.ready
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check docs package fuzz clean
+.PHONY: help setup demo test chromium lint check docs package fuzz clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -32,8 +32,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/dragoman demo
 
-test: $(STAMP)
+test: $(STAMP) chromium
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+# the tests of the web page drive it; where it is not and cannot be had, they say so and are skipped
+chromium:
+	@command -v chromium >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	} || echo 'NO CHROMIUM: the web page will not be tested; apt-get install chromium' >&2
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)

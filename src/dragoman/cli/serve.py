@@ -57,6 +57,10 @@ def serve(
         str | None, typer.Option("--null", metavar="PAIR", help="No model: every text comes back. For load tests.")
     ] = None,
     null_delay: Annotated[float, typer.Option("--null-delay", min=0, help="Seconds that it takes for a batch.")] = 0.0,
+    training: Annotated[
+        Path | None,
+        typer.Option("--runs", metavar="DIR", help="A folder of training runs that the page shows.", file_okay=False),
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -72,6 +76,8 @@ def serve(
         except ImportError as error:
             raise ResourceError(f"serving needs more packages: pip install 'dragoman[serve]' ({error}).") from None
         named = [_named(one) for one in runs or []]
+        if training is not None and not training.is_dir():
+            raise DataError(f"{training}: is no folder. --runs wants one that holds the folders of runs.")
         if not named and null is None and aliases is None:
             raise DataError("nothing to serve: name a run, or a file of --aliases.")
         folder = state or (named[0][1] / "server" if named else None)
@@ -88,6 +94,7 @@ def serve(
             no_keys=keys is False,
             secure=certificate is not None,
             aliases=aliases,
+            runs=training,
             models=[*models, *stand_ins],
         )
         if host not in _LOOPBACK and keys is None and not gateway.keys:

@@ -9,7 +9,17 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from dragoman.server import api, health, logs, openapi, page
+from dragoman.server import (
+    api,
+    api_documents,
+    api_preferences,
+    api_runs,
+    api_segments,
+    health,
+    logs,
+    openapi,
+    page,
+)
 from dragoman.server.dialects import deepl, deepl_documents, deepl_glossaries, deepl_memories, libretranslate, openai
 from dragoman.server.errors import Dialect, Refused, response
 from dragoman.server.gateway import Gateway
@@ -19,7 +29,8 @@ from dragoman.server.operation import Operation, Path, Receive, Scope, Send, _he
 def operations(gateway: Gateway) -> list[Operation]:
     """All that this server can be asked, those asked most often first."""
     modules: Iterable[Any] = (
-        libretranslate, deepl, openai, health, deepl_glossaries, deepl_documents, deepl_memories, api, openapi,
+        libretranslate, deepl, openai, health, deepl_glossaries, deepl_documents, deepl_memories, api, api_segments,
+        api_documents, api_preferences, api_runs, openapi,
     )  # fmt: skip
     return [*(one for module in modules for one in module.OPERATIONS), *page.operations(gateway)]
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ from dragoman.server.errors import Refused, bad
 from dragoman.server.glossaries import Stored
 from dragoman.server.keys import Principal
 from dragoman.server.translate import Asking, GivenUpError, RemoteAssistant, Wish
+from dragoman.server.work import Result, Task
 from dragoman.store.formats.documents import Document, sniff, suffixes
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from dragoman.server.gateway import Gateway
 
 _AT_ONCE = 2  # documents at work
+_CHUNK = 256  # sentences that are asked for at once: as many are told as done
 
 
 @dataclass(slots=True)
@@ -46,6 +49,8 @@ class Job:
     problem: str = ""
     data: bytes = b""
     counts: dict[str, int] = field(default_factory=dict)
+    asked: int = 0  # sentences, of which
+    done: int = 0  # are translated
     since: float = field(default_factory=time.monotonic)
     asking: Asking | None = None
     task: asyncio.Task[None] | None = None
@@ -129,7 +134,7 @@ class Documents:
 
         def work() -> tuple[bytes, dict[str, int]]:
             job.state = "translating"
-            remote = RemoteAssistant(job.asking or (lambda tasks: []), bundle.directions, options)
+            remote = RemoteAssistant(partial(_in_chunks, job), bundle.directions, options)
             document = Document.open(data, name, job.direction)
             translated, report = documents.translate(remote, document, job.direction)
             return translated, report.counts
@@ -181,6 +186,20 @@ class Documents:
                 with contextlib.suppress(asyncio.CancelledError):
                     await job.task
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_chunks(job: Job, tasks: Sequence[Task]) -> list[Result]:
+    """Ask for a document's sentences, and tell the job how far they are."""
+    if job.asking is None:
+        raise GivenUpError
+    if tasks and tasks[0].options.recall:
+        return job.asking(tasks)
+    job.asked += len(tasks)
+    found: list[Result] = []
+    for start in range(0, len(tasks), _CHUNK):
+        found += job.asking(tasks[start : start + _CHUNK])
+        job.done += len(tasks[start : start + _CHUNK])
+    return found
 
 
 def _is_text(data: bytes) -> bool:

@@ -64,6 +64,7 @@ class Gateway:
         aliases: Path | None = None,
         command: Sequence[str] | None = None,
         page: Path | None = None,
+        runs: Path | None = None,
         models: Sequence[Target | NullModel] = (),
     ) -> None:
         """`models`: what is served besides what the aliases point to; the first answers where no name is given.
@@ -71,11 +72,12 @@ class Gateway:
         `state`: the folder of keys, glossaries and the server's memory. `must_have_key`: also while there are no keys.
         `no_keys`: everybody is let in, as the local user is. `secure`: it is reached by TLS. `aliases`: the file to follow,
         `aliases.json` in `state` by default. `command`: what starts an engine instead of the usual one. `page`: the folder
-        of the web page.
+        of the web page. `runs`: a folder of training runs to show.
         """
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.state, self.limits, self.secure = state, limits or Limits(), secure
         self.page = page or Path(__file__).with_name("page")
+        self.runs = runs
         self.metrics = Metrics()
         self.keys = Keys(state)
         self.pace = Pace()

@@ -98,6 +98,14 @@ _BODIES: dict[tuple[str, str], Schema] = {
     ("api", "confirm"): _object(
         "text translation source target", text=_TEXT, translation=_TEXT, source=_LANGUAGE, target=_LANGUAGE
     ),
+    ("api", "segments"): _object(
+        "text target", text=_TEXT, source=_LANGUAGE, target=_LANGUAGE, model=_TEXT, glossary_id=_TEXT
+    ),
+    ("api", "prefer"): _object(
+        "text source target first_model first second_model second verdict",
+        text=_TEXT, source=_LANGUAGE, target=_LANGUAGE, first_model=_TEXT, first=_TEXT, second_model=_TEXT, second=_TEXT,
+        verdict={"enum": ["first", "second", "same"]},
+    ),
     ("api", "feedback"): _object("verdict", verdict={"enum": ["good", "bad", "preferred"]}),
 }  # fmt: skip
 _ANSWERS: dict[tuple[str, str], Schema] = {
@@ -147,7 +155,9 @@ def body(one: Operation) -> dict[str, Any]:
         return {"requestBody": {"required": True, "content": {"application/xml": {"schema": _TEXT}}}}
     if one.body == "file":
         file = {**_TEXT, "contentMediaType": "application/octet-stream"}
-        source, target = ("source", "target") if one.dialect == "libretranslate" else ("source_lang", "target_lang")
+        source, target = (
+            ("source", "target") if one.dialect in ("libretranslate", "api") else ("source_lang", "target_lang")
+        )
         schema = _object(f"file {target}", file=file, **{source: _LANGUAGE, target: _LANGUAGE})
         return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
     schema = _BODIES.get((one.dialect, one.name), {"type": "object"})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dragoman.engine.losses import Loss
     from dragoman.engine.phase_data import Inputs, Material
 
+_SAMPLES = 4  # translations that are logged as they are, so that one can watch them become better
 _GENERAL_TOKENS = 8192  # of the general text that forgetting is measured on
 
 
@@ -66,6 +67,7 @@ class Measures:
         record |= figures
         if self.guards is not None:
             record |= self.guards.translations(pairs, found)
+        record["samples"] = _samples(pairs, found)
         return record
 
     def broken(self, record: dict[str, Any]) -> str:
@@ -108,3 +110,17 @@ def translated(
     if len(by_direction) > 1:
         record["chrf_by_direction"] = {name: round(value, 4) for name, value in by_direction.items()}
     return record, pairs, found
+
+
+def _samples(pairs: Sequence[Example], found: Sequence[Hypothesis]) -> list[dict[str, str]]:
+    """A few translations, spread evenly over the development sample and so over its directions; the same at each step."""
+    places = [len(pairs) * number // _SAMPLES for number in range(_SAMPLES)]
+    return [
+        {
+            "direction": str(pairs[place].direction),
+            "source": pairs[place].source,
+            "reference": pairs[place].target,
+            "translation": found[place].text,
+        }
+        for place in dict.fromkeys(places)
+    ]
