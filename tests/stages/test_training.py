@@ -86,6 +86,19 @@ def test_plan_counts_what_training_then_does(tmp_path: Path, prepared: Artifact)
     assert planned["seconds"] > 0
 
 
+def test_plan_counts_bytes_by_kind_and_says_what_gives_way(tmp_path: Path, prepared: Artifact) -> None:
+    inputs, ear = {"prepare": prepared}, Ear()
+    inputs["model"] = model.run(recipe(), inputs, tmp_path / "model", "m", ear)
+    found = plan.run(recipe(), inputs, tmp_path / "plan", "p", ear).facts["phases"][0]
+    kinds = found["memory_by_kind"]
+    assert found["memory"] == kinds["total"]
+    assert kinds["weights"] >= 4 * kinds["parameters"]
+    assert not found["settings"]["recompute"]
+    with pytest.raises(ResourceError, match="adapt: {method: lora}"):
+        plan.run(recipe("plan.memory=0.01"), inputs, tmp_path / "plan2", "p", ear)
+    assert any("to fit into 0.0 GiB: activations recomputed" in line for line in ear.said)
+
+
 def test_plan_refuses_what_cannot_fit(tmp_path: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
     inputs["model"] = model.run(recipe(), inputs, tmp_path / "model", "m", Ear())

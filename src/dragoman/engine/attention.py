@@ -44,6 +44,12 @@ def short_attention(
     return (shares @ value).transpose(1, 2).contiguous(), None
 
 
+def suits(config: Any) -> bool:
+    """Whether it can give what the model's own attention gives, by the configuration: `speed_up` then tries it out."""
+    text = config.get_text_config(decoder=True)
+    return not any(getattr(text, key, None) for key in ("sliding_window", "attn_logit_softcapping"))
+
+
 def register() -> str:
     """Make it known to transformers (AttentionInterface) and return its name."""
     from transformers import AttentionInterface

@@ -241,6 +241,11 @@ def plain_head(model: Any) -> bool:
     return _PLAIN[head]
 
 
+def assume_plain(model: Any) -> None:
+    """Say without a trial that the output layer stands alone: for a model that has no values to try it out with."""
+    _PLAIN[model.get_output_embeddings()] = True
+
+
 @torch.no_grad()
 def _tried(model: Any, head: nn.Linear) -> bool:
     training = model.training

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
-from dragoman.errors import ModelError, ResourceError, first
+from dragoman.errors import DragomanError, ModelError, ResourceError, first
 from dragoman.store.run.artifact import Artifact, digest
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from dragoman.engine.device import Hardware
     from dragoman.engine.load import Loaded
     from dragoman.engine.losses import Loss
+    from dragoman.engine.memory import Memory
     from dragoman.engine.optimise import Optimiser
-    from dragoman.engine.phase_data import Material
+    from dragoman.engine.phase_data import Inputs, Material
     from dragoman.engine.phases.kind import Kind
     from dragoman.engine.setup import Settings
 
@@ -37,13 +39,14 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
     Raises ResourceError, with what would help, when a phase cannot fit into memory or into `plan.hours`.
     """
-    from dragoman.engine import adapt, load, setup
+    from dragoman.engine import adapt, load, memory, setup
     from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.phase_data import Inputs
     from dragoman.engine.phases import kind_of
 
     hardware = detect(recipe.plan.threads)
-    available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else hardware.memory
+    program = memory.program() if hardware.device == "cpu" else 0  # what this process has already is its own
+    available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else hardware.memory + program
     listener.say(
         f"plan: {hardware.name}, {hardware.threads} threads, {available / _GIB:.1f} GiB of memory free, "
         f"{hardware.precision} arithmetic"
@@ -59,8 +62,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             if phase.operation is not None:
                 listener.say(f"plan: {number}-{phase.kind}: takes no training steps")
                 continue
-            _check_weights(int(model.facts["parameters"]), phase, hardware, available)
             dtype = adapt.base_dtype(phase, DTYPES[setup.precision(recipe, hardware)])
+            _check_weights(recipe, int(model.facts["parameters"]), phase, dtype, hardware, available)
             folder = model.folder / str(model.facts["folder"])
             loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=setup.quantised(recipe))
             made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
@@ -68,11 +71,21 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             kind = kind_of(phase)
             given = Inputs(recipe, phase, loaded, texts, hardware, fresh, made, listener=listener)
             data = kind.data(given)
+            name = f"{number}-{phase.kind}"
+            counted = _counted(name, given, data, program, available)
+            if counted is not None and (chosen := counted[0]) != data.chosen:
+                if chosen.quantise != data.chosen.quantise:
+                    loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=chosen.quantise)
+                given = replace(given, loaded=loaded, planned=chosen.to_json())
+                data = kind.data(given)
             special = kind.plan(given, data)
             found = _measure(phase, data, loaded, (recipe.seed, number)) | special
-            name = f"{number}-{phase.kind}"
+            if counted is not None:
+                found |= {"memory": counted[1].total, "memory_by_kind": counted[1].to_json()}
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, kind, found, data.chosen, listener)
+            if counted is not None:
+                _tell_memory(name, found["memory_by_kind"], listener)
             _tell_few(name, found["rows"], fresh, number, listener)
             _judge(name, found, data.chosen, recipe, available)
             fresh = False
@@ -87,18 +100,43 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     return Artifact.finish(out, "plan", key, facts)
 
 
-def _check_weights(size: int, phase: Phase, hardware: Hardware, available: int) -> None:
+def _check_weights(
+    recipe: Recipe, size: int, phase: Phase, precision: torch.dtype, hardware: Hardware, available: int
+) -> None:
     """Refuse before anything is loaded when the weights alone cannot fit."""
     from dragoman.engine.adapt import method
 
     chosen = method(phase)
-    needed = size * chosen.bytes_per_weight
+    needed = size * chosen.bytes_per_weight * (precision.itemsize / 4 if chosen.adapter else 1)
+    if recipe.model is not None and recipe.model.quantise is not None and phase.takes("nf4"):
+        return  # some layers are kept whole: `_counted` says how much it is
     if needed > available * _HEADROOM:
         advice = "use `adapt: {method: lora}`" if phase.adapt == "full" else "choose a smaller base"
         raise ResourceError(
             f"plan: weights, gradients and optimiser of {size / 1e6:,.0f}M parameters need {needed / _GIB:.1f} GiB; "
             f"{available / _GIB:.1f} GiB are free on {hardware.device}. To make it fit, {advice}."
         )
+
+
+def _counted(name: str, given: Inputs, data: Material, program: int, available: int) -> tuple[Settings, Memory] | None:
+    """The settings that fit, and their memory by kind; None where it cannot be counted by shapes alone, and a trial run
+    has to tell it."""
+    from dragoman.engine.fitting import fitted, told
+
+    device, config = given.hardware.device, given.loaded.model.config
+    longest, room = data.stream.longest(), available * _HEADROOM
+    try:
+        chosen, memory = fitted(
+            given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, program=program
+        )
+    except DragomanError:
+        raise
+    except Exception as error:
+        given.listener.say(f"plan: {name}: memory from a trial run, as it cannot be counted ({type(error).__name__})")
+        return None
+    if changed := told(data.chosen, chosen):
+        given.listener.say(f"plan: {name}: to fit into {available / _GIB:.1f} GiB: {changed}")
+    return chosen, memory
 
 
 def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int]) -> dict[str, Any]:
@@ -238,18 +276,38 @@ def _tell_few_tested(prepared: Mapping[str, Any], listener: Listener) -> None:
         )
 
 
+def _tell_memory(name: str, kinds: Mapping[str, Any], listener: Listener) -> None:
+    parts = [
+        f"{kind} {kinds[kind] / _GIB:.2f}" + (f" ({kinds['bits']:.1f} bits a parameter)" if kind == "weights" else "")
+        for kind in ("weights", "masters", "gradients", "optimiser", "activations", "buffers", "program")
+        if kinds[kind] >= _GIB / 200
+    ]
+    listener.say(f"plan: {name}: GiB: {', '.join(parts)}")
+
+
 def _judge(name: str, found: Mapping[str, Any], chosen: Settings, recipe: Recipe, available: int) -> None:
     if found["memory"] > available * _HEADROOM:
         raise ResourceError(
             f"plan: phase {name} needs about {found['memory'] / _GIB:.1f} GiB, {available / _GIB:.1f} GiB are free. "
-            f"Lower `batch_tokens` (now {chosen.batch_tokens}) and raise `accumulation` by as much, or use "
-            "`adapt: {method: lora}`, or a smaller model."
+            f"{_advice(chosen, recipe)}"
         )
     if recipe.plan.hours is not None and found["seconds"] > recipe.plan.hours * 3600:
         raise ResourceError(
             f"plan: phase {name} would take about {_clock(found['seconds'])}, more than `plan.hours: "
             f"{recipe.plan.hours}`. Lower `epochs` or `tokens`, choose a smaller model, or raise the limit."
         )
+
+
+def _advice(chosen: Settings, recipe: Recipe) -> str:
+    """What would take less memory, and is not done yet."""
+    ways = [f"lower `batch_tokens` (now {chosen.batch_tokens}) and raise `accumulation` by as much"]
+    if not chosen.recompute:
+        ways.append("set `recompute: true`")
+    if all(phase.takes("nf4") for phase in recipe.train if phase.operation is None):
+        ways += [] if chosen.quantise else ["set `model.quantise: nf4`"]
+    else:
+        ways.append("use `adapt: {method: lora}`")
+    return f"To make it fit, {', or '.join([*ways, 'take a smaller model'])}."
 
 
 def _clock(seconds: float) -> str:

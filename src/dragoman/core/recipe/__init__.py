@@ -167,7 +167,7 @@ class Recipe(Section):
                     f"train.{number}.{phase.kind}: works on whole weights, not on a base that `model.quantise: {kind}` has "
                     "frozen in few bits: take out `model.quantise`"
                 )
-            if not phase.takes(kind):
+            if phase.operation is None and not phase.takes(kind):
                 how = "full" if phase.adapt == "full" else f"{{method: {phase.adapt.method}}}"
                 raise ValueError(
                     f"train.{number}.adapt: `adapt: {how}` cannot train on a base that `model.quantise: {kind}` has "
