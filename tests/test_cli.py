@@ -125,12 +125,19 @@ def test_new_then_plan_says_which_file_is_missing(dragoman: Command, tmp_path: P
     done = dragoman("new", tmp_path / "clinic", "--pair", "en-fr", "--pair", "fr-en")
     assert done.code == 0
     assert f"dragoman plan {tmp_path / 'clinic' / 'recipe.yaml'}" in done.out
+    assert "Put your files where it says" in done.out
+    assert (
+        "base: NiuTrans/LMT-60-0.6B-Base: 0.75 billion parameters, Apache-2.0, trained on English and French"
+        in done.err
+    )
     assert [str(pair) for pair in Recipe.load(tmp_path / "clinic" / "recipe.yaml").pairs] == ["en-fr", "fr-en"]
     planned = dragoman("plan", tmp_path / "clinic" / "recipe.yaml")
     assert planned.code == 3
     told = planned.err.splitlines()
     assert [
-        name for name in ("data/memory.tmx", "data/*.tsv", "model.base: Qwen/Qwen3-0.6B-Base") if name in planned.err
+        name
+        for name in ("data/memory.tmx", "data/*.tsv", "model.base: NiuTrans/LMT-60-0.6B-Base")
+        if name in planned.err
     ] and (len(told) == 3)  # all at once, before any work
 
 
@@ -141,6 +148,8 @@ def test_new_then_plan_says_which_file_is_missing(dragoman: Command, tmp_path: P
         (["--pair", "en-fr-de"], 2, "may name 3 languages, or a region. Give each pair by itself, en-fr and en-de"),
         (["--pair", "en-fr", "--data", "none.tsv"], 3, "none.tsv: no such file"),
         (["--pair", "en-fr", "--base", "x", "--scratch"], 2, "--base and --scratch exclude each other"),
+        (["--pair", "en-fr", "--base", "x", "--memory", "8"], 2, "--memory and --licence choose a base"),
+        (["--pair", "en-fr", "--licence", "free"], 2, "--licence free: not one of permissive, conditions, any"),
     ],
 )
 def test_new_refuses(dragoman: Command, tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
@@ -148,6 +157,23 @@ def test_new_refuses(dragoman: Command, tmp_path: Path, arguments: list[str], co
     assert (done.code, done.out) == (code, "")
     assert said in done.err
     assert not (tmp_path / "p").exists()
+
+
+def test_new_with_files_sends_nobody_to_put_files_anywhere(dragoman: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("en\tfr\n")
+    done = dragoman("new", tmp_path / "clinic", "--pair", "en-fr", "--data", tmp_path / "a.tsv", "--memory", "16")
+    assert done.code == 0
+    assert "Put your files" not in done.out
+    recipe = Recipe.load(tmp_path / "clinic" / "recipe.yaml")
+    assert recipe.model is not None
+    assert recipe.model.base == "NiuTrans/LMT-60-1.7B-Base"
+    assert "# 2.03 billion parameters, Apache-2.0" in (tmp_path / "clinic" / "recipe.yaml").read_text()
+
+
+def test_new_says_when_no_base_knows_a_language(dragoman: Command, tmp_path: Path) -> None:
+    done = dragoman("new", tmp_path / "p", "--pair", "en-gag")
+    assert done.code == 0
+    assert "warning: no listed base is known to have learned Gagauz" in done.err
 
 
 def test_all_problems_of_a_recipe_are_told(dragoman: Command, tmp_path: Path) -> None:

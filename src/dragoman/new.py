@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from dragoman.core.bases import Choice, choose
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.text import dump
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.languages import name as language_name
 from dragoman.errors import DataError
 
-BASE = "Qwen/Qwen3-0.6B-Base"  # Apache-2.0, 119 languages, small enough for one consumer GPU or a patient CPU
 _EXAMPLES = ["data/memory.tmx", "data/*.tsv"]
 
 # A `#` in the first column comes off to switch a key on: what follows it is indented as the key must be.
@@ -62,7 +62,7 @@ model:
 
 # ---------------------------------------------------------------- 3. plan: what the machine allows
 plan:
-  precision: auto          # auto, fp32, bf16
+  precision: auto          # auto, fp32, bf16, fp16
 #  threads: 4
 #  memory: 8               # GiB at most
 #  hours: 12               # refuse a run that would take longer
@@ -88,17 +88,23 @@ evaluate:
   decode: [{{beam: 1}}]      # a second entry, such as {{beam: 4}}, is scored beside it
 #  files: [data/other-test.tsv]
 #  must_gain: {{chrf: 1.0}}  # the run fails when the gain over the untouched model is smaller
+
+# ---------------------------------------------------------------- 6. deploy: exports that are scored again, in one bundle
+#deploy: {{formats: [hf]}}   # also adapter, hf-bf16, ctranslate2, ctranslate2-int8; `dragoman deploy` works without, too
+
+# ---------------------------------------------------------------- 7. monitor: numbers of what is translated in use
+#monitor: {{}}
 """
 
 _MODEL_BASE = """\
-  base: {base}   # a hub id, a folder, or the folder of an earlier run
-  # The other way, a small model from scratch, wants plenty of text (100,000 pairs and more); then no `base`:
+  base: {base}   # a hub id, a folder, a .gguf file, or the folder of an earlier run
+{why}  # The other way, a small model from scratch, needs plenty of text (100,000 pairs and more); then no `base`:
   # new: {{hidden: 256, layers: 6, heads: 4, feed_forward: 768, vocabulary: 8000}}
   prompt: auto             # auto, chat, compact, or a published template (docs/model.md)
 #  revision: main"""
 
 _MODEL_NEW = """\
-  # A small model from scratch with a tokenizer of its own. It wants plenty of text: 100,000 pairs and more.
+  # A small model from scratch with a tokenizer of its own. It needs plenty of text: 100,000 pairs and more.
   new: {{hidden: 256, layers: 6, heads: 4, feed_forward: 768, vocabulary: 8000}}
   # The other way, which needs far less text, is to adapt a model that already knows the languages; then no `new`:
   # base: {base}
@@ -117,12 +123,13 @@ def text(
     pairs: Sequence[Direction],
     *,
     files: Sequence[str] = (),
-    base: str | None = BASE,
+    base: str | Choice | None = None,
     file: str = "recipe.yaml",
 ) -> str:
-    """A recipe. `base` None starts a new model from scratch; `file` is what its remarks call it."""
+    """A recipe. `base` None starts a new model from scratch; a Choice stands with its reasons; `file` is what the recipe's
+    remarks call it."""
     given = list(files) or _EXAMPLES
-    model = (_MODEL_BASE if base else _MODEL_NEW).format(base=_scalar(base or BASE))
+    start = base if isinstance(base, str) else (base or choose(pairs)).base.id
     return _TEMPLATE.format(
         file=file,
         name=_scalar(name),
@@ -131,12 +138,14 @@ def text(
         source=pairs[0].source,
         target=pairs[0].target,
         parallel="\n".join(f"    - {_scalar(entry)}" for entry in given),
-        model=model,
-        adapt=_ADAPT_LORA if base else _ADAPT_FULL,
+        model=(_MODEL_NEW if base is None else _MODEL_BASE).format(base=_scalar(start), why=_reasons(base)),
+        adapt=_ADAPT_FULL if base is None else _ADAPT_LORA,
     )
 
 
-def write(folder: Path, pairs: Sequence[Direction], *, files: Sequence[Path] = (), base: str | None = BASE) -> Path:
+def write(
+    folder: Path, pairs: Sequence[Direction], *, files: Sequence[Path] = (), base: str | Choice | None = None
+) -> Path:
     """Write `folder/recipe.yaml` and return its path. Raises DataError when it exists, or a file does not."""
     path = folder / "recipe.yaml"
     if path.exists():
@@ -152,6 +161,16 @@ def write(folder: Path, pairs: Sequence[Direction], *, files: Sequence[Path] = (
         (folder / "data").mkdir(exist_ok=True)
     path.write_text(content, encoding="utf-8")
     return path
+
+
+def _reasons(base: str | Choice | None) -> str:
+    """Remarks on why a base was chosen, and on what else would do."""
+    if not isinstance(base, Choice):
+        return ""
+    lines = [base.why, *base.doubts, f"Source: {base.base.source}"]
+    if base.others:
+        lines.append(f"Others that would do: {', '.join(other.id for other in base.others[:3])}")
+    return "".join(f"  # {line}\n" for line in lines)
 
 
 def _scalar(value: str) -> str:

@@ -88,21 +88,23 @@ def new(
         list[str], typer.Option("--pair", help="Languages, such as en-fr; again for more.", show_default=False)
     ],
     data: Annotated[list[Path] | None, typer.Option("--data", help="A file of translations; again for more.")] = None,
-    base: Annotated[str | None, typer.Option("--base", help="Hub id or folder of the model to adapt.")] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="Hub id or folder of the model to adapt; default: chosen by languages.")
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option("--memory", min=1, help="GiB that the base may need to be tuned (default 8).")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Of the base: permissive (default), conditions or any.")
+    ] = None,
     scratch: Annotated[bool, typer.Option("--scratch", help="A small new model instead of one to adapt.")] = False,
     debug: Debug = False,
 ) -> None:
     """Write a commented recipe for a project of your own."""
     with session(debug=debug) as here:
-        from dragoman import new as writer
-        from dragoman.cli.languages import parsed
-        from dragoman.errors import ArgumentError
+        from dragoman.cli.new import write
 
-        if base and scratch:
-            raise ArgumentError("--base and --scratch exclude each other: adapt a model, or make a new one.")
-        start = None if scratch else base or writer.BASE
-        path = writer.write(folder, [parsed(text) for text in pair], files=data or [], base=start)
-        here.result(f"{path} is written. Put your files where it says, then: dragoman plan {path}", recipe=path)
+        write(folder, pair, data or [], base, memory, licence, scratch, here)
 
 
 @app.command()

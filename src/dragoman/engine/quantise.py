@@ -33,8 +33,7 @@ def configuration(kind: Quantise, dtype: torch.dtype) -> Any:
         raise ModelError(
             f"`quantise: {kind}` is done by bitsandbytes, which is not there: pip install 'dragoman[quantise]'."
         )
-    for noisy in ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)  # that bf16 is cast to fp16, at every step
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # that bf16 is cast, at every step
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
