@@ -39,6 +39,14 @@ _OF_MEMORY = frozenset({"tag", "number", "term"})  # doubts that a person's tran
 _WIDE = 4  # width of the beam that tries again after greedy decoding
 
 
+class Observes(Protocol):
+    """Who is told of the answers that were given."""
+
+    def seen(self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Directed(Translates, Protocol):
     """What is asked of a loaded model."""
 
@@ -111,7 +119,7 @@ class Assistant:
         calibrations: Calibrations | None = None,
         settings: Settings | None = None,
         memory_path: Path | None = None,
-        observer: Observer | None = None,
+        observer: Observes | None = None,
     ) -> None:
         """`memory_path`: where `confirm` makes a memory when there is none yet. `observer` is told of every answer."""
         self.translator, self.memory, self.glossary = translator, memory, glossary
@@ -133,11 +141,13 @@ class Assistant:
         threads: int | None = None,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
         backend: str = "auto",
+        observed: bool = True,
     ) -> Self:
         """The model of a run, a bundle or a model folder with the memory, glossary and calibration that lie there.
 
         `memory=False` leaves the memory alone; a `glossary` of one's own takes the place of the run's. Without `settings`
         as many examples and terms go into a prompt as the model was trained on. `precision` as in `Translator.load`.
+        `observed=False` writes nothing into the run's ledger.
         """
         run = Path(run)
         translator = Translator.load(run, precision=precision, threads=threads, backend=backend)
@@ -152,7 +162,7 @@ class Assistant:
             calibrations=Calibrations.read(run, key_of(run)),
             settings=settings or settings_of(run),
             memory_path=memory_file(run) if memory else None,
-            observer=Observer.of(run),
+            observer=Observer.of(run) if observed else None,
         )
 
     def close(self) -> None:

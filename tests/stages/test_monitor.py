@@ -130,3 +130,36 @@ def test_erase_by_command(tmp_path: Path, dragoman: Command) -> None:
 
 def test_the_defaults() -> None:
     assert Monitor().texts is None and Monitor().window.segments == 500
+
+
+@pytest.mark.parametrize("place", ["missing/ledger.sqlite", "monitor", "nowhere://x", "recipe.yaml"])
+def test_a_ledger_that_cannot_be_opened_is_told_once_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    run = run_of(tmp_path, f"{{ledger: '{place}'}}")
+    assert Observer.of(run) is None
+    (line,) = caplog.messages
+    assert "cannot be used as a ledger" in line and "not recorded" in line
+
+
+def test_a_ledger_that_can_no_longer_be_written_loses_events_but_no_translation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_of(tmp_path)
+    observer = Observer.of(run)
+    assert observer is not None
+    with observer.ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE events")
+    for number in range(3):
+        observer.seen([Answer(f"secret {number}", "word", "model")], WAY, "default", 1.0)
+        observer.ledger.flush()
+    observer.close()
+    assert observer.ledger.lost == {"data base": 3}
+    assert len(caplog.messages) == 2 and "secret" not in caplog.text  # events, and the old ones at the end
+
+
+@pytest.mark.parametrize("odd", ["\ud800 alone", "nul \0 inside", "\udfff", ""])
+def test_odd_texts_are_recorded_like_others(tmp_path: Path, odd: str) -> None:
+    run = run_of(tmp_path, "{texts: {days: 3}}")
+    told(run, [odd, "plain"])
+    assert watch(run).totals()["segments"] == 2

@@ -19,6 +19,7 @@ from dragoman.server.cache import Cache
 from dragoman.server.engine import Away, Engine
 from dragoman.server.memories import State
 from dragoman.server.metrics import EngineWatcher, Metrics
+from dragoman.server.recorder import Recorder
 from dragoman.server.scheduler import Scheduler
 from dragoman.server.settings import Limits
 from dragoman.store.memory.translation_memory import memory_file
@@ -41,6 +42,7 @@ class Bundle:
     engine: Engine
     scheduler: Scheduler
     states: tuple[State, ...] = ()
+    recorder: Recorder | None = None  # None: the null engine
     leases: int = 0
     retired: bool = field(default=False)
 
@@ -64,6 +66,8 @@ class Bundle:
     async def close(self) -> None:
         await self.scheduler.close()
         await self.engine.close()
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
         for state in self.states:
             state.close()
 
@@ -131,7 +135,8 @@ class Bundles:
         watcher = EngineWatcher(self._metrics, name)
         version = f"{name}@{checksum}"
         scheduler = Scheduler(engine, self._limits, self.cache, watcher, version=version, terms=self._terms)
-        bundle = Bundle(name, folder, checksum, directions, engine, scheduler, states)
+        recorder = None if folder is None else Recorder(folder, lambda: scheduler.busy)
+        bundle = Bundle(name, folder, checksum, directions, engine, scheduler, states, recorder)
         engine.start()
         scheduler.start()
         self.loaded[bundle.title] = bundle

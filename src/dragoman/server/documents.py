@@ -134,7 +134,7 @@ class Documents:
 
         def work() -> tuple[bytes, dict[str, int]]:
             job.state = "translating"
-            remote = RemoteAssistant(partial(_in_chunks, job), bundle.directions, options)
+            remote = RemoteAssistant(partial(_in_chunks, job), bundle.directions, options, bundle.recorder)
             document = Document.open(data, name, job.direction)
             translated, report = documents.translate(remote, document, job.direction)
             return translated, report.counts

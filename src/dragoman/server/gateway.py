@@ -292,6 +292,8 @@ class Gateway:
             self.metrics.answered(one.answers, bundle.name, pair)
             if one.failure is not None:
                 self.metrics.failures.labels(bundle.name).inc()
+            elif bundle.recorder is not None:
+                bundle.recorder.seen(one.answers, one.direction, call.principal.tenant)
         if found and all(one.failure is not None for one in found):
             raise Refused("internal", "none of the texts could be translated.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dragoman.server.call import Call
     from dragoman.server.operation import Operation
+
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of each damaged form, in lines of its own
 
 
 def event(name: str, **facts: Any) -> None:

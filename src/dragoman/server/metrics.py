@@ -45,7 +45,7 @@ class Metrics:
         self.coalesced = counter("coalesced", "Texts that shared another's answer", "model")
         self.cache_hits = counter("cache_hits", "Texts answered from the cache", "model")
         self.cache_bytes = gauge("cache_bytes", "Size of the answers kept")
-        self.tm_hits = counter("tm_hits", "Texts with a match, by its band; exact ones given back", "band")
+        self.tm_hits = counter("tm_hits", "Texts that the memory helped, by band; exact ones given back", "band")
         self.terms = counter("glossary_terms", "Terms of the glossary in the sources", "applied")
         self.confidence = histogram("qe_score", "Confidence of translations", tuple(range(10, 101, 10)), "pair")
         self.flags = counter("output_flags", "Doubts about translations", "kind")
@@ -59,8 +59,8 @@ class Metrics:
         for answer in answers:
             if answer.tokens:
                 self.tokens.labels(model).inc(answer.tokens)
-            if answer.matches:
-                exact = answer.origin == "memory"
+            exact = answer.origin == "memory"
+            if exact or answer.examples:  # a match that no prompt held helped nobody
                 self.tm_hits.labels("exact" if exact else band(answer.matches[0].match)).inc()
             if answer.terms:
                 missed = "term" in answer.flags

@@ -90,6 +90,7 @@ class Scheduler:
         self._characters = 0  # that wait or run
         self._pace = 0.0  # seconds of a batch, of late
         self._last, self._took = 0, 0.0  # texts of the last batch, and its seconds
+        self.busy = 0.0  # seconds that the engine has worked, of all batches
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -232,6 +233,7 @@ class Scheduler:
                 continue
             took = time.monotonic() - began
             self._took = took
+            self.busy += took
             self._watcher.batch(len(jobs), [began - job.since for job in jobs], took)
             self._pace = 0.8 * self._pace + 0.2 * took if self._pace else took
             for job, result in zip(jobs, results, strict=True):

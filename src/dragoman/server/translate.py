@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dragoman.assistant import Assistant, Settings
+from dragoman.assistant import Assistant, Observes, Settings
 from dragoman.core.answers import Answer
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.markup import flows
@@ -221,9 +221,14 @@ class RemoteAssistant(Assistant):
     """An assistant whose answers come from an engine's process; for one thread at a time."""
 
     def __init__(
-        self, ask: Callable[[Sequence[Task]], list[Result]], directions: list[Direction], options: Options
+        self,
+        ask: Callable[[Sequence[Task]], list[Result]],
+        directions: list[Direction],
+        options: Options,
+        observer: Observes | None = None,
     ) -> None:
-        super().__init__(_Elsewhere(directions), settings=Settings(tenant=options.tenant, exact=options.exact))
+        settings = Settings(tenant=options.tenant, exact=options.exact)
+        super().__init__(_Elsewhere(directions), settings=settings, observer=observer)
         self._ask, self._options = ask, options
         self.failures: dict[str, str] = {}  # by text
 

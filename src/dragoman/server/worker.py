@@ -100,7 +100,9 @@ class AssistantDesk:
         from dragoman.assistant import Assistant
         from dragoman.store.memory.translation_memory import Memory, memory_file
 
-        self._base = Assistant.load(run, memory=False, threads=threads)
+        self._base = Assistant.load(
+            run, memory=False, threads=threads, observed=False
+        )  # the gateway knows what is given
         self._own = Memory.open(memory_file(run)) if memory_file(run).is_file() else None
         self._served = Memory.open(memory) if memory is not None else None
         self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()

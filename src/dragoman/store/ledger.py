@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -163,10 +164,12 @@ class Ledger:
         try:
             with self.engine.begin() as connection:
                 self._insert(connection, events)
-        except (SQLAlchemyError, OSError) as error:
-            full = "full" in str(error)
+        except Exception as error:  # nothing may end the thread that writes: `flush` would wait for it for ever
+            known = isinstance(error, SQLAlchemyError | OSError)
+            full = known and "full" in str(error)
             if not self.lost["disk full" if full else "data base"]:
-                _log.warning("the ledger %s takes no events: %s", self.name, str(error).splitlines()[0])
+                told = str(error).splitlines()[0] if known else type(error).__name__  # others may repeat a text
+                _log.warning("the ledger %s takes no events: %s", self.name, told)
             with self._lock:
                 self._lose("disk full" if full else "data base", len(events))
             return False
@@ -218,8 +221,10 @@ class Ledger:
     def _made(self, count: int, make: Make) -> Sequence[Event]:
         try:
             return make()
-        except Exception:  # a text that cannot be measured must not end the record of all others
-            _log.warning("translations could not be measured", exc_info=True)
+        except Exception as error:  # a text that cannot be measured must not end the record of all others
+            place = traceback.extract_tb(error.__traceback__)[-1]  # its message may repeat the text
+            told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+            _log.warning("translations could not be measured: %s", told)
             with self._lock:
                 self._lose("not measured", count)
             return ()

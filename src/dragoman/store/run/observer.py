@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 from dragoman.core.answers import Answer
 from dragoman.core.recipe import Monitor, Recipe
 from dragoman.core.text.languages import Direction
-from dragoman.errors import CheckpointError, RecipeError
+from dragoman.errors import CheckpointError, DataError, RecipeError
 from dragoman.store.run.baseline import Baseline
 
 if TYPE_CHECKING:
     from dragoman.store.ledger import Event, Ledger
 
 FILE = "ledger.sqlite"
+
+_log = logging.getLogger(__name__)
 
 
 class Observer:
@@ -30,7 +33,8 @@ class Observer:
     def of(cls, run: Path) -> Observer | None:
         """The observer of a run whose recipe has `monitor` and whose stage `monitor` is finished; else None.
 
-        Raises DataError when the ledger cannot be opened.
+        A ledger that cannot be opened (a folder that is read only, a data base that is away) is told in one warning, and
+        nothing is recorded: no translation fails for it.
         """
         settings = settings_of(run)
         if settings is None:
@@ -41,7 +45,11 @@ class Observer:
             return None
         from dragoman.store.ledger import Ledger  # here, for it takes time to load
 
-        return cls(Ledger.open(ledger_of(run, settings)), baseline, settings)
+        try:
+            return cls(Ledger.open(ledger_of(run, settings)), baseline, settings)
+        except DataError as error:
+            _log.warning("%s. What is translated now is not recorded.", str(error).rstrip("."))
+            return None
 
     def seen(self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float) -> None:
         """Take note of answers that were given. `seconds` is what they took together."""
@@ -51,10 +59,17 @@ class Observer:
 
     def close(self) -> None:
         """Write what is waiting, and drop what is older than the recipe wants."""
+        self.prune()
+        self.ledger.close()
+
+    def prune(self) -> None:
+        """Drop what is older than the recipe wants. A ledger that cannot be written is told, and stays as it is."""
         self.ledger.flush()
         texts = self.settings.texts
-        self.ledger.prune(days=self.settings.days, size=self.settings.size, text_days=texts.days if texts else 0)
-        self.ledger.close()
+        try:
+            self.ledger.prune(days=self.settings.days, size=self.settings.size, text_days=texts.days if texts else 0)
+        except Exception as error:  # whatever a data base may say: the translation is made
+            _log.warning("the ledger %s was not pruned: %s", self.ledger.name, type(error).__name__)
 
     def _events(
         self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float, at: float
@@ -75,18 +90,23 @@ class Observer:
                 answer.confidence,
                 answer.flags,
                 self.baseline.measured(
-                    answer.source,
-                    answer.text,
+                    _storable(answer.source),
+                    _storable(answer.text),
                     direction,
                     flags=answer.flags,
                     score=answer.score if answer.tokens else math.nan,
                     match=answer.matches[0].match if answer.matches else 0.0,
                     terms=len(answer.terms),
                 ),
-                (answer.source, answer.text) if self.settings.texts else None,
+                (_storable(answer.source), _storable(answer.text)) if self.settings.texts else None,
             )
             for answer in answers
         ]
+
+
+def _storable(text: str) -> str:
+    """Without what a data base refuses: lone surrogates, and NUL in PostgreSQL."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def settings_of(run: Path) -> Monitor | None:

@@ -1,0 +1,59 @@
+"""What the server gives becomes events of the run's ledger, as what `translate` gives does: where its recipe has `monitor`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dragoman.core.answers import Answer
+from dragoman.core.text.languages import Direction
+from dragoman.server import logs
+from dragoman.store.run.observer import Observer
+
+_PRUNE = 3600.0  # seconds between two looks for events that are older than the recipe wants
+
+
+class Recorder:
+    """Writes one bundle's answers on a thread of its own; a request never waits for it, nor fails by it."""
+
+    def __init__(self, run: Path, busy: Callable[[], float]) -> None:
+        """`busy`: seconds that the engine has worked since it began; what was added goes to the answers seen next."""
+        self._run, self._busy, self._before = run, busy, 0.0
+        self._observer: Observer | None = None
+        self._opened = False
+        self._pruned = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, "recorder")
+        self._thread.submit(self._open)
+
+    def seen(self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float = 0.0) -> None:
+        """Answers that were given. From any thread; without a ledger it does nothing."""
+        if answers and (self._observer is not None or not self._opened):
+            self._thread.submit(self._take, tuple(answers), direction, tenant, seconds)
+
+    def close(self) -> None:
+        """Write what is waiting. Blocks."""
+        self._thread.submit(self._end)
+        self._thread.shutdown()
+
+    def _open(self) -> None:
+        try:
+            self._observer = Observer.of(self._run)
+        except Exception as error:  # a damaged run: it is served all the same
+            logs.fault("ledger", error)
+        self._opened = True
+
+    def _take(self, answers: tuple[Answer, ...], direction: Direction, tenant: str, seconds: float) -> None:
+        if self._observer is None:
+            return
+        busy = self._busy()
+        self._observer.seen(answers, direction, tenant, seconds + busy - self._before)
+        self._before = busy
+        if time.monotonic() > self._pruned + _PRUNE:
+            self._pruned = time.monotonic()
+            self._observer.prune()
+
+    def _end(self) -> None:
+        if self._observer is not None:
+            self._observer.close()
