@@ -14,10 +14,11 @@ from transformers import AutoModelForCausalLM
 from dragoman.core.recipe import Adapt, Phase
 from dragoman.engine import checkpoint, load
 from dragoman.engine.adapt import METHODS, adapted, check_saved, finish
-from dragoman.engine.batch import Batch
+from dragoman.engine.batch import Batch, collate
 from dragoman.engine.moving import ALL, Movement
 from dragoman.engine.optimise import Optimiser
 from dragoman.engine.phase_data import trainable
+from dragoman.engine.score import corpus_of
 from dragoman.engine.token_scores import token_losses
 from dragoman.errors import ModelError
 from tests.tiny import FAMILIES, tiny
@@ -220,3 +221,14 @@ def test_an_adapter_on_tied_embeddings_is_refused(tmp_path: Path, targets: list[
     loaded = base(tmp_path / "base", "gemma3")
     with pytest.raises(ModelError, match="one tied weight"):
         adapted(loaded.model, Adapt(targets=targets))
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("full", "bitfit")])
+def test_every_method_trains_on_a_bf16_base(name: str) -> None:
+    loaded = tiny()
+    loaded.model.to(torch.bfloat16)
+    wish = Adapt(method=name, **({"names": ["mlp"]} if name == "parts" else {}))  # type: ignore[arg-type]
+    model, _ = adapted(loaded.model, wish, (7, 0), 100)
+    batch = collate(corpus_of([([1, 5, 6, 7, 8], [False, False, True, True, True])] * 2), [[0], [1]], 0)
+    token_losses(model, batch).sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())

@@ -59,6 +59,9 @@ class VirtualTokens:
         self.pairs, self.recording = {}, True
         try:
             places = torch.arange(len(embeddings), device=embeddings.device)[None]
+            embeddings = embeddings.to(
+                model.get_input_embeddings().weight.dtype
+            )  # they may train in fp32 on a bf16 base
             model.get_decoder()(inputs_embeds=embeddings[None], position_ids=places, use_cache=False)
         finally:
             self.recording = False
