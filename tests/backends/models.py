@@ -36,6 +36,10 @@ SHAPE = {
 _WITHOUT_DIM = {key: value for key, value in SHAPE.items() if key != "head_dim"}
 _SMALL_WINDOW = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "sliding_window": 64}
 ROPE = {"rope_type": "default", "rope_theta": 50_000.0}
+LLAMA3 = {
+    **{"rope_type": "llama3", "rope_theta": 50_000.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0},
+    "original_max_position_embeddings": 40,
+}
 CONFIGS: dict[str, PreTrainedConfig] = {  # none with the defaults of a converter: what is not read must show
     "llama": LlamaConfig(**SHAPE, rope_parameters=ROPE, rms_norm_eps=1e-4, tie_word_embeddings=False),
     "llama, linear": LlamaConfig(**SHAPE, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}),
@@ -60,12 +64,27 @@ CONFIGS: dict[str, PreTrainedConfig] = {  # none with the defaults of a converte
         rope_parameters={"full_attention": ROPE, "sliding_attention": {"rope_type": "default", "rope_theta": 20_000.0}},
     ),
 }
+LLAMA_CPP: dict[str, PreTrainedConfig] = {  # what llama.cpp computes, and its code has Gemma's layers so
+    **{kind: config for kind, config in CONFIGS.items() if not kind.startswith("gemma")},
+    "llama3": LlamaConfig(**{**SHAPE, "head_dim": 16}, rope_parameters=LLAMA3, tie_word_embeddings=True),
+    "gemma3, of seven": Gemma3TextConfig(
+        **{**SHAPE, "head_dim": 16, "num_hidden_layers": 7},
+        layer_types=[*["sliding_attention"] * 5, "full_attention", "sliding_attention"],
+        sliding_window=48,
+        query_pre_attn_scalar=16,
+        rope_parameters={
+            "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 50_000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+        },
+    ),
+}
 
 
 def made(kind: str, *, form: str = "compact", folder: Path | None = None, seed: int = 0) -> Loaded:
     """A tiny model with weights that make its outputs differ clearly; saved to `folder` when one is given."""
     torch.manual_seed(seed)
-    config = CONFIGS[kind].__class__.from_dict(CONFIGS[kind].to_dict())
+    config = (CONFIGS | LLAMA_CPP)[kind]
+    config = config.__class__.from_dict(config.to_dict())
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config)
     for name, parameter in model.named_parameters():

@@ -108,6 +108,20 @@ def test_a_bundle_stands_for_itself(run: Path, tmp_path: Path, dragoman: Command
     assert dragoman("translate", moved, "a", "--to", "de", "--backend", "onnx").code == 2
 
 
+def test_a_gguf_file_passes_the_gate_and_is_for_a_server_of_the_users_own(run: Path) -> None:
+    done = deploy(run, "deploy.formats=[gguf-f32, gguf, hf]", "deploy.gate.max_loss={chrf: 100}")["deploy"].facts
+    exact, rounded, _ = done["formats"]
+    assert exact["gate"]["nats"] < 1e-4 and exact["gate"]["agreement"] == 1.0
+    assert rounded["gate"]["nats"] > exact["gate"]["nats"]
+    assert done["default"] == "hf"
+    bundle = run / "deploy" / "bundle"
+    assert (bundle / "gguf-q8_0" / "Modelfile.de-en").read_text(encoding="utf-8").startswith("FROM ./model.gguf\n")
+    with pytest.raises(ModelError, match=r"run `llama-server --model .*model.gguf` and give its URL"):
+        open_backend(bundle, "gguf-q8_0")
+    with pytest.raises(QualityError, match="gguf-q4_k_m refused: GGUF: the gguf library reads the type q4_k_m"):
+        deploy(run, "deploy.formats=[hf, gguf-q4_k_m]")
+
+
 def test_plain_transformers_loads_the_export_with_its_template(run: Path) -> None:
     deploy(run, "deploy.formats=[hf]")
     folder = run / "deploy" / "bundle" / "hf"
@@ -211,8 +225,8 @@ def test_a_run_uses_the_bundle_of_its_present_model_only(run: Path, monkeypatch:
     assert asked == [run / "model" / "model"]
     with pytest.raises(ModelError, match="has no weights for transformers"):
         open_backend(run / "deploy" / "bundle", "transformers")
-    with pytest.raises(ModelError, match=r"no format for the backend 'llama.cpp'; it has ctranslate2-float32"):
-        open_backend(run / "deploy" / "bundle", "llama.cpp")
+    with pytest.raises(ModelError, match=r"no format for the backend 'gguf-q8_0'; it has ctranslate2-float32"):
+        open_backend(run / "deploy" / "bundle", "gguf-q8_0")
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # peft asks transformers by an old name

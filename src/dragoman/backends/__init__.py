@@ -18,6 +18,7 @@ from dragoman.store.run.bundle import Bundle, bundle_of, bundle_of_run
 
 Precision = Literal["auto", "fp32", "bf16"]
 KINDS = {"hf": "transformers", "adapter": "transformers", "ctranslate2": "ctranslate2", "gguf": "llama.cpp"}
+ENGINES = ("transformers", "ctranslate2")  # those that dragoman itself starts
 
 
 def open_backend(
@@ -56,8 +57,8 @@ def open_format(bundle: Bundle, form: str, *, precision: Precision = "auto", thr
 def open_files(
     shell: Shell, where: Path, *, precision: Precision = "auto", threads: int | None = None, measuring: bool = False
 ) -> Backend:
-    """The files of a format, in a folder of its name, in their engine. `measuring`: a GGUF file is read through transformers
-    where there is no llama.cpp."""
+    """The files of a format, in a folder of its name, in their engine. `measuring`: a GGUF file is read through transformers;
+    else it is refused, as llama.cpp is a server of the user's own."""
     form = where.name
     kind = KINDS[form.partition("-")[0]]
     if form == "adapter":
@@ -68,13 +69,14 @@ def open_files(
         from dragoman.backends.ct2 import CTranslate2
 
         return CTranslate2(shell, where, threads=threads)
-    from dragoman.backends.llama_server import LlamaServer, program
+    if not measuring:
+        raise ModelError(
+            f"{where} is for llama.cpp, which dragoman does not start: run `llama-server --model {where / 'model.gguf'}` and "
+            "give its URL as the backend, such as http://127.0.0.1:8080/v1, or name another format."
+        )
+    from dragoman.backends.own import Transformers
 
-    if measuring and program() is None:
-        from dragoman.backends.own import Transformers
-
-        return Transformers.of_gguf(shell, where / "model.gguf", threads)
-    return LlamaServer(shell, where / "model.gguf", threads=threads)
+    return Transformers.of_gguf(shell, where / "model.gguf", threads)
 
 
 def _transformers(folder: Path, precision: Precision, threads: int | None) -> Backend:
@@ -101,4 +103,4 @@ def _find(bundle: Bundle, name: str) -> str | None:
     return bundle.default if bundle.default in fitting else next(iter(fitting), None)
 
 
-__all__ = ["KINDS", "Backend", "Precision", "Shell", "open_backend", "open_format"]
+__all__ = ["ENGINES", "KINDS", "Backend", "Precision", "Shell", "open_backend", "open_format"]

@@ -13,7 +13,7 @@ from dragoman.core.ports import Backend
 from dragoman.engine import load
 from dragoman.errors import ModelError
 
-_DEFAULTS = {"ctranslate2": "ctranslate2-float32", "llama.cpp": "gguf-q8_0"}
+_DEFAULTS = {"ctranslate2": "ctranslate2-float32"}
 _UNMERGED = {"PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT"}
 
 
@@ -29,6 +29,10 @@ def export(folder: Path, form: str, out: Path) -> dict[str, Any]:
         from dragoman.engine import ct2_export
 
         return ct2_export.export(loaded, out, precision)
+    if kind == "gguf":
+        from dragoman.engine import gguf_export
+
+        return gguf_export.export(loaded, out, precision)
     raise ModelError(f"'{form}' is no format that a model is exported into.")
 
 
@@ -60,11 +64,6 @@ def opened(folder: Path, name: str, *, threads: int | None = None) -> Backend:
 
 def _opened(folder: Path, form: str, where: Path, threads: int | None) -> Backend:
     export(folder, form, where)
-    shell = load.load_shell(folder)
-    if form.startswith("ctranslate2"):
-        from dragoman.backends.ct2 import CTranslate2
+    from dragoman.backends import open_files
 
-        return CTranslate2(shell, where, threads=threads)
-    from dragoman.backends.llama_server import LlamaServer
-
-    return LlamaServer(shell, where / "model.gguf", threads=threads)
+    return open_files(load.load_shell(folder), where, threads=threads)

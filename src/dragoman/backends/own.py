@@ -12,7 +12,7 @@ from dragoman.core.ports import Abilities, Cancelled, CancelledError, Completion
 from dragoman.core.recipe import Decoding
 from dragoman.core.scores import mbr
 from dragoman.core.text.languages import Direction
-from dragoman.engine import load
+from dragoman.engine import gguf, load
 from dragoman.engine.generate import Draw, Generated, generate, sample
 from dragoman.engine.load import Loaded, Shell, parameters
 from dragoman.engine.score import token_scores
@@ -44,11 +44,13 @@ class Transformers:
 
     @classmethod
     def of_gguf(cls, shell: Shell, file: Path, threads: int | None = None) -> Transformers:
-        """The weights of a GGUF file as transformers unpacks them."""
+        """The weights of a GGUF file as transformers unpacks them, under the configuration of the model: some figures of a
+        file it does not read, such as the size of Qwen 3's heads."""
         from dragoman.engine.device import DTYPES, detect, use
 
         device = use(detect(threads))
-        model = load.load_model(file, dtype=DTYPES["fp32"], device=device).to(DTYPES["fp32"])
+        config = gguf.as_written(shell.config)
+        model = load.load_model(file, dtype=DTYPES["fp32"], device=device, config=config).to(DTYPES["fp32"])
         return cls(Loaded(model, shell.tokenizer, shell.card))
 
     @property

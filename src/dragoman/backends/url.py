@@ -1,4 +1,4 @@
-"""A server behind a URL that speaks OpenAI's completions (`/v1/completions`), as llama.cpp and vLLM do.
+"""A server behind a URL that speaks OpenAI's completions (`/v1/completions`), as llama.cpp's and vLLM's do.
 
 The prompt is ours: it goes as token ids, so that the server adds nothing and finds no control token in a user's text. A
 server that takes text only gets the text of the ids, where its tokenizer gives the same ids back; other prompts are refused.

@@ -16,7 +16,7 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME|URL",
-        help="transformers, ctranslate2, llama.cpp, a format of a bundle, or the URL of an OpenAI-compatible server.",
+        help="transformers, ctranslate2, a format of a bundle, or the URL of an OpenAI-compatible server.",
     ),
 ]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]

@@ -47,6 +47,18 @@ def as_ordinary(model: PreTrainedModel) -> None:
         del model.config.quantization_config
 
 
+def as_written(config: Any) -> Any:
+    """The configuration under which transformers reads the file of this model: llama.cpp has no Mistral beside Llama."""
+    if config.model_type != "mistral":
+        return config
+    from transformers import LlamaConfig
+
+    from dragoman.engine.gguf_export import context
+
+    known = {key: value for key, value in config.to_dict().items() if key not in ("model_type", "architectures")}
+    return LlamaConfig.from_dict({**known, "max_position_embeddings": context(config)})
+
+
 def types(path: Path) -> dict[str, int]:
     """Number of the file's matrices by the type that they are kept in, such as {"Q4_K": 120, "Q6_K": 20}."""
     from gguf import GGUFReader

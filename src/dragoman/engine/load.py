@@ -204,9 +204,11 @@ def load_model(
     device: torch.device | str = "cpu",
     name: str | None = None,
     quantised: quantise.Quantise | None = None,
+    config: Any = None,
 ) -> PreTrainedModel:
     """The causal language model of a folder, or of a GGUF file (unpacked); `name` is what messages call it. `quantised`:
-    its linear layers are quantised while they are read; only adapters can be trained on it."""
+    its linear layers are quantised while they are read; only adapters can be trained on it. `config`: what it is known to
+    be, instead of what the folder or file says."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -217,7 +219,10 @@ def load_model(
         compute = dtype if isinstance(dtype, torch.dtype) else torch.float32
         options |= {"quantization_config": quantise.configuration(quantised, compute), "device_map": {"": device}}
     try:
-        config = AutoConfig.from_pretrained(where, trust_remote_code=False, **single)
+        if config is None:
+            config = AutoConfig.from_pretrained(where, trust_remote_code=False, **single)
+        else:
+            options["config"] = config
         if getattr(config, "is_encoder_decoder", False):
             raise ModelError(
                 f"{name or folder}: is an encoder-decoder model ({config.model_type}), and dragoman trains decoders only. "

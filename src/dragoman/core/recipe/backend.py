@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-NAMES = ("auto", "transformers", "ctranslate2", "llama.cpp")
+NAMES = ("auto", "transformers", "ctranslate2")
 _FORMAT = re.compile(r"(?:hf|ctranslate2|gguf)-[\w]+|hf|adapter")
 
 

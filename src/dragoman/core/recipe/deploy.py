@@ -21,6 +21,7 @@ FormatName = Literal[
     "gguf-q8_0",
     "gguf-q5_0",
     "gguf-q4_0",
+    "gguf-q4_k_m",  # always refused, with the reason
 ]
 _SHORT = {"ctranslate2": "ctranslate2-float32", "gguf": "gguf-q8_0"}
 EXACT = frozenset(

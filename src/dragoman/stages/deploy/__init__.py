@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman import report
+from dragoman.backends import ENGINES, KINDS
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Deploy, Recipe
 from dragoman.core.recipe.deploy import EXACT
@@ -43,7 +44,9 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     ]
     done = {str(r["format"]): r for r in records if r["verdict"] == "passed"}
     default = max(
-        (f for f in done if f != "adapter"), key=lambda f: done[f]["measured"]["sentences_per_second"], default=""
+        (f for f in done if KINDS[f.partition("-")[0]] in ENGINES and f != "adapter"),
+        key=lambda f: done[f]["measured"]["sentences_per_second"],
+        default="",
     )
     record = {
         "format": 1,

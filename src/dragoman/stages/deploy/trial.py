@@ -39,7 +39,7 @@ def main(job: Path, answer: Path) -> None:
         "outputs": {name: [h.text for h in made] for name, made in outputs.items()},
         "scores": scores(translator, sets["dev"]),
         "tells_scores": translator.backend.abilities.score,
-        "peak_memory": peak(translator),
+        "peak_memory": peak(),
         "description": translator.description,
     }
     translator.close()
@@ -94,15 +94,9 @@ def scores(translator: Translator, rows: Sequence[Mapping[str, str]]) -> list[li
     return by_direction(rows, work)
 
 
-def peak(translator: Translator) -> int:
-    """The most memory, in bytes, that this process and the engine that it has started have had."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    process = getattr(translator.backend, "process", None)
-    if process is None:
-        return own
-    import psutil
-
-    return own + int(psutil.Process(process.pid).memory_info().rss)
+def peak() -> int:
+    """The most memory, in bytes, that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":
