@@ -202,7 +202,7 @@ def test_run_tells_what_is_there_and_what_to_do_next(dragoman: Command, project:
     assert "prepare: at work with seed 11\n" in done.err
     assert "train: finished before; skipped\n" in dragoman("run", project / "recipe.yaml", "seed=11").err
     forced = dragoman("run", project / "recipe.yaml", "seed=11", "--force", "train")
-    assert "plan: finished before; skipped\ntrain: made anew (as asked)\n" in forced.err
+    assert "plan: finished before; skipped\ntrain: made again (as asked)\n" in forced.err
     assert dragoman("run", project / "recipe.yaml", "--force", "trian").code == 2
 
 

@@ -85,7 +85,7 @@ def test_broken_markup_is_asked_for_again_with_other_settings(assistant: Assista
     asked = [(text, beam) for text, beam, _ in assistant.translator.asked]  # type: ignore[attr-defined]
     assert asked == [("Press <1>OK</1> twice", 1), ("Press <1>OK</1> twice", 4), ("Press [1]OK[/1] twice", 4)]
     assert report.lines[0].flags == ()
-    # one sentence, however often it was asked for; that its tags held was verified, so none of it wants a look
+    # one sentence, however often it was asked for; that its tags held was verified, so none of it needs a look
     tally = assistant.tally
     assert (tally.segments, tally.alone, tally.flagged, tally.flags) == (1, 1, 0, {})
 

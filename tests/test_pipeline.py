@@ -137,7 +137,7 @@ def test_a_change_runs_what_depends_on_it(stages: Stages, project: Path, overrid
     said = Said()
     go(project, listener=said)  # and back again
     assert stages.since() == ran
-    assert f"{ran[0]}: made anew (changed: `{re.split('[.=]', override)[0]}` in the recipe)" in said.lines
+    assert f"{ran[0]}: made again (changed: `{re.split('[.=]', override)[0]}` in the recipe)" in said.lines
     go(project)
     assert stages.since() == []
 
@@ -153,7 +153,7 @@ def test_a_memory_that_changed_trains_anew_and_one_that_was_only_touched_does_no
     said = Said()
     go(project, *wish, listener=said)
     assert stages.since() == ["plan", "train", "evaluate"]
-    assert "plan: made anew (changed: the memory of the run)" in said.lines
+    assert "plan: made again (changed: the memory of the run)" in said.lines
     os.utime(memory_file(project))
     go(project, *wish)
     assert stages.since() == []
@@ -185,7 +185,7 @@ def test_a_changed_file_runs_what_reads_it_and_is_named(stages: Stages, project:
     said = Said()
     go(project, listener=said)
     assert stages.since() == ["evaluate"]
-    assert said.lines[-1] == "evaluate: made anew (changed: data/test.tsv)"
+    assert said.lines[-1] == "evaluate: made again (changed: data/test.tsv)"
     (project / "data" / "a.tsv").write_text("source\ttarget\ndog\tchien\n")
     go(project)
     assert stages.since() == ALL

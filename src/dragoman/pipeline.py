@@ -125,7 +125,7 @@ def run(
 ) -> dict[str, Artifact]:
     """Run the recipe's stages in order into `out/<stage>` and return them by name.
 
-    `stages` limits the run to these and to all that come before them. `force` names stages that are made anew, with
+    `stages` limits the run to these and to all that come before them. `force` names stages that are made again, with
     all that follow them (True: those of `stages`, or all). `given` are finished stages of another run, taken over as
     they are: studies share texts and base so. `note` says why, in the record of iterations. A stage that was interrupted
     starts again; `train` goes on.
@@ -192,7 +192,7 @@ def _one(
     if (folder / MANIFEST).is_file():
         changed = workspace.changed(stage.name, parts) or ["what it is made of"]
         why = "as asked" if anew else f"changed: {first(changed, 3)}"
-        listener.say(f"{stage.name}: made anew ({why})")
+        listener.say(f"{stage.name}: made again ({why})")
         (folder / MANIFEST).unlink()  # first of all: half of the old and half of the new is not finished work
     if anew or not stage.resumes:
         shutil.rmtree(folder, ignore_errors=True)

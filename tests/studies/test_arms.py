@@ -127,13 +127,13 @@ def test_arms_share_held_out_texts_and_base_and_a_second_run_skips_everything(pr
 
     said = Said()
     assert go(project, changes, listener=said) == outcomes
-    assert not [line for line in said.lines if "made anew" in line or "dev loss" in line]
+    assert not [line for line in said.lines if "made again" in line or "dev loss" in line]
     assert [json.loads((path / arms.COST).read_text()) for path in folder.values()] == costs
 
     (project / "synthetic.tsv").write_text((project / "synthetic.tsv").read_text() + "a new one\tetwas Neues\n")
     said = Said()
     assert go(project, changes, listener=said) == outcomes
-    assert {line.split(" seed")[0] for line in said.lines if "made anew" in line and "seed" in line} == {"both"}
+    assert {line.split(" seed")[0] for line in said.lines if "made again" in line and "seed" in line} == {"both"}
 
 
 class Dictionary:

@@ -36,7 +36,7 @@ Overrides = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder, by default that of the recipe.")]
 Force = Annotated[
-    list[str] | None, typer.Option("--force", metavar="STAGE", help="Make this stage anew, and all that follow it.")
+    list[str] | None, typer.Option("--force", metavar="STAGE", help="Make this stage again, and all that follow it.")
 ]
 To = Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")]
 From = Annotated[str | None, typer.Option("--from", help="Source language, likewise.")]

@@ -215,7 +215,7 @@ def translate(
         flags = ", ".join(f"{name} {count:,}" for name, count in flagged.most_common())
         lines = f"lines {first(doubtful)}" if len(doubtful) > 1 else f"line {doubtful[0]}"
         listener.warn(
-            f"{len(doubtful):,} of {total:,} translations want a look ({flags}): {lines}; --review FILE lists them"
+            f"{len(doubtful):,} of {total:,} translations should be looked at ({flags}): {lines}; --review FILE lists them"
         )
     if unrated and assistant.tally.unrated == unrated:  # once, of many files
         listener.say(unrated_of(unrated, total, direction))

@@ -60,7 +60,7 @@ class Tally:
 
 
 class Assisted:
-    """Encodes the rows of a phase that wants examples or terms. `tally`, `shown` and `sentence` fill as it is read.
+    """Encodes the rows of a phase that asks for examples or terms. `tally`, `shown` and `sentence` fill as it is read.
 
     Rows come in the same order with the same prompts whenever they are read.
     """

@@ -94,7 +94,7 @@ class PullBack(Average):
 
 
 def average(wish: recipe.Average | None, optimiser: Optimiser) -> Average | None:
-    """What a phase wants of averages."""
+    """What a phase asks of averages."""
     if wish is None:
         return None
     if wish.method == "pull_back":

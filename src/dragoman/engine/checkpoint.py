@@ -120,12 +120,12 @@ def restore(checkpoint: Checkpoint, optimiser: Optimiser, average: Average | Non
     record = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))
     weights = {k.removeprefix("weight."): v for k, v in tensors.items() if k.startswith("weight.")}
     if set(weights) != set(optimiser.names):
-        raise CheckpointError(f"{checkpoint.folder}: was made with other trainable parameters; start this phase anew.")
+        raise CheckpointError(f"{checkpoint.folder}: was made with other trainable parameters; start this phase again.")
     optimiser.restore_weights(weights)
     if average is not None:
         means = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
         if set(means) != set(optimiser.names):
-            raise CheckpointError(f"{checkpoint.folder}: was made without an average; start this phase anew.")
+            raise CheckpointError(f"{checkpoint.folder}: was made without an average; start this phase again.")
         average.restore_weights(means)
     slots = {k.removeprefix("optimiser."): v for k, v in tensors.items() if k.startswith("optimiser.")}
     optimiser.restore(slots, record["optimiser"])

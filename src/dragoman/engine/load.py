@@ -268,7 +268,7 @@ def _whole(name: Path | str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise ModelError(
-            f"{name}: its weights are damaged ({error}). Fetch them again, or make the stage of the run anew with --force."
+            f"{name}: its weights are damaged ({error}). Fetch them again, or make the stage of the run again with --force."
         ) from None
 
 

@@ -27,7 +27,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """The rows that `synthesise` has left in `folder`, as a phase wants them.
+    """The rows that `synthesise` has left in `folder`, as a phase asks for them.
 
     A row serves the direction that it was made for and no other: turned round, the machine's side of a back-translation
     would be the answer to learn.
@@ -45,7 +45,7 @@ class Synthetic:
         """The rows of all wanted directions; `real` are the real rows in their directions with their weights.
 
         With a share, the synthetic rows of a direction are so much of what an epoch shows of it: fewer than there are
-        are drawn anew each epoch, more come repeatedly. Without, each is seen once an epoch.
+        are drawn again each epoch, more come repeatedly. Without, each is seen once an epoch.
         """
         weights: dict[str, float] = {}
         for example, weight in real:
@@ -83,7 +83,7 @@ def none_serve(folder: Path, wanted: Sequence[Direction]) -> DataError:
 
 
 def of(settings: SyntheticRows | None, folder: Path | None, encoder: Encoder) -> Synthetic | None:
-    """The synthetic rows of a phase, if it wants any. Raises DataError when it does and there are none, ModelError when
+    """The synthetic rows of a phase, if it asks for any. Raises DataError when it does and there are none, ModelError when
     the model has no token for their tag."""
     if settings is None:
         return None

@@ -256,7 +256,7 @@ def _tell_few(name: str, rows: Mapping[str, int], fresh: bool, number: int, list
     few = [f"{direction} {count:,}" for direction, count in rows.items() if count < least]
     if few and fresh:
         listener.warn(
-            f"plan: {name}: {first(few)} rows are too few for a model from scratch, which wants {least:,} at the very least: "
+            f"plan: {name}: {first(few)} rows are too few for a model from scratch, which needs {least:,} at the very least: "
             "adapt a `model.base` that knows the languages, or give more texts"
         )
     elif few and not number:

@@ -85,7 +85,7 @@ def opustrainer(document: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in map(str, document["stages"]):
         if name in found:
-            raise RecipeError(f"the stage `{name}` stands twice in `stages`.")
+            raise RecipeError(f"the stage `{name}` is given twice in `stages`.")
         if name not in document:
             raise RecipeError(f"the stage `{name}` of `stages` is not described.")
         stage = document[name]

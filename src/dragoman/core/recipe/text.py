@@ -89,7 +89,7 @@ def dump(data: Any) -> str:
 def _yaml_problem(error: Exception) -> str:
     problem = str(getattr(error, "problem", None) or error)
     if twice := re.match(r'found duplicate key "(.*?)"', problem):
-        return f"{twice[1]}: this key stands twice in one section. Keep one."
+        return f"{twice[1]}: this key is given twice in one section. Keep one."
     return f"not valid YAML: {problem}"
 
 

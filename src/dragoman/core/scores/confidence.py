@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-DOUBTFUL = 60.0  # expected chrF below which a translation wants a person's look, whatever the model
+DOUBTFUL = 60.0  # expected chrF below which a person should look at a translation, whatever the model
 _USUAL_SHARE = 0.85  # of what the model usually reaches: below it one of its translations stands out
 FEWEST = 50  # segments; fewer say too little
 _BLOCK = 10  # segments that a step of the fit rests on, at least ...

@@ -113,7 +113,7 @@ class HybridTraining(Kind):
         if (windows := facts["windows"]) is not None and windows < _FEW_WINDOWS:
             listener.warn(
                 f"plan: {name}: `{facts['curriculum']}` has {windows} windows of `curriculum.every` steps to learn from, "
-                "and wants fifty or more. Lower `every`."
+                "and needs fifty or more. Lower `every`."
             )
 
 

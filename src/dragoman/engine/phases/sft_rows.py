@@ -65,7 +65,7 @@ class _Rows:
                 yield pair, example.weight * self._factors[pair.direction]
 
     def synthetic(self) -> Iterator[made_up.Row]:
-        """What the phase wants of the synthetic rows."""
+        """What the phase asks of the synthetic rows."""
         if self._made is None:
             return
         for number, row in enumerate(self._made.rows(self.encoder.form, self.wanted, self.real())):
@@ -106,8 +106,8 @@ def training_data(
     listener: Listener = SILENT,
     made: Path | None = None,
 ) -> Data:
-    """Encode the training split in every direction, with examples and terms where the recipe wants them, and what the
-    phase wants of the synthetic rows in `made`.
+    """Encode the training split in every direction, with examples and terms where the recipe asks for them, and what the
+    phase asks of the synthetic rows in `made`.
 
     Raises DataError when nothing is left.
     """

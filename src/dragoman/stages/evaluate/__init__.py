@@ -38,7 +38,7 @@ def run(
 ) -> Artifact:
     """Write translations, scores.json, report.html and the model card. Facts: the scores, shortened.
 
-    Raises QualityError, after everything is written, when a gain is smaller than `must_gain` wants; then the stage does
+    Raises QualityError, after everything is written, when a gain is smaller than `must_gain` asks for; then the stage does
     not count as finished.
     """
     settings = recipe.evaluate

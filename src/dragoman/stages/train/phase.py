@@ -137,7 +137,7 @@ class Trainer:
         self.stream.restore(checkpoint.restore(found, self.optimiser, self.average))
         states = found.extra.get("watchers", {})
         if set(states) != {watcher.name for watcher in self.watchers}:
-            raise CheckpointError(f"{found.folder}: was made by another version; remove it to start this phase anew.")
+            raise CheckpointError(f"{found.folder}: was made by another version; remove it to start this phase again.")
         for watcher in self.watchers:
             watcher.restore(states[watcher.name])
         self.listener.say(f"train: {self.name} goes on from step {found.step}")

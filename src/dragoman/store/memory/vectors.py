@@ -102,7 +102,7 @@ class Vectors:
         faiss = self._faiss
         count, width = flat.ntotal, flat.d
         vectors = flat.index.reconstruct_n(0, count)
-        lists = max(1, min(int(4 * count**0.5), count // 39))  # FAISS wants 39 training points per list
+        lists = max(1, min(int(4 * count**0.5), count // 39))  # FAISS asks for 39 training points per list
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
         index.train(vectors[np.random.default_rng(0).permutation(count)[: 64 * lists]])
         index.nprobe = min(32, lists)

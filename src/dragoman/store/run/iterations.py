@@ -1,7 +1,7 @@
 """The iterations of a run's folder: each time that it was evaluated, what was changed, why, what came out and its cost.
 
 `RUN/iterations/0001/` is a slim run: recipe, scores and translations, so that later ones can be held against it by paired
-tests when the stages' own folders have long been made anew.
+tests when the stages' own folders have long been made again.
 """
 
 from __future__ import annotations

@@ -58,12 +58,12 @@ class Observer:
             self.ledger.add(len(kept), lambda: self._events(kept, direction, tenant, seconds, at))
 
     def close(self) -> None:
-        """Write what is waiting, and drop what is older than the recipe wants."""
+        """Write what is waiting, and drop what is older than the recipe allows."""
         self.prune()
         self.ledger.close()
 
     def prune(self) -> None:
-        """Drop what is older than the recipe wants. A ledger that cannot be written is told, and stays as it is."""
+        """Drop what is older than the recipe allows. A ledger that cannot be written is told, and stays as it is."""
         self.ledger.flush()
         texts = self.settings.texts
         try:
