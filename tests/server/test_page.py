@@ -14,6 +14,7 @@ from dragoman.server.keys import SCOPES
 from dragoman.server.page import operations as page_operations
 from tests.server.browser import chromium, opened, wait
 from tests.server.living import Live, living
+from tests.server.shown import HOSTILE, in_use, training
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -42,9 +43,12 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def null(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A server that gives every text back, of two models, that needs no key."""
+    """A server that gives every text back, of two models, that needs no key, and has runs to show."""
+    folder = tmp_path_factory.mktemp("null")
+    training(folder / "runs" / "mixed <i>")
+    in_use(folder / "runs" / "used")
     models = [NullModel(), NullModel("other")]
-    with living(Gateway(tmp_path_factory.mktemp("null"), models=models)) as live:
+    with living(Gateway(folder / "state", models=models, runs=folder / "runs")) as live:
         yield live
 
 
@@ -59,9 +63,13 @@ def translated(page: Any, text: str) -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("part", PARTS)
-def test_each_part_opens_without_a_complaint_and_can_be_read(browser: Any, live: Live, part: str, scheme: Any) -> None:
-    with opened(browser, live.url, color_scheme=scheme) as one:
+def test_each_part_opens_without_a_complaint_and_can_be_read(browser: Any, null: Live, part: str, scheme: Any) -> None:
+    with opened(browser, null.url, color_scheme=scheme) as one:
         page = one.open(part)
+        if part == "translate":
+            page.select_option("#from", "en")
+            translated(page, "One sentence.")
+            page.locator(".sentence").click()
         page.wait_for_load_state("networkidle")
         assert page.locator(f'nav a[href="#/{part}"]').get_attribute("aria-current") == "page"
         poor = page.evaluate(CONTRAST)
@@ -276,6 +284,99 @@ def test_every_file_of_the_page_is_served_and_nothing_else(live: Live) -> None:
     for path in folder.glob("*.js"):
         text = path.read_text(encoding="utf-8")
         assert "innerHTML" not in text and "eval(" not in text and "insertAdjacentHTML" not in text, path
+
+
+def test_two_models_are_compared_blind_and_the_preference_is_kept(browser: Any, tmp_path: Path) -> None:
+    models = [NullModel(), NullModel("other")]
+    with living(Gateway(tmp_path, models=models)) as live, opened(browser, live.url) as one:
+        page = one.open("models")
+
+        def answer(route: Any) -> None:  # as of two models that differ
+            asked = route.request.post_data_json
+            told = {"source_language": "en", "target_language": "de"}
+            texts = [{**told, "text": f"{HOSTILE} of {name}"} for name in asked["models"]]
+            answers = [{"model": name, "translations": text} for name, text in zip(asked["models"], texts, strict=True)]
+            route.fulfill(json={"answers": answers})
+
+        page.route("**/api/translate", answer)
+        orders = set()
+        for count in range(1, 13):
+            page.get_by_label("Text", exact=True).fill("Hello.")
+            page.get_by_role("button", name="Translate with both").click()
+            page.get_by_text("Translation A").wait_for()
+            assert "@" not in "".join(page.locator("#compare .card h3").all_inner_texts())
+            page.get_by_role("button", name="A is better").click()
+            page.get_by_text("Kept.").wait_for()
+            names = page.locator("#compare .card h3").all_inner_texts()
+            orders.add(names[0])
+            kept = (tmp_path / "preferences.jsonl").read_text(encoding="utf-8").splitlines()
+            assert len(kept) == count
+            last = json.loads(kept[-1])
+            assert last["verdict"] == "first" and names[0] == f"A: {last['first']['model']}"
+            assert last["first"]["text"] == f"{HOSTILE} of {last['first']['model']}"
+            if len(orders) == 2:
+                break
+        assert len(orders) == 2, "the same model came first twelve times"
+        page.get_by_role("heading", name="Verdicts so far").wait_for()
+        assert page.evaluate("window.hit === undefined")
+
+
+def test_runs_are_drawn_and_read_by_keyboard(browser: Any, null: Live) -> None:
+    with opened(browser, null.url) as one:
+        page = one.open("runs")
+        page.get_by_label("Run").select_option("mixed <i>")
+        page.get_by_text("Sample translations over time").wait_for()
+        titles = page.locator("#run figcaption").all_inner_texts()
+        assert titles[:3] == ["Loss", "Scores on the development set", "Shares of the mixture"]
+        paths = page.locator("#run svg path").evaluate_all("all => all.map((one) => one.getAttribute('d'))")
+        assert len(paths) >= 7 and not any("NaN" in path or "Infinity" in path for path in paths)
+        page.locator("#run svg").nth(1).focus()
+        page.keyboard.press("End")
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("#run output").nth(1).inner_text() == "step 600: chrF 32.000 · BLEU 5.000"
+        page.locator("#run summary").nth(1).click()
+        assert page.locator("#run figure").nth(1).locator("tbody tr").count() == 3
+        sample = page.locator(".samples").first
+        assert HOSTILE in sample.inner_text() and sample.locator("tbody tr").count() == 3
+        assert page.locator(".samples").nth(1).locator("tbody tr").count() == 1  # it did not change
+        assert page.evaluate("window.hit === undefined")
+
+
+def test_what_was_met_in_use_is_shown(browser: Any, null: Live) -> None:
+    with opened(browser, null.url) as one:
+        page = one.open("use")
+        page.locator("#monitor table").wait_for()
+        assert "400" in page.locator("#monitor .tile").first.inner_text()
+        assert "drifted" in page.inner_text("#monitor table")
+        assert "zolpirand" in page.inner_text("#monitor .chips")
+        assert page.locator("#monitor svg rect").count() == 1
+
+
+def test_keys_are_made_shown_once_and_revoked(browser: Any, tmp_path: Path) -> None:
+    with living(Gateway(tmp_path, models=[NullModel()], must_have_key=True)) as live, opened(browser, live.url) as one:
+
+        async def make() -> str:
+            return live.gateway.keys.create("root", SCOPES, characters=1000)
+
+        key = live.call(make())
+        page = one.page
+        page.goto(f"{live.url}/#/use")
+        page.fill("#key-input", key)
+        page.keyboard.press("Enter")
+        page.get_by_text("Make a key").click()
+        page.get_by_label("Name", exact=True).fill(HOSTILE)
+        page.get_by_role("button", name="Make it").click()
+        made = page.locator("#keys pre")
+        made.wait_for()
+        answer = live.http.get("/api/usage", headers={"Authorization": f"Bearer {made.inner_text()}"})
+        assert answer.json()["name"] == HOSTILE
+        row = page.locator("#keys tr", has_text="onerror")
+        row.get_by_role("button").click()
+        row.get_by_role("button", name="for good").click()
+        page.get_by_text("revoked 2").wait_for()
+        assert page.locator("#keys pre").count() == 0
+        assert page.evaluate("window.hit === undefined")
+        assert page.locator("#usage progress").get_attribute("max") == "1000"
 
 
 # What can be focused or pressed, each marked with a number, by that number.

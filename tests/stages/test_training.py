@@ -327,6 +327,11 @@ def test_the_development_sample_is_scored_before_the_first_step(tmp_path: Path, 
     facts = done["train"].facts["phases"][0]
     assert scored[0]["step"] == 0
     assert scored[0]["chrf"] == facts["begin_chrf"] > 90 > facts["best_chrf"]
+    samples = [record["samples"] for record in scored]
+    assert (
+        len({json.dumps([(one["direction"], one["source"]) for one in many]) for many in samples}) == 1 < len(samples)
+    )
+    assert any(one["translation"] == one["reference"] for one in samples[0])
     assert any("worse than before" in line for line in ear.said)
 
 
