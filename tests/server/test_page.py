@@ -324,9 +324,9 @@ def test_two_models_are_compared_blind_and_the_preference_is_kept(browser: Any, 
 def test_runs_are_drawn_and_read_by_keyboard(browser: Any, null: Live) -> None:
     with opened(browser, null.url) as one:
         page = one.open("runs")
-        page.get_by_label("Run").select_option("mixed <i>")
+        page.locator("#run-list select").select_option("mixed <i>")
         page.get_by_text("Sample translations over time").wait_for()
-        titles = page.locator("#run figcaption").all_inner_texts()
+        titles = [one.strip() for one in page.locator("#run figcaption").all_inner_texts()]
         assert titles[:3] == ["Loss", "Scores on the development set", "Shares of the mixture"]
         paths = page.locator("#run svg path").evaluate_all("all => all.map((one) => one.getAttribute('d'))")
         assert len(paths) >= 7 and not any("NaN" in path or "Infinity" in path for path in paths)
@@ -335,6 +335,7 @@ def test_runs_are_drawn_and_read_by_keyboard(browser: Any, null: Live) -> None:
         page.keyboard.press("ArrowLeft")
         assert page.locator("#run output").nth(1).inner_text() == "step 600: chrF 32.000 · BLEU 5.000"
         page.locator("#run summary").nth(1).click()
+        page.locator("#run figure").nth(1).locator("tbody tr").last.wait_for()
         assert page.locator("#run figure").nth(1).locator("tbody tr").count() == 3
         sample = page.locator(".samples").first
         assert HOSTILE in sample.inner_text() and sample.locator("tbody tr").count() == 3

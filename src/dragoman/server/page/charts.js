@@ -14,6 +14,8 @@ function s(tag, facts = {}, ...children) {
   return made;
 }
 
+const colour = (one, at) => `c${one.colour ?? (at % 6) + 1}`;
+
 /** Round values that cover a range, about as many as asked for. */
 export function ticks(low, high, wanted = 4) {
   const span = high - low || Math.abs(high) || 1;
@@ -28,7 +30,7 @@ export function ticks(low, high, wanted = 4) {
 const short = (value) => (Math.abs(value) >= 10_000 ? `${number(value / 1000, value % 1000 ? 1 : 0)}k` : Number(value.toPrecision(4)).toString());
 const told = (value) => (Math.abs(value) >= 100 ? number(value, 1) : Math.abs(value) >= 0.01 || value === 0 ? number(value, 3) : value.toExponential(2));
 
-/** series: [{name, points: [[x, y], …], faint}, …] in order of x */
+/** series: [{name, points: [[x, y], …], faint, colour}, …] in order of x */
 export function lines({ title, series, x = "step", from = null, format = told }) {
   const all = series.flatMap((one) => one.points);
   const xs = all.map(([at]) => at);
@@ -37,9 +39,9 @@ export function lines({ title, series, x = "step", from = null, format = told })
   const frame = plane(Math.min(...xs), Math.max(...xs), marks[0], marks.at(-1), marks);
   series.forEach((one, number_) => {
     const path = one.points.map(([at, value], place) => `${place ? "L" : "M"}${frame.x(at).toFixed(1)} ${frame.y(value).toFixed(1)}`).join("");
-    frame.svg.append(s("path", { d: path, class: `line c${(number_ % 6) + 1}${one.faint ? " faint" : ""}` }));
+    frame.svg.append(s("path", { d: path, class: `line ${colour(one, number_)}${one.faint ? " faint" : ""}` }));
     if (one.points.length < 25) {
-      for (const [at, value] of one.points) frame.svg.append(s("circle", { cx: frame.x(at), cy: frame.y(value), r: 2.6, class: `dot c${(number_ % 6) + 1}` }));
+      for (const [at, value] of one.points) frame.svg.append(s("circle", { cx: frame.x(at), cy: frame.y(value), r: 2.6, class: `dot ${colour(one, number_)}` }));
     }
   });
   return figure({ title, series, x, frame, format });
@@ -106,7 +108,7 @@ function figure({ title, series, x, frame, format, still = false }) {
     }
   });
   return h("figure", {}, h("figcaption", {}, title, readout), frame.svg,
-    series.length > 1 ? h("ul", { class: "key" }, series.map((one, at) => h("li", {}, h("i", { class: `c${(at % 6) + 1}` }), one.name))) : null, figures);
+    series.length > 1 ? h("ul", { class: "key" }, series.map((one, at) => h("li", {}, h("i", { class: `${colour(one, at)}${one.faint ? " faint" : ""}` }), one.name))) : null, figures);
 }
 
 function follow(frame, series, places, x, format, readout) {

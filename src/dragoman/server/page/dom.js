@@ -10,12 +10,12 @@ export function h(tag, facts = {}, ...children) {
     else if (name in made && typeof made[name] !== "string") made[name] = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat(3).filter((one) => one !== null && one !== undefined && one !== false));
+  made.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
   return made;
 }
 
 export function fill(place, ...children) {
-  place.replaceChildren(...children.flat(3).filter((one) => one !== null && one !== undefined && one !== false));
+  place.replaceChildren(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
   return place;
 }
 

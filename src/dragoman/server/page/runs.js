@@ -64,7 +64,7 @@ function part(phase) {
   const losses = [
     ...(phase.loss.length ? [{ name: "training loss", points: mean(phase.loss) }] : []),
     ...(curve("loss").length ? [{ name: "dev loss", points: curve("loss") }] : []),
-    ...(phase.loss.length > 2 * AROUND ? [{ name: "each batch", points: phase.loss, faint: true }] : []),
+    ...(phase.loss.length > 2 * AROUND ? [{ name: "each batch", points: phase.loss, faint: true, colour: 1 }] : []),
   ];
   if (losses.length) drawings.push(lines({ title: "Loss", series: losses }));
   const quality = ["chrf", "bleu", "one_shot_chrf"].filter((one) => curve(one).length);
