@@ -48,6 +48,12 @@ class Sampler:
         """The most new tokens of a sample, by the tokens of its prompt and of the reference."""
         return max(1, min(max(_LEAST, _RATIO * reference), self.loaded.context - prompt))
 
+    def text(self, made: Generated) -> str:
+        text: str = self.loaded.tokenizer.decode(
+            list(made.ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.strip()
+
     def row(self, prompt: Sequence[int], made: Generated) -> tuple[list[int], list[bool]]:
         """A sample behind its prompt, as the encoder gives an answer."""
         answer = [*made.ids, *([self.end] if made.finished else [])]

@@ -12,6 +12,7 @@ from dragoman.core.recipe.distil import Distil
 from dragoman.core.recipe.hybrid import Hybrid
 from dragoman.core.recipe.operations import Merge, Operation, Prune
 from dragoman.core.recipe.prefer import Prefer
+from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.core.recipe.training import TrainEntry, Training
 from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
 from dragoman.core.text.languages import Direction
@@ -198,6 +199,8 @@ class StopIf(Section):
     forgetting: Annotated[float, Field(gt=0)] | None = None  # rise of the perplexity of general text since the start
     off_target: Annotated[float, Field(gt=0, le=1)] | None = None  # share of translations in another language
     in_context: Annotated[float, Field(gt=0)] | None = None  # chrF lost after one example, from the best so far
+    chrf: Annotated[float, Field(gt=0)] | None = None  # chrF lost on the development sample, from the best so far
+    length: Annotated[float, Field(gt=1)] | None = None  # how many times longer or shorter than the references
 
 
 class Phase(Section):
@@ -209,6 +212,7 @@ class Phase(Section):
     hybrid: Hybrid | None = None
     prefer: Prefer | None = None
     distil: Distil | None = None
+    reinforce: Reinforce | None = None
     merge: Merge | None = None
     prune: Prune | None = None
     adapt: Literal["full"] | Adapt = "full"

@@ -12,6 +12,7 @@ from dragoman.engine.phases.distil import Distillation
 from dragoman.engine.phases.hybrid import HybridTraining
 from dragoman.engine.phases.kind import Kind
 from dragoman.engine.phases.prefer import PreferenceTuning
+from dragoman.engine.phases.reinforce import Reinforcement
 from dragoman.engine.phases.sft import SupervisedTuning
 
 PHASES: Mapping[str, Kind] = {
@@ -19,6 +20,7 @@ PHASES: Mapping[str, Kind] = {
     "hybrid": HybridTraining(),
     "prefer": PreferenceTuning(),
     "distil": Distillation(),
+    "reinforce": Reinforcement(),
 }
 
 

@@ -14,7 +14,7 @@ from dragoman.engine.watcher import Course, Watcher
 from dragoman.stages.train.measures import Measures
 
 _NAMES = {"loss": "dev loss", "chrf": "chrF", "bleu": "BLEU", "one_shot_chrf": "one-shot chrF"}
-_SMALL = ("loss", "forgetting", "off_target")  # figures told to three digits
+_SMALL = ("loss", "forgetting", "off_target", "length")  # figures told to three digits
 
 
 class Evaluation(Watcher):
@@ -59,6 +59,7 @@ class Evaluation(Watcher):
         """The development sample before the first step: what the phase has to better."""
         begun = time.perf_counter()
         record = self.measures.take()
+        self.measures.broken(record)  # it is the best so far
         self.begun = record.get("chrf") if self.translates else None
         self._write(0, record, time.perf_counter() - begun, course)
         if self.begun is not None:

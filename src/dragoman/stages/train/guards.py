@@ -18,6 +18,7 @@ from dragoman.engine.losses import Loss
 from dragoman.errors import RecipeError
 from dragoman.translator import Translator
 
+_ON_DEV = ("off_target", "in_context", "chrf", "length")  # limits that are measured on development pairs
 _SENTENCES = 32  # of the in-context probe
 
 
@@ -35,16 +36,15 @@ class Guards:
         self.languages = languages
         self.start: float | None = None  # loss on the general text before the first step, nats per token
         self.best_shot: float | None = None
+        self.best: float | None = None  # chrF of the development sample
         self._asked = _one_shot(dev)
         if self.limits.forgetting is not None and not general:
             raise RecipeError(
                 "train.stop_if.forgetting needs general text: list files under `prepare.monolingual`, or give a hybrid "
                 "phase the task `replay`."
             )
-        if (self.limits.off_target is not None or self.limits.in_context is not None) and not dev:
-            raise RecipeError(
-                "train.stop_if.off_target and in_context need development pairs: set `prepare.holdout.dev`."
-            )
+        if any(getattr(self.limits, name) is not None for name in _ON_DEV) and not dev:
+            raise RecipeError(f"train.stop_if.{', '.join(_ON_DEV)} need development pairs: set `prepare.holdout.dev`.")
 
     def begin(self, model: Any, loss: Loss) -> None:
         """Before the first step of the phase."""
@@ -62,7 +62,7 @@ class Guards:
         }
 
     def translations(self, pairs: Sequence[Example], found: Sequence[Hypothesis]) -> dict[str, float]:
-        """The share of the translated dev sample that is in another language."""
+        """Of the translated dev sample: the share that is in another language, and its characters for one of the references."""
         if not pairs:
             return {}
         examiners: dict[Direction, Examiner] = {}
@@ -70,7 +70,8 @@ class Guards:
         for pair, hypothesis in zip(pairs, found, strict=True):
             examiner = examiners.setdefault(pair.direction, Examiner(pair.direction, self.languages))
             off += "off_target" in examiner.flags(pair.source, hypothesis, pair.target)
-        return {"off_target": round(off / len(pairs), 4)}
+        made, wanted = sum(len(one.text) for one in found), sum(len(pair.target) for pair in pairs)
+        return {"off_target": round(off / len(pairs), 4), "length": round(made / max(1, wanted), 4)}
 
     def in_context(self, translator: Translator) -> dict[str, float]:
         """chrF of some dev sentences after one example each, drawn at random from the other dev sentences."""
@@ -90,10 +91,18 @@ class Guards:
         if shot is not None:
             self.best_shot = shot if self.best_shot is None else max(shot, self.best_shot)
         lost = round(self.best_shot - shot, 4) if shot is not None and self.best_shot is not None else None
+        chrf = values.get("chrf")
+        if chrf is not None:
+            self.best = chrf if self.best is None else max(chrf, self.best)
+        worse = round(self.best - chrf, 4) if chrf is not None and self.best is not None else None
+        length = values.get("length")
+        factor = None if length is None else max(length, 1 / max(length, 1e-9))
         checks = (
             ("forgetting", values.get("forgetting"), self.limits.forgetting, "the perplexity of general text rose by"),
             ("off_target", values.get("off_target"), self.limits.off_target, "translations in another language:"),
             ("in_context", lost, self.limits.in_context, "chrF lost after one example:"),
+            ("chrf", worse, self.limits.chrf, "chrF lost:"),
+            ("length", factor, self.limits.length, "translations are longer or shorter than the references, times"),
         )
         found = [
             f"{said} {value:.3g} (stop_if.{name}: {limit:g})"
@@ -104,16 +113,18 @@ class Guards:
 
     def bounds(self) -> dict[str, float]:
         """The limits of the figures, by their names in the log; that of `one_shot_chrf` follows the best one so far."""
-        limits = {"forgetting": self.limits.forgetting, "off_target": self.limits.off_target}
+        limits = {name: getattr(self.limits, name) for name in ("forgetting", "off_target", "length")}
+        if self.limits.chrf is not None and self.best is not None:
+            limits["chrf"] = round(self.best - self.limits.chrf, 4)
         if self.limits.in_context is not None and self.best_shot is not None:
             limits["one_shot_chrf"] = round(self.best_shot - self.limits.in_context, 4)
         return {name: limit for name, limit in limits.items() if limit is not None}
 
     def state(self) -> dict[str, Any]:
-        return {"start": self.start, "best_shot": self.best_shot}
+        return {"start": self.start, "best_shot": self.best_shot, "best": self.best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.start, self.best_shot = state["start"], state["best_shot"]
+        self.start, self.best_shot, self.best = state["start"], state["best_shot"], state["best"]
 
 
 def _one_shot(dev: Sequence[Example]) -> dict[Direction, list[tuple[Example, Example]]]:

@@ -107,7 +107,7 @@ class Trainer:
         # what is measured has no smoothing and the like: it has to compare between phases
         plain = cross_entropy(compiled=self.chosen.compile)
         self.measures = Measures(inputs, self.data, self.model, plain)
-        attention = speed_up(loaded.model, self.stream.longest(), self.loss, compiled=self.chosen.compile)
+        attention = speed_up(loaded.model, self.stream.longest(), plain, compiled=self.chosen.compile)
         if self.chosen.recompute:
             recompute(self.model)
         self.watchers = self._watchers(inputs, plain)

@@ -1,0 +1,66 @@
+"""The section `reinforce`: the model's own translations are rewarded by what can be checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedGlossary
+from dragoman.core.recipe.training import Training
+from dragoman.core.recipe.values import Pairs, PositiveCount
+from dragoman.core.text.languages import Direction
+
+Reward = Literal["chrf", "terms", "tags", "numbers", "language", "length"]
+Weight = Annotated[float, Field(gt=0)]
+Clip = Annotated[float, Field(gt=0)]
+
+
+class Reinforce(Training):
+    """Groups of samples of one sentence are compared by their rewards, and the better ones made likelier."""
+
+    method: Literal["grpo", "dr_grpo", "rloo"] = "grpo"
+    steps: PositiveCount = 200  # optimiser steps
+    prompts: PositiveCount = 16  # training sentences of a step
+    group: Annotated[int, Field(ge=2, le=64)] = 8  # samples of each
+    rewards: dict[Reward, Weight | Literal["gate"]] = {"chrf": 1.0, "language": "gate", "length": "gate"}
+    glossary: UsedGlossary = None  # for the reward `terms`; `true`: the run's own
+    kl: Annotated[float, Field(ge=0)] = 0.01  # weight of the divergence from the model that the phase begins with
+    clip_ratio: tuple[Clip, Clip] = (0.2, 0.28)  # how far below and above 1 the ratio of probabilities counts
+    inner: PositiveCount = 1  # optimiser steps on the same samples
+    window: PositiveCount = 50  # steps after which a reward that never told samples apart is an error
+    directions: Pairs | None = None
+
+    @model_validator(mode="after")
+    def _rewards_fit(self) -> Self:
+        if all(weight == "gate" for weight in self.rewards.values()):
+            raise ValueError(
+                "`rewards` needs one with a weight: a gate alone says which samples are bad, not which are good"
+            )
+        if self.rewards.get("chrf") == "gate":
+            raise ValueError("`chrf: gate` cannot be: a gate is open or shut. Give it a weight")
+        if ("terms" in self.rewards) != (self.glossary is not None):
+            raise ValueError("`rewards.terms` and `glossary` belong together: `glossary: true` takes the run's own")
+        if self.packing == "packed":
+            raise ValueError("`packing: packed` cannot be had with `reinforce`, whose lengths nobody knows beforehand")
+        if self.label_smoothing:
+            raise ValueError("`label_smoothing` means nothing to `reinforce`")
+        if self.clip_ratio[0] >= 1:
+            raise ValueError("`clip_ratio`: the first is how far a ratio may fall below 1, so it is below 1 itself")
+        return self
+
+    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
+        return self.directions or pairs
+
+    @property
+    def looks_into(self) -> tuple[Shots, MemoryUse, GlossaryUse | None] | None:
+        return ({0: 1.0}, TrainingMemory(), self.glossary) if self.glossary is not None else None
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the rewards that are no gates."""
+        return {name: float(weight) for name, weight in self.rewards.items() if weight != "gate"}
+
+    @property
+    def gates(self) -> list[str]:
+        return [name for name, weight in self.rewards.items() if weight == "gate"]

@@ -1,0 +1,250 @@
+"""Batches of groups of samples: drawn from the model as it stands, judged, and given their advantages.
+
+Samples are functions of the weights, the seed, the step and the prompt, so that a run that is stopped between two steps draws
+the same ones. Groups from which nothing can be learned are passed over, counted, and others drawn in their place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dragoman.core.corpus.rewards import Group, Judge, Judged
+from dragoman.core.prompt.terms import Term
+from dragoman.core.recipe.reinforce import Reinforce
+from dragoman.core.records import Example, Hypothesis
+from dragoman.engine.batch import Batch, Corpus, collate, epoch_order
+from dragoman.engine.on_policy import Sampler
+from dragoman.engine.score import corpus_of
+from dragoman.engine.token_scores import token_losses
+from dragoman.errors import DataError
+
+_ROUNDS = 3  # draws of other prompts in place of those that are passed over ...
+_MOST = 20  # ... and so many until the phase gives up, where none is left
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One sample behind its prompt."""
+
+    ids: list[int]
+    prompt: int  # tokens of it
+    advantage: float
+
+    @property
+    def row(self) -> tuple[list[int], list[bool]]:
+        return self.ids, [number >= self.prompt for number in range(len(self.ids))]
+
+
+class Frozen:
+    """The model that the phase begins with: a copy, or the trained one with its adapter switched off."""
+
+    def __init__(self, copy: nn.Module | None) -> None:
+        self.copy = copy
+        self.trained: Any = None
+
+    @contextmanager
+    def model(self) -> Iterator[nn.Module]:
+        if self.copy is not None:
+            yield self.copy
+        else:
+            with self.trained.disable_adapter():
+                yield self.trained
+
+
+class GroupStream:
+    """What `fit` reads: the samples of a step in `accumulation` batches, `inner` steps long the same ones."""
+
+    groups: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        pairs: Sequence[Example],
+        wish: Reinforce,
+        judge: Judge,
+        sampler: Sampler,
+        frozen: Frozen,
+        terms: Callable[[Example], Sequence[Term]],
+        accumulation: int,
+        seed: int,
+    ) -> None:
+        self.corpus, self.pairs, self.wish, self.judge, self.sampler = corpus, pairs, wish, judge, sampler
+        self.frozen, self.terms, self.accumulation, self.seed = frozen, terms, accumulation, seed
+        self.pad, self.model = sampler.loaded.pad, sampler.loaded.model
+        self.calls, self.cursor = 0, 0  # batches given, prompts taken
+        self.figures: dict[str, float] = defaultdict(float)  # since the last evaluation
+        self.totals: Counter[str] = Counter()
+        self.constant = dict.fromkeys(wish.weights, 0)  # steps in which a reward told no samples apart
+        self.judged: list[tuple[Group, Judged]] = []  # of the last step
+        self._batches: list[Batch] = []
+        self._parts: list[list[Sampled]] = []
+        self._then: list[list[float]] = []  # of a state, until its batches are made again
+        self._order: tuple[int, Any] | None = None
+
+    # ------------------------------------------------------------ what `fit` asks
+
+    def next(self) -> Batch:
+        place, within = divmod(self.calls, self.accumulation)
+        if not within and not place % self.wish.inner:
+            self._parts = self._drawn(place // self.wish.inner)
+            self._batches = [self._batch(part) for part in self._parts]
+        elif not self._batches:  # the run goes on in the middle of steps on the same samples
+            self._batches = [self._batch(*each) for each in zip(self._parts, self._then, strict=True)]
+        self.calls += 1
+        return self._batches[within]
+
+    def longest(self) -> Batch:
+        """As many of the longest references as a batch has samples."""
+        count = max(1, self.wish.prompts * self.wish.group // self.accumulation)
+        row = int(self.corpus.lengths.argmax())
+        ids, trained = self.corpus.row(row)
+        batch = collate(corpus_of([(ids.tolist(), trained.tolist())] * count), [[n] for n in range(count)], self.pad)
+        zeros = torch.zeros(len(batch.labels))
+        return replace(batch, given={"advantage": zeros, "start": zeros})
+
+    @property
+    def progress(self) -> float:
+        return self.cursor / len(self.corpus)
+
+    def state(self) -> dict[str, Any]:
+        half = bool(self.calls // self.accumulation % self.wish.inner)  # further steps on the same samples follow
+        parts = [[[one.ids, one.prompt, one.advantage] for one in part] for part in self._parts] if half else []
+        return {
+            "calls": self.calls,
+            "cursor": self.cursor,
+            "figures": dict(self.figures),
+            "totals": dict(self.totals),
+            "constant": self.constant,
+            "parts": parts,
+            "then": [batch.given["then"].tolist() for batch in self._batches] if half else [],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.calls, self.cursor, self.constant = state["calls"], state["cursor"], dict(state["constant"])
+        self.figures, self.totals = defaultdict(float, state["figures"]), Counter(state["totals"])
+        self._parts = [[Sampled(*one) for one in part] for part in state["parts"]]
+        self._then, self._batches = state["then"], []
+
+    @property
+    def last(self) -> list[Batch]:
+        """The batches of the last step."""
+        return self._batches
+
+    # ------------------------------------------------------------ samples
+
+    def _drawn(self, number: int) -> list[list[Sampled]]:
+        """The samples of a step, in as many parts as it has batches, short ones together."""
+        self.judged = []
+        kept: list[Sampled] = []
+        for round_ in range(_MOST):
+            left = self.wish.prompts - len(kept) // self.wish.group
+            if not left or (kept and round_ >= _ROUNDS):
+                break
+            kept += self._group(self._prompts(left), (number, round_))
+        if not kept:
+            raise DataError(
+                f"train.reinforce: in {_MOST * self.wish.prompts} prompts in a row no reward told the samples apart: "
+                f"{dict(self.totals)}. The rewards are {', '.join(self.wish.rewards)}; add one that can, or end the phase."
+            )
+        self._watch_rewards()
+        kept.sort(key=lambda one: len(one.ids))
+        cuts = np.array_split(np.arange(len(kept)), self.accumulation)
+        return [[kept[place] for place in cut] for cut in cuts]
+
+    def _prompts(self, count: int) -> list[int]:
+        found = []
+        for _ in range(count):
+            epoch, place = divmod(self.cursor, len(self.corpus))
+            if self._order is None or self._order[0] != epoch:
+                self._order = epoch, epoch_order(self.corpus, self.seed, epoch)
+            found.append(int(self._order[1][place]))
+            self.cursor += 1
+        return found
+
+    def _group(self, rows: Sequence[int], place: tuple[int, int]) -> list[Sampled]:
+        prompts, limits = [], []
+        for row in rows:
+            ids, trained = self.corpus.row(row)
+            start = int(np.argmax(trained))
+            prompts.append(ids[:start].tolist())
+            limits.append(self.sampler.limit(start, len(ids) - start))
+        found = self.sampler(prompts, limits, self.wish.group, place)
+        kept = []
+        for row, prompt, made in zip(rows, prompts, found, strict=True):
+            pair = self.pairs[row]
+            texts = [
+                Hypothesis(self.sampler.text(one), one.log_probability / max(1, one.tokens), one.tokens, one.finished)
+                for one in made
+            ]
+            group = self.judge.group(pair.source, pair.target, pair.direction, texts, self.terms(pair))
+            judged = self.judge.judge(group)
+            self.judged.append((group, judged))
+            self._count(group, judged)
+            if not judged.passed_over:
+                kept += [
+                    Sampled(self.sampler.row(prompt, one)[0], len(prompt), float(advantage))
+                    for one, advantage in zip(made, judged.advantages, strict=True)
+                ]
+        return kept
+
+    def _count(self, group: Group, judged: Judged) -> None:
+        told = self.figures
+        told["groups"] += 1
+        told["samples"] += len(group.samples)
+        told["tokens"] += sum(one.tokens for one in group.samples)
+        told["surprise"] -= sum((one.score or 0.0) * one.tokens for one in group.samples)
+        told["identical"] += len(group.samples) - len({one.text for one in group.samples})
+        told["shut out"] += int(judged.shut.sum())
+        for flag in ("copied", "language", "unfinished", "repetition"):
+            told[flag] += sum(flag in found for found in group.flags)
+        for name, values in judged.values.items():
+            told[f"reward {name}"] += float(values.sum())
+        self.totals["groups"] += 1
+        if judged.passed_over:
+            told["passed over"] += 1
+            self.totals[judged.passed_over] += 1
+
+    def _watch_rewards(self) -> None:
+        """Raise DataError where a reward has told no samples apart for a whole window."""
+        for name in self.constant:
+            told = any(np.ptp(judged.values[name]) > 0 for _, judged in self.judged)
+            self.constant[name] = 0 if told else self.constant[name] + 1
+            if self.constant[name] >= self.wish.window:
+                raise DataError(
+                    f"train.reinforce.rewards.{name}: was the same for all samples of every prompt in {self.wish.window} "
+                    "steps, so nothing is learned by it. Take it out of `rewards`, or raise `window` where it seldom matters."
+                )
+
+    # ------------------------------------------------------------ tensors
+
+    def _batch(self, part: Sequence[Sampled], then: Sequence[float] | None = None) -> Batch:
+        device = self.sampler.loaded.device
+        batch = collate(corpus_of([one.row for one in part]), [[n] for n in range(len(part))], self.pad).to(device)
+        assert batch.sequence is not None  # noqa: S101 # collate gives it
+        advantages = torch.tensor([one.advantage for one in part], device=device)
+        given: dict[str, torch.Tensor] = {"advantage": advantages[batch.sequence]}
+        with self.frozen.model() as model:
+            given["start"] = scored(model, batch)
+        if then is not None:
+            given["then"] = torch.tensor(then, device=device)
+        elif self.wish.inner > 1:
+            given["then"] = scored(self.model, batch)
+        return replace(batch, given=given)
+
+
+@torch.no_grad()
+def scored(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Log-probabilities [n] of the target tokens."""
+    training = model.training
+    model.eval()
+    found = -token_losses(model, batch)
+    model.train(training)
+    return found

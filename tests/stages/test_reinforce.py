@@ -1,0 +1,164 @@
+"""A reinforcement phase from the recipe to the model: rewards that rise, a hacker that is stopped, a stop that changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dragoman.core.corpus import rewards
+from dragoman.core.listen import Silent
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example
+from dragoman.engine.log import read
+from dragoman.errors import DataError, RecipeError
+from dragoman.stages import model, plan, train
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact
+from tests.stages.conftest import sentences
+from tests.stages.test_prefer import Stops
+
+TEXT = """
+pairs: [en-de]
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 344, context: 64}}
+plan: {precision: fp32, threads: 1}
+train:
+  - sft: {epochs: 7, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 40, evaluate_sentences: 10}
+  - reinforce: {method: METHOD, steps: 12, prompts: 6, group: 6, rewards: {chrf: 1}, learning_rate: 2e-3, batch_tokens: 4096,
+                optimiser: adamw, schedule: constant, evaluate_every: 4, checkpoint_every: 3, evaluate_sentences: 10}
+"""
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp("texts") / "prepare"
+    records.write(folder / "train", sentences(300, 0), Example)
+    records.write(folder / "dev", sentences(20, 1), Example)
+    return Artifact.finish(folder, "prepare", "texts", {})
+
+
+@pytest.fixture(scope="module")
+def begun(texts: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose first phase is done."""
+    run = tmp_path_factory.mktemp("run")
+    made = Recipe.parse(TEXT.split("  - reinforce", maxsplit=1)[0], "recipe.yaml")
+    inputs = {"prepare": texts}
+    inputs["model"] = model.run(made, inputs, run / "model", "m", Silent())
+    train.run(made, inputs, run / "train", "t", Silent())
+    return run
+
+
+@pytest.fixture
+def run(begun: Path, tmp_path: Path) -> Path:
+    shutil.copytree(begun, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def recipe(method: str, *overrides: str) -> Recipe:
+    wishes = [each if each.startswith("train.1.") else f"train.1.reinforce.{each}" for each in overrides]
+    return Recipe.parse(TEXT.replace("METHOD", method), "recipe.yaml", wishes)
+
+
+def go(run: Path, texts: Artifact, method: str, *overrides: str, listener: Any = None) -> dict[str, Any]:
+    inputs = {"prepare": texts, "model": Artifact.load(run / "model")}
+    done = train.run(recipe(method, *overrides), inputs, run / "train", "t2", listener or Silent())
+    facts: dict[str, Any] = done.facts["phases"][1]
+    return facts
+
+
+@pytest.mark.parametrize("method", ["grpo", "dr_grpo", "rloo"])
+def test_the_mean_reward_rises(method: str, run: Path, texts: Artifact) -> None:
+    wish = ("steps=30", "prompts=12", "group=8", "learning_rate=3e-3", "evaluate_every=5")
+    facts = go(run, texts, method, *wish)["reinforced"]
+    course = facts["course"]
+    assert course[-1]["rewards"]["chrf"] > course[0]["rewards"]["chrf"] + 0.03
+    assert course[-1]["kl"] > 0 and course[0]["entropy"] > 0 and 0 <= course[-1]["identical"] < 1
+    assert facts["rewarded_for"] == {"chrf": 1.0} and facts["groups"]["groups"] >= 30 * 12
+    folder = run / "train" / "1-reinforce"
+    [first, *_] = [json.loads(line) for line in (folder / "samples" / "step-00000005.jsonl").read_text().splitlines()]
+    assert len(first["samples"]) == 8 and abs(sum(one["advantage"] for one in first["samples"])) < 1e-3
+    assert [one["step"] for one in read(folder / "metrics.jsonl") if one["event"] == "rewarded"] == [
+        5,
+        10,
+        15,
+        20,
+        25,
+        30,
+    ]
+
+
+@pytest.mark.parametrize(("overrides", "at"), [((), 8), (("inner=2",), 7), (("accumulation=3", "inner=2"), 7)])
+def test_a_stop_changes_nothing(
+    overrides: tuple[str, ...], at: int, run: Path, texts: Artifact, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(run, whole)
+    go(whole, texts, "grpo", *overrides)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, texts, "grpo", *overrides, listener=Stops("train 1-reinforce", at))
+    go(run, texts, "grpo", *overrides)
+    one, other = (each / "train" / "1-reinforce" for each in (whole, run))
+    assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
+    facts = [Artifact.load(each).facts["reinforced"] for each in (one, other)]
+    assert facts[0] == facts[1]
+
+
+def test_a_hacker_is_stopped(run: Path, texts: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reward for length makes long translations, and the guard rail keeps the model that was there before them."""
+    monkeypatch.setitem(rewards.REWARDS, "chrf", lambda group: [len(one.text) / 100 for one in group.samples])
+    facts = go(run, texts, "grpo", "steps=60", "learning_rate=5e-3", "kl=0", "train.1.stop_if={length: 1.3, chrf: 15}")
+    assert facts["steps"] < 60
+    folder = run / "train" / "1-reinforce"
+    looks = [one for one in read(folder / "metrics.jsonl") if one["event"] == "evaluate"]
+    assert looks[-1]["length"] > 1.3 or looks[-1]["chrf"] < max(one["chrf"] for one in looks) - 15
+    assert looks[-1]["length"] > looks[0]["length"]
+
+
+def test_a_reward_that_tells_nothing_apart_is_named(
+    run: Path, texts: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match=r"rewards.tags: was the same for all samples of every prompt in 4 steps"):
+        go(run, texts, "grpo", "rewards={chrf: 1, tags: 0.3}", "window=4")
+    monkeypatch.setitem(rewards.REWARDS, "chrf", lambda group: [0.5] * len(group.samples))
+    with pytest.raises(DataError, match=r"in 120 prompts in a row no reward told the samples apart"):
+        go(run, texts, "grpo", "window=9")
+
+
+def test_an_adapter_is_held_against_its_base(run: Path, texts: Artifact) -> None:
+    facts = go(run, texts, "grpo", "train.1.adapt={method: lora, rank: 4}", "learning_rate=1e-2", "kl=0.1")
+    assert facts["reinforced"]["course"][-1]["kl"] > 0
+    assert (run / "train" / "1-reinforce" / "adapter").is_dir()
+
+
+def test_a_plan_draws_nothing(run: Path, texts: Artifact) -> None:
+    inputs = {"prepare": texts, "model": Artifact.load(run / "model")}
+    planned = plan.run(recipe("grpo"), inputs, run / "plan", "p", Silent())
+    assert planned.facts["phases"][1]["settings"]["steps"] == 12
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("rewards={language: gate}", "needs one with a weight"),
+        ("rewards={chrf: gate, tags: 1}", "a gate is open or shut"),
+        ("rewards={chrf: 1, terms: 1}", "belong together"),
+        ("clip_ratio=[1.5, 0.2]", "below 1 itself"),
+        ("packing=packed", "lengths nobody knows"),
+    ],
+)
+def test_what_cannot_be_is_refused(override: str, why: str) -> None:
+    with pytest.raises(RecipeError, match=why):
+        recipe("grpo", override)
+
+
+def test_terms_are_those_of_the_glossary(run: Path, texts: Artifact, tmp_path: Path) -> None:
+    path = tmp_path / "terms.csv"
+    path.write_text("source,target\ncat,Katze\ndog,Hund\nman,Mann\ncar,Auto\nbook,Buch\nhouse,Haus\n", encoding="utf-8")
+    facts = go(run, texts, "grpo", "rewards={chrf: 1, terms: 0.3, language: gate}", f"glossary={{path: {path}}}")
+    course = facts["reinforced"]["course"]
+    assert set(course[0]["rewards"]) == {"chrf", "terms", "language"}
+    assert 0 < np.mean([one["rewards"]["terms"] for one in course]) < 1
