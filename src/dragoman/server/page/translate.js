@@ -226,7 +226,7 @@ function detail(one, focus) {
     h("header", {}, h("h2", {}, "About this sentence"), h("button", { type: "button", class: "quiet", onclick: close }, "Close")),
     h("div", { class: "columns" },
       h("div", {},
-        h("p", { class: "source muted", dir: direction(answer.source), lang: answer.source }, one.source),
+        h("p", { class: "source muted", dir: "auto", lang: answer.source }, one.source),
         h("label", { for: "edit", class: "over" }, "Translation"), edit,
         h("div", { class: "buttons" }, may ? save : h("span", { class: "small muted" }, "This key may not save translations."),
           h("button", { type: "button", class: "quiet", onclick: () => { edit.value = one.text; edit.focus(); } }, "Undo")),
