@@ -81,7 +81,7 @@ def test_what_is_meant(project: Path, tmp_path: Path) -> None:
     assert jobs_of(["What is this?"]) is None
     assert jobs_of(["Really?"]) is None
     assert jobs_of([str(project / "a.txt")]) is None  # one file
-    with pytest.raises(ArgumentError, match=r"'words' is no file, though .*a\.txt is one"):
+    with pytest.raises(ArgumentError, match=r"'words' is not a file, though .*a\.txt is one"):
         jobs_of([str(project / "a.txt"), "words"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no file that can be translated. Known are: .arb .csv"):

@@ -112,7 +112,7 @@ def test_what_changed_why_what_it_gained_and_cost(tmp_path: Path, dragoman: Comm
     told = str(log([run]))
     assert "changed: train.0.sft.epochs: (default) -> 5.0" in told
     assert "better (20 segments, paired approximate randomisation)" in told
-    assert "estimated (10 W for each second of a core)" in told
+    assert "estimated (10 W per busy core)" in told
     assert told.count("best quality for its cost") == 2
     done = dragoman("log", run, "--choose", 2, "--note", "best for the clinic", "--json")
     assert done.code == 0

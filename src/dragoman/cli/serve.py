@@ -77,7 +77,7 @@ def serve(
             raise ResourceError(f"serving needs more packages: pip install 'dragoman[serve]' ({error}).") from None
         named = [_named(one) for one in runs or []]
         if training is not None and not training.is_dir():
-            raise DataError(f"{training}: is no folder. --runs needs one that holds the folders of runs.")
+            raise DataError(f"{training}: is not a folder. --runs needs one that holds the folders of runs.")
         if not named and null is None and aliases is None:
             raise DataError("nothing to serve: name a run, or a file of --aliases.")
         folder = state or (named[0][1] / "server" if named else None)

@@ -78,7 +78,7 @@ class Answers:
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
             raise CheckpointError(
-                f"{path}: is no file of answers ({error}). Move it away, or name another with `synthesise.answers`."
+                f"{path}: is not a file of answers ({error}). Move it away, or name another with `synthesise.answers`."
             ) from None
 
     def __enter__(self) -> Self:

@@ -49,9 +49,9 @@ def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
 
 def test_energy_is_measured_or_said_to_be_an_estimate() -> None:
     assert energy(Spent(10.0, 50.0, 8.0), watts=10) == (50.0, "measured (RAPL)")
-    assert energy(Spent(10.0, None, 8.0), watts=12.5) == (100.0, "estimated (12.5 W for each second of a core)")
+    assert energy(Spent(10.0, None, 8.0), watts=12.5) == (100.0, "estimated (12.5 W per busy core)")
     joules, how = energy(Spent(10.0, None, 8.0, 300.0), watts=10)
-    assert (joules, how) == (380.0, "processor estimated (10 W for each second of a core), card measured (NVML)")
+    assert (joules, how) == (380.0, "processor estimated (10 W per busy core), card measured (NVML)")
     assert energy(Spent(1.0, 2.0, 1.0, 3.0), watts=1) == (5.0, "measured (RAPL, NVML)")
 
 

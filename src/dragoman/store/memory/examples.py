@@ -97,7 +97,7 @@ def open_glossary(use: GlossaryUse, recipe: Recipe, run: Path, listener: Listene
     for row in found.rejected[:_TOLD]:
         listener.warn(f"{path}:{row.line}: {row.reason}: {row.detail}")
     if len(found.rejected) > _TOLD:
-        listener.warn(f"{path}: {len(found.rejected) - _TOLD:,} more rows are no terms")
+        listener.warn(f"{path}: {len(found.rejected) - _TOLD:,} more rows are not terms")
     if not any(map(found.serves, recipe.pairs)):
         held = ", ".join(dict.fromkeys(str(term.direction) for term in found)) or "none"
         raise DataError(f"{path}: has no terms for {_named(recipe.pairs)}; those that it has: {held}.")

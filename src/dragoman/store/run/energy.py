@@ -74,7 +74,7 @@ def _cards() -> float | None:
 
 def energy(spent: Spent, watts: float) -> tuple[float, str]:
     """(joules, how they are known). What the machine does not tell is estimated: `watts` for each second of a core."""
-    guess = f"({watts:g} W for each second of a core)"
+    guess = f"({watts:g} W per busy core)"
     if spent.joules is None:
         own, how = spent.processor_seconds * watts, f"estimated {guess}"
         if spent.card_joules is not None:
