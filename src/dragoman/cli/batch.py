@@ -59,7 +59,7 @@ def jobs_of(names: Sequence[str]) -> Jobs | None:
     if len(names) < 2 or not files:
         return None
     if others := [name for name in names if name not in files]:
-        raise ArgumentError(f"'{others[0]}' is not a file, though {files[0]} is one: give files, or texts, but not both.")
+        raise ArgumentError(f"'{others[0]}' is not a file, though {files[0]} is one: give files or texts, not both.")
     jobs = _filled(Jobs(None), [Path(name) for name in dict.fromkeys(files)])
     if jobs.skipped:
         raise DataError(f"{', '.join(jobs.skipped)}: no files of this kind can be translated. {_formats()}")

@@ -145,7 +145,7 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     """As short as can be told apart: the last parts of the paths. Raises DataError when a run stands there twice."""
     paths = [folder.resolve() for folder in folders]
     if len(set(paths)) != len(paths):
-        raise DataError("the same run stands there twice.")
+        raise DataError("the same run is named twice.")
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
         labels = ["/".join(path.parts[-depth:]) for path in paths]
         if len(set(labels)) == len(labels):
