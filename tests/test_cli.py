@@ -60,6 +60,10 @@ OTHERS = [
     "confirm",
     "search",
     "monitor",
+    "pick",
+    "refresh",
+    "promote",
+    "rollback",
     "serve",
     "compare",
     "log",
@@ -68,6 +72,8 @@ OTHERS = [
     "memory",
     "glossary",
     "study",
+    "feedback",
+    "audit",
     "keys",
 ]
 VERBS = ["demo", "new", "run", *STAGES, *OTHERS]

@@ -13,6 +13,7 @@ from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.engine.log import read
+from dragoman.errors import DataError
 from dragoman.stages import model, plan, train
 from dragoman.stages.train import candidates
 from dragoman.store.corpus import records
@@ -128,3 +129,32 @@ def test_lora_prefers_too(begun: Path, texts: Artifact, tmp_path: Path) -> None:
     facts = go(run, texts, "dpo", "train.1.adapt={method: lora, rank: 4}")
     assert facts["preferred"]["held_out"]["pairs"] >= 1
     assert (run / "train" / "1-prefer" / "adapter").is_dir()
+
+
+def test_pairs_of_people_come_first_and_are_learned(begun: Path, texts: Artifact, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    held = next(iter(WORDS.items()))
+    row = {"source": "the cat waits.", "better": "die Katze wartet.", "worse": "der Hund wartet.", "direction": "en-de"}
+    lines = [
+        row,
+        {**row, "worse": row["better"]},
+        {**row, "better": f"{held[1]} ist hier."},
+        {**row, "direction": "de-en"},
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    facts = go(run, texts, "cpo", f"train.1.prefer.people={tmp_path / 'pairs.jsonl'}", "train.1.prefer.sources=20")
+    rows = candidates.read(run / "train" / "1-prefer" / "candidates")
+    assert len(rows) == 20 and rows[0]["candidates"][0]["origin"] == "person" and rows[0]["pairs"] == [[0, 1]]
+    found = facts["preferred"]
+    assert found["origins"]["better: person"] == found["origins"]["worse: machine"] == 1
+    assert {name: found["dropped"][name] for name in ("held out", "not trained")} == {"held out": 1, "not trained": 1}
+    assert found["dropped"]["same text"] >= 1
+
+
+def test_a_line_that_is_no_pair_is_told(begun: Path, texts: Artifact, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    (tmp_path / "pairs.jsonl").write_text('{"source": "a"}\n')
+    with pytest.raises(DataError, match=r"pairs\.jsonl:1: no pair of people"):
+        go(run, texts, "cpo", f"train.1.prefer.people={tmp_path / 'pairs.jsonl'}")

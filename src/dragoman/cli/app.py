@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from dragoman import __version__
-from dragoman.cli import glossary, memory, monitor, search, serve, study
+from dragoman.cli import feedback, glossary, memory, monitor, pick, refresh, search, serve, study
 from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, Tenant, named_backend
 from dragoman.cli.session import session
 
@@ -28,6 +28,8 @@ app = typer.Typer(
 app.add_typer(memory.app, name="memory")
 app.add_typer(glossary.app, name="glossary")
 app.add_typer(study.app, name="study")
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(refresh.audit_app, name="audit")
 app.add_typer(serve.keys_app, name="keys")
 
 Overrides = Annotated[
@@ -373,6 +375,10 @@ def confirm(
 
 app.command()(search.search)
 app.command()(monitor.monitor)
+app.command()(pick.pick)
+app.command()(refresh.refresh)
+app.command()(refresh.promote)
+app.command()(refresh.rollback)
 app.command()(serve.serve)
 
 

@@ -118,7 +118,8 @@ def _direction(seen: Seen) -> list[str]:
     from dragoman.report.tables import grid
 
     if not seen.found:
-        return [f"{seen.direction}: {seen.segments:,} segments in the window; fewer than {FEWEST} say too little"]
+        few = f"{seen.direction}: {seen.segments:,} segments in the window; fewer than {FEWEST} say too little"
+        return [few, *_said(seen)]
     assert seen.since is not None and seen.until is not None  # noqa: S101 # a window with tests has segments
     span = " to ".join(datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") for at in (seen.since, seen.until))
     verdict = f"drifted: {', '.join(one.name for one in seen.drifted)}" if seen.drifted else "no drift shown"
@@ -135,6 +136,23 @@ def _direction(seen: Seen) -> list[str]:
         numbers = [f"{test.normal:.3f}", f"{test.now:.3f}", f"{test.effect:+.3f}", f"{test.q:.2g}"]
         rows.append([name, *numbers, test.title])
     told += ["  " + line for line in grid(rows).split("\n")]
+    told += _said(seen)
     for word, sources in seen.words.items():
         told.append(f"  new word {word}: {sources[0]}")
     return told
+
+
+def _said(seen: Seen) -> list[str]:
+    """What people said of the translations."""
+    if seen.edits is None:
+        return []
+    one, told = seen.edits, []
+    if one.edits:
+        told.append(f"{one.edits:,} post-edits")
+    if one.hter is not None and one.chrf is not None and one.unchanged is not None:
+        told.append(f"HTER {one.hter:.1f}, chrF2++ {one.chrf:.1f}, {one.unchanged:.0%} unchanged")
+    if one.approved is not None:
+        told.append(f"{one.approved:.0%} of {one.verdicts:,} approved")
+    if one.rating is not None:
+        told.append(f"mean of {one.ratings:,} ratings {one.rating:.2f}")
+    return ["  people: " + "; ".join(told)]

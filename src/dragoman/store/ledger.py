@@ -279,6 +279,21 @@ class Ledger:
             rows = connection.execute(sql.select(_texts).where(_texts.c.event.in_(list(ids)))).all()
         return {row.event: (row.source, row.target) for row in rows}
 
+    def translations(self, sources: Sequence[str], direction: str, tenant: str) -> dict[str, tuple[str, str]]:
+        """(latest translation, model) of sources, where texts were kept."""
+        found: dict[str, tuple[str, str]] = {}
+        with self.engine.connect() as connection:
+            for start in range(0, len(sources), 500):
+                rows = (
+                    sql.select(_texts.c.source, _texts.c.target, _events.c.model)
+                    .join(_events, _events.c.id == _texts.c.event)
+                    .where(_texts.c.source.in_(list(sources[start : start + 500])), _events.c.direction == direction)
+                    .where(_texts.c.tenant == tenant)
+                    .order_by(_events.c.id)
+                )
+                found |= {row.source: (row.target, row.model) for row in connection.execute(rows)}
+        return found
+
     def days(self) -> list[dict[str, Any]]:
         """Sums by day, model, direction, tenant and origin, of all that was ever kept; `flags` a count by name."""
         with self.engine.connect() as connection:

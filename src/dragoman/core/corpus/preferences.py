@@ -24,7 +24,7 @@ _WORST = sum(FLAGS.values())
 _FLAG = 10.0  # points of the utility `checks` that a weight of 1 costs
 
 # why a candidate, or a whole source, makes no pair
-REASONS = ("empty", "unfinished", "same text", "held out", "one candidate", "tie", "length")
+REASONS = ("empty", "unfinished", "same text", "held out", "one candidate", "tie", "length", "not trained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Candidate:
     """One translation of a source. `utilities` in points by name; `utility` their weighted mean."""
 
     text: str
-    origin: str  # greedy, sample or reference
+    origin: str  # greedy, sample, reference; of people's pairs: person or machine
     flags: tuple[str, ...] = ()
     utilities: Mapping[str, float] = field(default_factory=dict)
     utility: float = 0.0
@@ -112,6 +112,23 @@ def rank(
     )
     pairs, why = _paired(candidates, wish)
     return Ranked(source, reference, direction, tuple(candidates), tuple(pairs), Counter({**dropped, **why}))
+
+
+def of_person(source: str, better: str, worse: str, direction: Direction, held_out: Collection[str] = ()) -> Ranked:
+    """A post-edit and the machine's translation as a pair: a person has ranked it, so no utility is asked. It is dropped where
+    a side is empty, both are the same, or one repeats a text of dev or test."""
+    texts = [" ".join(text.split()) for text in (better, worse)]
+    why = ""
+    if not all(texts):
+        why = "empty"
+    elif texts[0] == texts[1]:
+        why = "same text"
+    elif any(key and key in held_out for key in map(leak_key, (source, *texts))):
+        why = "held out"
+    if why:
+        return Ranked(source, better, direction, (), (), Counter({why: 1}))
+    candidates = (Candidate(texts[0], "person"), Candidate(texts[1], "machine"))
+    return Ranked(source, better, direction, candidates, ((0, 1),), Counter())
 
 
 def _finished(made: Sequence[tuple[str, Hypothesis]]) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Samp
 from dragoman.core.recipe.hybrid import Denoise, Fewshot, Hybrid, Interlinear, Lm, Made, Mt, Replay, Tasks
 from dragoman.core.recipe.log import Log
 from dragoman.core.recipe.model import ModelSection, NewModel
-from dragoman.core.recipe.monitor import Channel, KeptTexts, Monitor, Rule, Window
+from dragoman.core.recipe.monitor import Channel, FeedbackRules, KeptTexts, Monitor, Refresh, Rule, Window
 from dragoman.core.recipe.operations import Merge, Operation, Prune
 from dragoman.core.recipe.optimise import OptimiserName, OptimiserOptions, Rates
 from dragoman.core.recipe.prepare import (
@@ -65,6 +65,7 @@ __all__ = [
     "Deploy",
     "Dimension",
     "Evaluate",
+    "FeedbackRules",
     "Fewshot",
     "Gate",
     "Holdout",
@@ -96,6 +97,7 @@ __all__ = [
     "Prune",
     "Rates",
     "Recipe",
+    "Refresh",
     "Replay",
     "Rule",
     "Sampling",

@@ -6,7 +6,21 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dragoman.core.recipe.values import PositiveCount, Section, each_once, listed
+from dragoman.core.recipe.train import Phase
+from dragoman.core.recipe.values import PositiveCount, Section, Share, each_once, listed
+
+_FIGURES = (
+    "drift",
+    "expected",
+    "expected_loss",
+    "segments",
+    "lost",
+    "edits",
+    "hter",
+    "edit_chrf",
+    "approved",
+    "rating",
+)
 
 
 class KeptTexts(Section):
@@ -48,7 +62,7 @@ class Rule(Section):
     """One alert: a figure of `dragoman monitor --json` in any direction, and its bound."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    # drift (tests that drifted), `drift FEATURE`, `now FEATURE`, expected, expected_loss, segments, lost
+    # drift (tests that drifted), `drift FEATURE`, `now FEATURE`, or another of _FIGURES
     figure: str = "drift"
     above: float | None = None
     below: float | None = None
@@ -65,8 +79,45 @@ class Rule(Section):
 
         kind, _, feature = self.figure.partition(" ")
         known = kind in ("drift", "now") and feature in (*NAMES, "domain", "discrepancy", "new_words")
-        if not known and self.figure not in ("drift", "expected", "expected_loss", "segments", "lost"):
+        if not known and self.figure not in _FIGURES:
             raise ValueError(f"`figure`: '{self.figure}' is no figure of the monitor (docs/monitor.md)")
+        return self
+
+
+class FeedbackRules(Section):
+    """Which post-edits are taken, and what becomes of them."""
+
+    trusted: Annotated[list[str], BeforeValidator(listed)] = []  # users without a bound; the checks read theirs too
+    approve: bool = False  # those of all others wait until `dragoman feedback accept`
+    most: PositiveCount = 200  # of one user in 30 days; more wait
+    failing: Share = 0.3  # share of a user's post-edits that fail, from which all of theirs are taken back
+    test: Share = 0.1  # of the documents, that are never trained on
+
+
+class Refresh(Section):
+    """When a run is trained again, on what, and what a challenger must not lose."""
+
+    drift: bool = True  # any test of the champion's window that drifted
+    edits: PositiveCount | None = 500  # accepted post-edits that no training has seen
+    loss: Annotated[float, Field(gt=0)] | None = None  # chrF below the held-out set, the estimate's whole interval
+    hter: Annotated[float, Field(gt=0)] | None = None  # of the post-edits in the window's days
+    schedule: str | None = None  # in cron form, UTC: "0 3 * * 1" is Monday at three
+    cooldown: Annotated[float, Field(ge=0)] = 7.0  # days from one refresh to the next
+    least: PositiveCount = 50  # new post-edits below which there is nothing to train on
+    replay: Annotated[float, Field(ge=0)] = 2.0  # old training rows beside each post-edit
+    train: Annotated[list[Phase], BeforeValidator(listed)] = []  # default: the run's last `sft`, at half its rate
+    epochs: Annotated[float, Field(gt=0)] = 3.0  # of that default
+    forgetting: Annotated[float, Field(ge=0)] = 1.0  # chrF2++ that may be lost on the frozen test set
+    level: Annotated[float, Field(gt=0, le=0.2)] = 0.05  # of the paired tests
+    promote: bool = False  # at once where the gate is open; default: a person does
+
+    @model_validator(mode="after")
+    def _schedule_is_one(self) -> Self:
+        if self.schedule is not None:
+            from croniter import croniter
+
+            if not croniter.is_valid(self.schedule):
+                raise ValueError(f"`schedule`: '{self.schedule}' is no cron schedule, such as \"0 3 * * 1\"")
         return self
 
 
@@ -80,6 +131,8 @@ class Monitor(Section):
     price: Annotated[float, Field(ge=0)] | None = None  # of an hour of this machine, in any currency
     alerts: list[Rule] = []
     channels: dict[str, Channel] = {}
+    feedback: FeedbackRules = FeedbackRules()
+    refresh: Refresh = Refresh()
 
     @model_validator(mode="after")
     def _channels_are_there(self) -> Self:

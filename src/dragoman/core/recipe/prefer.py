@@ -29,7 +29,9 @@ class Prefer(Training):
     """Candidates of the model itself are ranked, and the model learns to prefer the better one of a pair."""
 
     method: Literal["dpo", "ipo", "cpo", "simpo", "orpo", "kto"] = "cpo"
-    sources: PositiveCount = 2_000  # training sentences that candidates are made for, drawn by the seed
+    sources: PositiveCount = 2_000  # sentences with pairs: people's first, then training sentences, drawn by the seed
+    # pairs of people, from post-edits: true = feedback/pairs.jsonl beside the recipe (`dragoman feedback write`), or a file
+    people: bool | str = False
     candidates: Annotated[int, Field(ge=2, le=64)] = 8  # samples of each; the greedy translation comes on top
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
@@ -62,6 +64,12 @@ class Prefer(Training):
 
     def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
         return self.directions or pairs
+
+    @property
+    def files(self) -> list[str]:
+        if not self.people:
+            return []
+        return ["feedback/pairs.jsonl" if self.people is True else self.people]
 
     @property
     def with_reference(self) -> bool:

@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.core.corpus.preferences import rank
+from dragoman.core.corpus.preferences import Ranked, of_person, rank
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding, Recipe, Sampling
 from dragoman.core.recipe.prefer import Prefer
 from dragoman.core.records import Example
 from dragoman.core.scores.flags import Flagger
+from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
 from dragoman.engine.load import Loaded
 from dragoman.engine.setup import directed, grouped
+from dragoman.errors import DataError
 from dragoman.store.corpus import records
-from dragoman.store.run.artifact import write_json
+from dragoman.store.run.artifact import write_atomic, write_json
 from dragoman.translator import Translator
 
 FILE, COUNTS = "candidates.jsonl", "counts.json"
@@ -35,10 +37,15 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
     if (out / COUNTS).is_file():
         return
     out.mkdir(parents=True, exist_ok=True)
-    todo = drawn(recipe, wish, texts)
-    done = _whole_lines(out / FILE)
-    translator = Translator(loaded)
     held_out = _held_out(texts)
+    people = _of_people(recipe, wish, held_out)
+    todo = drawn(recipe, wish, texts)[: max(0, wish.sources - len(people))]
+    done = _whole_lines(out / FILE) - len(people)
+    if done < 0:  # they come first, and all at once
+        lines = (json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in people)
+        write_atomic(out / FILE, "".join(lines).encode())
+        done = 0
+    translator = Translator(loaded)
     flaggers = {direction: Flagger(direction, recipe.languages) for direction in {row.direction for row in todo}}
     sampling = Sampling(seed=recipe.seed, temperature=wish.temperature, top_p=wish.top_p)
     loaded.model.eval()
@@ -78,6 +85,27 @@ def drawn(recipe: Recipe, wish: Prefer, texts: Path) -> list[Example]:
     random = np.random.default_rng([recipe.seed, 31])
     chosen = sorted(random.choice(len(rows), min(wish.sources, len(rows)), replace=False).tolist())
     return [row for group in grouped([rows[number] for number in chosen]).values() for row in group]
+
+
+def _of_people(recipe: Recipe, wish: Prefer, held_out: set[str]) -> list[Ranked]:
+    """People's pairs in the directions that are trained. Raises DataError with the line of one that cannot be read."""
+    found: list[Ranked] = []
+    for file in wish.files:
+        path = Path(recipe.resolve(file))
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            if not line:
+                continue
+            try:
+                row = json.loads(line)
+                direction = Direction.parse(row["direction"])
+                one = of_person(row["source"], row["better"], row["worse"], direction, held_out)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{path}:{number}: no pair of people ({error}). A line is JSON with source, better, worse and direction."
+                ) from None
+            wanted = direction in (wish.directions or recipe.pairs)
+            found.append(one if wanted else Ranked(one.source, "", direction, (), (), Counter({"not trained": 1})))
+    return found
 
 
 def _held_out(texts: Path) -> set[str]:

@@ -15,6 +15,7 @@ from dragoman.core.watch.drift import FEWEST, Found, compare
 from dragoman.core.watch.estimate import Estimate, estimate
 from dragoman.core.watch.features import hashed, words
 from dragoman.errors import DataError
+from dragoman.store.feedback import Edited, Feedback
 from dragoman.store.ledger import Ledger, Window
 from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.observer import ledger_of, settings_of
@@ -33,6 +34,7 @@ class Seen:
     found: list[Found]
     estimate: Estimate | None
     words: Mapping[str, list[str]]  # new words with sources that have them, where texts are kept
+    edits: Edited | None = None  # what people said in the window's days
 
     @property
     def drifted(self) -> list[Found]:
@@ -49,6 +51,7 @@ class Seen:
             "tests": [one.to_json() for one in self.found],
             "estimate": self.estimate.to_json() if self.estimate else None,
             "new_words": dict(self.words),
+            "edits": self.edits.to_json() if self.edits else None,
         }
 
 
@@ -118,6 +121,7 @@ def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor,
         found,
         estimate(window.confidence, held) if found else None,
         _named(ledger, window, found, Direction.parse(direction).source, baseline.model),
+        Feedback(ledger.engine).summary(direction, since),
     )
 
 
@@ -133,7 +137,11 @@ def _named(ledger: Ledger, window: Window, found: Sequence[Found], language: str
 
 
 def erase(run: Path, tenant: str) -> int:
-    """Take all that a run's ledger holds of a tenant out of it; how many events. Raises DataError as `watch`."""
+    """Take all that a run's ledger, feedback and memory of feedback hold of a tenant out; how many events. Raises DataError as
+    `watch`."""
+    from dragoman.store.run import feedback
+
     settings = wanted(run)
     with Ledger.open(ledger_of(run, settings), create=False) as ledger:
+        feedback.erase(run, tenant, ledger)
         return ledger.erase(tenant=tenant)

@@ -1,0 +1,355 @@
+"""Taking feedback in: quarantine, memory, training rows, preference pairs, and a test set that grows.
+
+Every post-edit is either accepted or waits with its reason. What is accepted goes into the memory and is trained on by the next
+refresh; but a fixed share of documents, chosen by the hash of their name, is kept for testing and goes into neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from dragoman.core.corpus.checks import Checker
+from dragoman.core.listen import SILENT, Listener
+from dragoman.core.recipe import Monitor, ParallelSource, Recipe
+from dragoman.core.records import Example, Rejected
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import leak_key
+from dragoman.core.watch.feedback import FEWEST, Distance, Edit, checker, distances, for_test, outlying
+from dragoman.core.watch.screening import control_marks
+from dragoman.errors import DataError
+from dragoman.store.corpus import records
+from dragoman.store.feedback import ACCEPTED, NEITHER, OLD, REVOKED, TEST, TRAIN, WAITING, Feedback, Kept
+from dragoman.store.ledger import Ledger
+from dragoman.store.memory.admission import refusal_of
+from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run.observer import ledger_of, settings_of
+from dragoman.store.run.trained import key_of
+
+ORIGIN = "feedback"  # of its segments in the memory
+FOLDER = "feedback"
+_LEARN = 10_000  # training rows that the checks learn from
+_MONTH = 30 * 86_400.0
+
+
+@dataclass
+class Taken:
+    """What became of post-edits; each is counted once in `accepted`, `waiting`, `known` or `rejected`."""
+
+    accepted: int = 0
+    waiting: Counter[str] = field(default_factory=Counter)  # by reason
+    known: int = 0  # the same user said the same before
+    rejected: Counter[str] = field(default_factory=Counter)  # rows that could not be read, by reason
+    parts: Counter[str] = field(default_factory=Counter)  # of the accepted: train, test, held out, seen in training
+    revoked: int = 0  # earlier ones of the same users that were taken back
+    without_machine: int = 0  # the machine's translation is not known: no preference pair, no HTER
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "accepted": self.accepted,
+            "waiting": dict(self.waiting),
+            "known": self.known,
+            "rejected": dict(self.rejected),
+            "parts": dict(self.parts),
+            "revoked": self.revoked,
+            "without_machine": self.without_machine,
+        }
+
+
+class Desk:
+    """Where a run's feedback is judged and laid away. Open it for a batch, or keep it open in a server (one thread)."""
+
+    def __init__(self, run: Path, ledger: Ledger, settings: Monitor) -> None:
+        self.run, self.ledger, self.rules = run, ledger, settings.feedback
+        self.store = Feedback(ledger.engine)
+        self._secret = key_of(run) or run.resolve().name
+        self._checkers: dict[Direction, Checker] = {}
+        self._held: set[str] | None = None
+        self._trained: set[str] | None = None
+
+    @classmethod
+    def open(cls, run: Path) -> Self:
+        """Raises DataError where the folder holds no run, or its data base cannot be used."""
+        if not (run / "recipe.lock.yaml").is_file() and not (run / "recipe.yaml").is_file():
+            raise DataError(f"{run}: is no run: it has no recipe.")
+        settings = settings_of(run) or Monitor()
+        return cls(run, Ledger.open(ledger_of(run, settings)), settings)
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- take
+
+    def verdict(self, edit: Edit, *, good: bool) -> None:
+        """Somebody took a translation as it is, or not. `edit.text` is the translation."""
+        self.store.add(edit, "verdict", ACCEPTED, value=float(good))
+
+    def rate(self, edit: Edit, value: float) -> None:
+        """A rating of a translation, in any scale that is kept to."""
+        self.store.add(edit, "rating", ACCEPTED, value=value)
+
+    def take(self, edits: Iterable[Edit | Rejected], listener: Listener = SILENT) -> Taken:
+        """Judge post-edits and lay them away; the memory has the accepted ones then."""
+        taken = Taken()
+        rows: list[Edit] = []
+        for one in edits:
+            if isinstance(one, Rejected):
+                taken.rejected[one.reason] += 1
+            else:
+                rows.append(one)
+        ways: dict[tuple[Direction, str], list[Edit]] = {}
+        for one in self._with_machine(rows):
+            ways.setdefault((one.direction, one.user), []).append(one)
+        done = 0
+        for (way, user), group in ways.items():
+            bad = self._spoken_against(group)
+            closeness = self.store.closeness(way, user)
+            for one, why, distance in zip(group, bad, distances(group), strict=True):
+                done += 1
+                listener.progress("feedback", done, len(rows))
+                taken.without_machine += not one.machine
+                judged = not why and distance is not None and user not in self.rules.trusted
+                far = "outlier" if judged and distance and outlying(distance.chrf, closeness) else ""
+                self._lay(one, why or far or self._refused(one), distance, taken)
+            taken.revoked += self._suspend(user)
+        listener.progress("feedback", len(rows), len(rows))
+        return taken
+
+    def _with_machine(self, edits: Sequence[Edit]) -> list[Edit]:
+        """With the machine's translation, where `pick` gave the source out or the ledger keeps texts."""
+        lacking = [one for one in edits if not one.machine]
+        known: dict[tuple[Direction, str, str], tuple[str, str]] = {}
+        for way, tenant in {(one.direction, one.tenant) for one in lacking}:
+            sources = [one.source for one in lacking if (one.direction, one.tenant) == (way, tenant)]
+            found = {**self.ledger.translations(sources, str(way), tenant), **self.store.machine(sources, way, tenant)}
+            known |= {(way, tenant, source): told for source, told in found.items()}
+        filled = []
+        for one in edits:
+            machine, model = known.get((one.direction, one.tenant, one.source), (one.machine, one.model))
+            filled.append(one if one.machine else replace(one, machine=machine, model=model))
+        return filled
+
+    def _spoken_against(self, edits: Sequence[Edit]) -> list[str]:
+        """The first thing that the checks have against each, or nothing."""
+        examples = [one.example() for one in edits]
+        refused = [refusal_of(one) for one in examples]
+        findings = self._checker(edits[0].direction).check_many(examples)
+        why = []
+        for edit, refusal, found in zip(edits, refused, findings, strict=True):
+            added = Counter(control_marks(edit.text)) - Counter(control_marks(edit.source))
+            check = f"check {found[0].name}" if found else ""
+            why.append(refusal.reason if refusal else "marker" if added else check)
+        return why
+
+    def _refused(self, edit: Edit) -> str:
+        """What speaks against it besides its texts: its user's share, or another person's word."""
+        if edit.user in self.rules.trusted:
+            return ""
+        if self.rules.approve:
+            return "approval"
+        if self.store.standing(edit.user, time.time() - _MONTH)[0] >= self.rules.most:
+            return "cap"
+        others = [one for one in self.store.others(edit) if one.edit.user != edit.user]
+        if any(one.edit.text != edit.text for one in others) or (not others and self._is_known_otherwise(edit)):
+            return "disagrees"
+        return ""
+
+    def _is_known_otherwise(self, edit: Edit) -> bool:
+        if not memory_file(self.run).is_file():
+            return False
+        with Memory.open(memory_file(self.run)) as memory:
+            found = memory.search(edit.source, edit.direction, k=3, min_match=1.0, tenant=edit.tenant)
+            own = {one.edit.text for one in self.store.others(edit)}
+            exact = [one.target for one in found if one.exact and one.target not in own]
+        return bool(exact) and edit.text not in exact
+
+    def _lay(self, edit: Edit, why: str, distance: Distance | None, taken: Taken) -> None:
+        status = WAITING if why else ACCEPTED
+        part, told = (NEITHER, why) if why else self._part(edit)
+        before = self.store.others(edit) if not why else []
+        if self.store.add(edit, "edit", status, told, part, distance) is None:
+            taken.known += 1
+            return
+        if why:
+            taken.waiting[why] += 1
+            return
+        taken.accepted += 1
+        taken.parts[part or told] += 1
+        own = [one for one in before if one.edit.user == edit.user]
+        self._withdraw(own, OLD, "a newer one")
+        if part != TEST:
+            self._remember([edit])
+        self._note(edit, part)
+
+    def _note(self, edit: Edit, part: str) -> None:
+        for kept, wanted in ((self._held, TEST), (self._trained, TRAIN)):
+            if kept is not None and part == wanted:
+                kept.update((leak_key(edit.source), leak_key(edit.text)))
+
+    def _part(self, edit: Edit) -> tuple[str, str]:
+        """Train, test, or neither with the reason: what was held out is never trained on, nor the other way round."""
+        mine = {leak_key(edit.source), leak_key(edit.text)} - {""}
+        name = edit.document or f"segment {edit.source}"
+        if not for_test(f"{edit.tenant}\0{name}", self.rules.test, self._secret):
+            return (NEITHER, "held out") if mine & self._held_out() else (TRAIN, "")
+        return (NEITHER, "seen in training") if mine & self._seen() else (TEST, "")
+
+    def _held_out(self) -> set[str]:
+        if self._held is None:
+            self._held = _keys_of(self.run, ("dev", "test")) | self._of_part(TEST)
+        return self._held
+
+    def _seen(self) -> set[str]:
+        if self._trained is None:
+            self._trained = _keys_of(self.run, ("train",)) | self._of_part(TRAIN)
+        return self._trained
+
+    def _of_part(self, part: str) -> set[str]:
+        """Whatever became of it since: what was once trained on cannot become a test."""
+        rows = self.store.rows(kind="edit", part=part)
+        return {leak_key(text) for one in rows for text in (one.edit.source, one.edit.text)}
+
+    # ---------------------------------------------------------------- decide later
+
+    def accept(self, rows: Sequence[Kept]) -> int:
+        """A person lets post-edits in that wait; how many."""
+        waiting = [one for one in rows if one.kind == "edit" and one.status in (WAITING, REVOKED)]
+        for one in waiting:
+            part, told = self._part(one.edit)
+            self.store.mark([one.id], ACCEPTED, told, part)
+            if part != TEST:
+                self._remember([one.edit])
+            self._note(one.edit, part)
+        return len(waiting)
+
+    def revoke(self, rows: Sequence[Kept], reason: str = "revoked") -> int:
+        """Take accepted post-edits back, out of the memory too; how many."""
+        chosen = [one for one in rows if one.kind == "edit" and one.status == ACCEPTED]
+        self._withdraw(chosen, REVOKED, reason)
+        return len(chosen)
+
+    def _suspend(self, user: str) -> int:
+        """Take all of a user back who fails too often; what is accepted later of them waits as well."""
+        _, judged, failed = self.store.standing(user, 0.0)
+        if user in self.rules.trusted or judged < FEWEST or failed <= self.rules.failing * judged:
+            return 0
+        return self.revoke(self.store.rows(kind="edit", status=ACCEPTED, user=user), "user")
+
+    def _withdraw(self, rows: Sequence[Kept], status: str, reason: str) -> None:
+        self.store.mark([one.id for one in rows], status, reason)
+        if rows and memory_file(self.run).is_file():
+            with Memory.open(memory_file(self.run)) as memory:
+                for one in rows:
+                    edit = one.edit
+                    memory.remove(
+                        edit.tenant,
+                        direction=edit.direction,
+                        origin=ORIGIN,
+                        source=edit.source,
+                        target=edit.text,
+                    )
+
+    def _remember(self, edits: Sequence[Edit]) -> None:
+        with Memory.open(memory_file(self.run), create=True) as memory:
+            for one in edits:
+                memory.add([one.example()], one.tenant, creator=one.user)
+
+    def _checker(self, way: Direction) -> Checker:
+        if way not in self._checkers:
+            rows = _sample(self.run, way)
+            self._checkers[way] = checker([way.source, way.target], rows)
+        return self._checkers[way]
+
+
+def read(
+    run: Path,
+    path: Path,
+    direction: Direction,
+    *,
+    user: str,
+    tenant: str,
+    machine: bool = True,
+) -> list[Edit | Rejected]:
+    """The post-edits of a file in any format that training texts come in. A table may have a column `machine`, and one
+    `document`. Raises DataError."""
+    from dragoman.store.formats.readers import read_parallel
+
+    recipe = Recipe.model_validate({"pairs": [str(direction)]})
+    head = _head(path)
+    columns = {"document": "document"} if "document" in head else {}
+    source = ParallelSource.model_validate({"path": str(path.resolve()), "columns": columns})
+    shown: dict[int, str] = {}
+    if machine and "machine" in head:
+        other = ParallelSource.model_validate({"path": str(path.resolve()), "columns": {"target": "machine"}})
+        shown = {row.line: row.target for row in read_parallel(other, recipe) if isinstance(row, Example)}
+    found: list[Edit | Rejected] = []
+    for row in read_parallel(source, recipe):
+        if isinstance(row, Rejected):
+            found.append(row)
+            continue
+        turned = row.towards(direction)
+        if turned is None:
+            found.append(Rejected("languages", f"{row.direction}, not {direction}", row.origin, row.line))
+            continue
+        found.append(Edit(turned.source, turned.target, direction, shown.get(row.line, ""), row.document, user, tenant))
+    return found
+
+
+def _head(path: Path) -> frozenset[str]:
+    """The names of a table's columns; nothing for other formats."""
+    from dragoman.store.files import read_blocks
+
+    if not any(end in path.name.lower() for end in (".tsv", ".csv", ".jsonl")):
+        return frozenset()
+    first = next(iter(read_blocks(str(path))), b"").split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    if ".jsonl" in path.name.lower():
+        import json
+
+        try:
+            return frozenset(json.loads(first))
+        except ValueError:
+            return frozenset()
+    return frozenset(
+        cell.strip().strip('"').lower() for cell in first.replace(",", "\t").replace(";", "\t").split("\t")
+    )
+
+
+def _keys_of(run: Path, splits: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for split in splits:
+        if any((run / "prepare" / split).glob("shard-*.parquet")):
+            for row in records.read(run / "prepare" / split, Example):
+                found.update((leak_key(row.source), leak_key(row.target)))
+    return found - {""}
+
+
+def _sample(run: Path, way: Direction) -> list[Example]:
+    """Training rows of a direction, evenly spread."""
+    folder = run / "prepare" / "train"
+    if not any(folder.glob("shard-*.parquet")):
+        return []
+    step = max(1, records.count(folder) // _LEARN)
+    rows = (row for number, row in enumerate(records.read(folder, Example)) if number % step == 0)
+    return [turned for row in rows if (turned := row.towards(way)) is not None]
+
+
+def erase(run: Path, tenant: str, ledger: Ledger) -> int:
+    """All feedback of a tenant, its segments in the memory, and the files that were written of it; how many rows."""
+    store = Feedback(ledger.engine)
+    count = store.erase(tenant)
+    if (run / FOLDER).is_dir():
+        store.write(run / FOLDER)
+    if memory_file(run).is_file():
+        with Memory.open(memory_file(run)) as memory:
+            memory.remove(tenant, origin=ORIGIN)
+    return count

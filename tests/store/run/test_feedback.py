@@ -1,0 +1,308 @@
+"""Post-edits: judged, remembered, parted; who sends wrong ones changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dragoman.core.records import Example, Rejected
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import leak_key
+from dragoman.core.watch.feedback import Edit, distances, for_test, outlying
+from dragoman.store.corpus import records
+from dragoman.store.ledger import Ledger
+from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run.feedback import Desk, read
+from dragoman.store.run.watch import erase
+from tests.commands import Command
+
+WAY = Direction("en", "fr")
+NOUNS = {
+    "house": "maison",
+    "tree": "arbre",
+    "river": "rivière",
+    "letter": "lettre",
+    "garden": "jardin",
+    "window": "fenêtre",
+}
+NOUNS |= {"doctor": "médecin", "engine": "moteur", "bottle": "bouteille", "castle": "château", "bridge": "pont"}
+VERBS = {
+    "sees": "voit",
+    "finds": "trouve",
+    "has": "a",
+    "wants": "veut",
+    "sells": "vend",
+    "paints": "peint",
+    "draws": "dessine",
+}
+WHO = {"the boy": "le garçon", "my sister": "ma soeur", "the teacher": "le professeur", "our uncle": "notre oncle"}
+
+
+def sentence(random: np.random.Generator) -> tuple[str, str]:
+    who, verb = (list(one)[random.integers(len(one))] for one in (WHO, VERBS))
+    nouns = random.choice(list(NOUNS), 3, replace=False).tolist()
+    english = f"{who} {verb} a {nouns[0]} near the {nouns[1]} and a {nouns[2]}."
+    return english, f"{WHO[who]} {VERBS[verb]} un {NOUNS[nouns[0]]} près du {NOUNS[nouns[1]]} et un {NOUNS[nouns[2]]}."
+
+
+def run_of(folder: Path, rules: str = "{}", rows: int = 0) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(f"pairs: en-fr\nmonitor: {{feedback: {rules}}}\n")
+    random = np.random.default_rng(5)
+    train = [Example(*sentence(random), "en", "fr") for _ in range(rows or 1)]
+    records.write(folder / "prepare" / "train", train, Example)
+    records.write(folder / "prepare" / "test", [Example("held out one.", "mis de côté.", "en", "fr")], Example)
+    return folder
+
+
+def edits(count: int, seed: int = 1, **given: str) -> list[Edit]:
+    random = np.random.default_rng(seed)
+    found = dict(sentence(random) for _ in range(3 * count))
+    known = {"user": "anna", **given}
+    return [
+        Edit(source, target, WAY, target.replace("près", "proche"), f"doc{number % 40}", **known)
+        for number, (source, target) in enumerate(list(found.items())[:count])
+    ]
+
+
+def segments_of(run: Path) -> set[tuple[str, str]]:
+    if not memory_file(run).is_file():
+        return set()
+    with Memory.open(run) as memory:
+        return {(one.source, one.target) for _, one in memory.segments("default")}
+
+
+def test_accepted_ones_are_remembered_trained_on_or_tested_with(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "{test: 0.3}")
+    given_ = edits(150)
+    with Desk.open(run) as desk:
+        taken = desk.take(given_)
+        assert taken.accepted == 150 and not taken.waiting and taken.parts.total() == 150
+        assert taken.parts["test"] > 10 and taken.parts["train"] > 50
+        again = desk.take(given_)
+        assert (again.accepted, again.known) == (0, 150)
+        counts = desk.store.write(run / "feedback")
+        summary = desk.store.summary(WAY)
+    assert summary is not None and summary.edits == 150 and summary.hter is not None and 5 < summary.hter < 15
+    train, test = (
+        [json.loads(row) for row in (run / "feedback" / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("train", "test")
+    )
+    assert counts == {"train": len(train), "test": len(test), "pairs": len(train)}
+    assert not {one["document"] for one in train} & {one["document"] for one in test}
+    keys = [{leak_key(one[side]) for one in rows for side in ("source", "target")} for rows in (train, test)]
+    assert not keys[0] & keys[1]
+    held = segments_of(run)
+    assert len(held) == len(train) and not {one["source"] for one in test} & {source for source, _ in held}
+
+
+def test_what_was_held_out_is_not_trained_on_and_what_was_trained_on_is_no_test(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "a", "{test: 0}")
+    with Desk.open(run) as desk:
+        taken = desk.take([Edit("Held out one!", "Mis de côté !", WAY, user="anna")])
+        assert taken.parts == {"held out": 1}
+    run = run_of(tmp_path / "b", "{test: 1}", rows=3)
+    known = next(iter(records.read(run / "prepare" / "train", Example)))
+    with Desk.open(run) as desk:
+        assert desk.take([Edit(known.source, known.target, WAY, user="anna")]).parts == {"seen in training": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty"),
+        ("the boy has 350 apples and a house near the river", "check identical"),
+        ("le garçon a 450 pommes et une maison près de la rivière", "check numbers"),
+        ("le garçon a 350 pommes\x07 et une maison", "characters"),
+        ("мальчик имеет 350 яблок и дом возле реки", "check script"),
+        ("le garçon le garçon le garçon le garçon le garçon le garçon le garçon 350", "check repetition"),
+        ("<|im_start|>system le garçon a 350 pommes et une maison près de la rivière", "marker"),
+    ],
+)
+def test_what_fails_a_check_waits(text: str, why: str, tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    with Desk.open(run) as desk:
+        taken = desk.take([Edit("the boy has 350 apples and a house near the river", text, WAY, user="anna")])
+        assert (dict(taken.waiting), taken.accepted) == ({why: 1}, 0)
+        assert not segments_of(run)
+
+
+def test_a_user_is_capped_and_another_persons_word_stands(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "{most: 30, test: 0, trusted: carla}")
+    with Desk.open(run) as desk:
+        assert dict(desk.take(edits(50)).waiting) == {"cap": 20}
+        first = edits(50)[0]
+        other = Edit(first.source, first.text.replace("près", "loin"), WAY, user="bert")
+        assert dict(desk.take([other]).waiting) == {"disagrees": 1}
+        assert desk.take([Edit(other.source, other.text, WAY, user="carla")]).accepted == 1
+        assert desk.take(edits(80, seed=9, user="carla")).accepted == 80  # who is trusted has no bound
+        better = Edit(first.source, first.text + " !", WAY, user="carla")
+        assert desk.take([better]).accepted == 1
+        assert [one.status for one in desk.store.rows(user="carla") if one.edit.source == first.source] == [
+            "superseded",
+            "accepted",
+        ]
+
+
+def wrong(kind: str, count: int) -> list[Edit]:
+    """What a person who means harm, or a script gone wrong, sends."""
+    good = edits(count, seed=3, user="mallory")
+    if kind == "of other sentences":
+        return [
+            Edit(one.source, other.text, WAY, one.machine, one.document, "mallory")
+            for one, other in zip(good, good[7:] + good[:7], strict=True)
+        ]
+    if kind == "other numbers":
+        return [
+            Edit(one.source + f" {n}", one.text + f" {n + 1}", WAY, one.machine, one.document, "mallory")
+            for n, one in enumerate(good)
+        ]
+    if kind == "copies":
+        return [Edit(one.source, one.source, WAY, one.machine, one.document, "mallory") for one in good]
+    if kind == "one sentence":
+        return [
+            Edit(
+                one.source,
+                "Achetez nos produits sur notre site, tout est moins cher ici.",
+                WAY,
+                one.machine,
+                one.document,
+                "mallory",
+            )
+            for one in good
+        ]
+    markers = "<|im_start|>system"
+    return [Edit(one.source, f"{one.text} {markers}", WAY, one.machine, one.document, "mallory") for one in good]
+
+
+@pytest.mark.parametrize("kind", ["of other sentences", "other numbers", "copies", "one sentence", "markers"])
+def test_one_user_with_a_thousand_wrong_edits_changes_nothing(kind: str, tmp_path: Path) -> None:
+    run = run_of(tmp_path, "{test: 0.1}", rows=2_000)
+    with Desk.open(run) as desk:
+        honest = edits(150)
+        assert desk.take(honest).accepted > 140
+        before = segments_of(run)
+        desk.store.write(run / "feedback")
+        files = {path.name: path.read_bytes() for path in (run / "feedback").iterdir()}
+        poison = wrong(kind, 1_000)
+        taken = desk.take(poison)
+        assert taken.accepted + taken.waiting.total() + taken.known == 1_000
+        desk.store.write(run / "feedback")
+        assert segments_of(run) == before
+        assert {path.name: path.read_bytes() for path in (run / "feedback").iterdir()} == files
+        after = desk.take([Edit("a new one.", "un nouveau.", WAY, user="mallory")])
+        assert not after.accepted or after.revoked == 1  # and the next ones do not get in either
+        assert segments_of(run) == before
+
+
+def test_a_person_lets_in_and_takes_back(tmp_path: Path, dragoman: Command) -> None:
+    run = run_of(tmp_path, "{approve: true, test: 0}")
+    file = tmp_path / "edits.tsv"
+    file.write_text("source\ttarget\tmachine\tdocument\nthe cat sleeps.\tle chat dort.\tle chat dormir.\ta.docx\n")
+    done = dragoman("feedback", "import", run, file, "--user", "anna", "--json")
+    assert done.record["waiting"] == {"approval": 1} and done.record["without_machine"] == 0, done
+    assert not segments_of(run)
+    assert dragoman("feedback", "accept", run, "--user", "anna", "--json").record["edits"] == 1
+    assert segments_of(run) == {("the cat sleeps.", "le chat dort.")}
+    assert "accepted" in dragoman("feedback", "list", run).out
+    assert dragoman("feedback", "write", run, "--json").record["pairs"] == 1
+    [pair] = (run / "feedback" / "pairs.jsonl").read_text().splitlines()
+    assert json.loads(pair) == {
+        "source": "the cat sleeps.",
+        "better": "le chat dort.",
+        "worse": "le chat dormir.",
+        "direction": "en-fr",
+    }
+    assert dragoman("feedback", "revoke", run, "--id", "1", "--json").record["edits"] == 1
+    assert not segments_of(run)
+    assert dragoman("feedback", "accept", run).code == 2
+
+
+XLIFF = """<?xml version="1.0"?><xliff version="1.2" xmlns="urn:oasis:names:tc:xliff:document:1.2">
+<file original="a.docx" source-language="en" target-language="fr" datatype="plaintext"><body>
+<trans-unit id="1"><source>the cat sleeps.</source><target state="final">le chat dort.</target></trans-unit>
+</body></file></xliff>"""
+TMX = """<?xml version="1.0"?><tmx version="1.4"><header creationtool="x" creationtoolversion="1" segtype="sentence" o-tmf="x"
+adminlang="en" srclang="en" datatype="plaintext"/><body><tu><tuv xml:lang="en"><seg>the cat sleeps.</seg></tuv>
+<tuv xml:lang="fr"><seg>le chat dort.</seg></tuv></tu></body></tmx>"""
+PO = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\nLanguage: fr\\n"\n\nmsgid "the cat sleeps."\nmsgstr "le chat dort."\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.xliff", XLIFF),
+        ("a.tmx", TMX),
+        ("a.po", PO),
+        ("a.tsv", "source\ttarget\nthe cat sleeps.\tle chat dort.\n"),
+        ("a.csv", "source,target\nthe cat sleeps.,le chat dort.\n"),
+        ("a.jsonl", '{"source": "the cat sleeps.", "target": "le chat dort."}\n'),
+    ],
+)
+def test_every_format_of_a_cat_tool_is_read(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    rows = read(tmp_path, tmp_path / name, WAY, user="anna", tenant="default")
+    [edit] = [one for one in rows if isinstance(one, Edit)]
+    assert (edit.source, edit.text, edit.user) == ("the cat sleeps.", "le chat dort.", "anna")
+    assert not any(isinstance(one, Rejected) for one in rows)
+
+
+def test_nothing_of_an_erased_tenant_stays(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "{test: 0}")
+    secret, other = "the zarquon confesses.", "the vogon reads."
+    with Desk.open(run) as desk:
+        desk.take(
+            [
+                Edit(secret, "le zarquon avoue.", WAY, secret, user="anna", tenant="acme"),
+                Edit(other, "le vogon lit.", WAY, user="anna"),
+            ]
+        )
+        desk.store.show([Edit(secret, "", WAY, "zarquon machine", tenant="acme")])
+        desk.store.write(run / "feedback")
+    erase(run, "acme")
+    held = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
+    assert b"zarquon" not in held and b"vogon" in held
+
+
+def test_verdicts_and_ratings_are_told(tmp_path: Path) -> None:
+    with Desk.open(run_of(tmp_path)) as desk:
+        shown = Edit("a cat.", "un chat.", WAY, "un chat.", user="anna")
+        desk.verdict(shown, good=True)
+        desk.verdict(shown, good=False)
+        desk.rate(shown, 4)
+        told = desk.store.summary(WAY)
+        assert told is not None and (told.verdicts, told.approved, told.rating, told.edits) == (2, 0.5, 4.0, 0)
+        assert desk.store.summary("fr-en") is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(min_size=1), st.floats(0, 1), st.floats(0, 1))
+def test_a_document_stays_a_test_when_the_share_grows(name: str, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert not for_test(name, low, "k") or for_test(name, high, "k")
+    assert not for_test(name, 0, "k") and for_test(name, 1, "k")
+
+
+def test_distances_are_those_of_sacrebleu() -> None:
+    from sacrebleu.metrics import CHRF, TER
+
+    row = Edit("x", "le chat dort bien.", WAY, "le chat dormir bien.")
+    [found, none] = distances([row, Edit("x", "y", WAY)])
+    assert found is not None and none is None
+    assert 100 * found.edits / found.words == pytest.approx(TER().corpus_score([row.machine], [[row.text]]).score)
+    assert found.chrf == pytest.approx(CHRF(word_order=2).corpus_score([row.machine], [[row.text]]).score)
+
+
+def test_outliers_need_others_to_be_held_against() -> None:
+    assert not outlying(0.0, [80.0] * 49) and outlying(0.0, [80.0] * 50) and not outlying(70.0, [80.0] * 50)
+
+
+def test_a_ledger_that_keeps_texts_tells_what_the_machine_said(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    assert ledger.translations(["a"], "en-fr", "default") == {}
+    ledger.close()

@@ -1,0 +1,137 @@
+"""The circle on a small real run: pick, post-edits, refresh, gate, promotion; stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dragoman import pick, pipeline, refresh
+from dragoman.core.listen import Silent
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example
+from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import leak_key
+from dragoman.core.watch.feedback import Edit
+from dragoman.errors import CheckpointError, DataError
+from dragoman.store.corpus import records
+from dragoman.store.run import audit, promotion
+from dragoman.store.run.feedback import Desk, read
+from dragoman.store.run.run_state import locked
+from tests.commands import Command
+from tests.store.run.test_feedback import sentence
+
+WAY = Direction("en", "fr")
+RECIPE = """
+name: clinic
+pairs: [en-fr]
+prepare: {parallel: [data.tsv], checks: {language: null, alignment: null, coverage: null}, deduplicate: {near: null}, holdout: {dev: 10, test: 60, near: null}}
+model: {new: {hidden: 32, layers: 2, heads: 4, feed_forward: 64, vocabulary: 400, context: 128}}
+plan: {threads: 1, precision: fp32}
+train: {sft: {tokens: 20k, evaluate_sentences: 4, compile: false, batch_tokens: 1024, learning_rate: 1e-2}}
+evaluate: {sets: [dev, test], bootstrap: 20, randomisation: 20}
+monitor: {feedback: {trusted: [anna], test: 0.3}, refresh: {edits: 60, least: 20, epochs: 1, replay: 0.5}}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("circle") / "clinic"
+    folder.mkdir()
+    random = np.random.default_rng(3)
+    rows = dict(sentence(random) for _ in range(300))
+    (folder / "data.tsv").write_text("source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in rows.items()))
+    (folder / "recipe.yaml").write_text(RECIPE.lstrip())
+    pipeline.run(Recipe.load(folder / "recipe.yaml"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def edited(run: Path) -> Path:
+    """100 new sentences, chosen, edited, and back."""
+    import numpy as np
+
+    random = np.random.default_rng(11)
+    new = dict(sentence(random) for _ in range(400))
+    new = {f"{a[:-1]} today.": f"{b[:-1]} aujourd'hui." for a, b in new.items()}
+    (run / "new").mkdir()
+    (run / "new" / "a.txt").write_text("\n\n".join(list(new)[:90]))
+    (run / "new" / "b.tsv").write_text("source\n" + "\n".join(list(new)[90:180]) + "\n")
+    texts = pick.read([run / "new"], "en")
+    assert {name for _, name in texts} == {"a.txt", "b.tsv"} and len(texts) == 180
+    picks = pick.pick(run, [*texts, texts[0]], WAY, 100, samples=2)
+    assert len({one.source for one in picks.rows}) == 100 and picks.left_out["repeated"] == 1
+    assert all(one.disagreement is not None for one in picks.rows)
+    for end in ("xliff", "tsv", "jsonl"):
+        pick.write(picks, run / f"picked.{end}")
+    with pytest.raises(DataError, match=r"is written as \.xlf"):
+        pick.write(picks, run / "picked.docx")
+    text = (run / "picked.tsv").read_text().splitlines()
+    cells = [line.split("\t") for line in text[1:]]
+    lines = ["\t".join([row[0], new[row[0]], *row[2:]]) for row in cells]
+    (run / "edits.tsv").write_text("\n".join([text[0], *lines]) + "\n")
+    with Desk.open(run) as desk:  # the machine's translations are known without the column: `pick` has kept them
+        rows = read(run, run / "edits.tsv", WAY, user="anna", tenant="default", machine=False)
+        taken = desk.take(
+            [Edit(one.source, one.text, WAY, "", one.source, "anna") for one in rows if isinstance(one, Edit)]
+        )
+    silent = sum(not one.machine for one in picks.rows)
+    assert (taken.accepted, taken.without_machine) == (100, silent) and silent < 100
+    return run
+
+
+def test_a_picked_file_is_read_back(edited: Path) -> None:
+    rows = read(edited, edited / "picked.xliff", WAY, user="x", tenant="default")
+    sources = {one.source for one in rows}
+    assert sources == {line.split("\t")[0] for line in (edited / "picked.tsv").read_text().splitlines()[1:]}
+    assert pick.pick(edited, pick.read([edited / "new"], "en"), WAY, 500, samples=0).left_out["known"] == 100
+
+
+def test_from_post_edits_to_a_challenger_and_its_trial(edited: Path, dragoman: Command) -> None:
+    planned = dragoman("refresh", edited, "--dry-run", "--json").record
+    assert planned["due"] and "post-edits" in planned["why"][0] and planned["edits"] + planned["tests"] == 100
+    assert not (edited / "refreshes").exists()
+
+    class Stops(Silent):
+        def progress(self, what: str, done: int, total: int, *args: object, **kwargs: object) -> None:
+            if what.startswith("train"):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refresh.refresh(edited, listener=Stops())
+    made = refresh.refresh(edited)  # goes on with the one that was stopped
+    assert made is not None and [one.name for one in promotion.refreshes(edited)] == ["0001"]
+    assert [one.name.split()[0] for one in made.verdict.sets][:1] == ["test"]
+    challenger = made.folder
+    trained = {leak_key(row.source) for row in records.read(challenger / "prepare" / "train", Example)}
+    frozen = {leak_key(row.source) for row in records.read(edited / "prepare" / "test", Example)}
+    tests = {
+        leak_key(json.loads(line)["source"])
+        for line in (challenger / "feedback" / "test.jsonl").read_text().splitlines()
+    }
+    assert tests and not trained & (frozen | tests)
+    assert {leak_key(row.source) for row in records.read(challenger / "prepare" / "test", Example)} == frozen
+    assert not refresh.plan(edited).decision.due and refresh.refresh(edited) is None  # nothing new, and too early
+
+    before = promotion.aliases_file(edited).read_bytes()
+    done = dragoman("promote", edited)
+    assert done.code == (0 if made.verdict.passed else 7), done
+    assert made.verdict.passed or promotion.aliases_file(edited).read_bytes() == before
+    promotion.verify(edited)
+    held = (edited / audit.FILE).read_text()
+    assert "aujourd" not in held and "garçon" not in held  # no texts
+
+
+def test_two_refreshes_at_once(edited: Path) -> None:
+    (edited / "refreshes").mkdir(exist_ok=True)
+    with locked(edited / "refreshes"), pytest.raises(CheckpointError, match="another run is at work"):
+        refresh.refresh(edited, anyway=True)
+
+
+def test_a_run_without_feedback_has_nothing_to_train_on(tmp_path: Path) -> None:
+    (tmp_path / "train" / "model").mkdir(parents=True)
+    with pytest.raises(DataError, match="is no run"):
+        refresh.plan(tmp_path)
