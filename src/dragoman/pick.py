@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dragoman.assistant import Assistant
+from dragoman.core.answers import Answer
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.markup.markup import has_words
 from dragoman.core.recipe import Recipe, Sampling, TextSource
@@ -137,7 +138,7 @@ def pick(
     far = choice.nearest(sketches, known)
     candidates = [
         choice.Candidate(
-            answer.confidence if answer.confidence is not None else 100 * math.exp(answer.score),
+            _confidence(answer),
             disagreement,
             float(distance) * (1 - (answer.matches[0].match if answer.matches else 0.0)),
         )
@@ -156,6 +157,13 @@ def pick(
     ]
     _show(run, picked, direction, tenant)
     return Picks(direction, picked, len(texts), +left_out)
+
+
+def _confidence(answer: Answer) -> float:
+    """The calibrated one, else the mean probability of a token; NaN where the engine tells neither."""
+    if answer.confidence is not None:
+        return answer.confidence
+    return math.nan if answer.score is None else 100 * math.exp(answer.score)
 
 
 def _show(run: Path, picked: Sequence[Picked], direction: Direction, tenant: str) -> None:

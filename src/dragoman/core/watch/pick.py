@@ -30,7 +30,8 @@ def unit(sketches: NDArray[np.int8]) -> Floats:
     """Sketches [segments, numbers] as vectors of length 1; zero ones stay."""
     found = sketches.astype(np.float64)
     length = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.divide(found, length, out=np.zeros_like(found), where=length > 0)
+    vectors: Floats = np.divide(found, length, out=np.zeros_like(found), where=length > 0)
+    return vectors
 
 
 def nearest(sketches: Floats, known: Floats) -> Floats:
@@ -38,7 +39,8 @@ def nearest(sketches: Floats, known: Floats) -> Floats:
     if not len(known):
         return np.ones(len(sketches))
     found = [1 - (part @ known.T).max(axis=1) for part in np.array_split(sketches, max(1, len(sketches) // 1_000))]
-    return np.clip(np.concatenate(found), 0.0, 2.0)
+    distances: Floats = np.clip(np.concatenate(found), 0.0, 2.0)
+    return distances
 
 
 def information(rows: Sequence[Candidate]) -> Floats:
@@ -51,7 +53,8 @@ def information(rows: Sequence[Candidate]) -> Floats:
     ranks = [_ranks(np.asarray(column, np.float64)) for column in columns]
     stacked = np.stack(ranks)
     counts = (~np.isnan(stacked)).sum(axis=0)
-    return np.divide(np.nansum(stacked, axis=0), counts, out=np.full(len(rows), 0.5), where=counts > 0)
+    mean: Floats = np.divide(np.nansum(stacked, axis=0), counts, out=np.full(len(rows), 0.5), where=counts > 0)
+    return mean
 
 
 def _ranks(values: Floats) -> Floats:
