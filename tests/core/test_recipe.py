@@ -153,7 +153,7 @@ evalute: {}
         ("- a\n", "r.yaml:1: a recipe is a mapping of sections"),
         ("name: x\n", "r.yaml:1: pairs: is missing"),
         ("pairs: []\n", "r.yaml:1: pairs: should have at least 1 item, not 0"),
-        ("pairs: [en-fr, en-fr]\n", "r.yaml:1: pairs: en-fr stands there twice"),
+        ("pairs: [en-fr, en-fr]\n", "r.yaml:1: pairs: en-fr is named twice"),
         ("pairs: [no]\n", "r.yaml:1: pairs.0: 'no' is not a language pair"),
         ("pairs: [7]\n", "r.yaml:1: pairs.0: a language pair is text, such as en-fr (got 7)"),
         ("name: x\npairs: en-fr\nname: y\n", "r.yaml:3: name: this key is given twice in one section. Keep one."),
@@ -196,10 +196,10 @@ evalute: {}
         ),
         (
             "pairs: en-fr\nevaluate: {metrics: [chrf, chrf]}\n",
-            "r.yaml:2: evaluate.metrics: chrf stands there twice",
+            "r.yaml:2: evaluate.metrics: chrf is named twice",
         ),
         ("pairs: en-fr\nevaluate: {metrics: []}\n", "r.yaml:2: evaluate.metrics: should have at least 1 item"),
-        ("pairs: en-fr\nevaluate: {sets: [dev, dev]}\n", "r.yaml:2: evaluate.sets: dev stands there twice"),
+        ("pairs: en-fr\nevaluate: {sets: [dev, dev]}\n", "r.yaml:2: evaluate.sets: dev is named twice"),
         ("pairs: en-fr\nevaluate: {sets: []}\n", "r.yaml:2: evaluate: names nothing to evaluate on"),
         ("pairs: en-fr\nevaluate: {decode: []}\n", "r.yaml:2: evaluate.decode: should have at least 1 item"),
         (
@@ -224,11 +224,11 @@ evalute: {}
         ),
         (
             "pairs: en-fr\ntrain: {sft: {directions: [fr-en, fr-en]}}\n",
-            "r.yaml:2: train.sft.directions: fr-en stands there twice",
+            "r.yaml:2: train.sft.directions: fr-en is named twice",
         ),
         (
             "pairs: en-fr\ntrain: {hybrid: {tokens: 9, tasks: {mt: {}, lm: {languages: [en, eng]}}}}\n",
-            "r.yaml:2: train.hybrid.tasks.lm.languages: en stands there twice",
+            "r.yaml:2: train.hybrid.tasks.lm.languages: en is named twice",
         ),
         ("pairs: [en-eng]\n", "r.yaml:1: pairs.0: 'en-eng' leads from a language to itself"),
         ("pairs: en-fr\nseed: -1\n", "r.yaml:2: seed: should be greater than or equal to 0 (got -1)"),

@@ -73,7 +73,7 @@ def test_what_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
         report.compare([runs[0], tmp_path / "raw"])
     with pytest.raises(DataError, match="at least two"):
         report.compare(runs[:1])
-    with pytest.raises(DataError, match="stands there twice"):
+    with pytest.raises(DataError, match="is named twice"):
         report.compare([runs[0], runs[0]])
     shutil.copytree(runs[0], tmp_path / "x" / "a")
     (tmp_path / "x" / "a" / "evaluate" / "test.en-de.trained.greedy.jsonl").unlink()

@@ -142,7 +142,7 @@ def _evaluated(folder: Path) -> RunFolder:
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """As short as can be told apart: the last parts of the paths. Raises DataError when a run stands there twice."""
+    """As short as can be told apart: the last parts of the paths. Raises DataError when a run is named twice."""
     paths = [folder.resolve() for folder in folders]
     if len(set(paths)) != len(paths):
         raise DataError("the same run is named twice.")

@@ -60,7 +60,7 @@ def listed(value: object) -> object:
 def each_once(values: list[Value]) -> list[Value]:
     """What a list names twice would be done, and counted, twice."""
     if twice := [str(value) for number, value in enumerate(values) if value in values[:number]]:
-        raise ValueError(f"{', '.join(twice)} stands there twice")
+        raise ValueError(f"{', '.join(twice)} is named twice")
     return values
 
 
