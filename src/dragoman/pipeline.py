@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from dragoman import inputs
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
-from dragoman.errors import CheckpointError, RecipeError, first
+from dragoman.errors import CheckpointError, QualityError, RecipeError, first
 from dragoman.store.run import costs, energy, iterations
 from dragoman.store.run.artifact import MANIFEST, Artifact, digest, model_folder, write_atomic
 from dragoman.store.run.run_state import Workspace, locked
@@ -108,7 +108,13 @@ STAGES = (
         resumes=True,
     ),
     Stage("deploy", "deploy", ("name", "pairs", "seed", "deploy", "plan.threads"), needs=("prepare", "model")),
-    Stage("monitor", "monitor", ("pairs",), needs=("model", "evaluate")),
+    Stage(
+        "monitor",
+        "monitor",
+        ("pairs",),
+        needs=("model", "evaluate"),
+        takes={"prepare": ALL, "model": ALL, "train": ALL, "evaluate": ALL},  # not the bundle: it may fail or change
+    ),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
@@ -126,14 +132,15 @@ def run(
     """Run the recipe's stages in order into `out/<stage>` and return them by name.
 
     `stages` limits the run to these and to all that come before them. `force` names stages that are made again, with
-    all that follow them (True: those of `stages`, or all). `given` are finished stages of another run, taken over as
-    they are: studies share texts and base so. `note` says why, in the record of iterations. A stage that was interrupted
-    starts again; `train` goes on.
+    all that take something from them (True: those of `stages`, or all). `given` are finished stages of another run, taken
+    over as they are: studies share texts and base so. `note` says why, in the record of iterations. A stage that was
+    interrupted starts again; `train` goes on.
     Raises RecipeError when a wanted stage has no section, CheckpointError when another run is at work in `out`, and
-    DataError or ModelError, before anything is done, with all files and models that are named and not there.
+    DataError or ModelError, before anything is done, with all files and models that are named and not there. A
+    QualityError is raised once the stages that do without the one that has missed its mark are finished.
     """
     wanted = _wanted(recipe, stages)
-    anew = _anew(wanted, stages, force)
+    anew = _anew(recipe, wanted, stages, force)
     with locked(out):
         inputs.require(recipe, [stage.name for stage in wanted if stage.name not in (given or {})], out)
         workspace = Workspace(out)
@@ -144,13 +151,21 @@ def run(
             )
         write_atomic(out / EFFECTIVE, _header(recipe).encode() + recipe.to_yaml().encode())
         done: dict[str, Artifact] = {}
-        for stage in wanted:
+        missed: QualityError | None = None
+        for number, stage in enumerate(wanted):
             if given and stage.name in given:
                 done[stage.name] = given[stage.name].share(out / stage.name)
                 continue
-            done[stage.name] = _one(stage, recipe, done, out, workspace, stage.name in anew, listener)
+            try:
+                done[stage.name] = _one(stage, recipe, done, out, workspace, stage.name in anew, listener)
+            except QualityError as error:
+                if any(stage.name in later.takes_of(recipe, NAMES) for later in wanted[number + 1 :]):
+                    raise
+                missed = error  # what comes after does without it
         workspace.save()  # also when all was skipped: digests of files that were only touched
         iterations.keep(out, done, note)
+        if missed is not None:
+            raise missed
     return done
 
 
@@ -230,13 +245,18 @@ def _wanted(recipe: Recipe, stages: Sequence[str] | None) -> list[Stage]:
     return [stage for stage in present if NAMES.index(stage.name) <= last]
 
 
-def _anew(wanted: Sequence[Stage], stages: Sequence[str] | None, force: bool | Collection[str]) -> set[str]:
+def _anew(
+    recipe: Recipe, wanted: Sequence[Stage], stages: Sequence[str] | None, force: bool | Collection[str]
+) -> set[str]:
+    """What is forced, and what takes something from it."""
     names = [stage.name for stage in wanted]
     forced = set(force) if not isinstance(force, bool) else set(stages or names) if force else set()
     if unknown := forced - set(names):
         raise RecipeError(f"cannot force {', '.join(sorted(unknown))}: this run has the stages {', '.join(names)}.")
-    first = min((names.index(name) for name in forced), default=len(names))
-    return set(names[first:])
+    for number, stage in enumerate(wanted):
+        if forced & stage.takes_of(recipe, names[:number]).keys():
+            forced.add(stage.name)
+    return forced
 
 
 def _parts(stage: Stage, recipe: Recipe, done: Mapping[str, Artifact], workspace: Workspace) -> dict[str, str]:

@@ -37,7 +37,17 @@ def folder() -> Path:
     else:
         place.mkdir(parents=True, exist_ok=True)
         names = [f"node-llama-cpp@{VERSION}", f"@node-llama-cpp/linux-x64@{VERSION}"]
-        command = ["npm", "install", "-E", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", *names]
+        command = [
+            "npm",
+            "install",
+            "-E",
+            "--ignore-scripts",
+            "--omit=optional",
+            "--no-audit",
+            "--no-fund",
+            "--fetch-retries=1",
+            *names,
+        ]
         try:
             done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=240, check=False)
             why = "" if package.is_file() else done.stderr.strip().split("\n")[-1][:200] or "npm fetched nothing"

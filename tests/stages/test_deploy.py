@@ -273,6 +273,58 @@ def test_the_command_takes_a_run_or_a_recipe(run: Path, dragoman: Command) -> No
     assert dragoman("deploy", run, "--out", run).code == 2
 
 
+def test_a_format_that_fails_stops_no_baseline_and_a_new_bundle_remakes_none(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dragoman.store.run import baseline
+
+    monkeypatch.setattr(
+        baseline, "record", lambda *given: {"en-de": {"segments": 1, "set": "test", "decoding": "greedy"}}
+    )
+    Artifact.finish(run / "evaluate", "evaluate", "e", {})
+    given = {name: Artifact.load(run / name) for name in ("prepare", "model", "evaluate")}
+
+    def go(formats: str, force: tuple[str, ...] = ()) -> None:
+        added = ["evaluate={}", "monitor={}", f"deploy.formats={formats}"]
+        pipeline.run(Recipe.parse(RECIPE, "recipe", added, run), run, given=given, force=force)
+
+    with pytest.raises(QualityError, match="adapter refused"):
+        go("[hf, adapter]")
+    made = (run / "monitor" / "manifest.json").stat()
+    go("[hf]", force=("deploy",))
+    assert (run / "deploy" / "manifest.json").is_file()
+    assert (run / "monitor" / "manifest.json").stat().st_mtime_ns == made.st_mtime_ns
+    Artifact.finish(run / "evaluate", "evaluate", "another", {})
+    given["evaluate"] = Artifact.load(run / "evaluate")
+    go("[hf]")
+    assert (run / "monitor" / "manifest.json").stat().st_mtime_ns != made.st_mtime_ns
+
+
+def test_a_bundle_is_served_by_the_backend_that_it_names(run: Path, tmp_path: Path) -> None:
+    from dragoman.server.gateway import Gateway
+    from dragoman.store.run.aliases import target
+    from tests.server.living import living
+
+    deploy(run, "deploy.formats=[ctranslate2]")
+    first = target(run / "deploy" / "bundle")
+    text = "the dog sees a house."
+    with Assistant.load(run / "deploy" / "bundle", memory=False, threads=1, observed=False) as assistant:
+        wanted = assistant.translate([text], EN_DE)[0].text
+    with living(Gateway(tmp_path / "state", models=[first], threads=1)) as live:
+        answer = live.json("POST", "/translate", json={"q": text, "source": "en", "target": "de"})
+        assert answer["translatedText"] == wanted
+        assert live.gateway.bundles.default.engine.facts["backend"] == "ctranslate2"
+    before = first.checksum
+    given = {name: Artifact.load(run / name) for name in ("prepare",)}
+    loaded = tiny(form="chat", seed=5)
+    loaded.model.config.max_position_embeddings = 512
+    save(run / "model" / "model", loaded)
+    given["model"] = Artifact.finish(run / "model", "model", "m2", Artifact.load(run / "model").facts)
+    recipe = Recipe.parse(RECIPE, "recipe", ["deploy.formats=[ctranslate2]"], run)
+    pipeline.run(recipe, run, stages=["deploy"], given=given)
+    assert target(run / "deploy" / "bundle").checksum != before  # other weights under the same prompt
+
+
 def test_a_model_that_translates_no_row_is_told(run: Path) -> None:
     tiny(run / "model" / "model", form="chat")  # 128 tokens of context hold no prompt
     with pytest.raises(DataError, match="translates none of 6 rows"):

@@ -11,7 +11,7 @@ import typer
 
 from dragoman import __version__
 from dragoman.cli import feedback, glossary, memory, monitor, pick, refresh, search, serve, study
-from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, Tenant, named_backend
+from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, Tenant, named_backend, with_backend
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -141,15 +141,33 @@ def _verb(stage: str, text: str) -> None:
     app.command(name=stage, help=text)(verb)
 
 
+def _translating_verb(stage: str, text: str) -> None:
+    """The verb of a stage in which something is translated: `--backend` says by what."""
+
+    def verb(
+        recipe: RecipeFile,
+        overrides: Overrides = None,
+        out: Out = None,
+        force: Force = None,
+        backend: Backend = "auto",
+        json: Json = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        _stages([stage], recipe, overrides, out, force, json, quiet, debug, backend=backend)
+
+    app.command(name=stage, help=text)(verb)
+
+
 _verb("prepare", "Stage 1: clean texts in leak-free splits. Every row is accounted for.")
 _verb("model", "Stage 2: the model, its tokenizer and its prompt.")
-_verb(
+_translating_verb(
     "synthesise",
     "Parallel text from a teacher, verified. A server, a model or a run; after `model`, where the recipe asks for it.",
 )
 _verb("plan", "Stage 3: rows, tokens, memory, time. Will it fit? Nothing is trained.")
 _verb("train", "Stage 4: fine-tuning, phase by phase.")
-_verb("evaluate", "Stage 5: scores, intervals, tests, the report. Always against the untouched model.")
+_translating_verb("evaluate", "Stage 5: scores, intervals, tests, the report. Always against the untouched model.")
 
 
 @app.command()
@@ -195,6 +213,7 @@ def _stages(
     quiet: bool,
     debug: bool,
     note: str = "",
+    backend: str = "auto",
 ) -> None:
     folder = out or recipe.parent
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
@@ -202,7 +221,8 @@ def _stages(
         from dragoman.cli.summary import tell_run
         from dragoman.core.recipe import Recipe
 
-        checked = Recipe.load(recipe, overrides or [])
+        given = with_backend(recipe, overrides, stages[0], backend) if stages else overrides or []
+        checked = Recipe.load(recipe, given)
         done = pipeline.run(checked, folder, stages=stages, force=force or (), note=note, listener=here.listener)
         tell_run(here, checked, folder, done)
 

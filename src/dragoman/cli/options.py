@@ -22,6 +22,30 @@ Backend = Annotated[
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]
 
 
+def with_backend(recipe: Path, overrides: list[str] | None, stage: str, backend: str) -> list[str]:
+    """The overrides, and those that let everything that translates in a stage use this backend. Raises RecipeError."""
+    given = list(overrides or [])
+    if backend == "auto":
+        return given
+    from dragoman.core.recipe import Recipe
+    from dragoman.core.recipe.text import as_override
+    from dragoman.errors import RecipeError
+
+    name = named_backend(backend)
+    if stage == "evaluate":
+        return [*given, as_override("evaluate.backend", name)]
+    wanted = Recipe.load(recipe, given).synthesise
+    runs = {key: one.run for key, one in (wanted.teachers if wanted else {}).items() if one.run is not None}
+    if not runs:
+        raise RecipeError(
+            f"--backend {name}: the recipe has no teacher that is a run of dragoman, and others have none."
+        )
+    return given + [
+        as_override(f"synthesise.teachers.{key}.run", {**run.model_dump(mode="json"), "backend": name})
+        for key, run in runs.items()
+    ]
+
+
 def named_backend(name: str) -> str:
     """The name of a backend as given with --backend. Raises RecipeError for an unknown one."""
     from dragoman.core.recipe.backend import checked

@@ -80,7 +80,7 @@ def serve(
             raise DataError(f"{training}: is not a folder. --runs needs one that holds the folders of runs.")
         if not named and null is None and aliases is None:
             raise DataError("nothing to serve: name a run, or a file of --aliases.")
-        folder = state or (named[0][1] / "server" if named else None)
+        folder = state or (_state_of(named[0][1]) if named else None)
         if folder is None:
             raise DataError("--null and --aliases alone need a folder for keys and memory: name it with --state.")
         here.listener.say("checking the models")
@@ -121,7 +121,15 @@ def _named(text: str) -> tuple[str | None, Path]:
 
 
 def _keys_folder(run: Path, state: Path | None) -> Path:
-    return state or run / "server"
+    return state or _state_of(run)
+
+
+def _state_of(run: Path) -> Path:
+    """Where keys and what a server is told lie, unless it is said: in the run. A bundle inside its run is written again by
+    every deployment, so that they lie beside `deploy` there."""
+    whole = run.resolve()
+    inside = (whole.parent.name, whole.name) == ("deploy", "bundle")
+    return (whole.parents[1] if inside else run) / "server"
 
 
 @keys_app.command()

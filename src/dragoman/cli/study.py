@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dragoman.cli.options import Debug, Json, Quiet, RecipeFile
+from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, with_backend
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ def abcd(
     overrides: Overrides = None,
     out: Out = None,
     jobs: Jobs = 1,
+    backend: Backend = "auto",
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -35,10 +36,15 @@ def abcd(
     """A the untouched base, B tuned on real texts, C on synthetic ones, D on both; or the recipe's `study.arms`."""
     folder = out or recipe.parent / "study"
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        from dragoman.core.recipe.backend import is_url
+        from dragoman.errors import RecipeError
         from dragoman.report import study as report
         from dragoman.studies import abcd
 
-        found = abcd.run(recipe, overrides or [], folder, jobs=jobs, listener=here.listener)
+        if is_url(backend):
+            raise RecipeError("--backend: each arm has a model of its own, and a server behind a URL has one.")
+        given = with_backend(recipe, overrides, "evaluate", backend)
+        found = abcd.run(recipe, given, folder, jobs=jobs, listener=here.listener)
         text = f"{report.table(found)}\n\nreport: {folder / report.PAGE}"
         here.result(text, event="study", study=folder, **{key: found[key] for key in ("arms", "sets", "left_out")})
 

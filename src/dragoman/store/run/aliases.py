@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.errors import CheckpointError, DataError
-from dragoman.store.run.artifact import file_digest, model_folder, write_json
+from dragoman.store.run.artifact import digest, file_digest, model_folder, write_json
+from dragoman.store.run.bundle import SHELL, bundle_of
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _FORMAT = 1
@@ -85,7 +86,12 @@ class Aliases:
 
 
 def checksum_of(folder: Path) -> str:
-    """SHA-256 over the files of a run's model. Raises CheckpointError when there is none."""
+    """SHA-256 over the files of a run's model; of a bundle, over those of its default format and what it writes prompts with.
+    Raises CheckpointError when there is none."""
+    if (bundle := bundle_of(folder)) is not None:
+        parts = (SHELL, bundle.default)
+        used = {name: about["sha256"] for name, about in bundle.files.items() if name.partition("/")[0] in parts}
+        return f"sha256:{digest(bundle.default, used)}"
     return f"sha256:{file_digest(model_folder(folder))}"
 
 
