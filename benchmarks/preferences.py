@@ -119,10 +119,11 @@ def measured(folder: Path, texts: Artifact) -> dict[str, Any]:
     test = list(records.read(texts.folder / "test", Example))[:TESTED]
     kept = folder / "translations.json"
     if kept.is_file():
-        found = [Hypothesis(*one) for one in json.loads(kept.read_text(encoding="utf-8"))]
+        rows = json.loads(kept.read_text(encoding="utf-8"))
+        found = [Hypothesis(*row[:4], looped=row[4]) for row in rows]
     else:
         found = Translator.load(folder, threads=1).translate([row.source for row in test], EN_DE)
-        plain = [[one.text, one.score, one.tokens, one.finished] for one in found]
+        plain = [[one.text, one.score, one.tokens, one.finished, one.looped] for one in found]
         kept.write_text(json.dumps(plain, ensure_ascii=False), encoding="utf-8")
     flags = Counter(
         flag for row in Flagger(EN_DE, ["en", "de"]).flags([row.source for row in test], found) for flag in row
