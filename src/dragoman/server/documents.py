@@ -217,5 +217,12 @@ def _opened(data: bytes, name: str) -> Document:
             name += ".txt"  # some clients send no name at all
         return Document.open(data, name)
     except DataError:  # its message may repeat what stands in the document
-        known = " ".join(sorted(suffixes()))
-        raise bad(f"the file cannot be read: it is damaged, or in none of the formats {known}.", "file") from None
+        raise _unread() from None
+    except Exception as error:  # what a reader did not foresee is logged, and is the file's fault all the same
+        logs.fault("document", error)
+        raise _unread() from None
+
+
+def _unread() -> Refused:
+    known = " ".join(sorted(suffixes()))
+    return bad(f"the file cannot be read: it is damaged, or in none of the formats {known}.", "file")

@@ -33,10 +33,11 @@ _INLINE |= {"samp", "small", "span", "strike", "strong", "sub", "sup", "time", "
 _VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source"})
 _VOID |= {"track", "wbr"}
 _VERBATIM = frozenset({"code", "kbd", "samp", "var"})  # inline, and no prose
-_OPAQUE = frozenset({"script", "style", "template", "noscript", "svg", "math", "pre", "textarea", "object", "iframe"})
+_OPAQUE = frozenset({"script", "style", "svg", "math", "pre", "textarea", "object", "iframe"})
 _OPAQUE |= {"canvas"}
 _READ = ("alt", "title", "placeholder", "aria-label", "aria-description", "label")
 _META = frozenset({"description", "og:title", "og:description", "twitter:title", "twitter:description"})
+_BLANKS = " \t\n\r\f"  # that HTML collapses: a no-break space is a letter
 _BUTTONS = frozenset({"submit", "button", "reset"})
 
 
@@ -53,7 +54,7 @@ class _Tag:
     @property
     def stays(self) -> bool:
         """Whether it says that it is not to be translated."""
-        return self.values.get("translate", "").lower() == "no"
+        return self.values.get("translate", "").lower() == "no" or "notranslate" in self.values.get("class", "").split()
 
 
 def pages(data: bytes, name: str, direction: Direction | None) -> Placed:
@@ -99,12 +100,12 @@ class _Stretch:
             return
         start, end = items[0][0], items[-1][1]
         lead = (
-            len(self.text[start : items[0][1]]) - len(self.text[start : items[0][1]].lstrip())
+            len(self.text[start : items[0][1]]) - len(self.text[start : items[0][1]].lstrip(_BLANKS))
             if items[0][2] is None
             else 0
         )
         last = self.text[items[-1][0] : end]
-        tail = len(last) - len(last.rstrip()) if items[-1][2] is None else 0
+        tail = len(last) - len(last.rstrip(_BLANKS)) if items[-1][2] is None else 0
         start, end = start + lead, end - tail
         source = Inline.of(self._pieces(items, start, end))
         found.add(self.label, source, Place(start, end, self._write), wrapped=True)

@@ -15,18 +15,32 @@ from dragoman.core.markup.inline import Inline, Piece, Span
 from dragoman.store.formats.documents.places import Place, Placed, decoded
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
-_FRONT = re.compile(r"\A\ufeff?---[ \t]*(?:\r\n|\n|\r).*?(?:\r\n|\n|\r)(?:---|\.\.\.)[ \t]*(?=\r|\n|\Z)", re.DOTALL)
+_FRONT = re.compile(
+    r"\A\ufeff?(---|\+\+\+)[ \t]*(?:\r\n|\n|\r).*?(?:\r\n|\n|\r)(?:\1|\.\.\.)[ \t]*(?=\r|\n|\Z)", re.DOTALL
+)
 _FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})")
-_PREFIX = re.compile(r"(?:[ \t]{0,3}>[ \t]?)*[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?:\[[ xX]\][ \t]+)?")
-_ITEM = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+")
+_PREFIX = re.compile(
+    r"(?:[ \t]{0,3}>[ \t]?)*[ \t]*(?:(?:[-*+:]|\d{1,9}[.)]|\[\^[^\]\s]+\]:)[ \t]+)*(?:\[[ xX]\][ \t]+)?"
+)  # quotes, items, definitions, footnotes, tasks
+_ITEM = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+:]|\d{1,9}[.)]|\[\^[^\]\s]+\]:)[ \t]+")
+_STARTS = re.compile(r"(?:(?=#{1,6}(?:\s|\Z)|[-*+:](?:\s|\Z)|>|`{3}|~{3}|[-=*_]{3,}\s*\Z|\|)|\d{1,9}(?=[.)](?:\s|\Z)))")
+_BREAK = re.compile(r"[ \t]{2,}\Z|(?<!\\)\\\Z")  # a line that ends so is broken there
+_UNESCAPED = re.compile(r"(?<!\\)\|")
+_BAR = re.compile(r"(?P<code>`[^`]*`)|(?<!\\)\|")
 _HEADING = re.compile(r"#{1,6}(?:[ \t]+|(?=[\r\n]|\Z))")
 _CLOSING = re.compile(r"[ \t]+#+[ \t]*\Z|[ \t]+\Z")
-_RULE = re.compile(r"[ \t]*(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|=+[ \t]*)\Z")
-_DEFINITION = re.compile(r"[ ]{0,3}\[[^\]\r\n]+\]:[ \t]")
+_RULE = re.compile(
+    r"[ \t]*(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|=+[ \t]*|:{3,}.*)\Z"
+)  # lines, and fences of containers
+_DEFINITION = re.compile(r"[ ]{0,3}\[(?!\^)[^\]\r\n]+\]:[ \t]")
 _DELIMITER = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
-_CELL = re.compile(r"(?:[^|\\`]|\\.|`[^`]*`)+")
+_CELL = re.compile(r"(?:[^|\\`]|\\.|`[^`]*`|[`\\])+")
 _OPAQUE_OPEN = re.compile(r"[ ]{0,3}<(script|style|pre|!--|\?)", re.IGNORECASE)
-_CODE = re.compile(r"(?P<code>(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|(?P<math>\$\$[^$]+\$\$)", re.DOTALL)
+_CODE = re.compile(
+    r"(?P<code>(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|(?P<math>\$\$[^$]+\$\$)"
+    r"|(?P<attributes>\{:?[ ]*[#.][^{}\n]*\})|(?P<emoji>(?<![\w:]):[a-z][a-z0-9_+-]*:(?![\w:]))",
+    re.DOTALL,
+)
 _LINK = re.compile(
     r"(?P<open>!?\[)(?P<text>(?:[^\[\]\\]|\\.|\[[^\[\]]*\])*)(?P<close>\]\((?:<[^<>\n]*>|[^\s()<>]*(?:\([^\s()]*\)[^\s()]*)*)"
     r"(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)|\]\[[^\[\]]*\])"
@@ -48,7 +62,7 @@ def markdown(data: bytes, name: str) -> Placed:
 def _blocks(text: str, position: int) -> Iterator[list[tuple[int, int]]]:
     """Lines that form one unit, each as the place of its words: what is in front of them and the line end are left out."""
     block: list[tuple[int, int]] = []
-    fence, closing, before_blank = "", "", True
+    fence, closing, before_blank, depth = "", "", True, 0
     while position < len(text):
         line = _LINE.match(text, position)
         assert line is not None  # noqa: S101 # it matches anything
@@ -64,13 +78,17 @@ def _blocks(text: str, position: int) -> Iterator[list[tuple[int, int]]]:
             )
             fence, closing = ("", "") if ended else (fence, closing)
             continue
+        lead = _PREFIX.match(raw)
+        depth, before = (lead[0].count(">") if lead else 0), depth
         words = raw[_PREFIX.match(raw).end() :] if _PREFIX.match(raw) else raw  # type: ignore[union-attr]
         opens = _FENCE.match(words) or _FENCE.match(raw)
         opaque = _OPAQUE_OPEN.match(raw)
         item = bool(_ITEM.match(raw))
         blank = not words.strip()
         code = before_blank and not item and raw.startswith(("    ", "\t")) and not block
-        starts = item or bool(_HEADING.match(words)) or raw.count("|") > 1
+        starts = (
+            item or (depth > before and bool(block)) or bool(_HEADING.match(words)) or len(_UNESCAPED.findall(raw)) > 1
+        )
         if (blank or opens or opaque or code or starts or _RULE.match(raw) or _DEFINITION.match(raw)) and block:
             yield block
             block = []
@@ -88,12 +106,16 @@ def _blocks(text: str, position: int) -> Iterator[list[tuple[int, int]]]:
         if heading := _HEADING.match(words):
             tail = _CLOSING.search(text[at + heading.end() : end])
             yield [(at + heading.end(), end - (len(tail[0]) if tail else 0))]
-        elif words.lstrip().startswith("|") or (raw.count("|") > 1 and not item):
+        elif words.lstrip().startswith("|") or (len(_UNESCAPED.findall(raw)) > 1 and not item):
             for cell in _CELL.finditer(text, at, end):
                 lead = len(cell[0]) - len(cell[0].lstrip())
                 yield [(cell.start() + lead, cell.start() + len(cell[0].rstrip()))] if cell[0].strip() else []
         else:
-            block.append((at, end))
+            ends = _BREAK.search(words)
+            block.append((at, end - len(ends[0]) if ends else end))
+            if ends:
+                yield block
+                block = []
     if block:
         yield block
 
@@ -103,10 +125,21 @@ def _add(found: Placed, text: str, lines: list[tuple[int, int]], label: str) -> 
         return
     start, end = lines[0][0], lines[-1][1]
     breaks = [text[a[1] : b[0]] for a, b in pairwise(lines)]
-    prefix = breaks[0] if breaks else "\n"
+    prefix = breaks[0] if breaks else " "
+    in_row = text.rfind("|", text.rfind("\n", 0, start) + 1, start) >= 0 or text[end : end + 8].lstrip(
+        " \t"
+    ).startswith("|")
 
     def write(target: Inline) -> str:
-        return target.text.replace("\n", prefix)
+        said = (
+            _BAR.sub(lambda bar: bar["code"] or "\\|", target.text)
+            if in_row or target.text.count("|") > 1
+            else target.text
+        )
+        rows = [row for row in said.split("\n") if row.strip()] or [""]
+        return prefix.join(
+            row if in_row else _STARTS.sub(r"\g<0>\\", row, count=1) if _STARTS.match(row) else row for row in rows
+        )
 
     source = Inline.of(_pieces("\n".join(text[a:b] for a, b in lines)))
     found.add(label, source, Place(start, end, write), wrapped=True if len(lines) > 1 else None)

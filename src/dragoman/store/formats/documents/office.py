@@ -2,11 +2,12 @@
 
 A paragraph is a unit. What stands between two of its texts (the end of a run, its format, a tab, an image, a link) is a span
 that comes back in its place; runs of one format that a spelling checker has cut are joined. Parts without texts keep their
-bytes; in a part with texts only the texts change. Complex fields (page numbers, tables of contents) stay.
+bytes; in a part with texts only the texts change. Fields (page numbers, tables of contents) and formulas stay.
 """
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import zipfile
@@ -17,15 +18,20 @@ from dragoman.core.markup.inline import Inline, Piece, Role, Span
 from dragoman.errors import DataError
 from dragoman.store.formats.documents.model import Decoded, Edit, Marking, Problem, Translated, Unit, apply, decode
 from dragoman.store.formats.documents.places import Place, Placed
-from dragoman.store.formats.documents.xml_text import Codes, Element, Style, read_xml, with_attributes
+from dragoman.store.formats.documents.xml_text import Codes, Element, Style, read_xml, unescape, with_attributes
 
 _MOST_ENTRIES, _MOST_BYTES, _RATIO = 2_000, 200 * 2**20, 200
 _PARTS = {
-    "docx": re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml"),
-    "pptx": re.compile(r"ppt/(?:slides/slide|notesSlides/notesSlide)\d+\.xml"),
-    "xlsx": re.compile(r"xl/(?:sharedStrings|worksheets/sheet\d+)\.xml"),
-    "odf": re.compile(r"content\.xml"),
+    "docx": re.compile(
+        r"word/(?:document|header\d*|footer\d*|footnotes|endnotes|comments|diagrams/(?:data|drawing)\d+)\.xml"
+    ),
+    "pptx": re.compile(r"ppt/(?:slides/slide|notesSlides/notesSlide|diagrams/(?:data|drawing))\d+\.xml"),
+    "xlsx": re.compile(
+        r"xl/(?:sharedStrings|worksheets/sheet\d+|comments\d*|drawings/drawing\d+|diagrams/(?:data|drawing)\d+)\.xml"
+    ),
+    "odf": re.compile(r"(?:content|styles)\.xml"),
 }
+_STAYS = frozenset({"del", "moveFrom", "rPh", "instrText", "delText", "delInstrText", "fld", "oMath", "oMathPara"})
 _ODF = Codes(content=frozenset({"span", "a"}), begin={}, end={}, flow="p")
 _HARMLESS = re.compile(
     r"</?(?:\w+:)?(?:t|r|rPr|proofErr|lastRenderedPageBreak)(?:\s[^<>]*)?/?>"
@@ -116,7 +122,9 @@ def _entries(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _odf(data: bytes, name: str) -> Placed:
-    file, root = read_xml(data, name, "document-content", ("p", "h"))
+    file, root = read_xml(
+        data, name, "document-styles" if name.endswith("styles.xml") else "document-content", ("p", "h")
+    )
     found = Placed(file)
     for number, paragraph in enumerate(_outermost(root, frozenset({"p", "h"})), 1):
         if not paragraph.empty:
@@ -146,12 +154,13 @@ class _Text:
 
 
 def _ooxml(data: bytes, name: str, kind: str) -> Placed:
-    roots = {"docx": "", "pptx": "", "xlsx": ""}
-    file, root = read_xml(data, name, _root_of(data, roots[kind]), ("p", "si", "is"))
+    file, root = read_xml(data, name, _root_of(data, name), ("p", "si", "is", "text"))
     found = Placed(file)
-    names = frozenset({"si", "is"}) if kind == "xlsx" else frozenset({"p"})
+    names = frozenset({"si", "is"}) if root.local in ("sst", "worksheet") else frozenset({"p"})
+    names = frozenset({"text"}) if root.local == "comments" and kind == "xlsx" else names
+    fields = _fields(root, file.text)
     for number, paragraph in enumerate(_everywhere(root, names), 1):
-        for part, texts in enumerate(_stretches(file.text, paragraph, names)):
+        for part, texts in enumerate(_stretches(file.text, paragraph, names, fields)):
             if texts:
                 _add(found, file.text, texts, f"p{number}" if part == 0 else f"p{number}.{part}")
     return found.done()
@@ -160,10 +169,13 @@ def _ooxml(data: bytes, name: str, kind: str) -> Placed:
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)[\s>/]")
 
 
-def _root_of(data: bytes, wanted: str) -> str:
-    """The local name of the root element, whichever of the parts this is."""
-    found = _ROOT.search(re.sub(rb"<\?.*?\?>|<!--.*?-->", b"", data[:4096], flags=re.DOTALL))
-    return wanted or (found[1].decode() if found else "")
+def _root_of(data: bytes, name: str) -> str:
+    """The local name of the root element, whichever of the parts this is, in UTF-8 or UTF-16. Raises DataError."""
+    head = data[:4096].replace(b"\0", b"")
+    found = _ROOT.search(re.sub(rb"<\?.*?\?>|<!--.*?-->", b"", head, flags=re.DOTALL))
+    if found is None:
+        raise DataError(f"{name}: holds no XML element.")
+    return found[1].decode()
 
 
 def _everywhere(element: Element, names: frozenset[str]) -> Iterator[Element]:
@@ -174,28 +186,66 @@ def _everywhere(element: Element, names: frozenset[str]) -> Iterator[Element]:
         yield from _everywhere(child, names)
 
 
-def _stretches(text: str, paragraph: Element, names: frozenset[str]) -> list[list[_Text]]:
-    """The texts of a paragraph, cut where another paragraph stands inside, and where a complex field does."""
-    found: list[list[_Text]] = [[]]
-    fields = 0
+def _fields(root: Element, text: str) -> frozenset[int]:
+    """Where the texts stand that a complex field computes (a page number, a table of contents): they stay. The words of a
+    link are the author's; a field that never ends is none."""
+    stays: set[int] = set()
+    open_: list[tuple[list[str], list[int]]] = []  # of each field around this place: its instruction, its texts
 
-    def walk(element: Element, style: str) -> None:
-        nonlocal fields
+    def walk(element: Element) -> None:
         for child in element.children:
-            if child.local in names or child.local in ("del", "moveFrom", "rPh", "instrText", "delText"):
-                found.append([])
-            elif child.local == "fldChar":
+            if child.local == "fldChar":
                 kind = next((value for key, value in child.attributes.items() if key.endswith("fldCharType")), "")
-                fields += {"begin": 1, "end": -1}.get(kind, 0)
-                found.append([])
+                if kind == "begin":
+                    open_.append(([], []))
+                elif kind == "end" and open_:
+                    instruction, texts = open_.pop()
+                    if not _is_link("".join(instruction)):
+                        stays.update(texts)
+            elif child.local == "instrText" and open_:
+                open_[-1][0].append(text[child.inner : child.inner_end])
             elif child.local == "t":
-                if not child.empty and not fields:
+                for _, texts in open_:
+                    texts.append(child.start)
+            walk(child)
+
+    walk(root)
+    return frozenset(stays)
+
+
+def _instruction(field: Element) -> str:
+    return next((value for key, value in field.attributes.items() if key.endswith("instr")), "")
+
+
+def _is_link(instruction: str) -> bool:
+    return instruction.lstrip().upper().startswith("HYPERLINK")
+
+
+def _stretches(text: str, paragraph: Element, names: frozenset[str], fields: frozenset[int]) -> list[list[_Text]]:
+    """The texts of a paragraph, cut where another paragraph stands inside. Fields, formulas and what was deleted stay."""
+    found: list[list[_Text]] = [[]]
+
+    def walk(element: Element, style: str) -> bool:
+        """Whether another paragraph stands inside."""
+        cut = False
+        for child in element.children:
+            inside = False
+            if child.local in names:
+                inside = True
+            elif child.local in _STAYS or (child.local == "fldSimple" and not _is_link(_instruction(child))):
+                inside = any(True for _ in _everywhere(child, names))
+            elif child.local == "t":
+                if not child.empty and child.start not in fields:
                     found[-1].append(_Text(child, style))
             elif child.local == "r":
                 own = child.child("rPr")
-                walk(child, text[own.start : own.end] if own is not None else "")
+                inside = walk(child, text[own.start : own.end] if own is not None else "")
             elif child.local not in ("pPr", "rPr"):
-                walk(child, style)
+                inside = walk(child, style)
+            if inside and found[-1]:
+                found.append([])
+            cut |= inside
+        return cut
 
     walk(paragraph, "")
     return found
@@ -228,9 +278,9 @@ _STYLE = Style()
 
 
 def _plain(raw: str) -> str:
-    from dragoman.store.formats.documents.xml_text import unescape
-
-    return unescape(raw)
+    """What a `t` element says."""
+    raw = re.sub(r"<!\[CDATA\[(.*?)\]\]>", lambda m: html.escape(m[1], quote=False), raw, flags=re.DOTALL)
+    return unescape(re.sub(r"<!--.*?-->|<\?.*?\?>", "", raw, flags=re.DOTALL))
 
 
 def _paired(pieces: list[Piece], texts: list[_Text], base: str) -> list[Piece]:

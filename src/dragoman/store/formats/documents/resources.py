@@ -21,8 +21,8 @@ from dragoman.store.formats.documents.places import Place, Placed, decoded
 
 _COMMENT = re.compile(r"[ \t\f]*[#!][^\r\n]*(?:\r\n|\n|\r|\Z)|[ \t\f]*(?:\r\n|\n|\r)")
 _PROPERTY = re.compile(
-    r"[ \t\f]*(?P<key>(?:[^\s:=\\]|\\(?:\r\n|[\s\S]))+)[ \t\f]*(?:[:=][ \t\f]*)?"
-    r"(?P<value>(?:[^\r\n\\]|\\(?:\r\n|[\s\S]))*)(?:\r\n|\n|\r|\Z)"
+    r"[ \t\f]*(?P<key>(?:[^\s:=\\]|\\(?:\r\n|[\s\S]))*)[ \t\f]*(?:[:=][ \t\f]*)?"
+    r"(?P<value>(?:[^\r\n\\]|\\(?:\r\n|[\s\S]|\Z))*)(?:\r\n|\n|\r|\Z)"
 )
 _CONTINUED = re.compile(r"\\(?:\r\n|\n|\r)[ \t\f]*")
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|([\s\S]))")
@@ -58,6 +58,7 @@ def properties(data: bytes, name: str) -> Placed:
                 raise file.error(position, "is no line of a properties file (key=value)")
             break
         raw = _CONTINUED.sub("", entry["value"])
+        raw = raw[:-1] if (len(raw) - len(raw.rstrip("\\"))) % 2 else raw  # the file ends in a continuation
         doubled = bool(_ARGUMENT.search(raw)) and "''" in raw.replace("'{'", "").replace("'}'", "")
         value = _unescaped(raw).replace("''", "'") if doubled else _unescaped(raw)
 
@@ -172,6 +173,15 @@ def json_values(data: bytes, name: str) -> Placed:
 # ---------------------------------------------------------------- YAML
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
+_TRUTH = re.compile(r"y|yes|n|no|on|off|true|false", re.IGNORECASE)
+_DEEPEST = 100  # collections within each other
+_HEAD = re.compile(r"([|>])\d?([+-]?)\d?")
+_WORDS = re.compile(
+    r"[A-Za-z\u00c0-\u024f]+(?: [A-Za-z\u00c0-\u024f]+)+[.!]?"
+)  # needs no parser to tell that it is a text
+_ODD = re.compile(
+    "[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)  # escaped only
 
 
 def yaml_values(data: bytes, name: str, direction: Direction | None) -> Placed:
@@ -183,14 +193,17 @@ def yaml_values(data: bytes, name: str, direction: Direction | None) -> Placed:
     found = Placed(file)
     offset = 1 if file.text.startswith("\ufeff") else 0
     try:
-        roots = list(YAML(typ="rt", pure=True).compose_all(file.text[offset:]))
+        _bounded(file)
+        reader = YAML(typ="rt", pure=True)
+        reader.composer.warn_double_anchors = False  # it would print lines of the file
+        roots = list(reader.compose_all(file.text[offset:]))
     except (YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
         raise DataError(f"{name}:{line}: is no YAML: {getattr(error, 'problem', None) or error}") from None
     for root in roots:
-        for path, node in _scalars(root, ()):
-            _add_scalar(found, file, path, node, offset)
+        for path, node, flow in _scalars(root, ()):
+            _add_scalar(found, file, path, node, offset, flow)
         if direction is not None and root is not None and getattr(root, "id", "") == "mapping" and len(root.value) == 1:
             key = root.value[0][0]
             if matches(direction.source, str(key.value)) and key.value != direction.target:
@@ -199,65 +212,112 @@ def yaml_values(data: bytes, name: str, direction: Direction | None) -> Placed:
     return found.done()
 
 
-def _scalars(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The strings under a node; an alias is looked at where its anchor is."""
+def _bounded(file: Decoded) -> None:
+    """Refuse what nests beyond reason before a tree is made of it, which would take minutes. Raises DataError."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    if sum(map(file.text.count, "[{")) + len(re.findall(r"(?:[-?:] ){9}", file.text)) < _DEEPEST:
+        return
+    depth = 0
+    for event in YAML(typ="rt", pure=True).parse(file.text.removeprefix("\ufeff")):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise file.error(event.start_mark.index, "is nested too deep.")
+
+
+def _scalars(node: Any, path: tuple[str, ...], flow: bool = False) -> Iterator[tuple[tuple[str, ...], Any, bool]]:
+    """The strings under a node, and whether they stand between brackets; an alias is looked at where its anchor is.
+
+    What is a truth value in YAML 1.1 (`yes`, `off`) and stands without quotes is no text: Rails reads it so.
+    """
     if node is None:
         return
+    flow = flow or bool(getattr(node, "flow_style", False))
     if node.id == "mapping":
         for key, value in node.value:
             if value.start_mark.index > key.start_mark.index:
-                yield from _scalars(value, (*path, str(key.value)))
+                yield from _scalars(value, (*path, str(key.value)), flow)
     elif node.id == "sequence":
         for number, value in enumerate(node.value):
-            if value.start_mark.index >= node.start_mark.index:
-                yield from _scalars(value, (*path, str(number)))
-    elif str(node.ctag if hasattr(node, "ctag") else node.tag).endswith("str"):
-        yield path, node
+            if value.start_mark.index > node.start_mark.index:  # not the list itself, which may be its own item
+                yield from _scalars(value, (*path, str(number)), flow)
+    elif str(node.ctag if hasattr(node, "ctag") else node.tag).endswith("str") and (
+        node.style or not _TRUTH.fullmatch(node.value)
+    ):
+        yield path, node, flow
 
 
-def _add_scalar(found: Placed, file: Decoded, path: tuple[str, ...], node: Any, offset: int) -> None:
+def _add_scalar(found: Placed, file: Decoded, path: tuple[str, ...], node: Any, offset: int, flow: bool) -> None:
     start, end = node.start_mark.index + offset, node.end_mark.index + offset
     properties_ = _PROPERTIES.match(file.text, start, end)
     start = properties_.end() if properties_ else start
     raw = file.text[start:end]
 
     def write(target: Inline) -> str:
-        return _scalar(target.text, raw, node.style)
+        return _scalar(target.text, raw, node.style, flow)
 
     found.add(
         ".".join(path) or "value", Inline.of([node.value.replace("\a", "")]), Place(start, end, write)
     )  # ruamel marks folds by a bell
 
 
-def _scalar(text: str, raw: str, style: str | None) -> str:
+def _scalar(text: str, raw: str, style: str | None, flow: bool) -> str:
     """A text in the style of the old scalar, as far as it can be written so."""
-    quoted = (
-        json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f").replace("\u2028", "\\L").replace("\u2029", "\\P")
-    )
+    quoted = _ODD.sub(_hexadecimal, json.dumps(text, ensure_ascii=False))
     if style in ("|", ">"):
-        head, _, rest = raw.partition("\n")
-        first = next((line for line in rest.split("\n") if line.strip()), "")
-        margin = first[: len(first) - len(first.lstrip(" "))]
-        if not margin or text[:1] in (" ", "\n") or any(ord(c) < 32 and c != "\n" for c in text):
-            return quoted + raw[len(raw.rstrip()) :]
-        tail = raw[len(raw.rstrip("\n")) :]
-        body = "\n".join(margin + line if line else "" for line in text.rstrip("\n").split("\n"))
-        return f"{head.replace('>', '|', 1)}\n{body}{tail}"
+        return _block(text, raw) or quoted + raw[len(raw.rstrip()) :]
     if style == "'":
-        return "'" + text.replace("'", "''") + "'" if "\n" not in text and text.isprintable() else quoted
+        return "'" + text.replace("'", "''") + "'" if "\n" not in text and not _ODD.search(text) else quoted
     if style == '"':
         return quoted
-    return text if _plain(text) else quoted
+    return text if _plain(text, flow) else quoted
 
 
-def _plain(text: str) -> bool:
-    """Whether a text without quotes is read back as this very text."""
+def _hexadecimal(odd: re.Match[str]) -> str:
+    code = ord(odd[0])
+    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+
+def _block(text: str, raw: str) -> str | None:
+    """A text as a literal block with the margin, chomping and line ends of the old one; None where it cannot be one."""
+    head, _, rest = raw.partition("\n")
+    end = "\r\n" if "\r\n" in raw else "\n"
+    margins = [line[: len(line) - len(line.lstrip(" "))] for line in rest.split("\n") if line.strip()]
+    margin, sign = min(margins, key=len, default=""), _HEAD.match(head)
+    ends = len(text) - len(text.rstrip("\n"))
+    if not margin or sign is None or text[:1] in (" ", "\n", "") or _ODD.search(text):
+        return None
+    if (
+        ends
+        != {"": 1, "-": 0, "+": len(raw) - len(raw.rstrip()) if end == "\n" else raw.count("\n", len(raw.rstrip()))}[
+            sign[2]
+        ]
+    ):
+        return None
+    body = end.join(margin + line if line else "" for line in text.rstrip("\n").split("\n"))
+    tail = raw[len(raw.rstrip("\r\n")) :]
+    return f"|{sign[2]}{head[sign.end() :].rstrip(chr(13))}{end}{body}{tail}"
+
+
+def _plain(text: str, flow: bool) -> bool:
+    """Whether a text without quotes is read back as this very text, by YAML 1.2 and by 1.1, wherever it may stand."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    if text != text.strip() or "\n" in text or text.startswith(("%", "@", "`")):
+    if _WORDS.fullmatch(text):
+        return True
+    if text != text.strip() or "\n" in text or _ODD.search(text) or text.startswith(("%", "@", "`", "---", "...")):
         return False
+    places: list[tuple[str, Any]] = [(f"key: {text}\n", {"key": text}), (f"- {text}\n", [text]), (f"{text}\n", text)]
+    places += [(f"[{text}]\n", [text]), (f"{{key: {text}}}\n", {"key": text})] if flow else []
     try:
-        return bool(YAML(typ="safe", pure=True).load(f"key: {text}\n") == {"key": text})
-    except (YAMLError, ValueError):
+        for version in (None, (1, 1)):
+            for written, wanted in places:
+                reader = YAML(typ="safe", pure=True)
+                reader.version = version
+                if reader.load(written) != wanted:
+                    return False
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
         return False
+    return True

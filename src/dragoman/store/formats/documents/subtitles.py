@@ -6,38 +6,65 @@ Source of WebVTT: www.w3.org/TR/webvtt1. Notes, styles and regions stay as they 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from dragoman.core.markup.inline import Inline, Span
+from dragoman.store.formats.documents.model import Decoded, Problem
 from dragoman.store.formats.documents.places import Place, Placed, decoded
 
 _TIME = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}"
-_BLOCK = re.compile(r"(?<![^\r\n])[^\r\n]+(?:(?:\r\n|\n|\r)[^\r\n]+)*")
-_TIMING = re.compile(rf"^[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}[^\r\n]*(?:\r\n|\n|\r)", re.MULTILINE)
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
+_TIMING = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}[^\r\n]*")
+_NOTES = re.compile(r"(?:\ufeff?WEBVTT|NOTE|STYLE|REGION)(?=\s|\Z)")
 _BREAK = re.compile(r"\r\n|\n|\r")
 _CODE = re.compile(r"\{\\[^{}]*\}|<\d[\d:.]*>")  # positions of SubStation, time stamps inside a cue
 
 
 def subtitles(data: bytes, name: str) -> Placed:
-    """The cues of a file. Raises DataError when it has none."""
+    """The cues of a file. A block that has no time is told. Raises DataError when there is no cue at all."""
     file = decoded(data, name, "cp1252")
     found = Placed(file)
-    for number, block in enumerate(_BLOCK.finditer(file.text), 1):
-        timing = _TIMING.search(file.text, block.start(), block.end())
-        if timing is None:
-            continue
-        start, end = timing.end(), block.end()
+    ending = "\r\n" if "\r\n" in file.text else "\n" if "\n" in file.text else "\r"
+    is_vtt = file.text.removeprefix("\ufeff").startswith("WEBVTT")
+    number = 0
+    for number, (label, start, end) in enumerate(_cues(file, found, is_vtt), 1):
         lines = _BREAK.split(file.text[start:end])
-        breaks = _BREAK.search(file.text, timing.start())
-        ending = breaks[0] if breaks else "\n"
 
-        def write(target: Inline, count: int = len(lines), ending: str = ending) -> str:
-            return ending.join(_lines(target, count))
+        def write(target: Inline, count: int = len(lines)) -> str:
+            return ending.join(_lines(_harmless(target.text, is_vtt), count))
 
-        label = _BREAK.split(file.text[block.start() : timing.start()])[0].strip("\ufeff ") or str(number)
-        found.add(label, _inline(" ".join(line.strip() for line in lines)), Place(start, end, write), wrapped=True)
-    if not found.done().units and not found.problems:
+        text = " ".join(line.strip() for line in lines if line.strip())
+        found.add(label or str(number), _inline(text), Place(start, end, write), wrapped=True)
+    if not number:
         raise file.error(0, "holds no subtitles (lines such as 00:00:01,000 --> 00:00:02,000)")
     return found.done()
+
+
+def _cues(file: Decoded, found: Placed, is_vtt: bool) -> Iterator[tuple[str, int, int]]:
+    """Label and place of each cue's text: from its time to a blank line, or to the next time and the number before it."""
+    text = file.text
+    lines = [(one.start(1), one.end(1)) for one in _LINE.finditer(text) if one[0]]
+    timings = [bool(_TIMING.fullmatch(text, *line)) for line in lines]
+    skipped = -1  # lines that are told of already, or belong to a cue
+    for number, (start, end) in enumerate(lines):
+        if number <= skipped or start == end:
+            continue
+        last = number
+        while last + 1 < len(lines) and lines[last + 1][0] < lines[last + 1][1] and not timings[last + 1]:
+            last += 1
+        ahead = last + 1 < len(lines) and timings[last + 1]
+        if timings[number]:
+            numbered = ahead and last > number and text[slice(*lines[last])].strip().isdigit()
+            skipped = last - numbered
+            if skipped > number:
+                before = text[slice(*lines[number - 1])].strip("\ufeff \t") if number else ""
+                yield before, lines[number + 1][0], lines[skipped][1]
+        else:
+            skipped = last
+            left = last - ahead  # the line before a time is its cue's name
+            words = text[start : lines[left][1]].strip("\ufeff \t") if left >= number else ""
+            if words and not (is_vtt and _NOTES.match(text, start)) and not words.isdigit():
+                found.problems.append(Problem("", file.line(start), "is no cue, for it has no time; it stays"))
 
 
 def _inline(text: str) -> Inline:
@@ -49,13 +76,24 @@ def _inline(text: str) -> Inline:
     return Inline.of([*pieces, text[position:]])
 
 
-def _lines(target: Inline, count: int) -> list[str]:
-    """The text in at most so many lines, as even as its blanks allow."""
-    text = " ".join(target.text.split("\n"))
+def _harmless(text: str, is_vtt: bool) -> str:
+    """A text in which nothing ends the cue."""
+    if is_vtt:
+        return text.replace("-->", "--&gt;")
+    return text.replace("-->", "->") if _TIMING.search(text) else text
+
+
+_GLUE = re.compile(r"<[^<>]*>|\{[^{}]*\}")
+
+
+def _lines(text: str, count: int) -> list[str]:
+    """The text in at most so many lines, as even as its blanks allow; none is broken inside a tag."""
+    text = " ".join(text.split())
     lines = []
     for left in range(count, 1, -1):
         middle = len(text) / left
-        blanks = [place for place, letter in enumerate(text) if letter == " "]
+        bare = _GLUE.sub(lambda tag: "x" * len(tag[0]), text)
+        blanks = [place for place, letter in enumerate(bare) if letter == " "]
         if not blanks:
             break
         cut = min(blanks, key=lambda place: abs(place - middle))

@@ -6,7 +6,7 @@ Sources: developer.android.com/guide/topics/resources/string-resource; the schem
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dragoman.core.markup.inline import Inline, Piece, Span
 from dragoman.store.formats.documents.places import Place, Placed
@@ -33,7 +33,9 @@ _BLOCKS = ("dfn", "span", "li", "ul", "p", "h1", "h2", "h3")
 _ANDROID = Codes(content=frozenset({*_STYLES, *_BLOCKS}), begin={}, end={})
 _PLAIN = Codes(content=frozenset(), begin={}, end={})
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
-_BLANKS = re.compile(r"^ | $| {2}")  # count only within quotes
+_STRETCH = re.compile(r"\\u[0-9A-Fa-f]{4}|\\.|\"|\s+|[^\\\"\s]+|\\", re.DOTALL)
+_BLANKS = re.compile(r"\A | \Z| {2}")  # count only within quotes
+_REFERENCE = re.compile(r"[@?]\+?(?:[\w.]+:)?[\w.]+(?:/[\w.]+)?")  # to another resource
 _LETTERS = {"n": "\n", "t": "\t"}
 
 
@@ -42,16 +44,15 @@ def android(data: bytes, name: str) -> Placed:
     file, root = read_xml(data, name, "resources", ("string", "item"))
     found = Placed(file)
     for label, element in _texts(root):
-        if element.empty or not file.text[element.inner : element.inner_end].strip():
-            continue
         raw = file.text[element.inner : element.inner_end]
+        if element.empty or not raw.strip() or _REFERENCE.fullmatch(raw.strip()):
+            continue
         style = Style.of(raw)
-        source = Inline.of([_unescaped(piece) for piece in _ANDROID.read(file.text, element).pieces])
-        quoted = len(raw.strip()) > 1 and raw.strip()[0] == raw.strip()[-1] == '"'
-        if quoted and len(source.pieces) == 1 and isinstance(source.pieces[0], str):
-            source = Inline.of([source.pieces[0].strip()[1:-1]])
+        source = Inline.of(_plain(_ANDROID.read(file.text, element).pieces, style.cdata))
+        bare = raw.strip()
+        quoted = len(bare) > 1 and bare[0] == bare[-1] == '"' and bare.count('"') - bare.count('\\"') == 2
 
-        def write(target: Inline, style: Style = style, quoted: bool = quoted) -> str:
+        def write(target: Inline, style: Style = style, quoted: bool = quoted and not source.spans) -> str:
             made = style.write(
                 Inline.of([_escaped(piece, number == 0, style) for number, piece in enumerate(target.pieces)])
             )
@@ -73,12 +74,22 @@ def _texts(root: Element) -> Iterator[tuple[str, Element]]:
                 yield f"{label}.{item.attributes.get('quantity', number)}", item
 
 
-def _unescaped(piece: Piece) -> Piece:
-    """Android's own escapes; without quotes white space counts once."""
-    if isinstance(piece, Span):
-        return piece
-    text = re.sub(r"\s+", " ", piece) if '"' not in piece else piece
-    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _LETTERS.get(m[2], m[2]), text)
+def _plain(pieces: Sequence[Piece], cdata: bool) -> Iterator[Piece]:
+    """What Android makes of a string: quotes go, within them blanks count; elsewhere white space is one blank."""
+    quoted = False
+    for piece in pieces:
+        if isinstance(piece, Span):
+            yield piece
+            continue
+        made = []
+        for one in _STRETCH.findall(piece):
+            if one == '"' and not cdata:  # in a CDATA section they are mostly those of attributes, and are left alone
+                quoted = not quoted
+            elif one.isspace():
+                made.append(one if quoted else " ")
+            else:
+                made.append(_ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _LETTERS.get(m[2], m[2]), one))
+        yield "".join(made)
 
 
 def _escaped(piece: Piece, first: bool, style: Style) -> Piece:
