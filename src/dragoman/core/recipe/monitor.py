@@ -49,6 +49,9 @@ class Channel(Section):
     def _keys_of_the_kind(self) -> Self:
         if self.kind == "email" and not (self.server and self.sender):
             raise ValueError("an email channel needs `server` and `sender`")
+        is_url = self.kind in ("slack", "webhook", "alertmanager")
+        if is_url and not self.to.startswith(("env:", "http://", "https://")):
+            raise ValueError(f"`to` of a {self.kind} channel should be a URL that begins with http, or env:NAME")
         if self.sender and self.kind != "email":
             raise ValueError(f"`sender` means nothing to a {self.kind} channel")
         if self.secret and self.kind not in ("webhook", "email"):

@@ -77,4 +77,6 @@ Seed = Annotated[int, BeforeValidator(_count), Field(ge=0, lt=2**32)]  # what ev
 class Section(BaseModel):
     """Base of every part of the recipe: unknown keys are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True, allow_inf_nan=False
+    )

@@ -191,6 +191,13 @@ def test_yaml_that_nests_too_deep_is_refused(bomb: str) -> None:
         Document.open(bomb.encode(), "a.yml")
 
 
+@pytest.mark.parametrize(
+    "bomb", ["<b>" * 20_000 + "x", "<b>" * 10_000 + "x" + "</i>" * 10_000, "<b>x" * 5_000 + "</b>" * 5_000]
+)
+def test_tags_without_end_cost_no_more_than_their_number(bomb: str) -> None:
+    assert Document.open(bomb.encode(), "a.html").with_targets({}) == bomb.encode()  # in minutes, were it their square
+
+
 def test_yaml_that_holds_itself_is_read() -> None:
     assert plain(b"&a [*a, word]", "a.yml") == ["word"]
     assert plain(b"k: &a {k: *a, m: word}", "a.yml") == ["word"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -91,10 +92,13 @@ class _Stretch:
     def add(self, found: Placed) -> None:
         """As a unit, without the blanks and the lone elements around its words."""
         items = self.items
-        while items and not _has_text(self.text, items[0]) and not _opens(items, 0):
-            items = items[1:]
-        while items and not _has_text(self.text, items[-1]) and not _closes(items, len(items) - 1):
-            items = items[:-1]
+        pairs = _pairs(items)
+        first, beyond = 0, len(items)
+        while first < beyond and not _has_text(self.text, items[first]) and first not in pairs:
+            first += 1
+        while first < beyond and not _has_text(self.text, items[beyond - 1]) and beyond - 1 not in pairs:
+            beyond -= 1
+        items = items[first:beyond]
         if not any(tag is None and self.text[start:end].strip() for start, end, tag in items):
             self._attributes_alone(found)
             return
@@ -259,16 +263,19 @@ def _readable(tag: _Tag) -> list[tuple[int, int]]:
 def _pairs(items: list[tuple[int, int, _Tag | None]]) -> dict[int, int]:
     """Which tags of a stretch belong together, both ways; a tag whose other half is elsewhere stands alone."""
     waiting: list[int] = []
+    names: Counter[str] = Counter()  # of those that wait
     found: dict[int, int] = {}
     for number, (_, _, tag) in enumerate(items):
         if tag is None or tag.lone:
             continue
         if not tag.closes:
             waiting.append(number)
-        elif any((one := items[place][2]) is not None and one.name == tag.name for place in waiting):
+            names[tag.name] += 1
+        elif names[tag.name]:
             while True:
                 place = waiting.pop()
                 opening = items[place][2]
+                names[opening.name if opening is not None else ""] -= 1
                 if opening is not None and opening.name == tag.name:
                     found[place], found[number] = number, place
                     break
@@ -277,14 +284,6 @@ def _pairs(items: list[tuple[int, int, _Tag | None]]) -> dict[int, int]:
 
 def _has_text(text: str, item: tuple[int, int, _Tag | None]) -> bool:
     return item[2] is None and bool(text[item[0] : item[1]].strip())
-
-
-def _opens(items: list[tuple[int, int, _Tag | None]], number: int) -> bool:
-    return number in _pairs(items)
-
-
-def _closes(items: list[tuple[int, int, _Tag | None]], number: int) -> bool:
-    return number in _pairs(items)
 
 
 def _escape(text: str, keep_nbsp: bool) -> str:

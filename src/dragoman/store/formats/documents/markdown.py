@@ -78,9 +78,9 @@ def _blocks(text: str, position: int) -> Iterator[list[tuple[int, int]]]:
             )
             fence, closing = ("", "") if ended else (fence, closing)
             continue
-        lead = _PREFIX.match(raw)
-        depth, before = (lead[0].count(">") if lead else 0), depth
-        words = raw[_PREFIX.match(raw).end() :] if _PREFIX.match(raw) else raw  # type: ignore[union-attr]
+        front = _PREFIX.match(raw)
+        before, depth = depth, front[0].count(">") if front else 0
+        words = raw[front.end() :] if front else raw
         opens = _FENCE.match(words) or _FENCE.match(raw)
         opaque = _OPAQUE_OPEN.match(raw)
         item = bool(_ITEM.match(raw))
