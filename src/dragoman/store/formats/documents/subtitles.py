@@ -83,6 +83,7 @@ def _harmless(text: str, is_vtt: bool) -> str:
     return text.replace("-->", "->") if _TIMING.search(text) else text
 
 
+_MOST_LINES = 50  # of a cue
 _GLUE = re.compile(r"<[^<>]*>|\{[^{}]*\}")
 
 
@@ -90,7 +91,7 @@ def _lines(text: str, count: int) -> list[str]:
     """The text in at most so many lines, as even as its blanks allow; none is broken inside a tag."""
     text = " ".join(text.split())
     lines = []
-    for left in range(count, 1, -1):
+    for left in range(min(count, _MOST_LINES), 1, -1):
         middle = len(text) / left
         bare = _GLUE.sub(lambda tag: "x" * len(tag[0]), text)
         blanks = [place for place, letter in enumerate(bare) if letter == " "]
