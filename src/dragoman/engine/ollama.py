@@ -23,6 +23,7 @@ _PROBES = (
     "Été: à 7 h.",
 )
 PROMPT = "{{ .Prompt }}"
+_CONTEXT = 4096  # memory for all of it is taken at once
 
 
 def begins(loaded: Loaded) -> bool:
@@ -72,7 +73,7 @@ def modelfile(loaded: Loaded, frame: tuple[str, str], file: str, context: int) -
         "PARAMETER temperature 0",
         "PARAMETER top_k 1",
         "PARAMETER repeat_penalty 1",
-        f"PARAMETER num_ctx {context}",
+        f"PARAMETER num_ctx {min(context, _CONTEXT)}",
     ]
     lines += [f"PARAMETER stop {_quoted(stop)}" for stop in stops(loaded)]
     return "\n".join(lines) + "\n"
