@@ -40,9 +40,10 @@ def test_a_lost_number_costs_where_checks_count() -> None:
 
 
 def test_the_reference_is_a_candidate_where_it_is_not_the_measure() -> None:
-    assert not Prefer().with_reference and Prefer(rank_by={"mbr": 1}).with_reference
+    assert not Prefer().with_reference and not Prefer(rank_by={"mbr": 1}).with_reference
+    assert Prefer(rank_by={"checks": 1}).with_reference
     texts = made("Nehmen Sie 20 Tabletten ein.", "Nehmen Sie 20 Tabletten ein bitte.", "Völlig anderes mit 20.")
-    found = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"mbr": 1}), FLAGGER)
+    found = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"mbr": 1}, reference=True), FLAGGER)
     assert "reference" in {one.origin for one in found.candidates}
     assert found.candidates[-1].text == "Völlig anderes mit 20."
 

@@ -36,9 +36,7 @@ class Prefer(Training):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     rank_by: dict[Utility, Weight] = {"chrf": 1.0, "checks": 1.0}
-    reference: bool | Literal["auto"] = (
-        "auto"  # whether the reference is a candidate; auto: not where it is the measure
-    )
+    reference: bool | Literal["auto"] = "auto"  # whether it is a candidate; auto: where `checks` alone rank
     pairs: PositiveCount = 1  # of one sentence: best and worst, second best and second worst, ...
     margin: Annotated[float, Field(ge=0)] = 5.0  # points of utility; what is closer is a tie, and dropped
     length: Annotated[float, Field(ge=1)] = 2.0  # a pair whose sides differ more in length teaches length: dropped
@@ -73,8 +71,9 @@ class Prefer(Training):
 
     @property
     def with_reference(self) -> bool:
-        """Whether the reference is one of the candidates. Ranked by chrF to itself it would always win."""
-        return "chrf" not in self.rank_by if self.reference == "auto" else self.reference
+        """Whether the reference is one of the candidates. By chrF to itself it would always win; as one voice among the
+        model's own samples it mostly loses, and a person's translation would be trained against."""
+        return not {"chrf", "mbr"} & self.rank_by.keys() if self.reference == "auto" else self.reference
 
     @property
     def strength(self) -> tuple[float, float, float]:
