@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from dragoman import inputs
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
+from dragoman.engine import world
 from dragoman.errors import CheckpointError, QualityError, RecipeError, first
 from dragoman.store.run import costs, energy, iterations
 from dragoman.store.run.artifact import MANIFEST, Artifact, digest, model_folder, write_atomic
@@ -117,6 +118,7 @@ STAGES = (
     ),
 )
 NAMES = tuple(stage.name for stage in STAGES)
+TOGETHER = frozenset(["train"])  # what several processes do together; all else the first one does while they wait
 
 
 def run(
@@ -138,9 +140,29 @@ def run(
     Raises RecipeError when a wanted stage has no section, CheckpointError when another run is at work in `out`, and
     DataError or ModelError, before anything is done, with all files and models that are named and not there. A
     QualityError is raised once the stages that do without the one that has missed its mark are finished.
+
+    Where torchrun or `--processes` has started several processes, all call it: the first one does all stages, and the
+    others join it to train.
     """
     wanted = _wanted(recipe, stages)
     anew = _anew(recipe, wanted, stages, force)
+    with world.joined() as here:
+        if not here.first:
+            return _follow(recipe, here)
+        done = _lead(recipe, out, wanted, anew, given, note, listener)
+        here.agreed(("end", done))
+        return done
+
+
+def _lead(
+    recipe: Recipe,
+    out: Path,
+    wanted: Sequence[Stage],
+    anew: Collection[str],
+    given: Mapping[str, Artifact] | None,
+    note: str,
+    listener: Listener,
+) -> dict[str, Artifact]:
     with locked(out):
         inputs.require(recipe, [stage.name for stage in wanted if stage.name not in (given or {})], out)
         workspace = Workspace(out)
@@ -167,6 +189,18 @@ def run(
         if missed is not None:
             raise missed
     return done
+
+
+_NOTHING: tuple[str, dict[str, Any]] = "", {}  # what the others give, who are not asked
+
+
+def _follow(recipe: Recipe, here: world.World) -> dict[str, Artifact]:
+    """In a process that is not the first: wait, and train when the first one does. Returns what that one returns."""
+    while True:
+        what, given = here.agreed(_NOTHING)
+        if what == "end":
+            return dict(given)
+        _function(what)(recipe, given["inputs"], given["folder"], given["key"], SILENT)
 
 
 def of_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[str, Artifact]]:
@@ -216,6 +250,8 @@ def _one(
     spent = energy.Spent()
     try:
         with energy.measured(spent):
+            if stage.name in TOGETHER:
+                world.current().agreed((stage.name, {"inputs": dict(done), "folder": folder, "key": key}))
             _function(stage.name)(recipe, dict(done), folder, key, listener)
     finally:
         costs.add(out, stage.name, key, spent, recipe.log, finished=Artifact.done(folder, key) is not None)

@@ -40,6 +40,9 @@ Out = Annotated[Path | None, typer.Option("--out", help="The run's folder, by de
 Force = Annotated[
     list[str] | None, typer.Option("--force", metavar="STAGE", help="Make this stage again, and all that follow it.")
 ]
+Processes = Annotated[
+    int, typer.Option("--processes", min=1, metavar="N", help="Train with so many processes of this machine together.")
+]
 To = Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")]
 From = Annotated[str | None, typer.Option("--from", help="Source language, likewise.")]
 RunFolder = Annotated[
@@ -116,12 +119,13 @@ def run(
     out: Out = None,
     force: Force = None,
     note: Annotated[str, typer.Option("--note", help="Why: it stands in the record of iterations (`log`).")] = "",
+    processes: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Run all stages of a recipe. Finished ones are skipped; an interrupted training goes on where it was."""
-    _stages(None, recipe, overrides, out, force, json, quiet, debug, note)
+    _stages(None, recipe, overrides, out, force, json, quiet, debug, note, processes)
 
 
 def _verb(stage: str, text: str) -> None:
@@ -213,10 +217,16 @@ def _stages(
     quiet: bool,
     debug: bool,
     note: str = "",
+    processes: int = 1,
     backend: str = "auto",
 ) -> None:
     folder = out or recipe.parent
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
+        if processes > 1:
+            from dragoman.cli import processes as several
+
+            several.start(processes, recipe, overrides or [])
+            return
         from dragoman import pipeline
         from dragoman.cli.summary import tell_run
         from dragoman.core.recipe import Recipe
@@ -301,15 +311,23 @@ def translate(
         typer.Option("--precision", help="bf16: large models about twice as fast where the machine multiplies it."),
     ] = "auto",
     backend: Backend = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="A long file: in shards, with so many models at once."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="auto|local|ADDRESS", help="Likewise, with workers on a Ray cluster."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Translate segments, tables or documents. Lines, CSV, TSV, JSONL; whole XLIFF, TMX, PO or text; folders of them."""
-    with session(as_json=json, quiet=quiet, debug=debug, resumes=False) as here:
+    with session(as_json=json, quiet=quiet, debug=debug, resumes=bool(workers or ray)) as here:
         from contextlib import closing
 
-        from dragoman.cli import batch, documents, segments
+        from dragoman.cli import batch, bulk, documents, segments
         from dragoman.errors import ArgumentError
 
         if mbr and beam > 1:
@@ -317,6 +335,14 @@ def translate(
         text, file = _given(text, file)
         how = precision, named_backend(backend)
         wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr, *how)
+        if workers or ray:
+            if html or review or details:
+                raise ArgumentError(
+                    "--html, --review and --details are not for --workers and --ray, whose rows have all."
+                )
+            names = [file] if file else text or []
+            bulk.translate(here, run, names, out, to, source, wanted, column=column, workers=workers, ray=ray)
+            return
         more = segments.DETAILS if details else ()
         jobs = batch.jobs_of([file] if file and file != "-" else text or [])
         if jobs is not None:

@@ -23,6 +23,7 @@ import typer
 
 from dragoman import __version__
 from dragoman.cli.terminal import Screen, screen
+from dragoman.engine.world import PeerError, number
 from dragoman.errors import DragomanError, ResourceError
 
 FAULT = 70  # exit code of a fault in dragoman itself (EX_SOFTWARE of sysexits.h)
@@ -43,6 +44,13 @@ class Session:
         print(json.dumps(record, ensure_ascii=False, default=str) if self.as_json else text, flush=True)
 
 
+class Follower(Session):
+    """Of a process that trains with others and is not the first: it has no results of its own."""
+
+    def result(self, text: str, **record: Any) -> None:
+        del text, record
+
+
 @contextmanager
 def session(
     *,
@@ -56,7 +64,10 @@ def session(
 
     `resumes`: whether the same command goes on where it was stopped.
     """
-    here = Session(screen(sys.stderr, as_json=as_json, quiet=quiet), as_json=as_json, folder=folder)
+    if number():  # the first process speaks for all
+        here: Session = Follower(screen(sys.stderr, as_json=as_json, quiet=True), as_json=as_json, folder=folder)
+    else:
+        here = Session(screen(sys.stderr, as_json=as_json, quiet=quiet), as_json=as_json, folder=folder)
     if as_json or quiet or not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # bars of libraries would stand between our lines
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -64,6 +75,10 @@ def session(
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: here.listener.warn(str(message))
             yield here
+    except PeerError as error:
+        if number():  # whoever was lost has said why, or the first process does
+            raise typer.Exit(error.exit_code) from None
+        _end(here, str(error), error.exit_code, debug)
     except DragomanError as error:
         _end(here, str(error), error.exit_code, debug)
     except KeyboardInterrupt:

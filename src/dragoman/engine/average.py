@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from dragoman.core import recipe
+from dragoman.engine.distribute import like
 from dragoman.engine.loop import Step
 from dragoman.engine.optimise import Optimiser
 from dragoman.engine.watcher import Course, Watcher
@@ -35,7 +36,7 @@ class Average(Watcher):
     @torch.no_grad()
     def restore_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
         for name, mean in zip(self.optimiser.names, self.mean, strict=True):
-            mean.copy_(weights[name])
+            mean.copy_(like(weights[name], mean))
 
     def kept(self) -> dict[str, torch.Tensor]:
         """The parameters that are kept, by name."""

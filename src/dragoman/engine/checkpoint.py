@@ -23,7 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dragoman.engine.average import Average
+from dragoman.engine.distribute import gathered
 from dragoman.engine.optimise import Optimiser
+from dragoman.engine.world import current
 from dragoman.errors import CheckpointError
 
 _MANIFEST = "MANIFEST.json"
@@ -53,16 +55,38 @@ def save(
     write_model: Callable[[Path], None],
     average: Average | None = None,
 ) -> Checkpoint:
-    """Write `root/step-00000042`. `write_model` fills a folder with model, tokenizer and card."""
+    """Write `root/step-00000042`. `write_model` fills a folder with model, tokenizer and card.
+
+    Where several processes train, all call it: weights that are sharded are put together, the first process writes, and
+    all wait until the checkpoint is there.
+    """
+    world = current()
+    tensors, values = optimiser.state()
+    state = {f"optimiser.{k}": v for k, v in tensors.items()}
+    state |= {f"weight.{k}": v for k, v in optimiser.weights().items()}
+    state |= {f"average.{k}": v for k, v in average.weights().items()} if average is not None else {}
+    state = gathered(state, world)
+    if world.first:
+        _write(root, step, state, values, stream, extra, write_model)
+    world.barrier()
+    return Checkpoint(root / f"step-{step:08}", step, extra)
+
+
+def _write(
+    root: Path,
+    step: int,
+    state: dict[str, torch.Tensor],
+    values: Mapping[str, Any],
+    stream: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    write_model: Callable[[Path], None],
+) -> None:
     root.mkdir(parents=True, exist_ok=True)
     temporary = root / f".tmp-{secrets.token_hex(6)}"
     try:
         temporary.mkdir()
         write_model(temporary / "model")
-        tensors, values = optimiser.state()
-        state = {"rng.cpu": torch.get_rng_state(), **{f"optimiser.{k}": v for k, v in tensors.items()}}
-        state |= {f"weight.{k}": v for k, v in optimiser.weights().items()}
-        state |= {f"average.{k}": v for k, v in average.weights().items()} if average is not None else {}
+        state = {"rng.cpu": torch.get_rng_state(), **state}
         if torch.cuda.is_available():
             state["rng.cuda"] = torch.cuda.get_rng_state()
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, temporary / "state.safetensors")
@@ -84,7 +108,6 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _point(root, "LATEST", final.name)
-    return Checkpoint(final, step, extra)
 
 
 def latest(root: Path) -> Checkpoint | None:

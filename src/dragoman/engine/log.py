@@ -65,6 +65,21 @@ class Log:
             tracker.close()
 
 
+class Unwritten(Log):
+    """The log of a process that is not the first: its figures are those of the first one."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        del record
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, error, trace
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """The records of a log; a line that a killed process left unfinished is passed over."""
     if not path.is_file():

@@ -14,14 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from dragoman.engine import attention, virtual_tokens
+from dragoman.engine import attention, distribute, virtual_tokens
 from dragoman.engine.batch import Batch, Source
 from dragoman.engine.load import decoder_layers
 from dragoman.engine.losses import Loss
 from dragoman.engine.optimise import Optimiser, Schedule, rate
+from dragoman.engine.world import current
 from dragoman.errors import ModelError
 
 
@@ -54,11 +56,14 @@ def fit(
     accumulation: int = 1,
     schedule: Schedule = "cosine",
     warmup: float = 0.05,
+    seed: int = 0,
 ) -> Iterator[Step]:
     """Train from step `start` + 1 to `steps`. Raises ModelError when loss or gradient stop being numbers.
 
     The loss of a step is the sum over all its micro-batches divided by all their target tokens, so that accumulation
-    changes nothing but memory.
+    changes nothing but memory. So does the number of processes: each reads the whole stream and passes its share of a step's
+    micro-batches; where dropout and noise are drawn, `seed` and the micro-batch's place say what (one process alone draws
+    on from torch's generator).
     """
     device = next(model.parameters()).device
     for number in range(start + 1, steps + 1):
@@ -69,7 +74,7 @@ def fit(
         sums = torch.zeros(2, len(stream.groups), dtype=torch.float64, device=device)
         factor = rate(schedule, number, steps, warmup)
         optimiser.begin(number, factor)
-        mean = _pass(model, [batch.to(device) for batch in batches], loss, optimiser, units, sums)
+        mean = _pass(model, [batch.to(device) for batch in batches], loss, optimiser, units, sums, (seed, number))
         norm = optimiser.step(factor)
         skipped = optimiser.scale is not None and not math.isfinite(norm)
         if not (math.isfinite(mean) and (math.isfinite(norm) or skipped)):
@@ -94,9 +99,18 @@ def fit(
 
 
 def _pass(
-    model: nn.Module, batches: Sequence[Batch], loss: Loss, optimiser: Optimiser, units: int, sums: torch.Tensor
+    model: nn.Module,
+    batches: Sequence[Batch],
+    loss: Loss,
+    optimiser: Optimiser,
+    units: int,
+    sums: torch.Tensor,
+    seeds: tuple[int, int],
 ) -> float:
-    """Find the step's gradient, add to `sums` as `add_groups` does, and return the mean loss of a unit."""
+    """Find the step's gradient, add to `sums` as `add_groups` does, and return the mean loss of a unit. `seeds`: of the
+    phase and the step."""
+    if current().size > 1:
+        return _shared_pass(model, batches, loss, optimiser, units, sums, seeds)
     if not optimiser.named.backward:
 
         @torch.no_grad()
@@ -116,6 +130,72 @@ def _pass(
         total += each.detach().sum()
         add_groups(sums, batch, each.detach())
     return float(total) / units
+
+
+def _shared_pass(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    loss: Loss,
+    optimiser: Optimiser,
+    units: int,
+    sums: torch.Tensor,
+    seeds: tuple[int, int],
+) -> float:
+    """`_pass` where several processes share the batches. Each passes every so-manieth; where the model is sharded, all have
+    equally many passes, and one without a batch of its own passes the first with weight 0."""
+    world = current()
+    mine = world.dealt(list(enumerate(batches)))
+    total = torch.zeros((), dtype=torch.float64, device=sums.device)
+
+    def passed(number: int, batch: Batch) -> torch.Tensor:
+        _seeded(*seeds, number)
+        return loss(model, batch)
+
+    def everywhere() -> float:
+        figures = torch.cat([total[None], sums.flatten()])
+        world.add(figures)
+        sums.copy_(figures[1:].view_as(sums))
+        return float(figures[0]) / units
+
+    own = torch.get_rng_state()
+    if not optimiser.named.backward:
+
+        @torch.no_grad()
+        def value() -> float:
+            total.zero_()
+            for number, batch in mine:
+                each = passed(number, batch)
+                total.add_(each.sum())
+                add_groups(sums, batch, each)
+            figure = total.clone()
+            world.add(figure)
+            torch.set_rng_state(own)
+            return float(figure) / units
+
+        mean = optimiser.estimate(value)
+        world.add(sums)
+        sums /= 2
+        return mean
+    rounds = -(-len(batches) // world.size) if distribute.is_sharded(model) else len(mine)
+    for turn in range(rounds):
+        distribute.last_pass(model, turn == rounds - 1)
+        number, batch = mine[turn] if turn < len(mine) else (0, batches[0])
+        each = passed(number, batch)
+        if turn >= len(mine):
+            optimiser.backward(each.sum() * 0.0)
+            continue
+        optimiser.backward(each.sum() / units)
+        total += each.detach().sum()
+        add_groups(sums, batch, each.detach())
+    torch.set_rng_state(own)
+    if not distribute.is_sharded(model):
+        distribute.sum_gradients(optimiser.masters, world)
+    return everywhere()
+
+
+def _seeded(seed: int, step: int, number: int) -> None:
+    """What is drawn in a micro-batch's pass, whichever process passes it."""
+    torch.manual_seed(int(np.random.default_rng([seed, step, number]).integers(2**62)))
 
 
 def add_groups(sums: torch.Tensor, batch: Batch, each: torch.Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from dragoman.core.recipe import OptimiserName, OptimiserOptions, Rates
 from dragoman.engine import zeroth_order
+from dragoman.engine.distribute import full, like
 from dragoman.engine.layer_rates import factors
 from dragoman.engine.load import decoder_layers
 from dragoman.engine.loss_scale import LossScale
@@ -211,7 +212,7 @@ class Optimiser:
             return norm
         self.movement.gradients(self)
         limit = self.clip if self.clip is not None else float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, limit, foreach=True))
+        norm = float(full(torch.nn.utils.clip_grad_norm_(self.masters, limit, foreach=True)))
         if self.scale is not None:
             self.scale.update(math.isfinite(norm))
         if math.isfinite(norm):
@@ -259,7 +260,7 @@ class Optimiser:
     @torch.no_grad()
     def restore_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
         for name, parameter, master in zip(self.names, self.parameters, self.masters, strict=True):
-            master.copy_(weights[name])
+            master.copy_(like(weights[name], master))
             if parameter is not master:
                 parameter.copy_(master)
 
@@ -287,9 +288,11 @@ class Optimiser:
             self.scale.restore(scale)
         values = {k: v for k, v in values.items() if not k.startswith("scale.")}
         for number, optimiser in enumerate(self.optimisers):
+            weights = [p for group in optimiser.param_groups for p in group["params"]]
             state: dict[int, dict[str, Any]] = {}
             for key, value in [*tensors.items(), *values.items()]:
                 owner, index, slot = key.split(".", 2)
                 if int(owner) == number:
-                    state.setdefault(int(index), {})[slot] = value
+                    cut = like(value, weights[int(index)]) if isinstance(value, torch.Tensor) else value
+                    state.setdefault(int(index), {})[slot] = cut
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

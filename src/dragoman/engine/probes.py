@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from dragoman.engine.batch import Batch, Corpus
+from dragoman.engine.distribute import whole
 from dragoman.engine.losses import Loss
 from dragoman.engine.mixture import batch_of
+from dragoman.engine.world import current
 
 _LIMIT = 0.08  # of the training time that probes may take
 _AIMED = 0.35  # of that: small batches cost about twice as much per token as those of training
@@ -33,9 +35,14 @@ class Probes:
         self.seconds = 0.0
 
     def measure(self, model: nn.Module, tasks: Iterable[str]) -> dict[str, float]:
-        """Mean loss per target token (nats) of each task's batch. The random state and the model stay as they are."""
+        """Mean loss per target token (nats) of each task's batch. The random state and the model stay as they are.
+        Several processes share
+        the tasks."""
         begun = time.perf_counter()
-        found = {task: float(probe_losses(model, self.batches[task], self.loss).mean()) for task in tasks}
+        world, asked = current(), list(tasks)
+        with whole(model):
+            mine = [float(probe_losses(model, self.batches[task], self.loss).mean()) for task in world.dealt(asked)]
+        found = dict(zip(asked, world.collected(mine), strict=True))
         self.seconds += time.perf_counter() - begun
         return found
 

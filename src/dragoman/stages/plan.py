@@ -39,14 +39,17 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
     Raises ResourceError, with what would help, when a phase cannot fit into memory or into `plan.hours`.
     """
-    from dragoman.engine import adapt, load, memory, setup
+    from dragoman.engine import adapt, distribute, load, memory, setup
     from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.phase_data import Inputs
     from dragoman.engine.phases import kind_of
+    from dragoman.engine.world import current
 
     hardware = detect(recipe.plan.threads)
+    world = current()
+    shared = world.neighbours if hardware.device == "cpu" else 1  # processes in one memory
     program = memory.program() if hardware.device == "cpu" else 0  # what this process has already is its own
-    available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else hardware.memory + program
+    available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else (hardware.memory + program) // shared
     listener.say(
         f"plan: {hardware.name}, {hardware.threads} threads, {available / _GIB:.1f} GiB of memory free, "
         f"{hardware.precision} arithmetic"
@@ -79,12 +82,15 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
                 given = replace(given, loaded=loaded, planned=chosen.to_json())
                 data = kind.data(given)
             special = kind.plan(given, data)
-            found = _measure(phase, data, loaded, (recipe.seed, number)) | special
-            if counted is not None:
+            chosen, sharded = data.chosen, recipe.plan.shard and world.size > 1
+            distribute.check(phase, chosen.optimiser, chosen.precision, chosen.quantise, world.size, sharded=sharded)
+            found = _measure(phase, data, loaded, (recipe.seed, number), world.size, sharded=sharded) | special
+            _tell_processes(name, chosen.accumulation, world.size, sharded, listener)
+            if counted is not None and not sharded:  # what is counted is of a whole model
                 found |= {"memory": counted[1].total, "memory_by_kind": counted[1].to_json()}
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, kind, found, data.chosen, listener)
-            if counted is not None:
+            if "memory_by_kind" in found:
                 _tell_memory(name, found["memory_by_kind"], listener)
             _tell_few(name, found["rows"], fresh, number, listener)
             _judge(name, found, data.chosen, recipe, available)
@@ -139,8 +145,11 @@ def _counted(name: str, given: Inputs, data: Material, program: int, available: 
     return chosen, memory
 
 
-def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int]) -> dict[str, Any]:
-    """Run the longest batch forward and backward for its memory, and some typical ones for the time."""
+def _measure(
+    phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int], processes: int, *, sharded: bool
+) -> dict[str, Any]:
+    """Run the longest batch forward and backward for its memory, and some typical ones for the time. Of several processes
+    each has its part of a step's passes; where they are `sharded`, it holds its part of what stays, and a block whole."""
     from dragoman.engine import load, losses
     from dragoman.engine.device import DTYPES
     from dragoman.engine.loop import speed_up
@@ -178,7 +187,12 @@ def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int])
     tokens = sum(batch.tokens for batch in batches)
     targets = sum(batch.target_tokens for batch in batches)
     padded = sum(batch.padded_tokens for batch in batches)
-    seconds = _seconds(model, batches, loss, optimiser, chosen.accumulation, loaded.device)
+    seconds = _seconds(model, batches, loss, optimiser, -(-chosen.accumulation // processes), loaded.device)
+    fixed = _fixed(model, optimiser, movement.most(trained))
+    if sharded:
+        blocks = [sum(4 * p.numel() for p in layer.parameters()) for layer in load.decoder_layers(model)]
+        outside = 4 * load.parameters(model) - sum(blocks)
+        fixed = fixed // processes + 2 * (max(blocks, default=0) + outside)  # weights and gradients put together
     return {
         "rows": dict(data.rows),
         "too_long": dict(data.too_long),
@@ -188,7 +202,7 @@ def _measure(phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int])
         "padding": round(1 - tokens / padded, 4),
         "parameters": load.parameters(model),
         "trainable": sum(trained.values()),
-        "memory": saved.bytes + _fixed(model, optimiser, movement.most(trained)),
+        "memory": saved.bytes + fixed,
         "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
         "seconds": round(seconds * chosen.steps, 3),
     }
@@ -248,6 +262,18 @@ def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, lis
         f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} of training "
         f"({found['tokens_per_s']:,.0f} tokens/s measured{', before compiling, which shortens it' if chosen.compile else ''})"
     )
+
+
+def _tell_processes(name: str, passes: int, processes: int, sharded: bool, listener: Listener) -> None:
+    if processes == 1:
+        return
+    how = "each with a part of the weights" if sharded else "each with all weights"
+    listener.say(f"plan: {name}: {processes} processes, {how}; a step's {passes} passes are dealt to them")
+    if passes % processes:
+        listener.warn(
+            f"plan: {name}: {passes} passes a step leave some of {processes} processes idle in part of it. Set `accumulation` "
+            "to a multiple, and `batch_tokens` so that the step stays as large."
+        )
 
 
 def _tell_few(name: str, rows: Mapping[str, int], fresh: bool, number: int, listener: Listener) -> None:

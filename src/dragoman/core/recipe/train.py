@@ -23,6 +23,7 @@ class Plan(Section):
     threads: PositiveCount | None = None
     memory: Annotated[float, Field(gt=0)] | None = None  # GiB that may be used; default: what the machine has
     hours: Annotated[float, Field(gt=0)] | None = None  # refuse a run that would take longer
+    shard: bool = False  # several processes each hold a part of weights, gradients and optimiser, not all of them
 
 
 _LORA = frozenset({"rank", "alpha", "dropout", "targets", "merge"})

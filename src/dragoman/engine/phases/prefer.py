@@ -21,6 +21,7 @@ from dragoman.core.recipe.training import Training
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.engine.batch import Corpus, plan_epoch
+from dragoman.engine.distribute import whole
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.general_text import general_text
 from dragoman.engine.loop import Step
@@ -145,8 +146,11 @@ class Preferred(Watcher):
         ranked = {name: float(weight) for name, weight in self.wish.rank_by.items()}
         return {"preferred": {"method": self.wish.method, "ranked_by": ranked, "held_out": self.last, **self.counts}}
 
-    @torch.no_grad()
     def _look(self, step: int, course: Course) -> None:
+        with torch.no_grad(), whole(self.model):
+            self._measured(step, course)
+
+    def _measured(self, step: int, course: Course) -> None:
         training = self.model.training
         self.model.eval()
         hits = means = margin = 0.0

@@ -10,6 +10,7 @@ from typing import Any
 from dragoman.core.corpus.splits import SPLITS
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Phase, Recipe
+from dragoman.engine.world import current
 from dragoman.errors import ModelError
 from dragoman.stages.train.operation import operate
 from dragoman.stages.train.phase import Trainer
@@ -29,7 +30,9 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
     models = {"base": folder}  # by the names that `merge` knows
     phases: list[dict[str, Any]] = []
-    _tidy(recipe, out)
+    world = current()
+    if world.first:
+        _tidy(recipe, out)
     made_from = digest(_sources(recipe, inputs), recipe.seed, [str(p) for p in recipe.pairs])
     fresh = bool(model.facts["new"])  # until a phase has trained it
     for number, phase in enumerate(recipe.train):
@@ -41,7 +44,10 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             listener.say(f"train: phase {name} is finished; skipped")
         elif phase.operation is not None:
             texts = inputs["prepare"].folder
-            done = operate(recipe, phase, out / name, made_from, {"": folder, **models}, texts, listener)
+            if world.first:
+                operate(recipe, phase, out / name, made_from, {"": folder, **models}, texts, listener)
+            world.barrier()
+            done = Artifact.load(out / name)
         else:
             trainer = Trainer(recipe, phase, name, out / name, made_from, listener)
             done = trainer.run(folder, inputs["prepare"].folder, chosen, fresh=fresh, made=made)
@@ -49,7 +55,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         fresh = fresh and phase.operation is not None
         folder = models[name] = out / name / "model"
     facts = {"folder": folder.relative_to(out).as_posix(), "phases": phases}
-    return Artifact.finish(out, "train", key, facts)
+    return Artifact.finish(out, "train", key, facts) if world.first else Artifact(out, "train", key, facts)
 
 
 def _sources(recipe: Recipe, inputs: Mapping[str, Artifact]) -> list[Any]:

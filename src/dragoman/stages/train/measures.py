@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.metrics import score
+from dragoman.engine import distribute
+from dragoman.engine.world import ALONE, World, current
 from dragoman.stages.train.guards import Guards
 from dragoman.translator import Translator
 
@@ -39,17 +41,27 @@ class Measures:
 
     def begin(self) -> None:
         """Before the first step of the phase: what the model can do already is what it may lose."""
-        from dragoman.engine.loop import as_loaded
-
         if self.guards is None:
             return
-        self.guards.begin(self.model, self.loss)
-        if self.guards.limits.in_context is not None:
+        with distribute.whole(self.model):
+            self._begin(self.guards)
+
+    def _begin(self, guards: Guards) -> None:
+        from dragoman.engine.loop import as_loaded
+
+        guards.begin(self.model, self.loss)
+        if guards.limits.in_context is not None:
             with as_loaded(self.loaded.model, self.own_attention):
-                self.guards.broken(self.guards.in_context(Translator(self.loaded)))  # it is the best one so far
+                guards.broken(guards.in_context(Translator(self.loaded)))  # it is the best one so far
 
     def take(self) -> dict[str, Any]:
-        """The figures of the model as it stands, translated greedily; empty when there is nothing to measure on."""
+        """The figures of the model as it stands, translated greedily; empty when there is nothing to measure on. Several
+        processes share the translations, and go by the first one's figures."""
+        with distribute.whole(self.model):
+            found = self._taken()
+        return current().agreed(found)
+
+    def _taken(self) -> dict[str, Any]:
         from dragoman.engine.loop import as_loaded, mean_loss
 
         record: dict[str, Any] = {}
@@ -61,7 +73,7 @@ class Measures:
             return record
         with as_loaded(self.loaded.model, self.own_attention):
             translator = Translator(self.loaded)
-            figures, pairs, found = translated(translator, self.dev)
+            figures, pairs, found = translated(translator, self.dev, current())
             if self.guards is not None:
                 record |= self.guards.in_context(translator)
         record |= figures
@@ -87,9 +99,10 @@ class Measures:
 
 
 def translated(
-    translator: Translator, dev: Sequence[Example]
+    translator: Translator, dev: Sequence[Example], world: World = ALONE
 ) -> tuple[dict[str, Any], list[Example], list[Hypothesis]]:
-    """chrF and BLEU of the development pairs, with the pairs by direction and their translations."""
+    """chrF and BLEU of the development pairs, with the pairs by direction and their translations, which the
+    processes of `world` share."""
     from dragoman.engine.setup import grouped
 
     found: list[Hypothesis] = []
@@ -97,7 +110,8 @@ def translated(
     by_direction: dict[str, float] = {}
     bleu: list[float] = []
     for direction, group in grouped(dev).items():
-        here = translator.translate([pair.source for pair in group], direction)
+        mine = world.dealt([pair.source for pair in group])
+        here = world.collected(translator.translate(mine, direction) if mine else [])
         found += here
         pairs += group
         outputs, references = [h.text for h in here], [pair.target for pair in group]

@@ -14,12 +14,12 @@ import torch
 
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
-from dragoman.engine import adapt, checkpoint, load, setup
+from dragoman.engine import adapt, checkpoint, distribute, load, setup
 from dragoman.engine.average import average
 from dragoman.engine.device import DTYPES, detect, use
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.load import parameters
-from dragoman.engine.log import Log
+from dragoman.engine.log import Log, Unwritten
 from dragoman.engine.loop import as_loaded, fit, speed_up
 from dragoman.engine.losses import Loss, cross_entropy
 from dragoman.engine.optimise import Optimiser
@@ -28,6 +28,7 @@ from dragoman.engine.phases import kind_of
 from dragoman.engine.phases.kind import Ready
 from dragoman.engine.recompute import recompute
 from dragoman.engine.watcher import Course, Watcher
+from dragoman.engine.world import current
 from dragoman.errors import CheckpointError, ModelError
 from dragoman.stages.train import candidates
 from dragoman.stages.train.evaluation import Evaluation
@@ -44,6 +45,7 @@ class Trainer:
         self.recipe, self.phase, self.training = recipe, phase, phase.training
         self.name, self.out, self.key, self.listener = name, out, key, listener
         self.root = out / "checkpoints"
+        self.world = current()
 
     def run(
         self, base: Path, texts: Path, planned: Mapping[str, Any] | None, *, fresh: bool, made: Path | None = None
@@ -51,13 +53,16 @@ class Trainer:
         """Train from the model in `base` on the texts; `planned` are the settings that `plan` chose, `made` is the
         folder of the synthetic rows."""
         self.base = base
-        self._own_folder()
+        if self.world.first:
+            self._own_folder()
+        self.world.barrier()
         self._prepare(texts, planned, fresh, made)
         start = self._resume()
         resumed = start is not None
         first = start if start is not None else -1
         wish = self.recipe.log.model_copy(update={"project": self.recipe.log.project or self.recipe.name})
-        with Log(self.out, first, wish, self.chosen.to_json()) as log, stoppable() as stop:
+        kept = Log if self.world.first else Unwritten
+        with kept(self.out, first, wish, self.chosen.to_json()) as log, stoppable() as stop:
             course = Course(self.chosen.steps, log, self.listener, resumed)
             step = self._fit(start or 0, course, stop)
         return self._finish(step, course)
@@ -84,20 +89,26 @@ class Trainer:
         loaded = load.load(self.base, dtype=dtype, device=use(hardware), quantised=quantised)
         folder = self.out / kind.folder if kind.folder else None
         if self.phase.prefer is not None and folder is not None:
-            candidates.make(self.recipe, self.phase.prefer, loaded, texts, folder, self.listener)
+            with self.world.in_turn():
+                candidates.make(self.recipe, self.phase.prefer, loaded, texts, folder, self.listener)
         inputs = Inputs(self.recipe, self.phase, loaded, texts, hardware, fresh, made, planned, self.listener, folder)
-        self.loaded, self.data = loaded, kind.data(inputs)
+        with self.world.in_turn():  # the first one keeps what it computes of the rows for the others
+            self.loaded, self.data = loaded, kind.data(inputs)
         self.chosen, self.stream = self.data.chosen, self.data.stream
         torch.manual_seed(self.recipe.seed)
         seeds = (self.recipe.seed, int(self.name.split("-")[0]))
+        self.sharded = self.recipe.plan.shard and self.world.size > 1
+        distribute.check(self.phase, self.chosen.optimiser, precision, quantised, self.world.size, sharded=self.sharded)
         self.model, movement = trainable(loaded, self.phase, seeds, self.chosen.steps)
+        if self.sharded:
+            distribute.shard(self.model, DTYPES[precision], hardware.device)
         self.optimiser = Optimiser(
             self.model,
             kind=self.chosen.optimiser,
             learning_rate=self.chosen.learning_rate,
             weight_decay=training.weight_decay,
             clip=training.clip,
-            dtype=DTYPES[self.chosen.precision],
+            dtype=torch.float32 if self.sharded else DTYPES[self.chosen.precision],  # shards are cast when put together
             movement=movement,
             options=training.optimiser if isinstance(training.optimiser, OptimiserOptions) else None,
             rates=training.rates,
@@ -107,7 +118,8 @@ class Trainer:
         # what is measured has no smoothing and the like: it has to compare between phases
         plain = cross_entropy(compiled=self.chosen.compile)
         self.measures = Measures(inputs, self.data, self.model, plain)
-        attention = speed_up(loaded.model, self.stream.longest(), plain, compiled=self.chosen.compile)
+        with distribute.whole(self.model):
+            attention = speed_up(loaded.model, self.stream.longest(), plain, compiled=self.chosen.compile)
         if self.chosen.recompute:
             recompute(self.model)
         self.watchers = self._watchers(inputs, plain)
@@ -130,8 +142,9 @@ class Trainer:
 
     def _resume(self) -> int | None:
         """Go on from the newest whole checkpoint of this very phase; returns its step."""
-        checkpoint.sweep(self.root)
-        found = checkpoint.latest(self.root)
+        if self.world.first:
+            checkpoint.sweep(self.root)
+        found = self.world.agreed(checkpoint.latest(self.root) if self.world.first else None)
         if found is None:
             return None
         self.stream.restore(checkpoint.restore(found, self.optimiser, self.average))
@@ -204,13 +217,15 @@ class Trainer:
             accumulation=self.chosen.accumulation,
             schedule=self.training.schedule,
             warmup=self.training.warmup,
+            seed=self.recipe.seed,
         ):
             number = step.number
             for watcher in self.watchers:
                 watcher.after(step, course)
-            if course.figures is not None or stop.wanted or number % self.chosen.checkpoint_every == 0:
+            stopped = self.world.either(stop.wanted)
+            if course.figures is not None or stopped or number % self.chosen.checkpoint_every == 0:
                 self._save(number)
-            if stop.wanted and number < course.steps:
+            if stopped and number < course.steps:
                 raise KeyboardInterrupt
             if self._ends(number, course):
                 break
@@ -223,12 +238,19 @@ class Trainer:
         return self.average.in_place() if self.average is not None else nullcontext()
 
     def _weights(self) -> dict[str, Any]:
-        return self.average.kept() if self.average is not None else self.optimiser.weights()
+        """What is kept of the trained weights; of sharded ones, with the frozen ones, whole, for the first process."""
+        kept = self.average.kept() if self.average is not None else self.optimiser.weights()
+        if not self.sharded:
+            return kept
+        frozen = {name: weight for name, weight in self.model.named_parameters() if name not in kept}
+        return distribute.gathered(kept | frozen, self.world)
 
     def _save(self, step: int) -> None:
+        weights = self._weights()
+
         def write_model(folder: Path) -> None:
             with self._averaged():
-                load.save_trained(folder, self.loaded, self.model, self._weights(), self.base)
+                load.save_trained(folder, self.loaded, self.model, weights, self.base)
             write_json(folder / "recipe.json", self.recipe.model_dump(mode="json", by_alias=True))
 
         checkpoint.save(
@@ -240,7 +262,8 @@ class Trainer:
             write_model=write_model,
             average=self.average,
         )
-        checkpoint.prune(self.root, self.training.keep, self.evaluation.step)
+        if self.world.first:
+            checkpoint.prune(self.root, self.training.keep, self.evaluation.step)
 
     # ------------------------------------------------------------ after
 
@@ -253,18 +276,28 @@ class Trainer:
                 "phase. With a smaller `evaluate_every` or `learning_rate` there is something to keep."
             )
         chosen = checkpoint.verify(self.root / f"step-{best:08}")
+        self.world.barrier()
         directions = tuple(map(str, self.phase.directions(self.recipe.pairs)))
         made = replace(
             self.loaded, card=replace(self.loaded.card, directions=directions, normalise=self.recipe.normalise)
         )
         checkpoint.restore(chosen, self.optimiser, self.average)
+        weights = self._weights()
+        if not self.world.first:
+            with self._averaged(), distribute.whole(self.model):
+                pass  # the first one's check needs the parts of all
+            self.world.barrier()
+            return Artifact(self.out, "train-phase", self.key)  # the first one's is the one that counts
         for old in ("adapter", "model"):
             shutil.rmtree(self.out / old, ignore_errors=True)
         with self._averaged(), as_loaded(self.loaded.model, self.loaded.model.config._attn_implementation):
-            adapt.finish(self.out, self.phase, made, self.model, self._weights(), self.base)
+            adapt.finish(self.out, self.phase, made, self.model, weights, self.base)
             batch = self.stream.longest().to(self.loaded.device)
             quantised = self.chosen.quantise
-            apart = adapt.check_saved(self.out / "model", self.model, batch, DTYPES[self.chosen.precision], quantised)
+            with distribute.whole(self.model):
+                apart = adapt.check_saved(
+                    self.out / "model", self.model, batch, DTYPES[self.chosen.precision], quantised
+                )
             if quantised:
                 self.listener.say(
                     f"train: {self.name}: trained on the base in {quantised}; the saved model has it in full precision "
@@ -277,7 +310,9 @@ class Trainer:
             f"train: {self.name} done: {step} steps, {facts['target_tokens_per_s']:,.0f} target tokens/s, "
             f"padding {facts['padding']:.1%}{tail}"
         )
-        return Artifact.finish(self.out, "train-phase", self.key, facts)
+        done = Artifact.finish(self.out, "train-phase", self.key, facts)
+        self.world.barrier()
+        return done
 
     def _facts(self, step: int, course: Course) -> dict[str, Any]:
         facts: dict[str, Any] = {"steps": step}

@@ -1,0 +1,91 @@
+"""`dragoman translate RUN FILE --workers N` and `--ray ADDRESS`: a long file in shards over several workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dragoman.cli.documents import Wanted
+from dragoman.cli.session import Session
+from dragoman.core.recipe import Decoding, Mbr
+from dragoman.errors import ArgumentError
+
+_SHARD = 1000
+
+
+def translate(
+    here: Session,
+    run: Path,
+    names: Sequence[str],
+    out: Path | None,
+    to: str | None,
+    origin: str | None,
+    wanted: Wanted,
+    *,
+    column: str | None,
+    workers: int | None,
+    ray: str | None,
+) -> None:
+    """Translate the one file into the folder `out`, and tell what became of its rows."""
+    from dragoman import bulk
+    from dragoman.assistant import settings_of
+    from dragoman.bulk import job as jobs
+    from dragoman.bulk.pool import Pool, Processes, Ray
+    from dragoman.core.text.languages import choose
+    from dragoman.store.memory.retrieval import MAX_TERMS
+    from dragoman.store.run.artifact import digest, file_digest
+    from dragoman.store.run.trained import directions_of, key_of
+    from dragoman.store.workers import cores
+
+    if len(names) != 1 or not Path(names[0]).is_file():
+        raise ArgumentError(
+            "--workers and --ray are for one file of rows: JSON lines, or lines of text; also compressed."
+        )
+    if out is None or out.is_file():
+        raise ArgumentError("--workers and --ray write into a folder: name it with --out.")
+    direction = choose(directions_of(run), to, origin)
+    settings = settings_of(run)
+    settings = replace(
+        settings,
+        tenant=wanted.tenant,
+        exact=wanted.exact,
+        decoding=Decoding(beam=wanted.beam, mbr=Mbr(candidates=wanted.mbr) if wanted.mbr else None),
+        terms=MAX_TERMS if wanted.glossary else settings.terms,
+        shots=settings.shots if wanted.shots is None else wanted.shots,
+        min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
+    )
+    count = workers or cores()
+    spec = bulk.Spec(
+        run.resolve(),
+        str(direction),
+        settings,
+        memory=wanted.memory is not False,
+        glossary=wanted.glossary.resolve() if wanted.glossary is not None else None,
+        precision=wanted.precision,
+        backend=wanted.backend,
+        threads=max(1, cores() // count) if ray is None else 1,
+    )
+    glossary = file_digest(spec.glossary) if spec.glossary is not None else None
+    made_of = digest(
+        key_of(run) or str(spec.run), str(direction), repr(settings), spec.memory, glossary, spec.precision
+    )
+    job = bulk.Job(Path(names[0]), out, made_of, _SHARD, column)
+    pool: Pool = Ray(spec, count, ray) if ray is not None else Processes(spec, count)
+    found = bulk.translate(job, pool, here.listener)
+    facts = found.to_json()
+    lines = [f"{jobs.output(job)}: {found.rows:,} rows: {found.translated:,} translated" + _without(facts["without"])]
+    if found.kept:
+        lines.append(f"  {found.kept:,} of them were done before")
+    if facts["rows_per_s"] and found.rows > found.kept:
+        lines.append(
+            f"  {facts['rows_per_s']:,.1f} rows/s with {found.workers} workers; "
+            f"{facts['rows_per_cpu_s'] or 0:,.1f} a second of one core's work"
+        )
+    if found.lost:
+        lines.append(f"  workers lost on the way: {found.lost}; their rows were done again")
+    here.result("\n".join(lines), event="bulk", out=jobs.output(job), **facts)
+
+
+def _without(reasons: dict[str, int]) -> str:
+    return "".join(f", {count:,} without ({name})" for name, count in sorted(reasons.items()))

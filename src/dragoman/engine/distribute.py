@@ -1,0 +1,190 @@
+"""What several processes do to a model in training: gradients are summed, or weights, gradients and optimiser are sharded
+(FSDP2, Zhao et al. 2023, 2304.11277, by parameter). Plain tensors go through all of it as they are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from dragoman.core.recipe import OptimiserName, Phase
+from dragoman.engine.load import decoder_layers
+from dragoman.engine.optimisers import OPTIMISERS
+from dragoman.engine.world import World, watched
+from dragoman.errors import RecipeError
+
+_BUCKET = 2**23  # numbers that are exchanged at a time
+
+# those that treat each number of a weight by itself, so that a part of a weight is updated as in the whole
+SHARDED_OPTIMISERS: frozenset[OptimiserName] = frozenset(
+    ["sgd", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "lion"]
+)
+SHARDED_METHODS = frozenset(["full", "lora", "rslora", "lora_fa", "bitfit", "layernorm", "parts", "spectrum"])
+
+
+def check(
+    phase: Phase, optimiser: OptimiserName, precision: str, quantised: object, size: int, *, sharded: bool
+) -> None:
+    """Refuse what cannot be trained by `size` processes together. Raises RecipeError that says what would do."""
+    if size == 1:
+        return
+    where = f"train.{phase.kind}"
+    if phase.kind == "reinforce":
+        raise RecipeError(f"{where}: is trained by one process. Run it without torchrun and `--processes`.")
+    if OPTIMISERS[optimiser].in_backward:
+        raise RecipeError(
+            f"{where}.optimiser: `{optimiser}` moves weights in the midst of the backward pass, before the gradients of the "
+            f"other processes are there. Take `adafactor`, which keeps as little, or `--processes 1`."
+        )
+    if not sharded:
+        return
+    if optimiser not in SHARDED_OPTIMISERS:
+        raise RecipeError(
+            f"{where}.optimiser: `{optimiser}` needs whole matrices, and with `plan.shard` each process holds a part of "
+            f"each. Take one of {', '.join(sorted(SHARDED_OPTIMISERS))}, or set `plan.shard: false`."
+        )
+    method = "full" if phase.adapt == "full" else phase.adapt.method
+    if method not in SHARDED_METHODS:
+        raise RecipeError(
+            f"{where}.adapt: `method: {method}` is not made for sharded weights. Take one of "
+            f"{', '.join(sorted(SHARDED_METHODS))}, or set `plan.shard: false`."
+        )
+    if precision == "fp16":
+        raise RecipeError(
+            "plan.precision: fp16 is not made for sharded weights. Take bf16 or fp32, or set `plan.shard: false`."
+        )
+    if quantised:
+        raise RecipeError(
+            "model.quantise: a quantised base cannot be sharded. Leave it out (shards of bf16 weights take "
+            f"{2 / size:.2g} bytes each on {size} processes), or set `plan.shard: false`."
+        )
+
+
+# ---------------------------------------------------------------- replicated
+
+
+@torch.no_grad()
+def sum_gradients(weights: Sequence[torch.Tensor], world: World) -> None:
+    """The gradients of all processes, added; a weight that none of them has a gradient for stays without."""
+    if not weights:
+        return
+    device = weights[0].device
+    there = torch.tensor([w.grad is not None for w in weights], dtype=torch.uint8, device=device)
+    world.most(there)
+    moved = [w for w, any_has in zip(weights, there.tolist(), strict=True) if any_has]
+    for weight in moved:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+    for bucket in _buckets([w.grad for w in moved if w.grad is not None]):
+        flat = torch.cat([g.reshape(-1) for g in bucket])
+        world.add(flat)
+        for gradient, part in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    bucket: list[torch.Tensor] = []
+    for tensor in tensors:
+        if bucket and (sum(t.numel() for t in bucket) + tensor.numel() > _BUCKET or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
+
+
+# ---------------------------------------------------------------- sharded
+
+
+def shard(model: Any, precision: torch.dtype, device: str) -> None:
+    """Cut every weight into as many parts as there are processes: each block is a unit that is put together for its own
+    passes, embeddings and output layer are another. Optimisers are made afterwards: they see the parts.
+
+    Products are computed in `precision`, gradients added and weights kept as they are (fp32).
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    from dragoman.engine.token_scores import plain_head
+    from dragoman.engine.world import current
+
+    # nothing changes the output in place: hidden states are read at the targets
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor", category=UserWarning)
+    plain_head(model.get_base_model() if hasattr(model, "get_base_model") else model)  # tried out while it is whole
+    policy = MixedPrecisionPolicy(
+        param_dtype=None if precision == torch.float32 else precision, reduce_dtype=torch.float32
+    )
+    options: dict[str, Any] = {"mesh": init_device_mesh(device, (current().size,)), "mp_policy": policy}
+    for layer in decoder_layers(model):
+        fully_shard(layer, **options)
+    fully_shard(model, **options)
+    for part in _parts(model):
+        part.set_gradient_divide_factor(1.0)  # each process divides by the units of all: gradients are added
+        part.set_force_sum_reduction_for_comms(True)  # gloo has no scaled sums
+
+
+def is_sharded(model: Any) -> bool:
+    return hasattr(model, "set_requires_gradient_sync")
+
+
+def last_pass(model: Any, last: bool) -> None:
+    """Before a pass of a step: gradients are exchanged after the last one only."""
+    if is_sharded(model):
+        model.set_requires_gradient_sync(last)
+        model.set_is_last_backward(last)
+
+
+@contextmanager
+def whole(model: Any) -> Iterator[None]:
+    """Inside, every process has the whole model and may use it without the others (to measure and to translate)."""
+    if not is_sharded(model):
+        yield
+        return
+    parts = list(_parts(model))
+    with watched():
+        for part in parts:
+            part.set_reshard_after_forward(False, recurse=False)
+            part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.reshard()
+            part.set_reshard_after_forward(part is not model, recurse=False)
+
+
+def _parts(model: nn.Module) -> Iterator[Any]:
+    return (module for module in model.modules() if is_sharded(module))
+
+
+def full(tensor: torch.Tensor) -> torch.Tensor:
+    """A weight or its like put together from the parts of all processes, which must all ask for it."""
+    if not hasattr(tensor, "full_tensor"):
+        return tensor
+    with watched():
+        found: torch.Tensor = tensor.full_tensor()
+    return found
+
+
+def gathered(tensors: Mapping[str, torch.Tensor], world: World) -> dict[str, torch.Tensor]:
+    """All of them `full` and in the machine's memory, for the first process; the others take part and get nothing."""
+    found = {}
+    for name, tensor in tensors.items():
+        put_together = full(tensor.detach())
+        if world.first:
+            found[name] = put_together.cpu()
+    return found
+
+
+def like(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`value`, which every process has whole, cut as `weight` is where the two are of one shape."""
+    if not hasattr(weight, "full_tensor") or hasattr(value, "full_tensor") or value.shape != weight.shape:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    cut: Any = weight
+    return distribute_tensor(value.to(cut.device), cut.device_mesh, cut.placements, src_data_rank=None)

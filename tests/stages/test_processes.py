@@ -1,0 +1,158 @@
+"""Training on two processes against one: the same rows, the same parameters, with all weights on each and with shards."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dragoman.core.listen import Silent
+from dragoman.core.recipe import Recipe
+from dragoman.core.records import Example, Text
+from dragoman.engine import checkpoint
+from dragoman.engine.log import read
+from dragoman.stages import model, train
+from dragoman.store.corpus import records
+from dragoman.store.run.artifact import Artifact
+from tests import ranks
+from tests.stages.conftest import WORDS
+
+HEAD = """
+pairs: [en-de]
+seed: 3
+model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 348, context: 96}}
+plan: {precision: fp32, threads: 1, shard: SHARD}
+train:
+"""
+SFT = "{tokens: 24k, batch_tokens: 160, accumulation: 3, optimiser: OPT, learning_rate: 1e-3, evaluate_every: 12, evaluate_sentences: 6}"
+PHASES = {
+    "full": f"  - sft: {SFT}",
+    "odd": f"  - sft: {SFT.replace('accumulation: 3', 'accumulation: 1')}",  # one process has nothing to pass
+    "average": f"  - sft: {SFT}\n    average: {{method: ema, decay: 0.9}}",
+    "lora": f"  - sft: {SFT}\n    adapt: {{method: lora, rank: 4}}",
+    "hybrid": """  - hybrid:
+      tokens: 20k
+      tasks: {lm: {languages: [en, de]}, mt: {weight: 2}, denoise: {languages: [de]}}
+      curriculum: {method: fair, every: 4}
+      batch_tokens: 160
+      accumulation: 3
+      optimiser: OPT
+      learning_rate: 1e-3
+      evaluate_every: 12
+      evaluate_sentences: 6""",
+    "prefer": """  - prefer: {method: dpo, sources: 40, candidates: 3, margin: 1, epochs: 6, batch_tokens: 200, accumulation: 3,
+             optimiser: OPT, learning_rate: 3e-4, evaluate_every: 12, evaluate_sentences: 6}""",
+}
+ADJECTIVES = {"old": "alte", "new": "neue", "big": "große", "red": "rote"}
+
+
+def recipe(phase: str, *, shard: bool = False, optimiser: str = "adamw") -> str:
+    return (HEAD + PHASES[phase]).replace("SHARD", str(shard).lower()).replace("OPT", optimiser)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared texts and a model that has learned a little."""
+    folder = tmp_path_factory.mktemp("base")
+    rows = [
+        Example(f"the {x} {a} sees the {b}.", f"{ADJECTIVES[x]} {WORDS[a]} sieht {WORDS[b]}.", "en", "de", "toy.tsv", 1)
+        for a, b, x in product(WORDS, WORDS, ADJECTIVES)
+    ]
+    random.Random(0).shuffle(rows)
+    for split, part in (("train", rows[:120]), ("dev", rows[120:132]), ("test", rows[132:])):
+        records.write(folder / "prepare" / split, part, Example)
+    english = [Text(f"{row.source} {row.source}", "en", "mono.txt", n) for n, row in enumerate(rows[:60])]
+    german = [Text(f"{row.target} {row.target}", "de", "mono.txt", n) for n, row in enumerate(rows[60:120])]
+    records.write(folder / "prepare" / "text" / "en", english, Text)
+    records.write(folder / "prepare" / "text" / "de", german, Text)
+    prepared = Artifact.finish(folder / "prepare", "prepare", "texts", {})
+    warm = recipe("full").replace("1e-3", "2e-2")
+    made = model.run(Recipe.parse(warm, "recipe.yaml"), {"prepare": prepared}, folder / "model", "m", Silent())
+    alone(warm, folder, folder / "warm")
+    shutil.copytree(folder / "warm" / "0-sft" / "model", folder / "model" / "model", dirs_exist_ok=True)
+    Artifact.finish(folder / "model", "model", "m2", {**made.facts, "new": False})
+    return folder
+
+
+def alone(text: str, base: Path, out: Path) -> None:
+    inputs = {name: Artifact.load(base / name) for name in ("prepare", "model")}
+    train.run(Recipe.parse(text, "recipe.yaml"), inputs, out, "t", Silent())
+
+
+def phase_of(out: Path) -> Path:
+    return next(folder for folder in out.iterdir() if folder.is_dir())
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    found = checkpoint.latest(phase_of(out) / "checkpoints")
+    assert found is not None
+    return {
+        k: v for k, v in load_file(found.folder / "state.safetensors").items() if k.startswith(("weight", "average"))
+    }
+
+
+def losses(out: Path) -> list[float]:
+    return [record["loss"] for record in read(phase_of(out) / "metrics.jsonl") if record["event"] == "step"]
+
+
+def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["replicated", "sharded"])
+def test_two_processes_train_as_one_does(shard: bool, base: Path, tmp_path: Path) -> None:
+    jobs = [(recipe(name, shard=shard), base, tmp_path / "two" / name) for name in PHASES]
+    for text, folder, out in jobs:
+        alone(text, folder, tmp_path / "one" / out.name)
+    ranks.done(ranks.start(2, jobs))
+    for name in PHASES:
+        one, two = tmp_path / "one" / name, tmp_path / "two" / name
+        assert len(losses(one)) >= 10
+        assert losses(two) == pytest.approx(losses(one), abs=1e-5), name
+        assert apart(weights(one), weights(two)) < 1e-6, name
+        ours, theirs = ([r for r in read(phase_of(f) / "metrics.jsonl") if r["event"] == "window"] for f in (one, two))
+        assert [r["tokens"] for r in ours] == [r["tokens"] for r in theirs], name
+        assert (phase_of(two) / "model" / "config.json").read_bytes() == (
+            phase_of(one) / "model" / "config.json"
+        ).read_bytes()
+        saved = [load_file(phase_of(f) / "model" / "model.safetensors") for f in (one, two)]
+        assert apart(*saved) < 1e-6, name
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_stopped_run_goes_on_with_another_number_of_processes(
+    before: int, after: int, base: Path, tmp_path: Path
+) -> None:
+    text, straight, stopped = recipe("hybrid"), tmp_path / "straight", tmp_path / "stopped"
+    alone(text, base, straight)
+    ranks.done(ranks.start(before, [(text, base, stopped)], stop_after=18))
+    found = checkpoint.latest(phase_of(stopped) / "checkpoints")
+    assert found is not None and found.step == 18
+    ranks.done(ranks.start(after, [(text, base, stopped)]))
+    assert losses(stopped) == pytest.approx(losses(straight), abs=1e-5)
+    assert apart(weights(straight), weights(stopped)) < 1e-6
+
+
+def test_a_killed_process_ends_the_others_and_leaves_a_whole_checkpoint(base: Path, tmp_path: Path) -> None:
+    text = (
+        recipe("full")
+        .replace("24k", "2000k")
+        .replace("evaluate_every: 12", "evaluate_every: 9000, checkpoint_every: 5")
+    )
+    running = ranks.start(2, [(text, base, tmp_path)])
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob("*/checkpoints/step-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running[1].send_signal(signal.SIGKILL)
+    told = running[0].communicate(timeout=60)[0]
+    running[1].communicate()
+    assert running[0].returncode not in (0, None) and "another process of this training has ended" in told
+    assert checkpoint.latest(phase_of(tmp_path) / "checkpoints") is not None
