@@ -34,7 +34,7 @@ train:
 SFT = "{tokens: 24k, batch_tokens: 160, accumulation: 3, optimiser: OPT, learning_rate: 1e-3, evaluate_every: 12, evaluate_sentences: 6}"
 PHASES = {
     "full": f"  - sft: {SFT}",
-    "odd": f"  - sft: {SFT.replace('accumulation: 3', 'accumulation: 1')}",  # one process has nothing to pass
+    "odd": f"  - sft: {SFT.replace('accumulation: 3', 'accumulation: 1').replace('24k', '8k')}",  # one process has nothing to pass
     "average": f"  - sft: {SFT}\n    average: {{method: ema, decay: 0.9}}",
     "lora": f"  - sft: {SFT}\n    adapt: {{method: lora, rank: 4}}",
     "hybrid": """  - hybrid:

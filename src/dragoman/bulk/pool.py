@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import get_context
@@ -150,12 +151,21 @@ def _join(ray: Any, address: str, size: int) -> None:
         if address == "local":
             ray.init(address="local", num_cpus=max(size, os.cpu_count() or 1), include_dashboard=False, **quiet)
         else:
+            if address != "auto":
+                _knock(address)
             ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ResourceError(
             f"--ray {address}: no Ray cluster can be reached ({_last(error)}). Start one with `ray start --head`, name the "
             "address of one, or take `--ray local` for workers on this machine."
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for minutes to reach a cluster that is not there. Raises OSError and ValueError."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10):
+        pass
 
 
 def _last(error: Exception) -> str:

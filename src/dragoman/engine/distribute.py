@@ -23,6 +23,7 @@ _BUCKET = 2**23  # numbers that are exchanged at a time
 SHARDED_OPTIMISERS: frozenset[OptimiserName] = frozenset(
     ["sgd", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "lion"]
 )
+TOGETHER = frozenset(["sft", "hybrid", "prefer"])  # kinds of phases that several processes train
 SHARDED_METHODS = frozenset(["full", "lora", "rslora", "lora_fa", "bitfit", "layernorm", "parts", "spectrum"])
 
 
@@ -33,8 +34,11 @@ def check(
     if size == 1:
         return
     where = f"train.{phase.kind}"
-    if phase.kind == "reinforce":
-        raise RecipeError(f"{where}: is trained by one process. Run it without torchrun and `--processes`.")
+    if phase.kind not in TOGETHER:
+        raise RecipeError(
+            f"{where}: is trained by one process; several train {', '.join(sorted(TOGETHER))}. Run this recipe without "
+            "torchrun and `--processes`."
+        )
     if OPTIMISERS[optimiser].in_backward:
         raise RecipeError(
             f"{where}.optimiser: `{optimiser}` moves weights in the midst of the backward pass, before the gradients of the "
@@ -125,6 +129,21 @@ def shard(model: Any, precision: torch.dtype, device: str) -> None:
     for part in _parts(model):
         part.set_gradient_divide_factor(1.0)  # each process divides by the units of all: gradients are added
         part.set_force_sum_reduction_for_comms(True)  # gloo has no scaled sums
+    training = model.training
+    model.eval()
+    with (
+        torch.no_grad(),
+        watched(),
+    ):  # FSDP2 wants the first pass to go through the root, and an adapter's base has none
+        model(input_ids=torch.tensor([[1, 2]], device=device), use_cache=False)
+    model.train(training)
+    apart(model)
+
+
+def apart(model: Any) -> None:
+    """Every process holds its parts alone, whatever the last pass has left together: parameters are then the parts."""
+    for part in _parts(model):
+        part.reshard()
 
 
 def is_sharded(model: Any) -> bool:

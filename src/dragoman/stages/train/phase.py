@@ -242,6 +242,7 @@ class Trainer:
         kept = self.average.kept() if self.average is not None else self.optimiser.weights()
         if not self.sharded:
             return kept
+        distribute.apart(self.model)
         frozen = {name: weight for name, weight in self.model.named_parameters() if name not in kept}
         return distribute.gathered(kept | frozen, self.world)
 
