@@ -6,7 +6,8 @@
 of which medical/emea_en-fr_train.tsv.gz is read. `--llama-cpp` is a folder whose node_modules has node-llama-cpp: then the
 GGUF file is run by a real llama.cpp too, one prompt after the other, as it is asked there. Greedy, one thread. CPU time counts, since others may
 share the machine; the wall times and the load of the machine stand beside it. Quality is chrF2++ against the references, with
-a paired test against ours in fp32. Peak memory is that of the process, with what it needed to load.
+a paired test against ours in fp32. Peak memory is that of the process, with what it
+needed to load; of llama.cpp it is not measured.
 The record goes to benchmarks/results/deploy.json.
 """
 
@@ -16,7 +17,6 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -34,6 +34,7 @@ from dragoman.core.scores.metrics import segments
 from dragoman.core.scores.statistics import differences
 from dragoman.engine import load
 from dragoman.engine.device import detect
+from dragoman.stages.deploy.trial import peak
 from dragoman.store.run.artifact import versions
 from dragoman.translator import Translator
 
@@ -102,8 +103,7 @@ def measured(where: Path, form: str, sources: Sequence[str]) -> dict[str, Any]:
         start = time.perf_counter(), time.process_time()
         translator.translate([source], "en-fr")
         alone.append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return figures([h.text for h in found], sum(h.tokens for h in found), cpu, wall, alone, loading, peak)
+    return figures([h.text for h in found], sum(h.tokens for h in found), cpu, wall, alone, loading, peak() / 2**30)
 
 
 def figures(
@@ -113,7 +113,7 @@ def figures(
     wall: float,
     alone: Sequence[tuple[float, float]],
     loading: float,
-    peak: float,
+    memory: float | None,
 ) -> dict[str, Any]:
     return {
         "outputs": outputs,
@@ -125,7 +125,7 @@ def figures(
         "one_sentence_p50_cpu_seconds": round(statistics.median(c for _, c in alone), 3) if alone else None,
         "one_sentence_p50_wall_seconds": round(statistics.median(w for w, _ in alone), 3) if alone else None,
         "load_wall_seconds": round(loading, 2),
-        "peak_gib": round(peak, 2),
+        "peak_gib": None if memory is None else round(memory, 2),
         "load_average": round(os.getloadavg()[0], 1),
     }
 
@@ -138,7 +138,7 @@ def of_llama_cpp(where: Path, sources: Sequence[str], folder: Path) -> dict[str,
 
     shell = load.load_shell(where / "model")
     recorder: Any = Recorder(shell)
-    Translator(recorder).translate(sources, "en-fr")
+    kept = Translator(recorder).translate(sources, "en-fr")  # what has no words is not asked
     job = {
         "model": str(where / "gguf-q8_0" / "model.gguf"),
         "context": 1024,
@@ -149,8 +149,10 @@ def of_llama_cpp(where: Path, sources: Sequence[str], folder: Path) -> dict[str,
     [found] = complete([job])
     rows = [one["ids"] for one in found["completions"]]
     outputs = [shell.text(ids[:-1] if ids[-1] in recorder.ends else ids) for ids in rows]
+    made_here = iter(outputs)
+    outputs = [h.text if h.finished else next(made_here) for h in kept]
     seconds = [one["seconds"] for one in found["completions"]]
-    made = figures(outputs, sum(map(len, rows)), found["cpu"], sum(seconds), [], found["load"], found["memory"] / 2**30)
+    made = figures(outputs, sum(map(len, rows)), found["cpu"], sum(seconds), [], found["load"], None)
     return {**made, "one_sentence_p50_wall_seconds": round(statistics.median(seconds[:ALONE]), 3)}
 
 

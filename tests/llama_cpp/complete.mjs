@@ -27,7 +27,7 @@ async function work(llama, job) {
     await model.dispose();
     return {
         texts, completions, special: {bos, eos, eot, begins}, load,
-        cpu: (used.user + used.system) / 1e6, memory: process.resourceUsage().maxRSS * 1024,
+        cpu: (used.user + used.system) / 1e6,
     };
 }
 

@@ -378,3 +378,13 @@ def test_a_trial_that_breaks_off_is_told(tmp_path: Path) -> None:
     found = trials.of_format("ctranslate2-int8", tmp_path / "nothing", tmp_path)
     assert "dragoman.json" in found["failure"]
     assert [len(rows) for rows in trials.sets.values()] == [2, 2]
+
+
+def test_the_peak_of_a_trial_is_its_own_and_not_that_of_what_started_it() -> None:
+    import subprocess
+    import sys
+
+    large = b"x" * 400_000_000
+    code = "from dragoman.stages.deploy.trial import peak; print(peak())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 10_000_000 < int(done.stdout) < len(large)

@@ -95,7 +95,11 @@ def scores(translator: Translator, rows: Sequence[Mapping[str, str]]) -> list[li
 
 
 def peak() -> int:
-    """The most memory, in bytes, that this process has had."""
+    """The most memory, in bytes, that this process has had. On Linux `getrusage` would count what its parent had when it was
+    started."""
+    if (status := Path("/proc/self/status")).is_file():
+        lines = status.read_text(encoding="utf-8").split("\n")
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
