@@ -188,7 +188,7 @@ evalute: {}
         ),
         (
             "pairs: en-fr\nplan: {zzz: 1}\n",
-            "r.yaml:2: plan.zzz: unknown key. Known here: precision, threads, memory, hours.",
+            "r.yaml:2: plan.zzz: unknown key. Known here: precision, threads, memory, hours, shard.",
         ),
         (
             "pairs: en-fr\nevaluate: {metrics: [comet]}\n",
