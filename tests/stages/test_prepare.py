@@ -93,7 +93,8 @@ def check_partition(artifact: Artifact) -> None:
         assert origin["in"] == sum(origin["kept"].values()) + sum(origin["rejected"].values())
     for left, right in itertools.combinations(SPLITS, 2):
         assert not keys(split(artifact, left)) & keys(split(artifact, right))
-    assert json.loads((artifact.folder / "report.json").read_text(encoding="utf-8")) == facts
+    told = {name: value for name, value in facts.items() if name != "contents"}  # digests, for the stages after it
+    assert json.loads((artifact.folder / "report.json").read_text(encoding="utf-8")) == told
     assert not (artifact.folder / "interim").exists()
 
 

@@ -54,7 +54,7 @@ class Url:
         self._client = httpx2.Client(headers=headers, timeout=_TIMEOUT, trust_env=False)
         self._errors: Any = httpx2.HTTPError
         self._at_once = at_once
-        self._ids = True  # whether the server takes token ids
+        self._ids: bool | None = None  # whether the server takes token ids; None: not known yet
         self._lock = threading.Lock()
         if not self._model:
             listed = self._ask("GET", "models").get("data") or [{}]
@@ -177,8 +177,8 @@ class Url:
         found: list[int] = self.shell.tokenizer(text, add_special_tokens=False).input_ids
         return found
 
-    def _with_prompt(self, body: dict[str, Any], ids: Sequence[int]) -> dict[str, Any]:
-        if self._ids:
+    def _with_prompt(self, body: dict[str, Any], ids: Sequence[int], *, as_text: bool = False) -> dict[str, Any]:
+        if self._ids is not False and not as_text:
             return {**body, "prompt": list(ids)}
         own = self.shell.tokenizer("", add_special_tokens=True).input_ids  # what a server adds by itself
         shown = list(ids)[len(own) :] if own and list(ids[: len(own)]) == own else list(ids)
@@ -208,6 +208,9 @@ class Url:
                 why = f"{type(error).__name__}: {error}"
             else:
                 if reply.status_code == 200:
+                    if self._ids is None and body is not None and "prompt" in body:  # what was taken once settles it
+                        with self._lock:
+                            self._ids = isinstance(body["prompt"], list)
                     found: dict[str, Any] = reply.json()
                     return found
                 why = f"HTTP {reply.status_code}: {reply.text[:_SHOWN]}"
@@ -216,11 +219,9 @@ class Url:
                 if reply.status_code == 404:
                     raise ModelError(f"{self._base}/{path}: {why}. Is this the address of an OpenAI-compatible server?")
                 if 400 <= reply.status_code < 500 and reply.status_code != 429:
-                    if not isinstance((body or {}).get("prompt"), list):
+                    if self._ids or not isinstance((body or {}).get("prompt"), list):
                         raise _RefusedError(why)
-                    with self._lock:
-                        self._ids = False  # it may take text only: this prompt's, then those of all others
-                    body = self._with_prompt(body or {}, ids)
+                    body = self._with_prompt(body or {}, ids, as_text=True)  # it may take text only
                     continue
             time.sleep(_WAIT * 2**attempt)
         raise ResourceError(f"{self._base}/{path}: no answer after {_TRIES} tries ({why}). Is the server running?")

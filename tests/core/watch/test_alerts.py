@@ -50,7 +50,7 @@ def test_firing_and_resolved_take_turns(values: list[float | None], looks: int) 
         ({"alerts": [{"name": "a", "figure": "latency", "above": 1}]}, "no figure of the monitor"),
         ({"alerts": [{"name": "a", "above": 1, "channels": "ops"}]}, "no channel 'ops'"),
         ({"channels": {"ops": {"kind": "email", "to": "a@b.c"}}}, "needs `server` and `sender`"),
-        ({"channels": {"ops": {"kind": "slack", "to": "x", "secret": "y"}}}, "means nothing to a slack"),
+        ({"channels": {"ops": {"kind": "slack", "to": "https://x.org", "secret": "y"}}}, "means nothing to a slack"),
         ({"alerts": [{"name": "a", "above": 1}, {"name": "a", "below": 1}]}, "twice"),
     ],
 )
