@@ -1,6 +1,6 @@
 # make setup   a virtual environment with everything that is needed; quick the second time
 # make demo    all stages on generated text, offline, on a processor, in minutes
-# make test    the test suite
+# make test    the test suite; make test-all the few long tests too
 # make lint    ruff, mypy, import-linter
 # make check   lint and test
 # make docs    the documentation as a site, in build/site
@@ -15,7 +15,7 @@ STAMP := $(VENV)/.ready
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chromium lint check docs package fuzz clean
+.PHONY: help setup demo test test-all chromium lint check docs package fuzz clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -33,6 +33,9 @@ demo: $(STAMP)
 	$(BIN)/dragoman demo
 
 test: $(STAMP) chromium
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m 'not long'
+
+test-all: $(STAMP) chromium
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # the tests of the web page drive it; where it is not and cannot be had, they say so and are skipped

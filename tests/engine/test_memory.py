@@ -72,7 +72,7 @@ def test_recomputation_and_quantisation_take_less() -> None:
     assert small.activations == plain.activations
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_7b_fits_on_cards() -> None:
     config, bf16 = MistralConfig(sliding_window=None), torch.bfloat16
     quantised = estimate(config, LORA, Geometry(1, 1024, 600, bf16, "adamw", True, "nf4"), device="cuda")

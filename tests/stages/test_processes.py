@@ -107,6 +107,7 @@ def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shard", [False, True], ids=["replicated", "sharded"])
 def test_two_processes_train_as_one_does(shard: bool, base: Path, tmp_path: Path) -> None:
     jobs = [(recipe(name, shard=shard), base, tmp_path / "two" / name) for name in PHASES]
@@ -127,7 +128,7 @@ def test_two_processes_train_as_one_does(shard: bool, base: Path, tmp_path: Path
         assert apart(*saved) < 1e-6, name
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize(("before", "after"), [pytest.param(2, 1, marks=pytest.mark.long), (1, 2)])
 def test_a_stopped_run_goes_on_with_another_number_of_processes(
     before: int, after: int, base: Path, tmp_path: Path
 ) -> None:
