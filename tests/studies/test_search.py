@@ -80,7 +80,7 @@ class Played:
     def __init__(self, player: Player, job: trial.Job, values: Mapping[str, Any]) -> None:
         self.player, self.job, self.values, self.looked = player, job, values, 0
         (job.folder / "plan").mkdir(parents=True, exist_ok=True)
-        facts = {"phases": [{"settings": {"steps": 100}}]}
+        facts = {"phases": [{"name": "0-sft", "settings": {"steps": 100}}]}
         Artifact.finish(job.folder / "plan", "plan", "p", facts)
 
     @property
