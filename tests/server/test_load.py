@@ -177,6 +177,13 @@ def test_several_models_by_name_alias_and_version(tmp_path: Path) -> None:
             asked = {"text": "x", "source": "en", "target": "de", "model": model}
             return str(live.json("POST", "/api/translate", json=asked)["translations"]["text"])
 
+        asked = {"text": "x", "source": "en", "target": "de"}
+        until(  # the server is ready with its first engine
+            lambda: all(
+                live.http.post("/api/translate", json={**asked, "model": name}).status_code == 200
+                for name in ("one", "two")
+            )
+        )
         assert (says(""), says("two"), says(f"one@{one.checksum[7:19]}")) == ("one x!", "two x!", "one x!")
         live.json("PUT", "/api/aliases/champion", json={"model": "two"})
         live.json("PUT", "/api/aliases/challenger", json={"model": "one"})
