@@ -24,7 +24,7 @@ from dragoman.engine.loss_scale import LossScale
 from dragoman.engine.losses import cross_entropy
 from dragoman.engine.neftune import add_noise
 from dragoman.engine.optimise import Optimiser, default_rate
-from dragoman.engine.optimisers import OPTIMISERS, check, gradient_bytes, state_bytes
+from dragoman.engine.optimisers import OPTIMISERS, check
 from dragoman.errors import ModelError, RecipeError, ResourceError
 from tests.engine.test_loop import corpus
 from tests.tiny import tiny
@@ -116,28 +116,6 @@ def test_frozen_weights_stay_and_trained_ones_move(name: OptimiserName, dtype: t
             assert parameter.grad is None
             assert torch.equal(parameter, old)
     assert all(not torch.equal(m, old) for m, old in zip(optimiser.masters, masters, strict=True))
-
-
-@pytest.mark.parametrize("name", HERE)
-def test_the_stated_bytes_are_those_that_it_keeps(name: OptimiserName) -> None:
-    loaded = tiny()
-    optimiser = make(loaded, name)
-    for _ in fit(loaded.model, stream(loaded), cross_entropy(), optimiser, steps=2):
-        pass
-    storages = {t.data_ptr(): t.numel() * t.element_size() for t in optimiser.state()[0].values()}
-    kept = sum(storages.values())
-    blocks = {id(p) for p in loaded.model.model.layers.parameters()}
-    shapes = [p.shape for p in loaded.model.parameters() if id(p) in blocks]
-    outside = [p.shape for p in loaded.model.parameters() if id(p) not in blocks]
-    tables = 4 * 256 * (2 if name == "adamw8bit" else 1) if OPTIMISERS[name].needs else 0  # of all weights together
-    assert kept == state_bytes(name, shapes, outside, options(name)) + tables
-
-
-def test_bytes_of_gradients() -> None:
-    shapes = [(10, 10), (3,)]
-    assert gradient_bytes("adamw", shapes) == 412
-    assert gradient_bytes("lomo", shapes) == 400
-    assert gradient_bytes("mezo", shapes) == 0
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if OPTIMISERS[name].only == "cuda"])

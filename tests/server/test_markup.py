@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dragoman.core.markup.inline import Span
 from dragoman.core.markup.rendering import translate_inlines
-from dragoman.server.markup import BLOCKS, cut, is_tag, parse, write
+from dragoman.server.markup import BLOCKS, cut, parse, write
 
 TEXTS = [
     'Hello <x id="7"></x> and <b>the <i>dog</i></b><br>.',
@@ -73,5 +73,3 @@ def test_a_text_is_cut_at_tags() -> None:
         "</par>",
         "",
     ]
-    assert is_tag("<par>")
-    assert not is_tag("One")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import torch
@@ -17,10 +16,8 @@ from dragoman.errors import ModelError, ResourceError
 
 Groups = list[dict[str, Any]]  # each with `params`, `lr` and `weight_decay`
 Make = Callable[[Groups, OptimiserOptions], torch.optim.Optimizer]
-Shape = Sequence[int]
 _BETAS = (0.9, 0.98)
 _EPS = 1e-9
-_8BIT_FROM, _8BIT_BLOCK = 4096, 256  # bitsandbytes keeps smaller weights' moments in fp32; one fp32 scale a block
 
 
 class Lion(torch.optim.Optimizer):
@@ -82,57 +79,12 @@ def _muon(groups: Groups, wish: OptimiserOptions) -> torch.optim.Optimizer:
     return Muon(groups, momentum=0.95 if wish.momentum is None else wish.momentum)
 
 
-def _full(moments: int, counter: int = 4) -> Callable[[Shape, OptimiserOptions], int]:
-    """So many fp32 numbers for every weight, and the step's number."""
-    return lambda shape, wish: 4 * moments * prod(shape) + counter
-
-
-def _no_state(shape: Shape, wish: OptimiserOptions) -> int:
-    del shape, wish
-    return 0
-
-
-def _sgd_state(shape: Shape, wish: OptimiserOptions) -> int:
-    return 0 if wish.momentum == 0 else 4 * prod(shape)
-
-
-def _factored(shape: Shape, wish: OptimiserOptions) -> int:
-    """A mean of squares for every row and every column (Shazeer and Stern 2018)."""
-    del wish
-    if len(shape) < 2:
-        return 4 * prod(shape) + 4
-    return 4 * prod(shape[:-2]) * (shape[-2] + shape[-1]) + 4
-
-
-def _quantised(moments: int) -> Callable[[Shape, OptimiserOptions], int]:
-    """A byte for every weight and moment, and a scale for every block; the tables of the 256 values stand there once."""
-
-    def state(shape: Shape, wish: OptimiserOptions) -> int:
-        del wish
-        size = prod(shape)
-        if size < _8BIT_FROM:
-            return 4 * moments * size
-        return moments * (size + 4 * -(-size // _8BIT_BLOCK))
-
-    return state
-
-
-def _projected(shape: Shape, wish: OptimiserOptions) -> int:
-    """Two moments of the projected gradient, and the projector."""
-    short, long = sorted(shape)
-    rank = wish.rank
-    if rank >= short:
-        return 8 * prod(shape)
-    return 4 * (2 * rank * long + rank * short)
-
-
 @dataclass(frozen=True)
 class Named:
-    """One optimiser. `make` gets groups of weights in fp32; `state` says the bytes that it keeps for one weight, of
-    which `hidden` optimisers take the blocks' matrices only and leave the others to AdamW."""
+    """One optimiser. `make` gets groups of weights in fp32, of which `hidden` optimisers take the blocks' matrices only and
+    leave the others to AdamW. What it keeps for them, `engine.memory` sees by making it."""
 
     make: Make
-    state: Callable[[Shape, OptimiserOptions], int]
     rate: float = 1.0  # factor on AdamW's learning rate where the recipe says `auto`
     decay: float = 0.05  # weight decay where the recipe says `auto`; the classic optimisers add it to the gradient
     hidden: bool = False
@@ -143,32 +95,29 @@ class Named:
 
 
 OPTIMISERS: Mapping[OptimiserName, Named] = {
-    "sgd": Named(_sgd, _sgd_state, rate=1000, decay=0.0),
-    "adagrad": Named(lambda g, w: torch.optim.Adagrad(g, eps=_EPS), _full(1), rate=10, decay=0.0),
-    "rmsprop": Named(lambda g, w: torch.optim.RMSprop(g, alpha=0.98, eps=_EPS), _full(1), rate=1, decay=0.0),
-    "adadelta": Named(lambda g, w: torch.optim.Adadelta(g, rho=0.98), _full(2), rate=3000, decay=0.0),
-    "adam": Named(lambda g, w: torch.optim.Adam(g, betas=_BETAS, eps=_EPS, fused=True), _full(2), decay=0.0),
-    "adamw": Named(lambda g, w: adamw(g), _full(2)),
-    "adafactor": Named(lambda g, w: torch.optim.Adafactor(g), _factored, rate=10),
-    "lion": Named(lambda g, w: Lion(g), _full(1, 0), rate=0.2),
-    "muon": Named(_muon, _full(1, 0), rate=2, hidden=True),
+    "sgd": Named(_sgd, rate=1000, decay=0.0),
+    "adagrad": Named(lambda g, w: torch.optim.Adagrad(g, eps=_EPS), rate=10, decay=0.0),
+    "rmsprop": Named(lambda g, w: torch.optim.RMSprop(g, alpha=0.98, eps=_EPS), rate=1, decay=0.0),
+    "adadelta": Named(lambda g, w: torch.optim.Adadelta(g, rho=0.98), rate=3000, decay=0.0),
+    "adam": Named(lambda g, w: torch.optim.Adam(g, betas=_BETAS, eps=_EPS, fused=True), decay=0.0),
+    "adamw": Named(lambda g, w: adamw(g)),
+    "adafactor": Named(lambda g, w: torch.optim.Adafactor(g), rate=10),
+    "lion": Named(lambda g, w: Lion(g), rate=0.2),
+    "muon": Named(_muon, rate=2, hidden=True),
     "galore": Named(
         lambda g, w: GaLore(g, rank=w.rank, every=w.every, scale=w.scale, betas=_BETAS, eps=_EPS),
-        _projected,
         rate=4,
         hidden=True,
     ),
-    "adamw8bit": Named(_bitsandbytes("AdamW8bit", betas=_BETAS, eps=1e-8), _quantised(2), needs="bitsandbytes"),
-    "lion8bit": Named(_bitsandbytes("Lion8bit"), _quantised(1), rate=0.2, needs="bitsandbytes"),
-    "paged_adamw": Named(
-        _bitsandbytes("PagedAdamW", betas=_BETAS, eps=1e-8), _full(2, 0), only="cuda", needs="bitsandbytes"
-    ),
+    "adamw8bit": Named(_bitsandbytes("AdamW8bit", betas=_BETAS, eps=1e-8), needs="bitsandbytes"),
+    "lion8bit": Named(_bitsandbytes("Lion8bit"), rate=0.2, needs="bitsandbytes"),
+    "paged_adamw": Named(_bitsandbytes("PagedAdamW", betas=_BETAS, eps=1e-8), only="cuda", needs="bitsandbytes"),
     "paged_adamw8bit": Named(
-        _bitsandbytes("PagedAdamW8bit", betas=_BETAS, eps=1e-8), _quantised(2), only="cuda", needs="bitsandbytes"
+        _bitsandbytes("PagedAdamW8bit", betas=_BETAS, eps=1e-8), only="cuda", needs="bitsandbytes"
     ),
-    "lomo": Named(lambda g, w: torch.optim.SGD(g), _no_state, rate=1000, decay=0.0, in_backward=True),  # 2306.09782
-    "adalomo": Named(lambda g, w: torch.optim.Adafactor(g), _factored, rate=10, in_backward=True),  # 2310.10195
-    "mezo": Named(lambda g, w: torch.optim.SGD(g), _no_state, rate=0.05, decay=0.0, backward=False),  # zeroth_order.py
+    "lomo": Named(lambda g, w: torch.optim.SGD(g), rate=1000, decay=0.0, in_backward=True),  # 2306.09782
+    "adalomo": Named(lambda g, w: torch.optim.Adafactor(g), rate=10, in_backward=True),  # 2310.10195
+    "mezo": Named(lambda g, w: torch.optim.SGD(g), rate=0.05, decay=0.0, backward=False),  # zeroth_order.py
 }
 
 
@@ -183,27 +132,3 @@ def check(name: OptimiserName, device: str) -> None:
         )
     if found.needs is not None:
         found.make([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.0}], OptimiserOptions(name=name))
-
-
-def state_bytes(
-    name: OptimiserName,
-    shapes: Iterable[Shape],
-    outside: Iterable[Shape] = (),
-    options: OptimiserOptions | None = None,
-) -> int:
-    """Bytes that an optimiser keeps beside weights and gradients. `shapes` are those of the trained weights in the
-    decoder's blocks, `outside` those of embeddings, output layer and last norm, which Muon and GaLore leave to AdamW."""
-    found, wish = OPTIMISERS[name], options or OptimiserOptions(name=name)
-    rest = OPTIMISERS["adamw"].state
-    inside = sum((rest if found.hidden and len(shape) != 2 else found.state)(shape, wish) for shape in shapes)
-    return inside + sum((rest if found.hidden else found.state)(shape, wish) for shape in outside)
-
-
-def gradient_bytes(name: OptimiserName, shapes: Iterable[Shape], size: int = 4) -> int:
-    """Bytes of the gradients that stand in memory together: of every trained weight, of the largest one alone where
-    weights move during the backward pass, none where there is no such pass. `size` is of one number."""
-    found = OPTIMISERS[name]
-    sizes = [prod(shape) * size for shape in shapes]
-    if not found.backward:
-        return 0
-    return max(sizes, default=0) if found.in_backward else sum(sizes)

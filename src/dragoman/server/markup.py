@@ -120,7 +120,3 @@ def cut(text: str, tags: Collection[str]) -> list[str]:
             parts += [text[position : tag.start()], tag[0]]
             position = tag.end()
     return [*parts, text[position:]]
-
-
-def is_tag(part: str) -> bool:
-    return _TAG.fullmatch(part) is not None
