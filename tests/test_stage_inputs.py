@@ -159,7 +159,7 @@ def replaced(section: Any, path: list[str], change: Callable[[Any], Any]) -> Any
         ("search", set()),
         ("name", {"evaluate", "deploy"}),
         ("train.0.sft.epochs", {"plan", "train", "evaluate"}),
-        ("prepare.normalise.unicode", {"prepare", "model", "plan", "train", "evaluate"}),
+        ("prepare.normalise.unicode", {"prepare", "model", "plan", "train", "evaluate", "monitor"}),
     ],
 )
 def test_what_is_declared(path: str, stages: set[str]) -> None:

@@ -112,7 +112,7 @@ STAGES = (
     Stage(
         "monitor",
         "monitor",
-        ("pairs",),
+        ("pairs", "prepare.normalise"),
         needs=("model", "evaluate"),
         takes={"prepare": ALL, "model": ALL, "train": ALL, "evaluate": ALL},  # not the bundle: it may fail or change
     ),

@@ -11,7 +11,7 @@ from dragoman.core.answers import Answer
 from dragoman.core.memory.matching import Match
 from dragoman.server.gateway import Gateway
 from dragoman.server.metrics import Metrics
-from dragoman.store.ledger import reading
+from dragoman.store.ledger import Ledger
 from dragoman.store.run.aliases import target
 from tests.server.living import Live, faulty, living, until
 
@@ -46,7 +46,7 @@ def test_every_translation_that_is_given_is_an_event(tmp_path: Path, capfd: pyte
         sent = live.json("POST", "/v2/document", files=document, data={"source_lang": "en", "target_lang": "de"})
         path, key = f"/v2/document/{sent['document_id']}", {"document_key": sent["document_key"]}
         until(lambda: live.json("POST", path, json=key)["status"] == "done")
-    with reading(run / "ledger.sqlite") as ledger:
+    with Ledger.open(run / "ledger.sqlite", create=False) as ledger:
         (day,) = ledger.days()
         assert (day["segments"], day["tenant"], day["direction"], day["origin"]) == (6, "default", "en-de", "model")
         assert day["seconds"] > 0

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dragoman.core.answers import Answer
-from dragoman.core.recipe import Monitor
+from dragoman.core.recipe import Monitor, Normalise
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
+from dragoman.core.watch.features import hashed, measure
 from dragoman.errors import CheckpointError, DataError
 from dragoman.report import monitor as page
 from dragoman.store.corpus import records
@@ -94,6 +99,21 @@ def test_texts_that_it_was_not_made_for(tmp_path: Path, dragoman: Command) -> No
     assert "drifted" in shown and "zolpirand" in shown and "http" not in shown.replace("http-equiv", "")
 
 
+@pytest.mark.parametrize(("more", "trusted"), [("", True), ("zolpirand 20 mg", False)])
+def test_no_score_is_claimed_for_texts_that_are_not_like_the_held_out_ones(
+    more: str, trusted: bool, tmp_path: Path, dragoman: Command
+) -> None:
+    run, random = run_of(tmp_path), np.random.default_rng(8)
+    path = run / "monitor" / "baseline.json"
+    about = json.loads(path.read_text())
+    about["directions"]["en-fr"]["held_out"] = [[70.0, 60.0 + number % 20] for number in range(100)]
+    write_json(path, about)
+    told(run, [text(random, more) for _ in range(300)])
+    found = watch(run).directions[0].estimate
+    assert found is not None and found.trusted == trusted
+    assert ("not known" in dragoman("monitor", run).out) == ("not known" in page.page(watch(run))) == (not trusted)
+
+
 def test_too_few_are_said_to_be_too_few(tmp_path: Path, dragoman: Command) -> None:
     run, random = run_of(tmp_path), np.random.default_rng(4)
     told(run, [text(random) for _ in range(50)])
@@ -126,6 +146,39 @@ def test_erase_by_command(tmp_path: Path, dragoman: Command) -> None:
     told(run, [text(random) for _ in range(30)])
     assert "20 events of acme are erased" in dragoman("monitor", run, "--erase", "acme").out
     assert watch(run).totals()["segments"] == 30 and erase(run, "acme") == 0
+
+
+_FORMS = [
+    lambda text: unicodedata.normalize("NFD", text),  # as files from a Mac are
+    lambda text: text.replace(" ", "\u00a0"),
+    lambda text: "\ufeff" + text + "\u200b",
+    lambda text: text.replace("e", "e\u00ad"),
+    lambda text: f"  {text}\r\n",
+]
+
+
+@given(
+    st.lists(st.sampled_from(["été", "Ärzte", "niño", "5", "mg", "élève", "Łódź", "ὁ"]), min_size=1),
+    st.sampled_from(_FORMS),
+)
+def test_a_text_in_another_form_is_no_drift(words: list[str], change: Callable[[str], str]) -> None:
+    """The same text, the same numbers, whichever way it comes in: all features, the sketch and the unknown words."""
+    text = " ".join(words)
+    known = {"en": np.sort(hashed(["été", "mg"], "k"))}
+    base = baseline.Baseline(Path(), "k", ("en", "fr"), Normalise(), {})
+    base.__dict__["known"] = known
+    one, other = (base.measured(each, each, WAY, score=-1.0) for each in (text, change(text)))
+    assert np.array_equal(one.features, other.features, equal_nan=True)
+    assert (one.sketch == other.sketch).all() and (one.unknown == other.unknown).all()
+
+
+def test_the_markers_of_a_document_are_no_drift() -> None:
+    known = np.sort(hashed(["take"], "k"))
+    raw, marked = (
+        measure(text, text, WAY, known=known, key="k")
+        for text in ("<b>Take</b> %s tablets", "<1>Take</1> <2/> tablets")
+    )
+    assert np.array_equal(raw.features, marked.features, equal_nan=True) and (raw.sketch == marked.sketch).all()
 
 
 def test_the_defaults() -> None:

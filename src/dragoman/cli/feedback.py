@@ -48,8 +48,9 @@ def take(
         from dataclasses import replace
 
         from dragoman.cli.languages import only_pair
+        from dragoman.core.records import Rejected
         from dragoman.core.watch.feedback import Edit
-        from dragoman.errors import DataError
+        from dragoman.errors import DataError, first
         from dragoman.store.run.feedback import Desk, read
 
         way = only_pair(run, pair)
@@ -63,8 +64,13 @@ def take(
             replace(one, machine=shown[one.source]) if isinstance(one, Edit) and one.source in shown else one
             for one in edits
         ]
-        if not edits:
-            raise DataError(f"{', '.join(map(str, files))}: holds no post-edits.")
+        unread = [f"{row.origin}:{row.line}: {row.detail or row.reason}" for row in edits if isinstance(row, Rejected)]
+        if len(unread) == len(edits):
+            raise DataError(
+                f"{', '.join(map(str, files))}: holds no post-edits{f': {first(unread, 5)}' if unread else ''}."
+            )
+        for line in unread[:_SHOWN]:
+            here.listener.warn(f"feedback: {line}")
         with Desk.open(run) as desk:
             taken = desk.take(edits, here.listener)
         lines = [f"{run}: {taken.accepted:,} post-edits accepted, {taken.known:,} were there already"]

@@ -126,16 +126,22 @@ def _direction(seen: Seen) -> list[str]:
     told = [f"{seen.direction}: {verdict} ({seen.segments:,} segments, {span} UTC)"]
     if seen.estimate is not None:
         one = seen.estimate
-        told.append(
-            f"  expected chrF {one.value:.1f} [{one.low:.1f}, {one.high:.1f}], {one.normal:.1f} on the held-out set; such "
-            f"estimates were off by {one.usual_error:.1f} there"
-        )
-    rows = [["", "normal", "now", "effect", "q", "what"]]
+        if one.trusted:
+            told.append(
+                f"  expected chrF {one.value:.1f} [{one.low:.1f}, {one.high:.1f}], {one.normal:.1f} on the held-out set; "
+                f"such estimates were off by {one.usual_error:.1f} there"
+            )
+        else:
+            told.append(
+                f"  expected chrF not known: the texts are not like the held-out set, on which it was {one.normal:.1f}. "
+                f"By confidence alone it would be {one.value:.1f}, which is mostly far too high then"
+            )
+    rows = [["", "", "normal", "now", "effect", "q"]]
     for test in seen.drifted or seen.found[:_SHOWN]:
         name = f"! {test.name}" if test.drifted else test.name
         numbers = [f"{test.normal:.3f}", f"{test.now:.3f}", f"{test.effect:+.3f}", f"{test.q:.2g}"]
-        rows.append([name, *numbers, test.title])
-    told += ["  " + line for line in grid(rows).split("\n")]
+        rows.append([name, test.title, *numbers])
+    told += ["  " + line for line in grid(rows, left=2).split("\n")]
     told += _said(seen)
     for word, sources in seen.words.items():
         told.append(f"  new word {word}: {sources[0]}")

@@ -15,7 +15,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     """Write the baseline. Facts: by direction the set it comes from, its decoding and segments."""
     prepared = inputs["prepare"].folder if "prepare" in inputs else None
     model = inputs["train" if "train" in inputs else "model"].key
-    facts = baseline.record(out, prepared, inputs["evaluate"].folder, model, recipe.languages)
+    facts = baseline.record(out, prepared, inputs["evaluate"].folder, model, recipe.languages, recipe.normalise)
     for direction, one in facts.items():
         told = f"{one['segments']:,} segments of {one['set']}, {one['decoding']}"
         listener.say(f"monitor: {direction}: what is normal is recorded from {told}")

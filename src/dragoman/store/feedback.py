@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from dragoman.core.text.languages import Direction
-from dragoman.core.watch.feedback import Distance, Edit
+from dragoman.core.watch.feedback import Distance, Edit, form
 from dragoman.store.run.artifact import write_atomic
 
 ACCEPTED, WAITING, REVOKED, OLD = "accepted", "waiting", "revoked", "superseded"
@@ -118,7 +118,7 @@ class Feedback:
         """Keep one; its id, or None where the same user said the same before. An earlier post-edit of the user of the same
         source is superseded by an accepted one."""
         at = edit.at or time.time()
-        names = (edit.tenant, edit.user, kind, str(edit.direction), edit.source, edit.text)
+        names = (edit.tenant, edit.user, kind, str(edit.direction), form(edit.source), form(edit.text))
         said = (*names, str(at)) if kind != "edit" else names
         row = {
             "at": at,
@@ -188,8 +188,9 @@ class Feedback:
 
     def machine(self, sources: Sequence[str], direction: Direction, tenant: str) -> dict[str, tuple[str, str]]:
         """(translation, model) of the sources that `pick` has given out."""
-        keys = {key(source): source for source in sources}
-        names, found = list(keys), {}
+        keys = {source: key(source) for source in sources}
+        names = list(dict.fromkeys(keys.values()))
+        found: dict[str, tuple[str, str]] = {}
         with self.engine.connect() as connection:
             for start in range(0, len(names), _GROUP):
                 chosen = sql.select(_shown).where(
@@ -198,8 +199,8 @@ class Feedback:
                     _shown.c.tenant == tenant,
                 )
                 for row in connection.execute(chosen):
-                    found[keys[row.source_key]] = (row.machine, row.model)
-        return found
+                    found[row.source_key] = (row.machine, row.model)
+        return {source: found[name] for source, name in keys.items() if name in found}
 
     def others(self, edit: Edit) -> list[Kept]:
         """Accepted post-edits of the same source in the same direction, the newest last."""
@@ -250,7 +251,7 @@ class Feedback:
             len(edits),
             100 * sum(distance.edits for _, distance in known) / words if words else None,
             _mean([distance.chrf for _, distance in known]),
-            _mean([float(one.edit.machine == one.edit.text) for one, _ in known]),
+            _mean([float(form(one.edit.machine) == form(one.edit.text)) for one, _ in known]),
             len(verdicts),
             _mean(verdicts),
             len(ratings),
@@ -295,7 +296,7 @@ class Feedback:
 
 
 def key(source: str) -> str:
-    return hashlib.blake2b(" ".join(source.split()).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(form(source).encode(), digest_size=16).hexdigest()
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -13,8 +13,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -430,10 +429,3 @@ def _summed(rows: Any) -> list[dict[str, Any]]:
             known[name] += row[name]
         known["flags"].update(row["flags"])
     return [found[place] for place in sorted(found)]
-
-
-@contextmanager
-def reading(place: Path | str) -> Iterator[Ledger]:
-    """A ledger that must be there."""
-    with Ledger.open(place, create=False) as ledger:
-        yield ledger

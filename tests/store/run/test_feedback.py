@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,27 @@ def test_a_user_is_capped_and_another_persons_word_stands(tmp_path: Path) -> Non
             "superseded",
             "accepted",
         ]
+
+
+@pytest.mark.parametrize("form", ["NFD", "spaces", "hidden"])
+def test_the_same_words_in_another_form_are_no_other_opinion(form: str, tmp_path: Path) -> None:
+    """Two people, two systems: what reads the same neither waits nor counts as changed nor twice."""
+    change = {
+        "NFD": lambda text: unicodedata.normalize("NFD", text),
+        "spaces": lambda text: text.replace(" ", "\u00a0"),
+        "hidden": lambda text: f"\ufeff{text}\u200b",
+    }[form]
+    said = Edit("The pupil sees the tree.", "L’élève voit l’arbre là-bas.", WAY, machine="L’élève voit l’arbre là-bas.")
+    again = replace(said, source=change(said.source), text=change(said.text))
+    [distance] = distances([replace(said, text=change(said.text))])
+    assert distance is not None and distance.edits == 0 and distance.chrf == pytest.approx(100)
+    run = run_of(tmp_path)
+    with Desk.open(run) as desk:
+        assert desk.take([replace(said, user="anna")]).accepted == 1
+        assert desk.take([replace(again, user="bert")]).accepted == 1
+        assert desk.take([replace(again, user="anna")]).known == 1
+        other = replace(said, text="L’élève a vu un arbre là-bas.", user="carl")
+        assert desk.take([other]).waiting == {"disagrees": 1}
 
 
 def wrong(kind: str, count: int) -> list[Edit]:

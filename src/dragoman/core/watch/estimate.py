@@ -20,7 +20,8 @@ _NORMAL = 1.96  # of the standard normal distribution, 95 %
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Mean chrF of a window, 0 to 100; `normal` is that of the held-out set."""
+    """Mean chrF of a window, 0 to 100; `normal` is that of the held-out set. Without `trusted` the texts are not like those:
+    the confidence was never tried on their kind, and is mostly far too high."""
 
     value: float
     low: float
@@ -28,6 +29,7 @@ class Estimate:
     normal: float
     segments: int
     usual_error: float
+    trusted: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -114,7 +114,11 @@ def measure(
     known: Hashes | None = None,
     key: str = "",
 ) -> Measured:
-    """Measure a source and its translation. `known`: sorted hashes of the words of the training texts, made with `key`."""
+    """Measure a source and its translation. `known`: sorted hashes of the words of the training texts, made with `key`.
+
+    Tags, placeholders and addresses count as markup alone: in a document they stand as markers, which have digits.
+    """
+    marked, source, target = any(keys(source).values()), _plain(source), _plain(target)
     letters = _LETTER.findall(source)
     found = words(source, direction.source)
     codes = hashed(found, key) if known is not None else np.zeros(0, np.uint64)
@@ -129,7 +133,7 @@ def measure(
         "digits": sum(map(str.isdigit, source)) / size,
         "capitals": sum(map(str.isupper, letters)) / len(letters) if letters else math.nan,
         "unknown_words": len(new) / len(codes) if len(codes) else math.nan,
-        "markup": float(any(keys(source).values())),
+        "markup": float(marked),
         "other_language": math.nan if other_language is None else float(other_language),
         "match": match,
         "terms": float(terms > 0),
@@ -141,6 +145,10 @@ def measure(
     return Measured(
         np.asarray([values[name] for name in NAMES], np.float32), sketch(source), np.unique(new)[:_MOST_UNKNOWN]
     )
+
+
+def _plain(text: str) -> str:
+    return " ".join(prose(text).split())
 
 
 def _among(codes: Hashes, known: Hashes) -> NDArray[np.bool_]:

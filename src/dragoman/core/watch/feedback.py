@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dragoman.core.corpus.checks import Checker
-from dragoman.core.recipe import Checks
+from dragoman.core.recipe import Checks, Normalise
 from dragoman.core.records import Example
 from dragoman.core.scores.metrics import segments
 from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import normalise
 
 # why a post-edit waits; `check NAME` besides
 REASONS = ("empty", "languages", "length", "characters", "marker", "outlier", "disagrees", "cap", "user", "approval")
@@ -54,12 +55,17 @@ class Distance:
     chrf: float
 
 
+def form(text: str) -> str:
+    """The text as texts are compared: accents in one form, plain spaces, nothing invisible. What is kept stays as it came."""
+    return " ".join(normalise(text, Normalise()).split())
+
+
 def distances(edits: Sequence[Edit]) -> list[Distance | None]:
     """None where the machine's translation is not known. All edits of one target language."""
     known = [one for one in edits if one.machine]
     if not known:
         return [None] * len(edits)
-    texts, machine = [one.text for one in known], [one.machine for one in known]
+    texts, machine = [form(one.text) for one in known], [form(one.machine) for one in known]
     language = known[0].direction.target
     changed = segments("ter", machine, texts, language).rows
     alike = segments("chrf", machine, texts, language).single

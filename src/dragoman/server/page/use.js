@@ -139,7 +139,9 @@ function direction(one) {
   return [h("h3", {}, one.direction),
     h("p", { class: one.drifted.length ? "bad" : "muted" }, `${plural(one.segments, "segment")} in the window${one.since ? `, ${moment(one.since)} to ${moment(one.until)} UTC` : ""}: ${state}.`),
     one.estimate ? facts([
-      ["expected chrF", `${number(one.estimate.value, 1)} (${number(one.estimate.low, 1)} to ${number(one.estimate.high, 1)})`],
+      ["expected chrF", one.estimate.trusted
+        ? `${number(one.estimate.value, 1)} (${number(one.estimate.low, 1)} to ${number(one.estimate.high, 1)})`
+        : "not known: the texts are not like the held-out set"],
       ["on the held-out set", number(one.estimate.normal, 1)],
     ]) : null,
     one.tests.length ? table(["Feature", "Normal", "Now", "Effect", "q", ""], one.tests.map((test) => [

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from dragoman.core.recipe import Normalise
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.identify import Identifier
 from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import normalise
 from dragoman.core.watch.drift import Sample
 from dragoman.core.watch.features import Hashes, Measured, hashed, measure, words
 from dragoman.errors import CheckpointError, DataError
@@ -38,6 +40,7 @@ class Baseline:
     folder: Path
     model: str
     languages: tuple[str, ...]
+    normalise: Normalise  # as the training texts were
     facts: Mapping[str, Mapping[str, Any]]
 
     @classmethod
@@ -46,7 +49,8 @@ class Baseline:
         path = run / FOLDER / FILE
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(run / FOLDER, data["model"], tuple(data["languages"]), data["directions"])
+            form = Normalise(**data.get("normalise", {}))
+            return cls(run / FOLDER, data["model"], tuple(data["languages"]), form, data["directions"])
         except FileNotFoundError:
             raise CheckpointError(
                 f"{run}: what is normal for it was not recorded. Add `monitor: {{}}` to its recipe, then: dragoman run RECIPE"
@@ -78,13 +82,22 @@ class Baseline:
         return Identifier(self.languages)
 
     def measured(self, source: str, target: str, direction: Direction, **known: Any) -> Measured:
-        """A translation in use, measured as those of the held-out set were."""
+        """A translation in use, measured as those of the held-out set were: accents in another form, no-break spaces and
+        invisible characters are no drift."""
+        source, target = normalise(source, self.normalise), normalise(target, self.normalise)
         stranger = self.identifier.stranger(source, direction.source, SURE) is not None
         codes = self.known.get(direction.source)
         return measure(source, target, direction, other_language=stranger, known=codes, key=self.model, **known)
 
 
-def record(out: Path, prepared: Path | None, evaluated: Path, model: str, languages: Sequence[str]) -> dict[str, Any]:
+def record(
+    out: Path,
+    prepared: Path | None,
+    evaluated: Path,
+    model: str,
+    languages: Sequence[str],
+    form: Normalise | None = None,
+) -> dict[str, Any]:
     """Write the baseline of an evaluated run into `out`; what it came to by direction.
 
     Raises DataError when the evaluation has neither a test set nor a dev set.
@@ -100,7 +113,7 @@ def record(out: Path, prepared: Path | None, evaluated: Path, model: str, langua
     if prepared is not None:
         for language in {Direction.parse(text).source for text in chosen}:
             np.save(out / f"words.{language}.npy", _words(prepared / "train", language, model))
-    base = Baseline(out, model, tuple(languages), {})
+    base = Baseline(out, model, tuple(languages), form or Normalise(), {})
     calibrations = Calibrations.read(evaluated.parent)
     facts: dict[str, Any] = {}
     for text, entry in chosen.items():
@@ -117,7 +130,16 @@ def record(out: Path, prepared: Path | None, evaluated: Path, model: str, langua
             "seconds": line.get("seconds"),
             "held_out": [[round(calibration(score), 2), chrf] for score, chrf in held] if calibration else [],
         }
-    write_json(out / FILE, {"format": 1, "model": model, "languages": list(languages), "directions": facts})
+    write_json(
+        out / FILE,
+        {
+            "format": 1,
+            "model": model,
+            "languages": list(languages),
+            "normalise": base.normalise.model_dump(),
+            "directions": facts,
+        },
+    )
     return {text: {name: value for name, value in one.items() if name != "held_out"} for text, one in facts.items()}
 
 

@@ -19,7 +19,7 @@ from dragoman.core.recipe import Monitor, ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
-from dragoman.core.watch.feedback import FEWEST, Distance, Edit, checker, distances, for_test, outlying
+from dragoman.core.watch.feedback import FEWEST, Distance, Edit, checker, distances, for_test, form, outlying
 from dragoman.core.watch.screening import control_marks
 from dragoman.errors import DataError
 from dragoman.store.corpus import records
@@ -131,8 +131,12 @@ class Desk:
         known: dict[tuple[Direction, str, str], tuple[str, str]] = {}
         for way, tenant in {(one.direction, one.tenant) for one in lacking}:
             sources = [one.source for one in lacking if (one.direction, one.tenant) == (way, tenant)]
-            found = {**self.ledger.translations(sources, str(way), tenant), **self.store.machine(sources, way, tenant)}
-            known |= {(way, tenant, source): told for source, told in found.items()}
+            told = self.ledger.translations(list({*sources, *map(form, sources)}), str(way), tenant)
+            told = {
+                source: told[as_kept] for source in sources for as_kept in (form(source), source) if as_kept in told
+            }
+            found = {**told, **self.store.machine(sources, way, tenant)}
+            known |= {(way, tenant, source): pair for source, pair in found.items()}
         filled = []
         for one in edits:
             machine, model = known.get((one.direction, one.tenant, one.source), (one.machine, one.model))
@@ -160,7 +164,9 @@ class Desk:
         if self.store.standing(edit.user, time.time() - _MONTH)[0] >= self.rules.most:
             return "cap"
         others = [one for one in self.store.others(edit) if one.edit.user != edit.user]
-        if any(one.edit.text != edit.text for one in others) or (not others and self._is_known_otherwise(edit)):
+        if any(form(one.edit.text) != form(edit.text) for one in others) or (
+            not others and self._is_known_otherwise(edit)
+        ):
             return "disagrees"
         return ""
 
@@ -169,9 +175,9 @@ class Desk:
             return False
         with Memory.open(memory_file(self.run)) as memory:
             found = memory.search(edit.source, edit.direction, k=3, min_match=1.0, tenant=edit.tenant)
-            own = {one.edit.text for one in self.store.others(edit)}
-            exact = [one.target for one in found if one.exact and one.target not in own]
-        return bool(exact) and edit.text not in exact
+            own = {form(one.edit.text) for one in self.store.others(edit)}
+            exact = {form(one.target) for one in found if one.exact} - own
+        return bool(exact) and form(edit.text) not in exact
 
     def _lay(self, edit: Edit, why: str, distance: Distance | None, taken: Taken) -> None:
         status = WAITING if why else ACCEPTED

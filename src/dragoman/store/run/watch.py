@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +99,11 @@ def wanted(run: Path) -> Monitor:
 
 
 def watch(run: Path, *, now: float | None = None) -> Watched:
-    """Look at a run's ledger. Raises CheckpointError without a baseline, DataError without a ledger or `monitor`."""
+    """Look at a run's ledger. Raises CheckpointError without a baseline, DataError without `monitor`."""
     settings = wanted(run)
     baseline = Baseline.read(run)
     now = time.time() if now is None else now
-    with Ledger.open(ledger_of(run, settings), create=False) as ledger:
+    with Ledger.open(ledger_of(run, settings)) as ledger:  # before the first translation it is empty
         seen = [_seen(ledger, baseline, direction, settings, now) for direction in baseline.facts]
         return Watched(run, baseline.model, seen, ledger.days(), ledger.losses(), settings.price)
 
@@ -119,10 +119,19 @@ def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor,
         window.at[0] if window.at else None,
         window.at[-1] if window.at else None,
         found,
-        estimate(window.confidence, held) if found else None,
+        _estimated(window.confidence, held, found),
         _named(ledger, window, found, Direction.parse(direction).source, baseline.model),
         Feedback(ledger.engine).summary(direction, since),
     )
+
+
+def _estimated(
+    confidence: Sequence[float], held: Sequence[tuple[float, float]], found: Sequence[Found]
+) -> Estimate | None:
+    """The expected score; not to be trusted where the sources or the log-probabilities drifted."""
+    made = estimate(confidence, held) if found else None
+    strange = any(one.drifted for one in found if one.side == "input" or one.name == "score")
+    return replace(made, trusted=not strange) if made is not None else None
 
 
 def _named(ledger: Ledger, window: Window, found: Sequence[Found], language: str, key: str) -> dict[str, list[str]]:

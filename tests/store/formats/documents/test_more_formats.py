@@ -397,6 +397,35 @@ def test_bad_translators_break_no_file(change: Callable[[str], str]) -> None:
             assert len(again.units) == len(document.units), name
 
 
+_PLAIN_FILES = [
+    ("a.html", HTML),
+    ("a.md", MARKDOWN),
+    ("a.yml", YAML_TEXT),
+    ("a.json", '{\n "a": "One <b>two</b>",\n "b": ["%s days"]\n}\n'),
+    ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\nHello there,\nyou.\n\n2\n00:00:03,000 --> 00:00:04,000\nBye.\n"),
+    ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nOne\n\n00:03.000 --> 00:04.000\nTwo\n"),
+    ("a.properties", "# note\na = First \\\n   second\nb: café\n"),
+    ("a.strings", '/* note */\n"a" = "One";\n"b" = "Deux é";\n'),
+    ("strings.xml", '<resources>\n  <string name="a">One</string>\n  <string name="b">Été</string>\n</resources>\n'),
+    ("a.resx", '<root>\n <data name="a"><value>One</value></data>\n</root>\n'),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), _PLAIN_FILES)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [False, True])
+def test_windows_line_ends_and_marks_change_no_text(name: str, text: str, newline: str, mark: bool) -> None:
+    """The same texts whichever system saved the file, and its own line ends everywhere in what is written."""
+    plain = [" ".join(one.split()) for one in texts(text.encode(), name)]
+    data = (b"\xef\xbb\xbf" if mark else b"") + text.replace("\n", newline).encode()
+    assert [" ".join(one.split()) for one in texts(data, name)] == plain
+    output = upper(data, name)
+    assert output.startswith(b"\xef\xbb\xbf") == mark
+    assert output.count(b"\r\n") == output.count(b"\n") if newline == "\r\n" else b"\r" not in output
+    again = [" ".join(one.split()) for one in texts(output, name)]
+    assert [one.lower() for one in again] == [one.lower() for one in plain]
+
+
 def test_suffixes_are_told_apart() -> None:
     made: Any = Document.open(b"<resources/>", "values/strings.xml")
     assert made.format == "android"

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dragoman.core.recipe import ParallelSource, Recipe
 from dragoman.core.records import MAX_TEXT, Example, Rejected, Text
 from dragoman.errors import DataError
+from dragoman.store.formats.readers import read_parallel
 from dragoman.store.formats.readers.lines import MAX_LINE
 
 from .rows import examples, read, read_mono, reasons, rejected, texts
@@ -338,3 +340,29 @@ def test_a_header_of_other_languages_is_no_row(tmp_path: Path, header: str) -> N
         read(tmp_path, "a.tsv", f"{header}\na\tb\n")
     assert len(texts(read(tmp_path, "a.tsv", header=False))) == 2
     assert texts(read(tmp_path, "b.tsv", "no\tnon\nyes\toui\n")) == [("no", "non"), ("yes", "oui")]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Quelle\tZiel",
+        "Ausgangstext\tÜbersetzung",
+        "Source\tTraduction",
+        "ORIGEN\tDESTINO",
+        "Original\tTraducción",
+        "Źródło\tTłumaczenie",
+        "Оригинал\tПеревод",
+        "原文\t译文",
+    ],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_header_in_the_users_language_is_no_row(header: str, form: str, tmp_path: Path) -> None:
+    text = unicodedata.normalize(form, header) + "\r\nhouse\tmaison\r\n"
+    (tmp_path / "a.tsv").write_text(text, encoding="utf-16")
+    source = ParallelSource(path=str(tmp_path / "a.tsv"))
+    [row] = read_parallel(source, Recipe.model_validate({"pairs": ["en-fr"]}))
+    assert isinstance(row, Example) and (row.source, row.target) == ("house", "maison")
+    turned = "\t".join(reversed(header.split("\t"))) + "\nmaison\thouse\n"
+    (tmp_path / "b.tsv").write_text(turned, encoding="utf-8")
+    [row] = read_parallel(ParallelSource(path=str(tmp_path / "b.tsv")), Recipe.model_validate({"pairs": ["en-fr"]}))
+    assert isinstance(row, Example) and (row.source, row.target) == ("house", "maison")

@@ -81,7 +81,7 @@ def _placed(module: str, function: str, *, directed: bool = False) -> _Reader:
 
 
 def _office(kind: str) -> _Reader:
-    def read(data: bytes, name: str, direction: Direction | None) -> tuple[Decoded, Content]:
+    def read(data: bytes, name: str, direction: Direction | None) -> tuple[Decoded, Packed]:
         from dragoman.store.formats.documents.office import Office
 
         del direction
@@ -91,7 +91,7 @@ def _office(kind: str) -> _Reader:
     return read
 
 
-_Reader = Callable[[bytes, str, Direction | None], tuple[Decoded, Content]]
+_Reader = Callable[[bytes, str, Direction | None], tuple[Decoded, Content | Packed]]
 _FORMATS: dict[str, tuple[_Reader, tuple[str, ...]]] = {
     "xliff": (_xliff, (".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".txlf")),
     "tmx": (_tmx, (".tmx",)),
@@ -148,7 +148,7 @@ class Document:
     """A file, its units in order, and how it is written back."""
 
     def __init__(
-        self, format_name: str, data: bytes, decoded: Decoded, content: Content, direction: Direction | None
+        self, format_name: str, data: bytes, decoded: Decoded, content: Content | Packed, direction: Direction | None
     ) -> None:
         self.format = format_name
         self._data = data

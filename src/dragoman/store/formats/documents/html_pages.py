@@ -172,7 +172,7 @@ class _Stretches:
         return _Stretch(self.text, self.keep_nbsp, f"p{self.count}")
 
     def all(self) -> Iterator[_Stretch]:
-        here, position = self._fresh(), 0
+        here, position = self._fresh(), len(self.text) - len(self.text.lstrip("\ufeff"))
         while position < len(self.text):
             token = _TOKEN.match(self.text, position)
             if token is None:  # a tag that never ends: the rest stays

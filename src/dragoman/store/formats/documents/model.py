@@ -87,7 +87,7 @@ class Edit(NamedTuple):
     text: str
 
 
-class Content(Protocol):
+class Readable(Protocol):
     """What a format's reader makes of a file."""
 
     units: tuple[Unit, ...]
@@ -95,13 +95,17 @@ class Content(Protocol):
     source_language: str
     target_language: str  # "" = the file does not say
 
+
+class Content(Readable, Protocol):
+    """A file that is one text."""
+
     def edits(self, targets: Mapping[str, Translated], marking: Marking) -> Iterable[Edit]:
         """The changes that write these targets. Raises DataError for a target that does not fit its unit."""
 
 
 @runtime_checkable
-class Packed(Protocol):
-    """A content whose file is more than one text: it writes the whole file."""
+class Packed(Readable, Protocol):
+    """A file that is more than one text, and is written as a whole."""
 
     def write(self, targets: Mapping[str, Translated], marking: Marking) -> bytes: ...
 

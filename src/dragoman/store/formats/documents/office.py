@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from dragoman.core.markup.inline import Inline, Piece, Role, Span
 from dragoman.errors import DataError
-from dragoman.store.formats.documents.model import Decoded, Edit, Marking, Problem, Translated, Unit, apply, decode
+from dragoman.store.formats.documents.model import Decoded, Marking, Problem, Translated, Unit, apply, decode
 from dragoman.store.formats.documents.places import Place, Placed
 from dragoman.store.formats.documents.xml_text import Codes, Element, Style, read_xml, unescape, with_attributes
 
@@ -67,9 +67,6 @@ class Office:
             self._units[own] = (replace(unit, id=own, previous=last, line=0), entry, unit.id)
             last = own
         self.problems += [replace(one, unit=f"{entry}#{one.unit}") for one in part.problems]
-
-    def edits(self, targets: Mapping[str, Translated], marking: Marking) -> Iterator[Edit]:
-        raise NotImplementedError("a packed document is written as a whole")
 
     def write(self, targets: Mapping[str, Translated], marking: Marking) -> bytes:
         """The whole file with these targets."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,16 @@ _PAIRS = (
     ("sourcestring", "targetstring"),
     ("source_sentence", "target_sentence"),
     ("original", "translation"),
+    # and as tools and people of other languages name them
+    *itertools.product(("quelle", "ausgangstext", "quelltext", "original"), ("ziel", "zieltext", "übersetzung")),
+    *itertools.product(("source", "texte source", "original"), ("cible", "texte cible", "traduction")),
+    *itertools.product(("origen", "original", "texto origen"), ("destino", "traducción", "texto destino")),
+    *itertools.product(("origem", "original", "texto de origem"), ("destino", "tradução", "texto de destino")),
+    *itertools.product(("origine", "originale", "sorgente"), ("destinazione", "traduzione")),
+    *itertools.product(("bron", "brontekst"), ("doel", "doeltekst", "vertaling")),
+    *itertools.product(("źródło", "tekst źródłowy", "oryginał"), ("cel", "tekst docelowy", "tłumaczenie")),
+    *itertools.product(("источник", "оригинал", "исходный текст"), ("перевод", "целевой текст")),
+    *itertools.product(("原文", "源文", "源语言"), ("译文", "訳文", "目标语言", "翻譯", "译")),
 )
 _TEXTS = ("text", "sentence", "source", "content", "segment")
 
@@ -72,7 +84,7 @@ class Wanted:
         languages, the closest tag first: `fra-CA` for Canadian French, else `fra`. None when a language has none."""
         if not self.default:
             return None
-        lower = [str(one).strip().lower() for one in names]
+        lower = [unicodedata.normalize("NFC", str(one)).strip().lower() for one in names]
         for texts in self.alternatives():
             if all(str(text).lower() in lower for text in texts):
                 return tuple(lower.index(str(text).lower()) for text in texts)
