@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,9 @@ def html(template: str, **shown: Any) -> str:
     return environment(html=True).get_template(template).render(style=style, **shown)
 
 
+@cache
 def environment(*, html: bool) -> Environment:
-    """The templates of this package; everything that is printed into HTML is escaped, and a missing name is an error."""
+    """The templates of this package, compiled once. What is printed into HTML is escaped; a missing name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 
     jinja = Environment(
