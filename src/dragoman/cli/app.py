@@ -81,7 +81,7 @@ def demo(
 ) -> None:
     """All of it in minutes, offline, on generated text. Train a small translator, adapt it to a clinic, measure both."""
     with session(as_json=json, quiet=quiet, debug=debug, folder=folder) as here:
-        from dragoman.cli.summary import run_demo
+        from dragoman.cli.demo import run_demo
 
         run_demo(folder, here)
 
