@@ -59,6 +59,19 @@ def test_a_task_that_ended_may_begin_again() -> None:
     assert stream.getvalue().startswith("translate: 3 of 10 (30%)")
 
 
+def test_what_stands_still_is_said_once_and_a_slow_rate_as_time_for_each() -> None:
+    stream, clock = io.StringIO(), Clock()
+    plain = Plain(stream, clock=clock)
+    for second in range(0, 201, 5):
+        clock.now = float(second)
+        plain.progress("search", second // 100, 4)
+    assert stream.getvalue().splitlines() == [
+        "search: 0 of 4 (0%)",
+        "search: 1 of 4 (25%), 2 min each, 5 min left",
+        "search: 2 of 4 (50%), 2 min each, 3 min left",
+    ]
+
+
 def test_an_empty_task_is_a_finished_one() -> None:
     for listener in (Plain(io.StringIO()), JsonLines(io.StringIO()), Terminal(Tty())):
         listener.progress("nothing", 0, 0)

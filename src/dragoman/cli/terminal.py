@@ -95,6 +95,7 @@ class Plain:
     def __init__(self, stream: TextIO, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._quiet, self._clock = stream, quiet, clock
         self._tasks: dict[str, tuple[float, float, float]] = {}  # begun, its first `done`, next line
+        self._told: dict[str, tuple[float, str]] = {}  # of each task: what stands still is not said twice
 
     def say(self, text: str) -> None:
         if not self._quiet:
@@ -110,9 +111,13 @@ class Plain:
         begun, first, following = self._tasks.setdefault(task, (now, done, now + PLAIN_EVERY))
         if total is not None and done >= total:
             del self._tasks[task]
+            self._told.pop(task, None)
         elif now >= following:
             self._tasks[task] = (begun, first, now + PLAIN_EVERY)
-            self._write(f"{task}: {_standing(done, total, _shown(facts), (done - first) / max(now - begun, 1e-9))}")
+            told = (done, _shown(facts))
+            if told != self._told.get(task):
+                self._told[task] = told
+                self._write(f"{task}: {_standing(done, total, told[1], (done - first) / max(now - begun, 1e-9))}")
 
     def error(self, text: str, code: int) -> None:
         del code
@@ -130,7 +135,7 @@ class Plain:
 def _standing(done: float, total: float | None, facts: str, rate: float, *, facts_last: bool = False) -> str:
     """`facts_last`: where a narrow terminal cuts the end, the time left must not be what is cut."""
     count = f"{done:,.0f}" if total is None else f"{done:,.0f} of {total:,.0f} ({done / max(total, 1e-9):.0%})"
-    figures = facts or (f"{rate:,.1f}/s" if rate else "")
+    figures = facts or (f"{rate:,.1f}/s" if rate >= 1 else f"{duration(1 / rate)} each" if rate > 0 else "")
     left = f"{duration((total - done) / rate)} left" if total is not None and rate > 0 else ""
     parts = (count, left, figures) if facts_last else (count, figures, left)
     return ", ".join(filter(None, parts))
