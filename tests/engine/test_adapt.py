@@ -12,8 +12,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from dragoman.core.recipe import Adapt, Phase
+from dragoman.core.recipe.adapt import METHODS
 from dragoman.engine import checkpoint, load
-from dragoman.engine.adapt import METHODS, adapted, check_saved, finish
+from dragoman.engine.adapt import adapted, check_saved, finish
 from dragoman.engine.batch import Batch, collate
 from dragoman.engine.moving import ALL, Movement
 from dragoman.engine.optimise import Optimiser
@@ -37,7 +38,7 @@ WISHES = {
     "lisa": Adapt(method="lisa", layers=1),
     "badam": Adapt(method="badam"),
     "spectrum": Adapt(method="spectrum"),
-    **{name: Adapt(method=name, rank=4) for name in ("pissa", "lora_fa", "adalora", "loha", "lokr")},  # type: ignore[arg-type]
+    **{name: Adapt(method=name, rank=4) for name in ("pissa", "lora_fa", "adalora", "loha", "lokr")},
     **{name: Adapt(method=name, rank=4) for name in ("hira", "randlora", "miss")},  # type: ignore[arg-type]
     "prefix": Adapt(method="prefix", virtual_tokens=3),
     "prompt": Adapt(method="prompt", virtual_tokens=3),

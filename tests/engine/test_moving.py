@@ -6,7 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MixtralConfig, PreTrainedConfig
 
+from dragoman.core.recipe import Adapt
 from dragoman.engine import moving
+from dragoman.engine.methods import badam, half, lisa, spectrum
 from dragoman.engine.moving import Rounds
 from dragoman.engine.optimise import Optimiser
 from tests.tiny import FAMILIES
@@ -48,10 +50,10 @@ def train(model: torch.nn.Module, movement: Rounds, steps: int, kind: str = "ada
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_what_moves_is_what_was_chosen_and_nothing_else(kind: str) -> None:
     choices = [
-        lambda m: moving.half(m, (1, 0), 3),
-        lambda m: moving.lisa(m, (1, 0), 2, 2),
-        lambda m: moving.badam(m, (1, 0), 2),
-        lambda m: moving.spectrum(m, 0.5),
+        lambda m: half.movement(m, Adapt(method="half", every=3), (1, 0), 100),
+        lambda m: lisa.movement(m, Adapt(method="lisa", every=2), (1, 0), 100),
+        lambda m: badam.movement(m, Adapt(method="badam", every=2), (1, 0), 100),
+        lambda m: spectrum.movement(m, Adapt(method="spectrum"), (1, 0), 100),
     ]
     for choice in choices:
         model = make()
@@ -61,8 +63,9 @@ def test_what_moves_is_what_was_chosen_and_nothing_else(kind: str) -> None:
 
 
 def test_the_choice_is_a_function_of_seeds_and_step() -> None:
-    for choice in (moving.half, moving.badam):
-        one, same, other = (choice(make(), seeds, 2) for seeds in ((1, 0), (1, 0), (1, 1)))
+    for name, choice in {"half": half, "badam": badam}.items():
+        wish = Adapt(method=name, every=2)
+        one, same, other = (choice.movement(make(), wish, seeds, 100) for seeds in ((1, 0), (1, 0), (1, 1)))
         assert [one.at(s) for s in range(1, 30)] == [same.at(s) for s in range(1, 30)]
         assert [one.at(s) for s in range(1, 30)] != [other.at(s) for s in range(1, 30)]
         assert one.at(1) == one.at(2) != one.at(3)
@@ -71,10 +74,10 @@ def test_the_choice_is_a_function_of_seeds_and_step() -> None:
 @pytest.mark.parametrize("config", [LLAMA, MIXTRAL, *FAMILIES.values()], ids=lambda c: c.model_type)
 def test_half_fine_tuning_moves_about_half_of_the_blocks(config: PreTrainedConfig) -> None:
     model = make(config)
-    blocks, outside = moving._blocks(model)
+    blocks, outside = moving.blocks_of(model)
     sizes = {n: p.numel() for n, p in model.named_parameters()}
     inside = sum(sizes[n] for block in blocks for n in block)
-    movement = moving.half(model, (3, 0), 1)
+    movement = half.movement(model, Adapt(method="half", every=1), (3, 0), 100)
     shares = [sum(sizes[n] for n in movement.at(step) - outside) / inside for step in range(1, 41)]
     assert 0.45 <= sum(shares) / len(shares) <= 0.55
     assert all(outside <= movement.at(step) for step in range(1, 41))
@@ -87,7 +90,7 @@ def test_half_fine_tuning_moves_about_half_of_the_blocks(config: PreTrainedConfi
 
 def test_lisa_moves_its_blocks_and_the_ends() -> None:
     model = make()
-    movement = moving.lisa(model, (1, 0), 2, 5)
+    movement = lisa.movement(model, Adapt(method="lisa", every=5), (1, 0), 100)
     for step in (1, 6, 11):
         blocks = {n.split(".")[2] for n in movement.at(step) if ".layers." in n}
         assert len(blocks) == 2
@@ -97,7 +100,7 @@ def test_lisa_moves_its_blocks_and_the_ends() -> None:
 def test_every_block_has_moved_once_after_a_cycle() -> None:
     model = make()
     names = {n for n, _ in model.named_parameters()}
-    movement = moving.badam(model, (1, 0), 3)
+    movement = badam.movement(model, Adapt(method="badam", every=3), (1, 0), 100)
     seen = [movement.at(1 + 3 * number) for number in range(7)]
     assert sorted(n for part in seen for n in part) == sorted(names)
     again = [movement.at(1 + 3 * number) for number in range(7, 14)]
@@ -113,9 +116,9 @@ def test_a_planted_signal_ranks_first() -> None:
             low_rank = torch.randn(32, 4) @ torch.randn(4, 32) * 0.1
             noise = torch.randn(32, 32) * 0.1
             layer.self_attn.q_proj.weight.copy_(low_rank + noise * 0.01 if number in (1, 4) else noise)
-    chosen = moving.spectrum(model, 1 / 3).at(1)
+    chosen = spectrum.movement(model, Adapt(method="spectrum", share=1 / 3), (1, 0), 100).at(1)
     assert {n.split(".")[2] for n in chosen if "q_proj" in n} == {"1", "4"}
-    assert moving.signal_to_noise(torch.zeros(4, 4)) == 0
+    assert spectrum.signal_to_noise(torch.zeros(4, 4)) == 0
     stacked = torch.randn(3, 8, 16)
-    apart = sum(moving.signal_to_noise(part) for part in stacked) / 3
-    assert moving.signal_to_noise(stacked) == pytest.approx(apart)
+    apart = sum(spectrum.signal_to_noise(part) for part in stacked) / 3
+    assert spectrum.signal_to_noise(stacked) == pytest.approx(apart)

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.core.recipe import OptimiserName, OptimiserOptions, Rates, Recipe
-from dragoman.engine import checkpoint, moving, setup
+from dragoman.core.recipe import Adapt, OptimiserName, OptimiserOptions, Rates, Recipe
+from dragoman.engine import checkpoint, setup
 from dragoman.engine.batch import Stream
 from dragoman.engine.device import Hardware
 from dragoman.engine.galore import GaLore
@@ -22,6 +22,7 @@ from dragoman.engine.load import Loaded
 from dragoman.engine.loop import fit, mean_loss
 from dragoman.engine.loss_scale import LossScale
 from dragoman.engine.losses import cross_entropy
+from dragoman.engine.methods import badam
 from dragoman.engine.neftune import add_noise
 from dragoman.engine.optimise import Optimiser, default_rate
 from dragoman.engine.optimisers import OPTIMISERS, check
@@ -364,7 +365,7 @@ def test_the_scale_doubles_after_a_long_time_and_gives_up_after_many_overflows()
 @pytest.mark.parametrize("name", HERE)
 def test_what_a_movement_freezes_for_a_step_stays(name: OptimiserName) -> None:
     loaded = tiny()
-    movement = moving.badam(loaded.model, (1, 0), 1)
+    movement = badam.movement(loaded.model, Adapt(method="badam", every=1), (1, 0), 4)
     optimiser = make(loaded, name, movement=movement, weight_decay=0.1)
     before = {n: w.clone() for n, w in optimiser.weights().items()}
     for step in fit(loaded.model, stream(loaded), cross_entropy(), optimiser, steps=4):

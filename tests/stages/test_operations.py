@@ -128,12 +128,25 @@ def test_a_named_run_is_merged_and_its_change_counts(tmp_path: Path, prepared: A
 def test_every_operation_has_a_line_in_the_table() -> None:
     from dragoman.core.recipe import Phase
     from dragoman.core.recipe.operations import Operation
-    from dragoman.engine.phases import PHASES
 
-    assert set(Phase.kinds()) == {*OPERATIONS, *PHASES}
+    assert Phase.kinds(Operation) == [*OPERATIONS]
     made = {
         kind: Recipe.parse(f"pairs: en-fr\ntrain: {{{kind}: {wish}}}").train[0]
         for kind, wish in {"merge": "{models: [base]}", "prune": "{}"}.items()
     }
     assert made.keys() == OPERATIONS.keys()
     assert all(isinstance(entry.operation, Operation) for entry in made.values())
+
+
+def test_every_kind_of_phase_has_its_module() -> None:
+    from dragoman.core.recipe import Phase, Training
+    from dragoman.engine.phases import kind_of
+    from dragoman.engine.phases.kind import Kind
+
+    empty = {"hybrid": "{tokens: 1k, tasks: {mt: {weight: 1}}}", "prefer": "{}", "distil": "{teacher: other}"}
+    kinds = Phase.kinds(Training)
+    assert {*kinds} == {*Phase.kinds()} - {*OPERATIONS}
+    for kind in kinds:
+        [phase] = Recipe.parse(f"pairs: en-fr\ntrain: {{{kind}: {empty.get(kind, '{}')}}}").train
+        assert isinstance(kind_of(phase), Kind)
+    assert Phase.together() == ["sft", "hybrid", "prefer"]

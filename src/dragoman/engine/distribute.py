@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dragoman.core.recipe import OptimiserName, Phase
+from dragoman.core.recipe.adapt import METHODS
 from dragoman.engine.load import decoder_layers
 from dragoman.engine.optimisers import OPTIMISERS
 from dragoman.engine.world import World, watched
@@ -23,8 +24,6 @@ _BUCKET = 2**23  # numbers that are exchanged at a time
 SHARDED_OPTIMISERS: frozenset[OptimiserName] = frozenset(
     ["sgd", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "lion"]
 )
-TOGETHER = frozenset(["sft", "hybrid", "prefer"])  # kinds of phases that several processes train
-SHARDED_METHODS = frozenset(["full", "lora", "rslora", "lora_fa", "bitfit", "layernorm", "parts", "spectrum"])
 
 
 def check(
@@ -34,9 +33,9 @@ def check(
     if size == 1:
         return
     where = f"train.{phase.kind}"
-    if phase.kind not in TOGETHER:
+    if not phase.training.together:
         raise RecipeError(
-            f"{where}: is trained by one process; several train {', '.join(sorted(TOGETHER))}. Run this recipe without "
+            f"{where}: is trained by one process; several train {', '.join(phase.together())}. Run this recipe without "
             "torchrun and `--processes`."
         )
     if OPTIMISERS[optimiser].in_backward:
@@ -51,11 +50,10 @@ def check(
             f"{where}.optimiser: `{optimiser}` needs whole matrices, and with `plan.shard` each process holds a part of "
             f"each. Take one of {', '.join(sorted(SHARDED_OPTIMISERS))}, or set `plan.shard: false`."
         )
-    method = "full" if phase.adapt == "full" else phase.adapt.method
-    if method not in SHARDED_METHODS:
+    if not METHODS[phase.method].shards:
         raise RecipeError(
-            f"{where}.adapt: `method: {method}` is not made for sharded weights. Take one of "
-            f"{', '.join(sorted(SHARDED_METHODS))}, or set `plan.shard: false`."
+            f"{where}.adapt: `method: {phase.method}` is not made for sharded weights. Take one of "
+            f"{', '.join(name for name, method in METHODS.items() if method.shards)}, or set `plan.shard: false`."
         )
     if precision == "fp16":
         raise RecipeError(

@@ -6,16 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dragoman.core.scores.metrics import TITLES
+from dragoman.core.scores.table import METRICS
 
 LEVEL = 0.05  # a p-value below it is called significant
 
-# What a reader who does not know a metric must know.
-EXPLAINED = {
-    "bleu": "BLEU: overlap with the reference in stretches of up to four words, 0 to 100.",
-    "chrf": "chrF2++: overlap with the reference in characters (stretches of up to six) and words (up to two), recall "
-    "counted double, 0 to 100; it punishes a wrong ending less than a wrong word.",
-    "ter": "TER: edits needed to reach the reference, per 100 of its words; lower is better.",
-}
+EXPLAINED = {name: f"{metric.title}: {metric.explained}" for name, metric in METRICS.items()}
 
 
 def p_text(p: float) -> str:

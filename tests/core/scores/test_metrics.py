@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.scores.metrics import BETTER, FORMULAS, TITLES, Segments, command, score, segments
+from dragoman.core.scores.metrics import BETTER, TITLES, Segments, command, counter_of, score, segments
 from dragoman.errors import DataError
 
 ENGLISH = [
@@ -84,7 +84,7 @@ def test_equals_the_sacrebleu_command_on_real_text(tmp_path: Path, shared_data: 
 
 def test_published_values() -> None:
     """sacreBLEU's own test cases (test_bleu.py, test_ter.py, test_chrf.py)."""
-    assert FORMULAS["bleu"](np.array([11.0, 11, 9, 7, 5, 3, 10, 8, 6, 4])) == pytest.approx(83.75922397)
+    assert counter_of("bleu").formula(np.array([11.0, 11, 9, 7, 5, 3, 10, 8, 6, 4])) == pytest.approx(83.75922397)
     assert score("ter", ["d e f g h a b c"], ["a b c d e f g h"]).value == pytest.approx(100 / 8)
     assert score("ter", [""], ["a"]).value == 100
     assert score("chrf", ["abcdefg"], ["hijklmnop"]).value == 0

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sacrebleu.metrics import TER
 from scipy import stats
 
 from dragoman.core.scores import multiple
-from dragoman.core.scores.metrics import Segments, segments
+from dragoman.core.scores.metrics import Segments, counter_of, segments
 from dragoman.core.scores.multiple import compare, letters, randomisation, two_sided
 from dragoman.core.scores.scoring import TestSettings
 from dragoman.core.scores.statistics import holm
@@ -29,7 +28,7 @@ FAST = TestSettings(samples=300, trials=500)
 
 def errors(values: np.ndarray) -> Segments:
     """A metric that is a mean, so that textbook formulas hold: TER with one reference word a segment; less is better."""
-    return Segments("ter", np.stack([values, np.ones(len(values))], axis=1), "signature", TER())
+    return Segments("ter", np.stack([values, np.ones(len(values))], axis=1), "signature", counter_of("ter"))
 
 
 def runs(metric: str, *seeds: int) -> list[Segments]:

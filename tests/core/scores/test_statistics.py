@@ -12,7 +12,7 @@ from sacrebleu.significance import PairedTest
 from scipy import stats
 
 from dragoman.core.scores import statistics
-from dragoman.core.scores.metrics import Segments, segments, signed
+from dragoman.core.scores.metrics import Segments, counter_of, segments, signed
 from dragoman.core.scores.statistics import (
     Interval,
     bootstrap_p,
@@ -135,8 +135,7 @@ def test_p_under_the_null_is_uniform() -> None:
 
 def edits(values: np.ndarray, length: float = 8.0) -> Segments:
     """TER by hand: edits [segments] to references of one length, so that scores are means, and often equal."""
-    owner = segments("ter", ["a"], ["a"])._owner
-    return Segments("ter", np.stack([values, np.full(len(values), length)], axis=1), "", owner)
+    return Segments("ter", np.stack([values, np.full(len(values), length)], axis=1), "", counter_of("ter"))
 
 
 def test_trials_as_far_as_the_systems_count() -> None:

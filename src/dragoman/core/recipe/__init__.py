@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from dragoman.core.recipe.adapt import Adapt, on_quantised
 from dragoman.core.recipe.curriculum import Curriculum
 from dragoman.core.recipe.deploy import Deploy, Gate
 from dragoman.core.recipe.evaluate import Decoding, Evaluate, Mbr, Outside, Sampling
@@ -45,7 +46,7 @@ from dragoman.core.recipe.search import Dimension, Search
 from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.synthesise import Synthesise
 from dragoman.core.recipe.text import RecipeText, dump
-from dragoman.core.recipe.train import ON_QUANTISED, Adapt, Average, Phase, Plan, Sft, StopIf
+from dragoman.core.recipe.train import Average, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Count, Language, Pair, Pairs, PositiveCount, Section, Seed, Share, listed
 from dragoman.errors import RecipeError
@@ -173,7 +174,7 @@ class Recipe(Section):
                 how = "full" if phase.adapt == "full" else f"{{method: {phase.adapt.method}}}"
                 raise ValueError(
                     f"train.{number}.adapt: `adapt: {how}` cannot train on a base that `model.quantise: {kind}` has "
-                    f"frozen in few bits; {', '.join(ON_QUANTISED[kind])} can. Use one of them, such as "
+                    f"frozen in few bits; {', '.join(on_quantised(kind))} can. Use one of them, such as "
                     "`adapt: {method: lora}`, or take out `model.quantise`"
                 )
         return self

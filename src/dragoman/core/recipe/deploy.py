@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dragoman.core.recipe.values import Count, PositiveCount, Section, Share, each_once, listed
+from dragoman.core.scores.table import RisingMetric
 
 FormatName = Literal[
     "hf",
@@ -41,9 +42,7 @@ class Gate(Section):
     rows: PositiveCount = 200  # of dev, and as many of test
     nats: Annotated[float, Field(gt=0)] = 1e-3  # the log-probability of any token of dev differs by no more
     agreement: Share = 0.99  # share of the dev rows whose greedy translation is the same
-    max_loss: Annotated[dict[Literal["bleu", "chrf"], Annotated[float, Field(ge=0)]], Field(min_length=1)] = {
-        "chrf": 0.5
-    }
+    max_loss: Annotated[dict[RisingMetric, Annotated[float, Field(ge=0)]], Field(min_length=1)] = {"chrf": 0.5}
 
 
 class Deploy(Section):

@@ -10,6 +10,7 @@ from dragoman.core.recipe.assist import MemoryUse, ShotCount, UsedGlossary
 from dragoman.core.recipe.backend import BackendName, is_url
 from dragoman.core.recipe.prepare import ParallelSources
 from dragoman.core.recipe.values import Count, PositiveCount, Section, Seed, each_once, listed
+from dragoman.core.scores.table import MetricName
 
 
 class Sampling(Section):
@@ -64,9 +65,11 @@ class Outside(Section):
 
 
 class Evaluate(Section):
-    metrics: Annotated[
-        list[Literal["bleu", "chrf", "ter"]], BeforeValidator(listed), AfterValidator(each_once), Field(min_length=1)
-    ] = ["bleu", "chrf", "ter"]
+    metrics: Annotated[list[MetricName], BeforeValidator(listed), AfterValidator(each_once), Field(min_length=1)] = [
+        "bleu",
+        "chrf",
+        "ter",
+    ]
     sets: Annotated[list[Literal["dev", "test"]], BeforeValidator(listed), AfterValidator(each_once)] = ["dev", "test"]
     files: ParallelSources = []  # further test files; their segments must not stand in the training set
     decode: Annotated[list[Decoding], BeforeValidator(listed), Field(min_length=1)] = [Decoding()]
@@ -84,7 +87,7 @@ class Evaluate(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of all systems; auto: fp32 on a processor
     backend: BackendName = "auto"  # of all systems; a URL: of the last one, whose model the server has
     outside: Annotated[list[Outside], BeforeValidator(listed)] = []  # translations that another system has made
-    must_gain: dict[Literal["bleu", "chrf", "ter"], float] = {}  # else the run ends with an error
+    must_gain: dict[MetricName, float] = {}  # else the run ends with an error
 
     @model_validator(mode="after")
     def _has_sets(self) -> Self:

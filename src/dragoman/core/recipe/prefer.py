@@ -28,6 +28,8 @@ ANCHORED = frozenset({"dpo", "ipo", "kto"})  # hold the model against the one th
 class Prefer(Training):
     """Candidates of the model itself are ranked, and the model learns to prefer the better one of a pair."""
 
+    together = True
+
     method: Literal["dpo", "ipo", "cpo", "simpo", "orpo", "kto"] = "cpo"
     sources: PositiveCount = 2_000  # sentences with pairs: people's first, then training sentences, drawn by the seed
     # pairs of people, from post-edits: true = feedback/pairs.jsonl beside the recipe (`dragoman feedback write`), or a file

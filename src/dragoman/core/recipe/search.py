@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from dragoman.core.recipe.values import Count, PositiveCount, Section
+from dragoman.core.scores.table import RisingMetric
 
 _FIXED = ("name", "pairs", "seed", "evaluate", "study", "search")  # what all trials share
 
@@ -99,7 +100,7 @@ class Search(Section):
     """A search for better values of some keys of the recipe, by translations of dev (docs/search.md)."""
 
     space: Annotated[dict[Annotated[str, AfterValidator(_path)], Dimension], Field(min_length=1)]
-    metric: Literal["chrf", "bleu"] = "chrf"  # of the finished model's translations of one half of dev
+    metric: RisingMetric = "chrf"  # of the finished model's translations of one half of dev
     trials: PositiveCount = 20
     tokens: PositiveCount | None = None  # no further trial once all together were trained on so many
     sampler: Literal["bayesian", "random", "grid"] = "bayesian"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
+from dragoman.core.recipe.adapt import METHODS, Adapt
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedTrainingGlossary
 from dragoman.core.recipe.distil import Distil
 from dragoman.core.recipe.hybrid import Hybrid
@@ -17,6 +17,8 @@ from dragoman.core.recipe.training import TrainEntry, Training
 from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
 from dragoman.core.text.languages import Direction
 
+Entry = TypeVar("Entry", bound=TrainEntry)
+
 
 class Plan(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # fp16: for cards without bf16; the loss is scaled
@@ -24,104 +26,6 @@ class Plan(Section):
     memory: Annotated[float, Field(gt=0)] | None = None  # GiB that may be used; default: what the machine has
     hours: Annotated[float, Field(gt=0)] | None = None  # refuse a run that would take longer
     shard: bool = False  # several processes each hold a part of weights, gradients and optimiser, not all of them
-
-
-_LORA = frozenset({"rank", "alpha", "dropout", "targets", "merge"})
-_KEYS = {  # method -> the keys that it knows
-    "lora": _LORA,
-    "rslora": _LORA,
-    "dora": _LORA,
-    "vera": _LORA - {"alpha"},
-    "ia3": {"targets", "merge"},
-    "oft": {"block", "targets", "merge"},
-    "pissa": _LORA,
-    "adalora": _LORA,
-    "lora_fa": _LORA,
-    "loha": _LORA - {"dropout"},
-    "lokr": _LORA - {"dropout"},
-    "hira": _LORA - {"alpha"},
-    "randlora": _LORA,
-    "miss": _LORA - {"alpha"},
-    "prefix": {"virtual_tokens", "merge"},
-    "prompt": {"virtual_tokens", "merge"},
-    "bitfit": set(),
-    "layernorm": set(),
-    "parts": {"names"},
-    "half": {"every"},
-    "lisa": {"layers", "every"},
-    "badam": {"every"},
-    "spectrum": {"share"},
-}
-VIRTUAL = frozenset({"prefix", "prompt"})  # learned tokens in front of the text, which no base can take in
-
-
-ON_QUANTISED = {  # what a base is quantised to -> the methods that can train beside it
-    "nf4": ("lora", "rslora", "dora", "oft"),
-    "int8": ("lora", "rslora", "oft"),
-}
-
-
-class Adapt(Section):
-    """Which weights move, where not all do."""
-
-    method: Literal[
-        "lora",
-        "rslora",
-        "dora",
-        "pissa",
-        "adalora",
-        "lora_fa",
-        "vera",
-        "ia3",
-        "oft",
-        "loha",
-        "lokr",
-        "hira",
-        "randlora",
-        "miss",
-        "prefix",
-        "prompt",
-        "bitfit",
-        "layernorm",
-        "parts",
-        "half",
-        "lisa",
-        "badam",
-        "spectrum",
-    ] = "lora"
-    rank: PositiveCount = 16
-    alpha: Annotated[float, Field(gt=0)] | None = None  # default 2 x rank
-    dropout: Share = 0.0
-    block: PositiveCount = 32  # side of an orthogonal block
-    targets: Literal["all-linear"] | list[str] = "all-linear"
-    names: list[str] = []  # regular expressions; a weight is trained whose name one of them is found in
-    virtual_tokens: PositiveCount = 20  # learned tokens in front of every sequence
-    every: PositiveCount | None = None  # optimiser steps from choice to choice; default: by the method and the phase
-    layers: PositiveCount = 2  # blocks that move at once
-    share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of each kind of matrix
-    merge: bool | None = None  # into the base when the phase is done (default where that can be); else the model is the
-    # base and the adapter beside it
-
-    @model_validator(mode="after")
-    def _keys_of_the_method(self) -> Self:
-        known = _KEYS[self.method]
-        for key, field in type(self).model_fields.items():
-            if key not in {"method", *known} and getattr(self, key) != field.get_default():
-                keys = ", ".join(sorted(known)) or "none"
-                raise ValueError(f"`{key}` means nothing to `method: {self.method}`, whose keys are: {keys}")
-        if self.method in VIRTUAL and self.merge:
-            raise ValueError(
-                f"`merge: true`: the learned tokens of `method: {self.method}` stand beside the text and cannot be merged "
-                "into the base. Leave `merge` out, or use `method: lora`"
-            )
-        if self.method == "parts" and not self.names:
-            raise ValueError("`method: parts` needs `names`: regular expressions for the weights that are trained")
-        for name in self.names:
-            try:
-                re.compile(name)
-            except re.error as error:
-                raise ValueError(f"`names`: '{name}' is no regular expression ({error})") from None
-        return self
 
 
 class SyntheticRows(Section):
@@ -135,6 +39,8 @@ class SyntheticRows(Section):
 
 class Sft(Training):
     """Supervised fine-tuning: loss on the target's tokens and the end token only."""
+
+    together = True
 
     epochs: Annotated[float, Field(gt=0)] = 3.0
     tokens: PositiveCount | None = None  # stop after so many tokens (prompt and target); wins over epochs
@@ -206,8 +112,8 @@ class StopIf(Section):
 
 class Phase(Section):
     """One entry of `train`: exactly one of its kinds, and of a training phase what moves. A field that holds a `Training` is
-    a kind of phase, which `engine.phases` knows; one that holds an `Operation` takes no steps, and `engine.operations`
-    knows it."""
+    a kind of phase, whose code is the module of its name in `engine.phases`; one that holds an `Operation` takes no steps,
+    and `engine.operations` knows it."""
 
     sft: Sft | None = None
     hybrid: Hybrid | None = None
@@ -221,9 +127,15 @@ class Phase(Section):
     stop_if: StopIf | None = None
 
     @classmethod
-    def kinds(cls) -> list[str]:
-        """The kinds that a phase can have."""
-        return [name for name, field in cls.model_fields.items() if _is_kind(field.annotation)]
+    def kinds(cls, of: type[TrainEntry] = TrainEntry) -> list[str]:
+        """The kinds that a phase can have, or those whose sections are `of` a class."""
+        return [name for name, field in cls.model_fields.items() if _section(field.annotation, of)]
+
+    @classmethod
+    def together(cls) -> list[str]:
+        """The kinds that several processes train together."""
+        sections = ((name, _section(field.annotation, Training)) for name, field in cls.model_fields.items())
+        return [name for name, section in sections if section and section.together]
 
     @model_validator(mode="before")
     @classmethod
@@ -250,7 +162,7 @@ class Phase(Section):
     @property
     def virtual_tokens(self) -> int:
         """Learned tokens in front of every sequence."""
-        return self.adapt.virtual_tokens if isinstance(self.adapt, Adapt) and self.adapt.method in VIRTUAL else 0
+        return self.adapt.virtual_tokens if isinstance(self.adapt, Adapt) and METHODS[self.adapt.method].virtual else 0
 
     @property
     def section(self) -> TrainEntry:
@@ -258,9 +170,14 @@ class Phase(Section):
         found: TrainEntry = getattr(self, self.kind)
         return found
 
+    @property
+    def method(self) -> str:
+        """How it changes its model, as `METHODS` of `core.recipe.adapt` names it."""
+        return "full" if self.adapt == "full" else self.adapt.method
+
     def takes(self, quantise: str) -> bool:
         """Whether it can train on a base that is quantised so."""
-        return self.adapt != "full" and self.adapt.method in ON_QUANTISED[quantise]
+        return quantise in METHODS[self.method].quantised
 
     @property
     def training(self) -> Training:
@@ -280,5 +197,6 @@ class Phase(Section):
         return self.section.trained_directions(pairs)
 
 
-def _is_kind(annotation: Any) -> bool:
-    return any(isinstance(part, type) and issubclass(part, TrainEntry) for part in get_args(annotation))
+def _section(annotation: Any, of: type[Entry]) -> type[Entry] | None:
+    """The section that a field holds, if it is one of that class."""
+    return next((part for part in get_args(annotation) if isinstance(part, type) and issubclass(part, of)), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -53,6 +53,8 @@ class TrainEntry(Section):
 
 class Training(TrainEntry):
     """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints."""
+
+    together: ClassVar[bool] = False  # whether several processes train it
 
     batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass
     accumulation: PositiveCount | Literal["auto"] = "auto"  # forward passes per optimiser step

@@ -1,29 +1,18 @@
-"""The kinds of training phases, by the keys that a recipe gives them.
+"""The kinds of training phases: the module of each has its name in a recipe, and its object is `KIND`.
 
-A new kind is a section of the recipe (`core.recipe`, with a field in `Phase`), a class here, and a line in the table.
+A new kind is a file here and a field of `core.recipe.Phase`, the table of kinds; one with keys of its own has a section in
+`core.recipe` too, for a recipe is read without torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from importlib import import_module
 
 from dragoman.core.recipe import Phase
-from dragoman.engine.phases.distil import Distillation
-from dragoman.engine.phases.hybrid import HybridTraining
 from dragoman.engine.phases.kind import Kind
-from dragoman.engine.phases.prefer import PreferenceTuning
-from dragoman.engine.phases.reinforce import Reinforcement
-from dragoman.engine.phases.sft import SupervisedTuning
-
-PHASES: Mapping[str, Kind] = {
-    "sft": SupervisedTuning(),
-    "hybrid": HybridTraining(),
-    "prefer": PreferenceTuning(),
-    "distil": Distillation(),
-    "reinforce": Reinforcement(),
-}
 
 
 def kind_of(phase: Phase) -> Kind:
     """The kind of a phase."""
-    return PHASES[phase.kind]
+    found: Kind = import_module(f"{__name__}.{phase.kind}").KIND
+    return found

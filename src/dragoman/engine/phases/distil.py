@@ -254,3 +254,6 @@ def _settings(inputs: Inputs, wish: Distil, corpus: Corpus) -> Settings:
 
     total = float(corpus.lengths.sum()) * wish.epochs * twice
     return resolved(inputs.recipe, inputs.phase, inputs.hardware, inputs.loaded, total, steps, fresh=inputs.fresh)
+
+
+KIND = Distillation()

@@ -136,3 +136,6 @@ def _mixture(
         accumulation=accumulation,
         packing=packing,
     )
+
+
+KIND = HybridTraining()

@@ -293,3 +293,6 @@ def _settings(inputs: Inputs, wish: Prefer, train: Corpus, size: int) -> Setting
     planned = Settings.from_json(inputs.planned)
     count = steps(planned.batch_tokens, planned.packing, planned.accumulation)
     return replace(planned, steps=count, evaluate_every=chosen.evaluate_every, checkpoint_every=chosen.checkpoint_every)
+
+
+KIND = PreferenceTuning()

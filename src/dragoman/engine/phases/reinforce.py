@@ -210,3 +210,6 @@ def _settings(inputs: Inputs, wish: Reinforce, rows: PairRows) -> Settings:
         passes = -(-tokens // chosen.batch_tokens)
         chosen = replace(chosen, accumulation=int(max(1, min(passes, wish.group))))
     return replace(chosen, accumulation=min(chosen.accumulation, wish.group))
+
+
+KIND = Reinforcement()

@@ -49,8 +49,8 @@ class SupervisedTuning(Kind):
 
 
 def _section(phase: Phase) -> Sft:
-    assert phase.sft is not None  # noqa: S101  - the table of kinds guarantees it
-    return phase.sft
+    assert isinstance(phase.section, Sft)  # noqa: S101  - the table of kinds guarantees it
+    return phase.section
 
 
 def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loaded: Loaded, *, fresh: bool) -> Settings:
@@ -69,3 +69,6 @@ def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loade
 def stream(recipe: Recipe, data: Data, chosen: Settings, loaded: Loaded) -> Stream:
     """The batches of a phase."""
     return Stream(data.corpus, budget=chosen.batch_tokens, pad=loaded.pad, seed=recipe.seed, packing=chosen.packing)
+
+
+KIND = SupervisedTuning()
