@@ -111,7 +111,7 @@ def test_a_match_shows_what_differs_and_a_correction_is_found_by_the_next_text(b
         assert page.locator("#detail mark").first.inner_text() == "one"
         assert "%" in page.inner_text("#detail .match")
         page.fill("#edit", "Nehmen Sie neun Tabletten.")
-        page.get_by_role("button", name="Save to the memory").click()
+        page.get_by_role("button", name="Save").click()
         page.get_by_text("Saved.").wait_for()
         wait(page, "document.querySelector('#out').innerText === 'Nehmen Sie neun Tabletten.'")
         assert page.locator(".sentence.memory").count() == 1

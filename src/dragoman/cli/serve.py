@@ -127,9 +127,9 @@ def _keys_folder(run: Path, state: Path | None) -> Path:
 def _state_of(run: Path) -> Path:
     """Where keys and what a server is told lie, unless it is said: in the run. A bundle inside its run is written again by
     every deployment, so that they lie beside `deploy` there."""
-    whole = run.resolve()
-    inside = (whole.parent.name, whole.name) == ("deploy", "bundle")
-    return (whole.parents[1] if inside else run) / "server"
+    from dragoman.store.run.trained import whose
+
+    return whose(run) / "server"
 
 
 @keys_app.command()

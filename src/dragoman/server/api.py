@@ -3,18 +3,19 @@ aliases, keys and usage."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
 
-from dragoman.core.text.languages import Direction, name
+from dragoman.core.text.languages import name
 from dragoman.errors import CheckpointError, DataError
-from dragoman.server import languages, markup
+from dragoman.server import markup
 from dragoman.server.bundles import Bundle
 from dragoman.server.call import Call
-from dragoman.server.dialects.libretranslate import confirm
 from dragoman.server.errors import Refused, bad
+from dragoman.server.feedback import edit_of, take
 from dragoman.server.gateway import Gateway
 from dragoman.server.keys import SCOPES, TENANT, Key
 from dragoman.server.operation import Operation, json_response
@@ -22,6 +23,7 @@ from dragoman.store.run import aliases
 from dragoman.store.run.aliases import Target
 
 _MOST_MODELS = 4  # compared at once
+_MOST_RATING = 1_000_000
 
 
 async def status(gateway: Gateway, call: Call) -> Response:
@@ -94,23 +96,32 @@ async def translate(gateway: Gateway, call: Call) -> Response:
 
 
 async def confirmed(gateway: Gateway, call: Call) -> Response:
-    """A person's translation into the tenant's memory."""
-    direction = _direction(call)
-    added = await confirm(gateway, call, call.text("text"), call.text("translation"), direction)
-    return json_response({"added": added}, 201 if added else 200)
-
-
-def _direction(call: Call) -> Direction:
-    return Direction(languages.tagged(call.text("source"), "source"), languages.tagged(call.text("target"), "target"))
+    """A person's translation of a text: judged, and into the memory and the next training of the run. `machine`: what they
+    were shown; `document`: where the text is from."""
+    edit = edit_of(call, call.text("text"), call.text("translation"), call.text("machine", ""))
+    found = await take(gateway, call, edit)
+    return json_response(found.to_json(), {"accepted": 201, "waiting": 202}.get(found.state, 200))
 
 
 async def feedback(gateway: Gateway, call: Call) -> Response:
-    """A verdict on a translation, which is counted; no text is kept."""
-    verdict = call.choice("verdict", ("good", "bad", "preferred"), "")
-    if not verdict:
-        raise bad("'verdict' is missing.", "verdict")
-    gateway.metrics.feedback.labels(verdict).inc()
-    return json_response({"counted": True})
+    """A verdict on a translation, or a rating of it in a scale of one's own, kept with both texts."""
+    verdict = call.choice("verdict", ("good", "bad"), "")
+    rating = call.fields.get("rating")
+    if bool(verdict) == (rating is not None):
+        raise bad("one of 'verdict' (good, bad) and 'rating' must be there.", "verdict")
+    number = float(rating) if isinstance(rating, int | float) and not isinstance(rating, bool) else math.nan
+    if rating is not None and not abs(number) <= _MOST_RATING:
+        raise bad(f"'rating' must be a number, at most {_MOST_RATING:,}.", "rating")
+    text = call.text("translation")
+    edit = edit_of(call, call.text("text"), text, text)
+    bundle, _ = gateway.bundles.find(call.text("model", "") or None)
+    call.model = bundle.title
+    if verdict:
+        await gateway.desks.ask(bundle, lambda desk: desk.verdict(edit, good=verdict == "good"))
+    else:
+        await gateway.desks.ask(bundle, lambda desk: desk.rate(edit, number))
+    gateway.metrics.feedback.labels(verdict or "rating").inc()
+    return json_response({"kept": True}, 201)
 
 
 async def usage(gateway: Gateway, call: Call) -> Response:

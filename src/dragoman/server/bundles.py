@@ -17,12 +17,11 @@ from dragoman.core.text.languages import Direction, choose
 from dragoman.errors import CheckpointError, DataError, DragomanError
 from dragoman.server.cache import Cache
 from dragoman.server.engine import Away, Engine
-from dragoman.server.memories import State
+from dragoman.server.memories import State, of_run
 from dragoman.server.metrics import EngineWatcher, Metrics
 from dragoman.server.recorder import Recorder
 from dragoman.server.scheduler import Scheduler
 from dragoman.server.settings import Limits
-from dragoman.store.memory.translation_memory import memory_file
 from dragoman.store.run.aliases import CHAMPION, Aliases, Target, checksum_of
 from dragoman.store.run.trained import directions_of
 
@@ -105,7 +104,7 @@ class Bundles:
         specification = {"run": str(folder), "threads": self._threads, **engine}
         if self._memory is not None:
             specification["memory"] = str(self._memory)
-        files = [path for path in (memory_file(folder), self._memory) if path is not None and path.is_file()]
+        files = [*of_run(folder), *([] if self._memory is None else [self._memory])]
         states = tuple(State(path) for path in files)
         return self._started(name, folder, checksum, directions_of(folder), specification, states)
 

@@ -17,6 +17,7 @@ from dragoman.server.bundles import Bundle, Bundles
 from dragoman.server.call import Call
 from dragoman.server.documents import Documents
 from dragoman.server.errors import Refused, bad
+from dragoman.server.feedback import Desks
 from dragoman.server.glossaries import Glossaries, Stored
 from dragoman.server.imports import Imports
 from dragoman.server.keys import LOCAL, Keys, Pace, Principal
@@ -93,6 +94,7 @@ class Gateway:
             command=command,
         )
         self.threads = ThreadPoolExecutor(_THREADS, "markup")
+        self.desks = Desks(state)
         self.documents = Documents(self)
         self.imports = Imports(self)
         self.aliases = aliases or state / "aliases.json"
@@ -125,6 +127,7 @@ class Gateway:
         await self.documents.close()
         await self.bundles.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self.desks.close)
         self.keys.close()
         self.glossaries.close()
         self.memory.close()

@@ -6,6 +6,7 @@ All lie in one SQLite file of the server, under names that a tenant's key decide
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from pathlib import Path
 
 from dragoman.core.memory.matching import Match
 from dragoman.core.text.languages import Direction
+from dragoman.errors import DataError
 from dragoman.store.memory.fuzzy import CANDIDATES
-from dragoman.store.memory.translation_memory import Memory
+from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run.trained import whose
 
 
 def place(tenant: str, memory: str = "") -> str:
@@ -29,11 +32,11 @@ class Layers:
     parts: tuple[tuple[Memory, str], ...]
 
     @classmethod
-    def of(cls, tenant: str, memory: str, served: Memory | None, own: Memory | None) -> Layers:
+    def of(cls, tenant: str, memory: str, served: Memory | None, own: Sequence[Memory]) -> Layers:
         """What a request of `tenant` may see: the one translation memory that it names, or else the tenant's own
-        segments in the server's memory and in the run's."""
-        parts = [(served, place(tenant, memory)), (None if memory else own, tenant)]
-        return cls(tuple((one, name) for one, name in parts if one is not None))
+        segments in the server's memory and in those of the run."""
+        parts = [] if served is None else [(served, place(tenant, memory))]
+        return cls((*parts, *(() if memory else ((one, tenant) for one in own))))
 
     def search_many(
         self,
@@ -72,6 +75,17 @@ class Layers:
 def _best(first: Sequence[Match], second: Sequence[Match], k: int) -> list[Match]:
     ranked = sorted((*first, *second), key=lambda one: (one.match, one.exact, one.in_context), reverse=True)
     return list({(one.source, one.target): one for one in reversed(ranked)}.values())[::-1][:k]
+
+
+def of_run(folder: Path) -> list[Path]:
+    """The memories of a run that is served: of the run, which has what users correct, and of its bundle, as it was deployed.
+    A run without one gets one, for users will correct something; one that cannot be written stays without."""
+    run = whose(folder)
+    if any((run / name).is_file() for name in ("recipe.lock.yaml", "recipe.yaml")):
+        with contextlib.suppress(DataError, OSError):
+            Memory.open(memory_file(run), create=True).close()
+    found = dict.fromkeys((memory_file(run), memory_file(folder.resolve())))
+    return [path for path in found if path.is_file()]
 
 
 class State:

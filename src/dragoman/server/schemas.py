@@ -96,7 +96,8 @@ _BODIES: dict[tuple[str, str], Schema] = {
         model=_TEXT, models=_list(_TEXT), glossary_id=_TEXT, memory_id=_TEXT, context=_TEXT, exact={"type": "boolean"},
     ),
     ("api", "confirm"): _object(
-        "text translation source target", text=_TEXT, translation=_TEXT, source=_LANGUAGE, target=_LANGUAGE
+        "text translation source target", text=_TEXT, translation=_TEXT, source=_LANGUAGE, target=_LANGUAGE,
+        machine=_TEXT, document=_TEXT, model=_TEXT,
     ),
     ("api", "segments"): _object(
         "text target", text=_TEXT, source=_LANGUAGE, target=_LANGUAGE, model=_TEXT, glossary_id=_TEXT
@@ -106,13 +107,16 @@ _BODIES: dict[tuple[str, str], Schema] = {
         text=_TEXT, source=_LANGUAGE, target=_LANGUAGE, first_model=_TEXT, first=_TEXT, second_model=_TEXT, second=_TEXT,
         verdict={"enum": ["first", "second", "same"]},
     ),
-    ("api", "feedback"): _object("verdict", verdict={"enum": ["good", "bad", "preferred"]}),
+    ("api", "feedback"): _object(
+        "text translation source target", text=_TEXT, translation=_TEXT, source=_LANGUAGE, target=_LANGUAGE, model=_TEXT,
+        document=_TEXT, verdict={"enum": ["good", "bad"]}, rating={"type": "number"},
+    ),
 }  # fmt: skip
 _ANSWERS: dict[tuple[str, str], Schema] = {
     ("libretranslate", "translate"): _object("translatedText", translatedText=_TEXTS),
     ("libretranslate", "detect"): _list(_object("language confidence", language=_TEXT, confidence={"type": "number"})),
     ("libretranslate", "languages"): _list(_object("code name targets", code=_TEXT, name=_TEXT, targets=_list(_TEXT))),
-    ("libretranslate", "suggest"): _object("success", success={"const": True}),
+    ("libretranslate", "suggest"): _object("success", success={"const": True}, state=_TEXT, reason=_TEXT),
     ("deepl", "translate"): _object(
         "translations",
         translations=_list(
@@ -135,6 +139,10 @@ _ANSWERS: dict[tuple[str, str], Schema] = {
                               message=_object("role content", role=_TEXT, content=_TEXT))),
     ),
     ("api", "translate"): {"type": "object"},
+    ("api", "confirm"): _object(
+        "added state reason", added={"type": "boolean"}, state={"enum": ["accepted", "waiting", "known"]}, reason=_TEXT
+    ),
+    ("api", "feedback"): _object("kept", kept={"const": True}),
 }  # fmt: skip
 _QUERIES: dict[tuple[str, str], dict[str, Schema]] = {
     ("deepl", "languages"): {"type": {"enum": ["source", "target"]}},
@@ -169,7 +177,9 @@ def responses(one: Operation) -> dict[str, Any]:
     schema = _ANSWERS.get((one.dialect, one.name))
     content = {} if schema is None else {"content": {"application/json": {"schema": schema}}}
     found: dict[str, Any] = {"200": {"description": "done", **content}}
-    found |= {status: {"description": "done"} for status in ("201", "202", "204")}
+    found |= {
+        status: {"description": "done", **(content if status != "204" else {})} for status in ("201", "202", "204")
+    }
     error = {"application/json": {"schema": _ref(f"{one.dialect}Error")}}
     for status in sorted(_statuses(one.dialect)):
         found[str(status)] = {"description": "refused", "content": error}

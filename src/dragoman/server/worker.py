@@ -98,12 +98,13 @@ class AssistantDesk:
     def __init__(self, run: Path, memory: Path | None, threads: int | None) -> None:
         """`memory`: the file of what the server itself has been told, beside the memory of the run."""
         from dragoman.assistant import Assistant
-        from dragoman.store.memory.translation_memory import Memory, memory_file
+        from dragoman.server.memories import of_run
+        from dragoman.store.memory.translation_memory import Memory
 
         self._base = Assistant.load(
             run, memory=False, threads=threads, observed=False
         )  # the gateway knows what is given
-        self._own = Memory.open(memory_file(run)) if memory_file(run).is_file() else None
+        self._own = [Memory.open(path) for path in of_run(run)]
         self._served = Memory.open(memory) if memory is not None else None
         self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self.glossaries: dict[str, list[Term]] = {}

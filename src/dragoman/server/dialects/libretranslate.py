@@ -9,12 +9,12 @@ from pathlib import PurePath
 from starlette.responses import Response
 
 from dragoman.core.text.identify import likely, strays
-from dragoman.core.text.languages import Direction, name
-from dragoman.errors import DataError
-from dragoman.server import languages, logs, markup
+from dragoman.core.text.languages import name
+from dragoman.server import markup
 from dragoman.server.call import Call
 from dragoman.server.documents import Job
 from dragoman.server.errors import Dialect, Refused, bad
+from dragoman.server.feedback import edit_of, take
 from dragoman.server.gateway import Answered, Gateway
 from dragoman.server.health import is_ready
 from dragoman.server.operation import Operation, json_response
@@ -129,26 +129,9 @@ async def download_file(gateway: Gateway, call: Call) -> Response:
 
 
 async def suggest(gateway: Gateway, call: Call) -> Response:
-    """A user's better translation: into the tenant's memory, so that the next text finds it."""
-    source = languages.tagged(call.text("source"), "source")
-    target = languages.tagged(call.text("target"), "target")
-    await confirm(gateway, call, call.text("q"), call.text("s"), Direction(source, target))
-    return json_response({"success": True})
-
-
-async def confirm(gateway: Gateway, call: Call, source: str, target: str, direction: Direction) -> bool:
-    """Put a person's translation into the tenant's memory; False = it was there. Raises Refused."""
-    from dragoman.assistant import confirm as confirmed
-
-    tenant, creator = call.principal.tenant, call.principal.name
-    try:
-        added = await asyncio.to_thread(confirmed, gateway.memory, source, target, direction, tenant, creator=creator)
-    except DataError as error:
-        logs.fault(call.id, error)
-        raise bad("the translation cannot be kept: it is empty, too long, or holds control characters.") from None
-    gateway.metrics.feedback.labels("confirmed").inc()
-    call.texts, call.characters = 1, len(source)
-    return added
+    """A user's better translation: judged as any post-edit is; the next text finds it once it is accepted."""
+    found = await take(gateway, call, edit_of(call, call.text("q"), call.text("s")))
+    return json_response({"success": True, "state": found.state, "reason": found.reason})
 
 
 async def settings(gateway: Gateway, call: Call) -> Response:

@@ -22,6 +22,15 @@ export const FLAGS = {
   untranslated: "nothing held its markup: the source stands",
 };
 
+const WAITS = {
+  approval: "every correction is looked at first",
+  cap: "you have sent as many as one person may in a month",
+  disagrees: "another person translated it otherwise",
+  outlier: "it is far from what the machine said",
+  marker: "it has a control mark that the source has not",
+  user: "too many of your corrections failed a check",
+};
+
 let server = null;
 let answer = null;
 let chosen = -1;
@@ -220,7 +229,7 @@ function detail(one, focus) {
   edit.value = one.text;
   const told = h("p", { role: "status", class: "small muted" });
   const may = server.who.scopes.includes("feedback");
-  const save = h("button", { type: "button", onclick: () => confirm(one, edit, told) }, "Save to the memory");
+  const save = h("button", { type: "button", onclick: () => confirm(one, edit, told) }, "Save");
   const close = () => select(-1, true);
   fill($("detail"),
     h("header", {}, h("h2", {}, "About this sentence"), h("button", { type: "button", class: "quiet", onclick: close }, "Close")),
@@ -273,9 +282,12 @@ function terms(one) {
 async function confirm(one, edit, told) {
   const translation = edit.value.trim();
   try {
-    const { added } = await ask("POST", "/api/confirm", { text: one.source, translation, source: answer.source, target: answer.target });
-    told.className = "small good";
-    told.textContent = added ? "Saved. The next text like it will find it." : "The memory has it already.";
+    const said = { text: one.source, translation, source: answer.source, target: answer.target, model: answer.model };
+    if (one.origin === "model" && !one.failure) said.machine = one.text;
+    const { added, state, reason } = await ask("POST", "/api/confirm", said);
+    told.className = state === "waiting" ? "small" : "small good";
+    told.textContent = state === "waiting" ? `Kept, but it waits for whoever runs this server: ${WAITS[reason] ?? reason}.`
+      : state === "known" ? "You have said so before." : added ? "Saved. The next text like it will find it." : "Saved, and kept for testing.";
     later(0);
   } catch (refusal) {
     told.className = "small problem";

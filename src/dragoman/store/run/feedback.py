@@ -31,6 +31,7 @@ from dragoman.store.run.observer import ledger_of, settings_of
 from dragoman.store.run.trained import key_of
 
 ORIGIN = "feedback"  # of its segments in the memory
+_ASIDE = ("feedback.sqlite", "memory.sqlite")  # of a server that serves no run, in its folder
 FOLDER = "feedback"
 _LEARN = 10_000  # training rows that the checks learn from
 _MONTH = 30 * 86_400.0
@@ -75,9 +76,17 @@ class Desk:
     def open(cls, run: Path) -> Self:
         """Raises DataError where the folder holds no run, or its data base cannot be used."""
         if not (run / "recipe.lock.yaml").is_file() and not (run / "recipe.yaml").is_file():
+            if (run / _ASIDE[0]).is_file():
+                return cls.aside(run)
             raise DataError(f"{run}: is no run: it has no recipe.")
         settings = settings_of(run) or Monitor()
         return cls(run, Ledger.open(ledger_of(run, settings)), settings)
+
+    @classmethod
+    def aside(cls, state: Path) -> Self:
+        """The desk of a server for models without a run: its memory is the server's, nothing is kept for testing."""
+        ledger, memory = (state / name for name in _ASIDE)
+        return cls(memory, Ledger.open(ledger), Monitor.model_validate({"feedback": {"test": 0}}))
 
     def close(self) -> None:
         self.ledger.close()

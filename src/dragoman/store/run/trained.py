@@ -32,6 +32,12 @@ def help_of(run: Path) -> tuple[int, bool]:
     return shots, terms
 
 
+def whose(folder: Path) -> Path:
+    """The run that a folder belongs to which is served: of the bundle that lies in it, the run; else the folder itself."""
+    whole = folder.resolve()
+    return whole.parents[1] if (whole.parent.name, whole.name) == ("deploy", "bundle") else whole
+
+
 def key_of(run: Path) -> str | None:
     """The key of the model that a run or a bundle translates with; None for a bare model folder."""
     if (bundle := bundle_of(run)) is not None:
