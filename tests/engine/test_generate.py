@@ -21,7 +21,7 @@ from dragoman.core.recipe import Decoding
 from dragoman.core.recipe.evaluate import Mbr, Sampling
 from dragoman.core.scores.mbr import expected
 from dragoman.core.text.languages import Direction
-from dragoman.engine.decoding.sampling import drawn
+from dragoman.engine.decoding.sampling import drawn, nucleus
 from dragoman.engine.generate import Draw, Generated, generate, sample
 from dragoman.engine.load import Loaded, ids_of, load
 from dragoman.errors import ModelError
@@ -289,3 +289,13 @@ def test_the_tag_of_a_next_example_ends_a_translation() -> None:
     tags = [translator.loaded.tokenizer.convert_tokens_to_ids(tag) for tag in ("<|en|>", "<|de|>")]
     assert set(translator._ends) == {translator.encoder.end, *tags}
     assert translator.loaded.tokenizer.convert_tokens_to_ids("<|fr|>") not in translator._ends  # not of its directions
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.3, 0.9, 0.95, 0.999999])
+def test_the_nucleus_is_that_of_a_whole_sort(share: float) -> None:
+    logits = torch.randn(40, 700, generator=torch.Generator().manual_seed(1)) * torch.linspace(0.01, 6, 40)[:, None]
+    ordered = logits.sort(descending=True).values.double()
+    before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+    least = ordered.gather(-1, (before < share).sum(-1, keepdim=True).clamp(min=1) - 1)[:, 0]
+    found = nucleus(logits.double(), share)
+    assert (found == least).all() and (logits >= least[:, None]).sum(-1).max() > (64 if share > 0.3 else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,22 @@ def test_a_line_that_is_no_pair_is_told(begun: Path, texts: Artifact, tmp_path: 
     (tmp_path / "pairs.jsonl").write_text('{"source": "a"}\n')
     with pytest.raises(DataError, match=r"pairs\.jsonl:1: no pair of people"):
         go(run, texts, "cpo", f"train.1.prefer.people={tmp_path / 'pairs.jsonl'}")
+
+
+def test_a_scorer_of_the_users_own_ranks(begun: Path, texts: Artifact, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    script = tmp_path / "shorter.py"  # the shorter the better; of texts with an i it says nothing
+    script.write_text(
+        "import json, sys\nfor line in sys.stdin:\n    texts = json.loads(line)['hypotheses']\n"
+        "    print(json.dumps({'scores': [None if 'i' in t else -len(t) for t in texts]}), flush=True)\n"
+    )
+    scorers = f"{{short: {{command: '{sys.executable} {script}', range: [-100, 0]}}}}"
+    go(run, texts, "cpo", "train.1.prefer.rank_by={short: 1}", f"train.1.prefer.scorers={scorers}")
+    rows = candidates.read(run / "train" / "1-prefer" / "candidates")
+    counts = json.loads((run / "train" / "1-prefer" / "candidates" / "counts.json").read_text())
+    assert counts["dropped"]["short: no number"] > 0 and counts["pairs"] > 5
+    for row in rows:
+        lengths = [len(one["text"]) for one in row["candidates"]]
+        assert lengths == sorted(lengths) and not any("i" in one["text"] for one in row["candidates"])
+        assert all(one["utilities"]["short"] == 100 - len(one["text"]) for one in row["candidates"])

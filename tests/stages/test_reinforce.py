@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,40 @@ def test_terms_are_those_of_the_glossary(run: Path, texts: Artifact, tmp_path: P
     course = facts["reinforced"]["course"]
     assert set(course[0]["rewards"]) == {"chrf", "terms", "language"}
     assert 0 < np.mean([one["rewards"]["terms"] for one in course]) < 1
+
+
+def test_a_scorer_of_the_users_own_rewards(run: Path, texts: Artifact, tmp_path: Path) -> None:
+    script = tmp_path / "scorer.py"
+    script.write_text(
+        "import json, sys\nfor line in sys.stdin:\n    texts = json.loads(line)['hypotheses']\n"
+        "    print(json.dumps({'scores': [float('nan') if len(t) % 3 == 0 else len(t) for t in texts]}), flush=True)\n"
+    )
+    scorers = f"scorers={{long: {{command: '{sys.executable} {script}', range: [0, 100]}}}}"
+    told = go(run, texts, "grpo", "rewards={long: 1}", scorers)["reinforced"]
+    assert told["groups"]["long: no number"] > 0 and 0 < told["course"][-1]["rewards"]["long"] < 1
+
+
+def test_a_scorer_that_is_always_the_same_is_an_error_that_names_it(run: Path, texts: Artifact, tmp_path: Path) -> None:
+    script = tmp_path / "scorer.py"
+    script.write_text(
+        "import json, sys\nfor line in sys.stdin:\n"
+        "    print(json.dumps({'scores': [float('nan') for _ in json.loads(line)['sources']]}), flush=True)\n"
+    )
+    scorers = f"scorers={{broken: {{command: '{sys.executable} {script}'}}}}"
+    with pytest.raises(DataError, match=r"rewards.broken: was the same .* in 4 steps.*broken: no number"):
+        go(run, texts, "grpo", "rewards={chrf: 1, broken: 0.3}", scorers, "window=4")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("rewards={chrf: 1, comet: 1}",), "`rewards` names comet, which is none of"),
+        (("scorers={comet: {url: 'http://localhost:1'}}",), "comet is not used"),
+        (("scorers={chrf: {command: x}}",), "chrf is dragoman's own"),
+        (("scorers={comet: {}}", "rewards={comet: 1}"), "either a `url` or a `command`"),
+        (("scorers={comet: {command: x}}", "rewards={chrf: 1, comet: gate}"), "a gate is open or shut"),
+    ],
+)
+def test_scorers_and_rewards_name_each_other(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe("grpo", *overrides)

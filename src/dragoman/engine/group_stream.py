@@ -6,6 +6,7 @@ the same ones. Groups from which nothing can be learned are passed over, counted
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from dragoman.engine.on_policy import Sampler
 from dragoman.engine.score import corpus_of
 from dragoman.engine.token_scores import token_losses
 from dragoman.errors import DataError
+from dragoman.store.scorers import Scorer
 
 _ROUNDS = 3  # draws of other prompts in place of those that are passed over ...
 _MOST = 20  # ... and so many until the phase gives up, where none is left
@@ -75,9 +77,11 @@ class GroupStream:
         terms: Callable[[Example], Sequence[Term]],
         accumulation: int,
         seed: int,
+        scorers: Sequence[Scorer] = (),
     ) -> None:
         self.corpus, self.pairs, self.wish, self.judge, self.sampler = corpus, pairs, wish, judge, sampler
         self.frozen, self.terms, self.accumulation, self.seed = frozen, terms, accumulation, seed
+        self.scorers = scorers
         self.pad, self.model = sampler.loaded.pad, sampler.loaded.model
         self.calls, self.cursor = 0, 0  # batches given, prompts taken
         self.figures: dict[str, float] = defaultdict(float)  # since the last evaluation
@@ -177,14 +181,16 @@ class GroupStream:
             prompts.append(ids[:start].tolist())
             limits.append(self.sampler.limit(start, len(ids) - start))
         found = self.sampler(prompts, limits, self.wish.group, place)
-        kept = []
-        for row, prompt, made in zip(rows, prompts, found, strict=True):
+        groups = []
+        for row, made in zip(rows, found, strict=True):
             pair = self.pairs[row]
             texts = [
                 Hypothesis(self.sampler.text(one), one.log_probability / max(1, one.tokens), one.tokens, one.finished)
                 for one in made
             ]
-            group = self.judge.group(pair.source, pair.target, pair.direction, texts, self.terms(pair))
+            groups.append(self.judge.group(pair.source, pair.target, pair.direction, texts, self.terms(pair)))
+        kept = []
+        for prompt, made, group in zip(prompts, found, self._scored(groups), strict=True):
             judged = self.judge.judge(group)
             self.judged.append((group, judged))
             self._count(group, judged)
@@ -194,6 +200,31 @@ class GroupStream:
                     for one, advantage in zip(made, judged.advantages, strict=True)
                 ]
         return kept
+
+    def _scored(self, groups: Sequence[Group]) -> list[Group]:
+        """The groups with what the scorers say of them, asked together; a score that is missing is counted with its reason."""
+        given: list[dict[str, list[float]]] = [{} for _ in groups]
+        for scorer in self.scorers:
+            for way in dict.fromkeys(group.direction for group in groups):
+                mine = [number for number, group in enumerate(groups) if group.direction == way]
+                rows = [
+                    (group.source, one.text, group.reference)
+                    for n in mine
+                    for group in [groups[n]]
+                    for one in group.samples
+                ]
+                scores = iter(scorer.scores(way, rows))
+                for number in mine:
+                    for _ in groups[number].samples:
+                        score = next(scores)
+                        if isinstance(score, str):
+                            self.totals[f"{scorer.name}: {score}"] += 1
+                        given[number].setdefault(scorer.name, []).append(math.nan if isinstance(score, str) else score)
+        return (
+            [replace(group, given=each) for group, each in zip(groups, given, strict=True)]
+            if self.scorers
+            else list(groups)
+        )
 
     def _count(self, group: Group, judged: Judged) -> None:
         told = self.figures
@@ -218,9 +249,11 @@ class GroupStream:
             told = any(np.ptp(judged.values[name]) > 0 for _, judged in self.judged)
             self.constant[name] = 0 if told else self.constant[name] + 1
             if self.constant[name] >= self.wish.window:
+                lost = ", ".join(f"{why} {count}" for why, count in self.totals.items() if why.startswith(f"{name}: "))
                 raise DataError(
                     f"train.reinforce.rewards.{name}: was the same for all samples of every prompt in {self.wish.window} "
-                    "steps, so nothing is learned by it. Take it out of `rewards`, or raise `window` where it seldom matters."
+                    f"steps, so nothing is learned by it{f' ({lost})' if lost else ''}. Take it out of `rewards`, or raise "
+                    "`window` where it seldom matters."
                 )
 
     # ------------------------------------------------------------ tensors

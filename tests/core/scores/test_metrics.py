@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.scores.metrics import BETTER, TITLES, Segments, command, counter_of, score, segments
+from dragoman.core.scores.metrics.bleu import sentence_bleu
 from dragoman.errors import DataError
 
 ENGLISH = [
@@ -139,3 +140,13 @@ def test_lists_that_do_not_fit_are_refused() -> None:
     assert isinstance(empty, Segments)
     with pytest.raises(DataError, match="no segments"):
         _ = empty.score
+
+
+def test_bleu_of_a_sentence_is_sacrebleus_with_one_added() -> None:
+    from sacrebleu.metrics import BLEU
+
+    owner = BLEU(smooth_method="add-k", smooth_value=1)
+    hypotheses = [*spoilt(ENGLISH), "", "xyzzy", *ENGLISH]
+    references = [*ENGLISH, "A cat.", "A cat.", *ENGLISH]
+    expected = [owner.sentence_score(h, [r]).score for h, r in zip(hypotheses, references, strict=True)]
+    assert sentence_bleu(hypotheses, references, "en") == pytest.approx(expected, abs=1e-9)

@@ -2,7 +2,7 @@
 
 Candidates are ranked by utilities in points, 0 to 100, weighed as the recipe says: chrF to the reference; expected chrF under
 the other candidates (minimum Bayes risk, as Yang et al. 2024 rank for preference tuning, arXiv 2311.08380); the checks that
-flag a translation. Best and worst make a pair ("BW" there).
+flag a translation; sentence BLEU; scorers of the user's own. Best and worst make a pair ("BW" there).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dragoman.core.records import Hypothesis
 from dragoman.core.scores import mbr
 from dragoman.core.scores.flags import FLAGS, Flagger, severity
 from dragoman.core.scores.metrics import segments
+from dragoman.core.scores.metrics.bleu import sentence_bleu
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
 
@@ -77,16 +78,18 @@ def rank(
     wish: Prefer,
     flagger: Flagger,
     held_out: Collection[str] = (),
+    given: Mapping[str, Mapping[str, float | str]] | None = None,
 ) -> Ranked:
     """Rank the candidates of one source, `made` as (origin, hypothesis), and pair them.
 
     `held_out`: `leak_key`s of the translations of dev and test, which no candidate may repeat. Every candidate that is left
-    out is counted in `dropped` under one of REASONS, and a source without a pair once more.
+    out is counted in `dropped` under one of REASONS, and a source without a pair once more. `given`: of each scorer, by
+    text, a score (0 to 1) or the reason why there is none; a candidate without one is left out under that.
     """
+    given = given or {}
     dropped: Counter[str] = Counter()
     kept: dict[str, tuple[str, Hypothesis]] = {}
-    given = [*made, *([("reference", Hypothesis(reference, 0.0, 1, True))] if wish.with_reference else [])]
-    for origin, one in given:
+    for origin, one in offered(made, reference, wish):
         if not one.text.strip():
             dropped["empty"] += 1
         elif not one.finished:
@@ -95,13 +98,15 @@ def rank(
             dropped["held out"] += 1
         elif one.text in kept:
             dropped["same text"] += 1
+        elif silent := [f"{name}: {each[one.text]}" for name, each in given.items() if isinstance(each[one.text], str)]:
+            dropped[silent[0]] += 1
         else:
             kept[one.text] = origin, one
     if len(kept) < 2:
         return Ranked(source, reference, direction, (), (), Counter({**dropped, "one candidate": 1}))
     texts, rows = list(kept), list(kept.values())
     flags = flagger.flags([source] * len(rows), [one for _, one in rows])
-    utilities = _utilities(texts, [text for text, _ in _finished(made)], reference, direction, flags, wish)
+    utilities = _utilities(texts, [text for text, _ in _finished(made)], reference, direction, flags, wish, given)
     total = sum(wish.rank_by.values())
     candidates = sorted(
         (
@@ -112,6 +117,11 @@ def rank(
     )
     pairs, why = _paired(candidates, wish)
     return Ranked(source, reference, direction, tuple(candidates), tuple(pairs), Counter({**dropped, **why}))
+
+
+def offered(made: Sequence[tuple[str, Hypothesis]], reference: str, wish: Prefer) -> list[tuple[str, Hypothesis]]:
+    """What may become a candidate: what was made, and the reference where it is one."""
+    return [*made, *([("reference", Hypothesis(reference, 0.0, 1, True))] if wish.with_reference else [])]
 
 
 def of_person(source: str, better: str, worse: str, direction: Direction, held_out: Collection[str] = ()) -> Ranked:
@@ -142,11 +152,14 @@ def _utilities(
     direction: Direction,
     flags: Sequence[tuple[str, ...]],
     wish: Prefer,
+    given: Mapping[str, Mapping[str, float | str]],
 ) -> list[dict[str, float]]:
     found: list[dict[str, float]] = [{} for _ in texts]
     columns: dict[str, Sequence[float]] = {}
     if "chrf" in wish.rank_by:
         columns["chrf"] = segments("chrf", list(texts), [reference] * len(texts), direction.target).single.tolist()
+    if "bleu" in wish.rank_by:
+        columns["bleu"] = sentence_bleu(list(texts), [reference] * len(texts), direction.target).tolist()
     if (
         "mbr" in wish.rank_by
     ):  # under the model's own samples, each as often as it was drawn; the reference is none of them
@@ -157,6 +170,7 @@ def _utilities(
         columns["mbr"] = [float(matrix[pool.index(text)] @ weights) for text in texts]
     if "checks" in wish.rank_by:
         columns["checks"] = [max(0.0, 100.0 - _FLAG * severity(one)) for one in flags]
+    columns |= {name: [100.0 * float(each[text]) for text in texts] for name, each in given.items()}
     for name, values in columns.items():
         for row, value in zip(found, values, strict=True):
             row[name] = float(value)

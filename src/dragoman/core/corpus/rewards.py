@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from dragoman.core.prompt.terms import Term, obeyed
 from dragoman.core.records import Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.scores.metrics import segments
+from dragoman.core.scores.metrics.bleu import sentence_bleu
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
@@ -28,7 +29,8 @@ _EPSILON = 1e-4  # beside the deviation, as in TRL
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Samples of one sentence, and what is known of them. `terms`: those that the reference obeys."""
+    """Samples of one sentence, and what is known of them. `terms`: those that the reference obeys. `given`: what scorers say
+    of the samples, by the scorer's name; NaN where one has no answer."""
 
     source: str
     reference: str
@@ -36,6 +38,7 @@ class Group:
     samples: Sequence[Hypothesis]
     flags: Sequence[tuple[str, ...]]
     terms: Sequence[Term] = ()
+    given: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,11 @@ def _chrf(group: Group) -> Sequence[float]:
     return [float(value) / 100 for value in found]
 
 
+def _bleu(group: Group) -> Sequence[float]:
+    texts = [one.text for one in group.samples]
+    return [float(v) / 100 for v in sentence_bleu(texts, [group.reference] * len(texts), group.direction.target)]
+
+
 def _terms(group: Group) -> Sequence[float]:
     kept = (obeyed(one.text, group.terms) for one in group.samples)
     return [sum(each) / len(each) if each else 1.0 for each in kept]
@@ -66,6 +74,7 @@ def _terms(group: Group) -> Sequence[float]:
 
 REWARDS: dict[str, Callable[[Group], Sequence[float]]] = {  # group -> a value from 0 to 1 of each sample
     "chrf": _chrf,
+    "bleu": _bleu,
     "terms": _terms,
     "tags": _without("tag"),
     "numbers": _without("number"),
@@ -117,6 +126,8 @@ class Judge:
 
 
 def _values(name: str, group: Group) -> Floats:
+    if name in group.given:
+        return _leveled(np.array(group.given[name], dtype=np.float64))
     found = np.array(REWARDS[name](group), dtype=np.float64)
     if not np.isfinite(found).all():
         row = int(np.flatnonzero(~np.isfinite(found))[0])
@@ -125,6 +136,12 @@ def _values(name: str, group: Group) -> Floats:
             f"'{group.source[:80]}'. Take it out of `rewards`, or repair what computes it."
         )
     return found
+
+
+def _leveled(found: Floats) -> Floats:
+    """Samples without a score count as the mean of the others, so that the scorer says nothing for or against them."""
+    known = np.isfinite(found)
+    return np.where(known, found, found[known].mean() if known.any() else 0.0)
 
 
 def advantages(

@@ -6,11 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dragoman.core.recipe.scorer import Scorer, ScorerName, check_names
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount
 from dragoman.core.text.languages import Direction
 
-Utility = Literal["chrf", "mbr", "checks"]
+UTILITIES = ("chrf", "bleu", "mbr", "checks")  # dragoman's own
 Weight = Annotated[float, Field(gt=0)]
 
 # method -> (beta, weight of the likelihood of the better one, margin gamma): as their papers or their authors' code have them
@@ -37,7 +38,8 @@ class Prefer(Training):
     candidates: Annotated[int, Field(ge=2, le=64)] = 8  # samples of each; the greedy translation comes on top
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    rank_by: dict[Utility, Weight] = {"chrf": 1.0, "checks": 1.0}
+    rank_by: dict[ScorerName, Weight] = {"chrf": 1.0, "checks": 1.0}
+    scorers: dict[ScorerName, Scorer] = {}  # the user's own, by the names that `rank_by` has for them
     reference: bool | Literal["auto"] = "auto"  # whether it is a candidate; auto: where `checks` alone rank
     pairs: PositiveCount = 1  # of one sentence: best and worst, second best and second worst, ...
     margin: Annotated[float, Field(ge=0)] = 5.0  # points of utility; what is closer is a tie, and dropped
@@ -51,7 +53,8 @@ class Prefer(Training):
     @model_validator(mode="after")
     def _keys_of_the_method(self) -> Self:
         if not self.rank_by:
-            raise ValueError("`rank_by` names no utility: chrf, mbr or checks")
+            raise ValueError(f"`rank_by` names no utility: {', '.join(UTILITIES)}, or one of `scorers`")
+        check_names("rank_by", self.rank_by, UTILITIES, self.scorers)
         if self.gamma is not None and self.method != "simpo":
             raise ValueError(f"`gamma` means nothing to `method: {self.method}`; it belongs to simpo")
         if self.likelihood and self.method in ("ipo", "kto"):
@@ -75,7 +78,7 @@ class Prefer(Training):
     def with_reference(self) -> bool:
         """Whether the reference is one of the candidates. By chrF to itself it would always win; as one voice among the
         model's own samples it mostly loses, and a person's translation would be trained against."""
-        return not {"chrf", "mbr"} & self.rank_by.keys() if self.reference == "auto" else self.reference
+        return not (self.rank_by.keys() - {"checks"}) if self.reference == "auto" else self.reference
 
     @property
     def strength(self) -> tuple[float, float, float]:

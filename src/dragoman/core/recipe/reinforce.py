@@ -7,11 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedGlossary
+from dragoman.core.recipe.scorer import Scorer, ScorerName, check_names
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount
 from dragoman.core.text.languages import Direction
 
-Reward = Literal["chrf", "terms", "tags", "numbers", "language", "length"]
+REWARDS = ("chrf", "bleu", "terms", "tags", "numbers", "language", "length")  # dragoman's own
+_GRADED = frozenset({"chrf", "bleu"})  # more or less, not right or wrong
 Weight = Annotated[float, Field(gt=0)]
 Clip = Annotated[float, Field(gt=0)]
 
@@ -23,7 +25,8 @@ class Reinforce(Training):
     steps: PositiveCount = 200  # optimiser steps
     prompts: PositiveCount = 16  # training sentences of a step
     group: Annotated[int, Field(ge=2, le=64)] = 8  # samples of each
-    rewards: dict[Reward, Weight | Literal["gate"]] = {"chrf": 1.0, "language": "gate", "length": "gate"}
+    rewards: dict[ScorerName, Weight | Literal["gate"]] = {"chrf": 1.0, "language": "gate", "length": "gate"}
+    scorers: dict[ScorerName, Scorer] = {}  # the user's own, by the names that `rewards` has for them
     glossary: UsedGlossary = None  # for the reward `terms`; `true`: the run's own
     kl: Annotated[float, Field(ge=0)] = 0.01  # weight of the divergence from the model that the phase begins with
     clip_ratio: tuple[Clip, Clip] = (0.2, 0.28)  # how far below and above 1 the ratio of probabilities counts
@@ -37,8 +40,9 @@ class Reinforce(Training):
             raise ValueError(
                 "`rewards` needs one with a weight: a gate alone says which samples are bad, not which are good"
             )
-        if self.rewards.get("chrf") == "gate":
-            raise ValueError("`chrf: gate` cannot be: a gate is open or shut. Give it a weight")
+        check_names("rewards", self.rewards, REWARDS, self.scorers)
+        if graded := [name for name in self.gates if name in _GRADED or name in self.scorers]:
+            raise ValueError(f"`{graded[0]}: gate` cannot be: a gate is open or shut. Give it a weight")
         if ("terms" in self.rewards) != (self.glossary is not None):
             raise ValueError("`rewards.terms` and `glossary` belong together: `glossary: true` takes the run's own")
         if self.packing == "packed":

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+_FIRST = 64  # tokens that are put in order at first
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
@@ -36,15 +38,31 @@ class Draw:
         if self.top_k is not None and self.top_k < logits.shape[-1]:
             logits = logits.masked_fill(logits < logits.topk(self.top_k).values[:, -1:], float("-inf"))
         if self.top_p is not None and self.top_p < 1.0:
-            ordered, place = logits.sort(descending=True, stable=True)
-            shares = ordered.softmax(-1)
-            outside = shares.cumsum(-1) - shares >= self.top_p
-            outside[:, 0] = False
-            logits = logits.masked_fill(outside.gather(1, place.argsort(-1)), float("-inf"))
+            logits = logits.masked_fill(logits < nucleus(logits, self.top_p)[:, None], float("-inf"))
         found = logits.softmax(-1)
         if self.epsilon > 0.0:
             found.masked_fill_(found < found.amax(-1, keepdim=True).clamp(max=self.epsilon), 0.0)
         return found
+
+
+def nucleus(logits: torch.Tensor, share: float) -> torch.Tensor:
+    """The least logit [rows] of the smallest set of most probable tokens that has that share; equals of it are inside, too.
+
+    The set is mostly small, so only the first ones are put in order, and more of them where they have less than the share."""
+    total = logits.logsumexp(-1, keepdim=True)
+    found = torch.empty_like(total)
+    rows = torch.arange(len(logits), device=logits.device)
+    size = min(_FIRST, logits.shape[-1])
+    while len(rows):
+        ordered = logits[rows].topk(size).values
+        before = (ordered - total[rows]).exp().cumsum(-1)
+        inside = torch.cat((torch.ones_like(before[:, :1], dtype=torch.bool), before[:, :-1] < share), -1)
+        found[rows] = ordered.gather(-1, inside.sum(-1, keepdim=True) - 1)
+        if size == logits.shape[-1]:
+            break
+        rows = rows[before[:, -1] < share]
+        size = min(8 * size, logits.shape[-1])
+    return found[:, 0]
 
 
 def drawn(probability: torch.Tensor, number: torch.Tensor) -> torch.Tensor:

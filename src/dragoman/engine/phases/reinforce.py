@@ -33,6 +33,7 @@ from dragoman.engine.setup import Settings, resolved
 from dragoman.engine.watcher import Course, Watcher
 from dragoman.store.memory import examples
 from dragoman.store.memory.retrieval import Retriever
+from dragoman.store.scorers import opened
 
 _RATE = 0.1  # of the rate that supervised tuning of the same weights has
 _SHOWN = 8  # groups that are written down at an evaluation
@@ -187,6 +188,7 @@ def _stream(
         terms,
         chosen.accumulation,
         inputs.recipe.seed,
+        opened(wish.scorers, "train.reinforce", Path(inputs.recipe.resolve("."))),
     )
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dragoman.core.corpus.preferences import Ranked, of_person, rank
+from dragoman.core.corpus.preferences import Ranked, of_person, offered, rank
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding, Recipe, Sampling
 from dragoman.core.recipe.prefer import Prefer
-from dragoman.core.records import Example
+from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
@@ -26,6 +27,7 @@ from dragoman.engine.setup import directed, grouped
 from dragoman.errors import DataError
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import write_atomic, write_json
+from dragoman.store.scorers import Scorer, opened
 from dragoman.translator import Translator
 
 FILE, COUNTS = "candidates.jsonl", "counts.json"
@@ -48,6 +50,7 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
     translator = Translator(loaded)
     flaggers = {direction: Flagger(direction, recipe.languages) for direction in {row.direction for row in todo}}
     sampling = Sampling(seed=recipe.seed, temperature=wish.temperature, top_p=wish.top_p)
+    scorers = opened(wish.scorers, "train.prefer", Path(recipe.resolve(".")))
     loaded.model.eval()
     with (out / FILE).open("a", encoding="utf-8") as stream:
         while done < len(todo):
@@ -55,20 +58,19 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
             direction = todo[done].direction
             chunk = [row for row in todo[done : done + _CHUNK] if row.direction == direction]  # they stand together
             done += len(chunk)
-            sources = [row.source for row in chunk]
+            sources, targets = [row.source for row in chunk], [row.target for row in chunk]
             greedy = translator.translate(sources, direction, Decoding())
             samples = translator.samples(sources, direction, sampling, wish.candidates)
+            made = [
+                [("greedy", first), *(("sample", one) for one in others)]
+                for first, others in zip(greedy, samples, strict=True)
+            ]
+            given = _given(
+                scorers, direction, chunk, [offered(*each, wish) for each in zip(made, targets, strict=True)]
+            )
             ranked = [
-                rank(
-                    row.source,
-                    row.target,
-                    [("greedy", first), *(("sample", one) for one in others)],
-                    direction,
-                    wish,
-                    flaggers[direction],
-                    held_out,
-                )
-                for row, first, others in zip(chunk, greedy, samples, strict=True)
+                rank(row.source, row.target, each, direction, wish, flaggers[direction], held_out, scores)
+                for row, each, scores in zip(chunk, made, given, strict=True)
             ]
             stream.write("".join(json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in ranked))
             stream.flush()
@@ -76,6 +78,28 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
     counts = _counted(out / FILE)
     write_json(out / COUNTS, counts)
     listener.say(f"train: candidates: {_told(counts)}")
+
+
+def _given(
+    scorers: Sequence[Scorer],
+    direction: Direction,
+    rows: Sequence[Example],
+    candidates: Sequence[Sequence[tuple[str, Hypothesis]]],
+) -> list[dict[str, dict[str, float | str]]]:
+    """For each row, by scorer and text, what the scorer says of the finished candidates."""
+    found: list[dict[str, dict[str, float | str]]] = [{} for _ in rows]
+    asked = [
+        (number, (row.source, one.text, row.target))
+        for number, (row, made) in enumerate(zip(rows, candidates, strict=True))
+        for _, one in made
+        if one.finished and one.text.strip()
+    ]
+    for scorer in scorers:
+        for (number, (_, text, _)), score in zip(
+            asked, scorer.scores(direction, [each for _, each in asked]), strict=True
+        ):
+            found[number].setdefault(scorer.name, {})[text] = score
+    return found
 
 
 def drawn(recipe: Recipe, wish: Prefer, texts: Path) -> list[Example]:

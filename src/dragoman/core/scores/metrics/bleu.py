@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dragoman.core.scores.metrics.counter import Counter, Floats, SacreBleu, east_asian
@@ -32,6 +34,18 @@ class Bleu(SacreBleu):
             brevity = np.where(length < reference, np.exp(1.0 - reference / length), 1.0)
             found: Floats = np.where(possible, brevity * np.exp(np.log(precision).sum(-1) / _ORDER), 0.0)
         return found
+
+
+def sentence_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str = "") -> Floats:
+    """BLEU [segments] of each segment on its own, in percent, with one added to the counts of all orders but the first
+    (Lin & Och 2004): what a sentence has in common with its reference beyond single words is seldom much."""
+    rows = counter(language).counts(hypotheses, references)
+    more = np.array([0.0, 1.0, 1.0, 1.0])
+    correct, total = rows[:, 2 : 2 + _ORDER] + more, rows[:, 2 + _ORDER :] + more
+    with np.errstate(divide="ignore", invalid="ignore"):
+        brevity = np.minimum(0.0, 1.0 - rows[:, 1] / rows[:, 0])
+        found: Floats = 100.0 * np.exp(np.log(correct / total).mean(-1) + brevity)
+    return np.where(correct[:, 0] > 0, found, 0.0)
 
 
 def _tokenizer(language: str) -> str:

@@ -1,0 +1,44 @@
+"""Scorers of the user's own: a server or a program that says how good translations are (docs/train.md, "Scorers")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from dragoman.core.recipe.values import PositiveCount, Section
+
+ScorerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Scorer(Section):
+    """One of: a server that is asked by POST, a program that is asked line by line."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = None
+    command: Annotated[str, Field(min_length=1)] | None = None  # started in the recipe's folder, kept until the end
+    range: tuple[float, float] = (
+        0.0,
+        1.0,
+    )  # the scores of the worst and of the best translation; what is beyond counts
+    batch: PositiveCount = 64  # translations of one question
+    timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds for one answer
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.url is None) == (self.command is None):
+            raise ValueError("a scorer has either a `url` or a `command`")
+        if self.range[0] == self.range[1]:
+            raise ValueError("`range` is the score of the worst and that of the best translation: they differ")
+        return self
+
+
+def check_names(key: str, used: Iterable[str], own: Iterable[str], scorers: Mapping[str, Any]) -> None:
+    """Raise ValueError where `key` names a measure that is neither dragoman's own nor a scorer, or a scorer is not used."""
+    used, own = list(used), list(own)
+    if both := sorted(set(own) & set(scorers)):
+        raise ValueError(f"`scorers`: {', '.join(both)} is dragoman's own; give yours another name")
+    if unknown := [name for name in used if name not in own and name not in scorers]:
+        raise ValueError(f"`{key}` names {', '.join(unknown)}, which is none of {', '.join(own)}, nor one of `scorers`")
+    if idle := sorted(set(scorers) - set(used)):
+        raise ValueError(f"`scorers`: {', '.join(idle)} is not used; give it a weight in `{key}`")
