@@ -59,7 +59,7 @@ class Scorer:
 
     def _asked(self, direction: Direction, rows: Sequence[Asked]) -> list[float | str]:
         names = ("sources", "hypotheses", "references")
-        question = {"source_language": direction.source, "target_language": direction.target}
+        question: dict[str, Any] = {"source_language": direction.source, "target_language": direction.target}
         question |= {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
         try:
             values = _read(self._ask(json.dumps(question, ensure_ascii=True).encode()), len(rows))
