@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from dragoman import __version__
-from dragoman.cli import feedback, glossary, memory, monitor, pick, refresh, search, serve, study
+from dragoman.cli import feedback, glossary, memory, monitor, pick, push, refresh, search, serve, study
 from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, Tenant, named_backend, with_backend
 from dragoman.cli.session import session
 
@@ -422,6 +422,7 @@ def confirm(
 app.command()(search.search)
 app.command()(monitor.monitor)
 app.command()(pick.pick)
+app.command()(push.push)
 app.command()(refresh.refresh)
 app.command()(refresh.promote)
 app.command()(refresh.rollback)
