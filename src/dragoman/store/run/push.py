@@ -127,7 +127,7 @@ def _repository(api: HfApi, name: str, allowed: Permissions) -> tuple[bool, set[
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        found = api.repo_info(name)
+        found = api.model_info(name)
     except RepositoryNotFoundError:
         api.create_repo(name, private=not allowed.public)
         return not allowed.public, set()
@@ -154,7 +154,7 @@ def _told(name: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError
 
     # how its client names a network that fails: by what its refusals are made of, be that of httpx or httpx2
-    network = tuple(one for one in HfHubHTTPError.__mro__ if one.__name__ == "HTTPError")
+    network = tuple(one for one in HfHubHTTPError.__mro__ if issubclass(one, Exception) and one.__name__ == "HTTPError")
     try:
         yield
     except DragomanError:
