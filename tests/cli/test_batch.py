@@ -73,6 +73,23 @@ def test_patterns_and_lists(dragoman: Command, run: Path, project: Path, tmp_pat
     assert (project / "a.de.txt").read_text() == "die Katze\n" and (project / "deep" / "b.de.po").is_file()
 
 
+def test_keys_are_for_the_files_that_have_some(dragoman: Command, run: Path, project: Path) -> None:
+    (project / "d.json").write_text('{"id": "the dog", "title": "the cat"}')
+    done = dragoman("translate", run, project, "--to", "de", "--keys", "title")
+    there = project.with_name("project.de")
+    assert (there / "d.json").read_text() == '{"id": "the dog", "title": "die Katze"}'
+    assert (there / "a.txt").read_text() == "die Katze\n"
+    assert "1 of 5 files could not be translated" in done.err
+    alone = dragoman(
+        "translate", run, project / "d.json", "--to", "de", "--keys", "title,name", "--out", project / "e.json"
+    )
+    assert (project / "e.json").read_text() == (there / "d.json").read_text()
+    assert "d.json:1: name: no text is under this key" in alone.err
+    for wrong in (project / "a.txt", project / "deep"):
+        refused = dragoman("translate", run, wrong, "--to", "de", "--keys", "title", "--out", project / "f")
+        assert (refused.code, "JSON and YAML" in refused.err) == (2, True)
+
+
 def test_what_is_meant(project: Path, tmp_path: Path) -> None:
     assert jobs_of(["the cat"]) is None
     assert jobs_of([""]) is None  # which a path would take for this folder

@@ -17,7 +17,7 @@ from dragoman.server.api_preferences import FILE
 from dragoman.server.api_segments import marked
 from dragoman.server.gateway import Gateway, NullModel
 from dragoman.server.keys import SCOPES
-from tests.server.living import Live, living
+from tests.server.living import Live, living, until
 from tests.server.shown import in_use, training
 
 
@@ -101,6 +101,19 @@ def test_a_document_tells_how_far_it_is(full: Live) -> None:
     refused = full.http.post("/api/documents", data=form, files={"file": ("a.xliff", b"<xliff")})
     assert refused.status_code == 400 and "cannot be read" in refused.json()["error"]["message"]
     assert full.http.post("/api/documents", data=form).status_code == 400
+
+
+def test_keys_choose_the_texts_of_a_document(full: Live) -> None:
+    data = b'{"title": "One.", "id": "a-b",  "items": [{"text": "Two."}]}'
+    form = {"source": "en", "target": "de", "keys": "title,items[].text"}
+    job = full.json("POST", "/api/documents", data=form, files={"file": ("a.json", data)})
+    assert job["characters"] == len("One.Two.")
+    path = f"/api/documents/{job['id']}"
+    until(lambda: full.json("GET", path)["state"] == "done")
+    assert full.http.get(f"{path}/result").content == data  # the engine of this test gives every text back
+    for keys, name in (("title..", "a.json"), ("none", "a.json"), ("title", "a.txt")):
+        refused = full.http.post("/api/documents", data={**form, "keys": keys}, files={"file": (name, data)})
+        assert (refused.status_code, "keys" in refused.json()["error"]["message"]) == (400, True)
 
 
 # ---------------------------------------------------------------- preferences

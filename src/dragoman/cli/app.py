@@ -267,6 +267,12 @@ def translate(
         Literal["untranslated", "unfinished", "all"],
         typer.Option("--fill", help="Document: units without a target, also unfinished ones, or all."),
     ] = "untranslated",
+    keys: Annotated[
+        str | None,
+        typer.Option(
+            "--keys", metavar="KEYS", help="JSON, YAML: the values to translate: 'title,items[].text,!**.id'."
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Document: a page with source and target side by side."),
@@ -336,9 +342,9 @@ def translate(
         how = precision, named_backend(backend)
         wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr, *how)
         if workers or ray:
-            if html or review or details:
+            if html or review or details or keys:
                 raise ArgumentError(
-                    "--html, --review and --details are not for --workers and --ray, whose rows have all."
+                    "--html, --review, --keys and --details are not for --workers and --ray, whose rows have all."
                 )
             names = [file] if file else text or []
             bulk.translate(here, run, names, out, to, source, wanted, column=column, workers=workers, ray=ray)
@@ -349,7 +355,18 @@ def translate(
             if html:
                 raise ArgumentError("--html is for one document.")
             batch.translate(
-                here, run, jobs, out, to, source, wanted, fill=fill, column=column, review=review, details=more
+                here,
+                run,
+                jobs,
+                out,
+                to,
+                source,
+                wanted,
+                fill=fill,
+                keys=keys,
+                column=column,
+                review=review,
+                details=more,
             )
             return
         path = documents.file_of(text or [], file)
@@ -359,12 +376,14 @@ def translate(
             raise ArgumentError("--column names a column of a table, or of standard input.")
         if details and path is not None:
             raise ArgumentError("--details is for segments and tables; documents have --html, --review and --json.")
-        if path is None and (html or fill != "untranslated"):
+        if path is None and (html or keys or fill != "untranslated"):
             raise ArgumentError(
-                "--html and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
+                "--html, --keys and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
             )
         if path is not None:
-            documents.translate(here, run, path, out, to, source, wanted, fill=fill, page=html, review=review)
+            documents.translate(
+                here, run, path, out, to, source, wanted, fill=fill, keys=keys, page=html, review=review
+            )
             return
         from dragoman.cli.review import Review
         from dragoman.core.text.languages import choose

@@ -139,6 +139,7 @@ def translate(
     wanted: documents.Wanted,
     *,
     fill: Fill = "untranslated",
+    keys: str | None = None,
     column: str | None = None,
     review: Path | None = None,
     details: tuple[str, ...] = (),
@@ -146,9 +147,11 @@ def translate(
     """Translate file by file, each told with a line, and all of them with a summary.
 
     A folder's translations go into `FOLDER.LANGUAGE` beside it, in the same structure; those of a list beside their files.
+    `keys` choose among the texts of the JSON and YAML files.
     What is there already is kept, so the same command goes on where it was stopped. Raises DataError in the end where
     files could not be translated.
     """
+    from dragoman.store.formats.documents import has_keys
     from dragoman.store.run.trained import directions_of
 
     if out is not None and (
@@ -157,6 +160,8 @@ def translate(
         raise ArgumentError(
             f"{same[0]}: several files have this name, and --out has one place for them. Name their folder."
         )
+    if keys is not None and not any(has_keys(job.source) for job in jobs.files):
+        raise ArgumentError("--keys chooses texts of JSON and YAML, and no file is one.")
     directions = directions_of(run)
     failed: list[str] = []
     with closing(_Work(here, run, wanted)) as work:
@@ -167,7 +172,7 @@ def translate(
                     work.counts["were there already"] += 1
                     continue
                 path, direction = there
-                told = _one(work, job.source, path, direction, fill, column, details)
+                told = _one(work, job.source, path, direction, fill, keys, column, details)
                 work.counts["translated"] += 1
                 here.listener.say(f"{number} of {len(jobs.files)}: {path}: {told}")
             except DragomanError as error:
@@ -222,11 +227,12 @@ def _one(
     path: Path,
     direction: Direction,
     fill: Fill,
+    keys: str | None,
     column: str | None,
     details: tuple[str, ...] = (),
 ) -> str:
     from dragoman import documents as whole
-    from dragoman.store.formats.documents import Document
+    from dragoman.store.formats.documents import Document, Keys, has_keys
     from dragoman.store.run.artifact import write_atomic
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -237,7 +243,8 @@ def _one(
         ):
             rows = segments.translate(work.helper(direction), direction, texts, sink, work.here.listener, work.review)
         return f"{rows:,} rows"
-    document = Document.open(source, direction=direction)
+    chosen = Keys(keys) if keys is not None and has_keys(source) else None
+    document = Document.open(source, direction=direction, keys=chosen)
     data, report = whole.translate(work.helper(direction), document, direction, fill=fill, listener=work.here.listener)
     documents.written(path, data, write_atomic)
     documents.tell_problems(source, report, work.here.listener)

@@ -141,6 +141,7 @@ def translate(
     wanted: Wanted,
     *,
     fill: Fill = "untranslated",
+    keys: str | None = None,
     page: Path | None = None,
     review: Path | None = None,
 ) -> None:
@@ -151,7 +152,7 @@ def translate(
     from dragoman.store.run.artifact import write_atomic
     from dragoman.store.run.trained import directions_of
 
-    document, direction = opened(path, directions_of(run), to, origin, here.listener)
+    document, direction = opened(path, directions_of(run), to, origin, here.listener, keys)
     target = out or path.with_name(f"{path.stem}.{direction.target}{path.suffix}")
     if out is None and target.exists():
         raise DataError(f"{target}: is there already. Say with --out where the translation goes.")
@@ -185,18 +186,24 @@ def tell_problems(path: Path, report: DocumentReport, listener: Listener) -> Non
 
 
 def opened(
-    path: Path, directions: Sequence[Direction], to: str | None, origin: str | None, listener: Listener
+    path: Path,
+    directions: Sequence[Direction],
+    to: str | None,
+    origin: str | None,
+    listener: Listener,
+    keys: str | None = None,
 ) -> tuple[Document, Direction]:
     """The document, and the direction that is asked for or that its own languages tell."""
-    from dragoman.store.formats.documents import Document
+    from dragoman.store.formats.documents import Document, Keys
 
+    chosen = Keys(keys) if keys is not None else None
     try:
-        document = Document.open(path)
+        document = Document.open(path, keys=chosen)
         source, target = document.languages
     except DataError:  # several languages, and the file does not say which; else the error comes again
         direction = choose(directions, to, origin)
         tell_regions(direction, to, origin, listener, path)
-        return Document.open(path, direction=direction), direction
+        return Document.open(path, direction=direction, keys=chosen), direction
     if to is None and target and any(_known(target, d.target) for d in directions):
         to = target
     if origin is None and source and any(_known(source, d.source) for d in directions):

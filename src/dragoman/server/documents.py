@@ -24,7 +24,7 @@ from dragoman.server.glossaries import Stored
 from dragoman.server.keys import Principal
 from dragoman.server.translate import Asking, GivenUpError, RemoteAssistant, Wish
 from dragoman.server.work import Result, Task
-from dragoman.store.formats.documents import Document, sniff, suffixes
+from dragoman.store.formats.documents import Document, Keys, has_keys, sniff, suffixes
 
 if TYPE_CHECKING:
     from dragoman.server.bundles import Bundle
@@ -89,7 +89,7 @@ class Documents:
         glossaries: Sequence[Stored] = (),
         fields: tuple[str, str] = ("source", "target"),
     ) -> Job:
-        """Begin with a document. Raises Refused."""
+        """Begin with a document; the field `keys` chooses the texts of JSON and YAML. Raises Refused."""
         gateway = self._gateway
         limits = gateway.limits
         held = sum(len(job.data) for job in self._jobs.values())
@@ -99,8 +99,11 @@ class Documents:
         bundle, _ = gateway.bundles.find(model)
         call.model = bundle.title
         name = "document" + PurePath(upload.name).suffix.lower()[:12]  # the client's own name may say a lot
-        document = await asyncio.to_thread(_opened, upload.data, name)
+        keys = _keys(call.text("keys", ""), name)
+        document = await asyncio.to_thread(_opened, upload.data, name, keys)
         name = document.name
+        if keys is not None and not document.units:
+            raise bad("no text of the file is under 'keys'.", "keys")
         texts = [unit.source.plain for unit in document.units if unit.translatable]
         if source is None:
             source = document.languages[0] or None
@@ -123,10 +126,10 @@ class Documents:
             characters,
         )
         self._jobs[job.id] = job
-        job.task = asyncio.create_task(self._translate(job, bundle, upload.data, name, wish))
+        job.task = asyncio.create_task(self._translate(job, bundle, upload.data, name, wish, keys))
         return job
 
-    async def _translate(self, job: Job, bundle: Bundle, data: bytes, name: str, wish: Wish) -> None:
+    async def _translate(self, job: Job, bundle: Bundle, data: bytes, name: str, wish: Wish, keys: Keys | None) -> None:
         gateway = self._gateway
         loop = asyncio.get_running_loop()
         job.asking = Asking(bundle, loop, bulk=True)
@@ -135,7 +138,7 @@ class Documents:
         def work() -> tuple[bytes, dict[str, int]]:
             job.state = "translating"
             remote = RemoteAssistant(partial(_in_chunks, job), bundle.directions, options, bundle.recorder)
-            document = Document.open(data, name, job.direction)
+            document = Document.open(data, name, job.direction, keys=keys)
             translated, report = documents.translate(remote, document, job.direction)
             return translated, report.counts
 
@@ -211,11 +214,23 @@ def _is_text(data: bytes) -> bool:
     return False
 
 
-def _opened(data: bytes, name: str) -> Document:
+def _keys(text: str, name: str) -> Keys | None:
+    """Raises Refused for what is no pattern, or a file that has no keys."""
+    if not text:
+        return None
+    if not has_keys(name):
+        raise bad("'keys' chooses texts of JSON and YAML alone.", "keys")
+    try:
+        return Keys(text)
+    except DragomanError as error:
+        raise bad(str(error), "keys") from None
+
+
+def _opened(data: bytes, name: str, keys: Keys | None) -> Document:
     try:
         if not PurePath(name).suffix and _is_text(data):
             name += ".txt"  # some clients send no name at all
-        return Document.open(data, name)
+        return Document.open(data, name, keys=keys)
     except DataError:  # its message may repeat what stands in the document
         raise _unread() from None
     except Exception as error:  # what a reader did not foresee is logged, and is the file's fault all the same

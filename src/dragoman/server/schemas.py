@@ -13,6 +13,11 @@ _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "integer"}
 _TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _LANGUAGE: Schema = {"type": "string", "description": "a BCP-47 tag such as en or pt-BR", "examples": ["en", "de"]}
+_KEYS: Schema = {
+    "type": "string",
+    "description": "of JSON and YAML, the values to translate",
+    "examples": ["title,items[].text"],
+}
 _CONFIDENCE: Schema = {"type": ["number", "null"], "minimum": 0, "maximum": 100}
 _FLAGS: Schema = {"type": "array", "items": _TEXT}
 
@@ -166,7 +171,7 @@ def body(one: Operation) -> dict[str, Any]:
         source, target = (
             ("source", "target") if one.dialect in ("libretranslate", "api") else ("source_lang", "target_lang")
         )
-        schema = _object(f"file {target}", file=file, **{source: _LANGUAGE, target: _LANGUAGE})
+        schema = _object(f"file {target}", file=file, keys=_KEYS, **{source: _LANGUAGE, target: _LANGUAGE})
         return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
     schema = _BODIES.get((one.dialect, one.name), {"type": "object"})
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

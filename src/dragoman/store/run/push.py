@@ -154,7 +154,7 @@ def _told(name: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError
 
     # how its client names a network that fails: by what its refusals are made of, be that of httpx or httpx2
-    network = tuple(one for one in HfHubHTTPError.__mro__ if issubclass(one, Exception) and one.__name__ == "HTTPError")
+    network = [one for one in HfHubHTTPError.__mro__ if issubclass(one, Exception) and one.__name__ == "HTTPError"]
     try:
         yield
     except DragomanError:
@@ -166,7 +166,7 @@ def _told(name: str) -> Iterator[None]:
                 f"{name}: the hub does not let you write there ({status}). Set HF_TOKEN to a key that may, or `hf auth login`."
             ) from None
         raise ModelError(f"{name}: the hub refuses it: {error.server_message or f'status {status}'}.") from None
-    except (OSError, *network) as error:
+    except (OSError, *network) as error:  # type: ignore[misc] # mypy sees no tuple
         raise ResourceError(
             f"{name}: the hub cannot be reached ({type(error).__name__}). Nothing was changed there; push again."
         ) from None

@@ -14,7 +14,8 @@ from pathlib import Path, PurePath
 from dragoman.core.markup.inline import Inline
 from dragoman.core.markup.protect import BrokenMarkupError, verify_elements
 from dragoman.core.text.languages import Direction
-from dragoman.errors import DataError
+from dragoman.errors import ArgumentError, DataError
+from dragoman.store.formats.documents.keys import Keys
 from dragoman.store.formats.documents.model import (
     DEFAULT,
     MAX_BYTES,
@@ -30,6 +31,7 @@ from dragoman.store.formats.documents.model import (
 
 __all__ = [
     "Document",
+    "Keys",
     "Marking",
     "Problem",
     "Translated",
@@ -69,12 +71,12 @@ def _text(data: bytes, name: str, direction: Direction | None) -> tuple[Decoded,
     return content.decoded, content
 
 
-def _placed(module: str, function: str, *, directed: bool = False) -> _Reader:
+def _placed(module: str, function: str, *, directed: bool = False, keyed: bool = False) -> _Reader:
     """A reader that is loaded when it is needed."""
 
-    def read(data: bytes, name: str, direction: Direction | None) -> tuple[Decoded, Content]:
+    def read(data: bytes, name: str, direction: Direction | None, keys: Keys | None = None) -> tuple[Decoded, Content]:
         reader = getattr(import_module(f"dragoman.store.formats.documents.{module}"), function)
-        content = reader(data, name, direction) if directed else reader(data, name)
+        content = reader(data, name, *([direction] if directed else []), *([keys] if keyed else []))
         return content.decoded, content
 
     return read
@@ -91,7 +93,8 @@ def _office(kind: str) -> _Reader:
     return read
 
 
-_Reader = Callable[[bytes, str, Direction | None], tuple[Decoded, Content | Packed]]
+_Reader = Callable[..., tuple[Decoded, Content | Packed]]  # data, name, direction, and of those in _KEYED: keys
+_KEYED = ("json", "yaml")
 _FORMATS: dict[str, tuple[_Reader, tuple[str, ...]]] = {
     "xliff": (_xliff, (".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".txlf")),
     "tmx": (_tmx, (".tmx",)),
@@ -100,8 +103,8 @@ _FORMATS: dict[str, tuple[_Reader, tuple[str, ...]]] = {
     "html": (_placed("html_pages", "pages", directed=True), (".html", ".htm", ".xhtml")),
     "markdown": (_placed("markdown", "markdown"), (".md", ".markdown")),
     "subtitles": (_placed("subtitles", "subtitles"), (".srt", ".vtt")),
-    "json": (_placed("resources", "json_values"), (".json", ".arb")),
-    "yaml": (_placed("resources", "yaml_values", directed=True), (".yml", ".yaml")),
+    "json": (_placed("resources", "json_values", keyed=True), (".json", ".arb")),
+    "yaml": (_placed("resources", "yaml_values", directed=True, keyed=True), (".yml", ".yaml")),
     "properties": (_placed("resources", "properties"), (".properties",)),
     "strings": (_placed("resources", "strings"), (".strings",)),
     "resx": (_placed("xml_resources", "resx"), (".resx",)),
@@ -119,6 +122,11 @@ _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\x
 def suffixes() -> frozenset[str]:
     """The suffixes of the files that can be translated as a whole."""
     return frozenset(suffix for _, known in _FORMATS.values() for suffix in known if suffix.startswith("."))
+
+
+def has_keys(name: str | PurePath) -> bool:
+    """Whether a file of this name has keys by which texts can be chosen."""
+    return any(PurePath(str(name).lower()).suffix in _FORMATS[one][1] for one in _KEYED)
 
 
 def is_document(name: str | PurePath) -> bool:
@@ -148,9 +156,16 @@ class Document:
     """A file, its units in order, and how it is written back."""
 
     def __init__(
-        self, format_name: str, data: bytes, decoded: Decoded, content: Content | Packed, direction: Direction | None
+        self,
+        format_name: str,
+        data: bytes,
+        decoded: Decoded,
+        content: Content | Packed,
+        direction: Direction | None,
+        keys: Keys | None = None,
     ) -> None:
         self.format = format_name
+        self._keys = keys
         self._data = data
         self._direction = direction
         self.name = decoded.name
@@ -159,10 +174,18 @@ class Document:
         self._units = {unit.id: unit for unit in content.units}
 
     @classmethod
-    def open(cls, source: Path | str | bytes, name: str | None = None, direction: Direction | None = None) -> Document:
+    def open(
+        cls,
+        source: Path | str | bytes,
+        name: str | None = None,
+        direction: Direction | None = None,
+        *,
+        keys: Keys | None = None,
+    ) -> Document:
         """Read a file, or bytes with the name that their format is told by.
 
-        `direction` is needed where the file leaves it open (TMX with several languages). Raises DataError.
+        `direction` is needed where the file leaves it open (TMX with several languages). `keys` choose the texts of a JSON
+        or YAML file. Raises DataError, and ArgumentError for keys of a file that has none.
         """
         if not isinstance(source, bytes):
             name = name or str(source)
@@ -176,8 +199,11 @@ class Document:
         if len(source) > MAX_BYTES:
             raise DataError(f"{name}: is larger than {MAX_BYTES >> 20} MiB. Split it.")
         format_name = sniff(source, name)
-        decoded, content = _FORMATS[format_name][0](source, name, direction)
-        return cls(format_name, source, decoded, content, direction)
+        if keys is not None and format_name not in _KEYED:
+            raise ArgumentError(f"{name}: keys choose texts of JSON and YAML, and this is {format_name}.")
+        reader = _FORMATS[format_name][0]
+        decoded, content = reader(source, name, direction, *([keys] if keys is not None else []))
+        return cls(format_name, source, decoded, content, direction, keys)
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -195,7 +221,9 @@ class Document:
 
     def towards(self, direction: Direction) -> Document:
         """The same file seen in a direction. Raises DataError when it names other languages."""
-        return self if direction == self._direction else Document.open(self._data, self.name, direction)
+        return (
+            self if direction == self._direction else Document.open(self._data, self.name, direction, keys=self._keys)
+        )
 
     def unit(self, name: str) -> Unit:
         if name not in self._units:

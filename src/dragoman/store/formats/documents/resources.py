@@ -9,14 +9,15 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from dragoman.core.markup.inline import Inline
 from dragoman.core.text.languages import Direction, matches
 from dragoman.errors import DataError
-from dragoman.store.formats.documents.model import Decoded, Edit
+from dragoman.store.formats.documents.keys import Keys
+from dragoman.store.formats.documents.model import Decoded, Edit, Problem
 from dragoman.store.formats.documents.places import Place, Placed, decoded
 
 _COMMENT = re.compile(r"[ \t\f]*[#!][^\r\n]*(?:\r\n|\n|\r|\Z)|[ \t\f]*(?:\r\n|\n|\r)")
@@ -136,8 +137,9 @@ def _quoted_string(text: str) -> str:
 _JSON = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
-def json_values(data: bytes, name: str) -> Placed:
-    """Every string that is a value, by its path; under a key that begins with `@` or `$` there is no text (ARB, schemas)."""
+def json_values(data: bytes, name: str, keys: Keys | None = None) -> Placed:
+    """Every string that is a value, by its path, or those that `keys` take; without them there is no text under a key that
+    begins with `@` or `$` (ARB, schemas)."""
     file = decoded(data, name)
     try:
         json.loads(file.text.removeprefix("\ufeff"))
@@ -147,6 +149,7 @@ def json_values(data: bytes, name: str) -> Placed:
         raise DataError(f"{name}: is nested too deep.") from None
     found = Placed(file)
     escapes = file.text.isascii() and "\\u" in file.text
+    paths: list[tuple[str | int, ...]] = []
     stack: list[list[Any]] = []  # [key or number, whether it is an object, whether a key is awaited]
     for token in _JSON.finditer(file.text):
         sign = token[0]
@@ -163,11 +166,24 @@ def json_values(data: bytes, name: str) -> Placed:
             value = json.loads(sign, strict=False)
             if stack and stack[-1][2]:
                 stack[-1][0] = value
-            elif not any(isinstance(level[0], str) and level[0].startswith(("@", "$")) for level in stack):
-                path = ".".join(str(level[0]) for level in stack) or "value"
-                place = Place(*token.span(), lambda target: json.dumps(target.text, ensure_ascii=escapes))
-                found.add(path, Inline.of([value]), place)
+            else:
+                path = tuple(level[0] for level in stack)
+                paths.append(path)
+                if keys.take(path) if keys else not any(str(part).startswith(("@", "$")) for part in path):
+                    place = Place(*token.span(), lambda target: json.dumps(target.text, ensure_ascii=escapes))
+                    found.add(_named(path), Inline.of([value]), place)
+    _tell_idle(found, keys, paths)
     return found.done()
+
+
+def _named(path: Sequence[str | int]) -> str:
+    return ".".join(map(str, path)) or "value"
+
+
+def _tell_idle(found: Placed, keys: Keys | None, paths: Sequence[Sequence[str | int]]) -> None:
+    """A pattern that takes nothing is most often a slip."""
+    for pattern in keys.idle(paths) if keys else ():
+        found.problems.append(Problem(pattern, 1, "no text is under this key"))
 
 
 # ---------------------------------------------------------------- YAML
@@ -184,8 +200,8 @@ _ODD = re.compile(
 )  # escaped only
 
 
-def yaml_values(data: bytes, name: str, direction: Direction | None) -> Placed:
-    """Every string that is a value, in its own style."""
+def yaml_values(data: bytes, name: str, direction: Direction | None, keys: Keys | None = None) -> Placed:
+    """Every string that is a value, or those that `keys` take, in its own style."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -201,14 +217,19 @@ def yaml_values(data: bytes, name: str, direction: Direction | None) -> Placed:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
         raise DataError(f"{name}:{line}: is no YAML: {getattr(error, 'problem', None) or error}") from None
+    paths: list[tuple[str | int, ...]] = []
     for root in roots:
         for path, node, flow in _scalars(root, ()):
+            paths.append(path)
+            if keys and not keys.take(path):
+                continue
             _add_scalar(found, file, path, node, offset, flow)
         if direction is not None and root is not None and getattr(root, "id", "") == "mapping" and len(root.value) == 1:
             key = root.value[0][0]
             if matches(direction.source, str(key.value)) and key.value != direction.target:
                 start, end = key.start_mark.index + offset, key.end_mark.index + offset
                 found.always.append(Edit(start, end, direction.target))
+    _tell_idle(found, keys, paths)
     return found.done()
 
 
@@ -226,7 +247,9 @@ def _bounded(file: Decoded) -> None:
             raise file.error(event.start_mark.index, "is nested too deep.")
 
 
-def _scalars(node: Any, path: tuple[str, ...], flow: bool = False) -> Iterator[tuple[tuple[str, ...], Any, bool]]:
+def _scalars(
+    node: Any, path: tuple[str | int, ...], flow: bool = False
+) -> Iterator[tuple[tuple[str | int, ...], Any, bool]]:
     """The strings under a node, and whether they stand between brackets; an alias is looked at where its anchor is.
 
     What is a truth value in YAML 1.1 (`yes`, `off`) and stands without quotes is no text: Rails reads it so.
@@ -241,14 +264,14 @@ def _scalars(node: Any, path: tuple[str, ...], flow: bool = False) -> Iterator[t
     elif node.id == "sequence":
         for number, value in enumerate(node.value):
             if value.start_mark.index > node.start_mark.index:  # not the list itself, which may be its own item
-                yield from _scalars(value, (*path, str(number)), flow)
+                yield from _scalars(value, (*path, number), flow)
     elif str(node.ctag if hasattr(node, "ctag") else node.tag).endswith("str") and (
         node.style or not _TRUTH.fullmatch(node.value)
     ):
         yield path, node, flow
 
 
-def _add_scalar(found: Placed, file: Decoded, path: tuple[str, ...], node: Any, offset: int, flow: bool) -> None:
+def _add_scalar(found: Placed, file: Decoded, path: Sequence[str | int], node: Any, offset: int, flow: bool) -> None:
     start, end = node.start_mark.index + offset, node.end_mark.index + offset
     properties_ = _PROPERTIES.match(file.text, start, end)
     start = properties_.end() if properties_ else start
@@ -258,7 +281,7 @@ def _add_scalar(found: Placed, file: Decoded, path: tuple[str, ...], node: Any, 
         return _scalar(target.text, raw, node.style, flow)
 
     found.add(
-        ".".join(path) or "value", Inline.of([node.value.replace("\a", "")]), Place(start, end, write)
+        _named(path), Inline.of([node.value.replace("\a", "")]), Place(start, end, write)
     )  # ruamel marks folds by a bell
 
 

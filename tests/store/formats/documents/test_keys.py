@@ -1,0 +1,130 @@
+"""Keys: which values of JSON and YAML are translated, and that no other byte moves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from dragoman.errors import ArgumentError
+from dragoman.store.formats.documents import Document, Keys
+from dragoman.store.formats.documents.model import Translated
+
+PATHS: dict[str, tuple[str | int, ...]] = {
+    "title": ("title",),
+    "sub": ("title", "sub"),
+    "first": ("items", 0, "text"),
+    "second": ("items", 1, "text"),
+    "id": ("items", 1, "id"),
+    "deep": ("a", "b", 2, "c", "text"),
+    "dotted": ("meta.title",),
+    "number": ("items", "0", "text"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("title", "title sub"),
+        ("title.sub", "sub"),
+        ("items[].text", "first second"),
+        ("items[1].text", "second"),
+        ("items.[1].text", "second"),
+        ("items", "first second id number"),
+        ("items.0.text", "number"),
+        ("items.*.text", "number"),
+        ("**.text", "first second deep number"),
+        ("**", " ".join(PATHS)),
+        ("**.**.text", "first second deep number"),
+        ("a.**[2].c", "deep"),
+        ('"meta.title" , title.sub', "dotted sub"),
+        ("items[],!items[].id", "first second"),
+        ("!items", "title sub deep dotted"),
+        ("!**.text,!title", "id dotted"),
+        ("*.sub", "sub"),
+        ("sub", ""),
+    ],
+)
+def test_patterns_take_by_the_way_to_a_value(text: str, taken: str) -> None:
+    keys = Keys(text)
+    assert [name for name, path in PATHS.items() if keys.take(path)] == [n for n in PATHS if n in taken.split()]
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "a,", "a..b", "a.", "[x]", "a b[", '"a', "a*", "**b", "!", "a]", "a[1", "x" * 2001]
+)
+def test_what_is_no_pattern_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentError, match="keys"):
+        Keys(text)
+
+
+def test_many_deep_steps_cost_little() -> None:
+    assert Keys(".".join(["**"] * 300) + ".x").take(("a",) * 90 + ("x",))
+    assert not Keys(".".join(["**.a"] * 200)).take(("b",) * 90)
+
+
+def test_a_pattern_that_takes_nothing_is_told() -> None:
+    document = Document.open(b'{"title": "One.", "n": 3}', "a.json", keys=Keys("title,tilte"))
+    assert [(one.unit, one.reason) for one in document.problems] == [("tilte", "no text is under this key")]
+    with pytest.raises(ArgumentError, match="this is text"):
+        Document.open(b"One.", "a.txt", keys=Keys("title"))
+
+
+def test_keys_of_yaml_with_a_language_at_the_top_and_of_several_documents() -> None:
+    data = b"en:\n  title: One word\n  id: none-of-it  # stays\n  list:\n    - text: 'Two'\n      key: k\n---\ntitle: Three\n"
+    document = Document.open(data, "en.yml", keys=Keys("*.title,**.text,title"))
+    assert [unit.source.plain for unit in document.units] == ["One word", "Two", "Three"]
+    made = document.with_targets({unit.id: Translated(unit.source.plain.upper()) for unit in document.units})
+    assert made == data.replace(b"One word", b"ONE WORD").replace(b"'Two'", b"'TWO'").replace(b"Three", b"THREE")
+
+
+def test_at_keys_can_be_chosen() -> None:
+    data = b'{"name": {"@value": "A text", "@language": "en"}}'
+    assert not Document.open(data, "a.json").units
+    assert [u.id for u in Document.open(data, "a.json", keys=Keys('**."@value"')).units] == ["name.@value"]
+
+
+TREES = st.recursive(
+    st.text("ab .", min_size=1, max_size=6) | st.integers(0, 9) | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "a.b", "@c", "0"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+STEPS = st.sampled_from(["a", "b", '"a.b"', '"@c"', "0", "*", "[]", "[0]", "**"])
+PATTERNS = st.lists(
+    st.tuples(st.sampled_from(["", "", "!"]), st.lists(STEPS, min_size=1, max_size=4)), min_size=1, max_size=3
+)
+
+
+def values(tree: Any, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], str]]:
+    if isinstance(tree, dict):
+        return [one for key, value in tree.items() for one in values(value, (*path, key))]
+    if isinstance(tree, list):
+        return [one for number, value in enumerate(tree) for one in values(value, (*path, number))]
+    return [(path, tree)] if isinstance(tree, str) and tree.strip() else []
+
+
+def marked(tree: Any, keys: Keys, path: tuple[str | int, ...] = ()) -> Any:
+    if isinstance(tree, dict):
+        return {key: marked(value, keys, (*path, key)) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [marked(value, keys, (*path, number)) for number, value in enumerate(tree)]
+    return "<" if isinstance(tree, str) and tree.strip() and keys.take(path) else tree
+
+
+@given(tree=TREES, patterns=PATTERNS)
+def test_what_is_taken_is_translated_and_nothing_else(tree: Any, patterns: list[tuple[str, list[str]]]) -> None:
+    keys = Keys(",".join(sign + ".".join(steps) for sign, steps in patterns))
+    for name, data, load in (
+        ("a.json", json.dumps(tree, indent=1), json.loads),
+        ("a.yaml", json.dumps(tree), YAML(typ="safe", pure=True).load),
+    ):
+        document = Document.open(data.encode(), name, keys=keys)
+        assert len(document.units) == sum(keys.take(path) for path, _ in values(tree))
+        made = document.with_targets({unit.id: Translated("<") for unit in document.units}).decode()
+        assert load(made) == marked(tree, keys)
