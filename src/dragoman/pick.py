@@ -194,7 +194,7 @@ def _disagreements(
 def _known(run: Path, direction: Direction) -> choice.Floats:
     """Sketches of what the model has learned from: training rows, else the held-out set; nothing where there is neither."""
     folder = run / "prepare" / "train"
-    if any(folder.glob("shard-*.parquet")):
+    if records.there_are(folder):
         step = max(1, records.count(folder) // _KNOWN)
         rows = (row for number, row in enumerate(records.read(folder, Example)) if number % step == 0)
         texts = [turned.source for row in rows if (turned := row.towards(direction)) is not None]

@@ -307,12 +307,12 @@ def _texts(run: Path, data: Path, rows: Sequence[Kept], replay: int, own: Recipe
 
 
 def _read(folder: Path) -> Iterable[Example]:
-    return records.read(folder, Example) if any(folder.glob("shard-*.parquet")) else ()
+    return records.read(folder, Example) if records.there_are(folder) else ()
 
 
 def _sampled(folder: Path, count: int, seed: int) -> list[Example]:
     """`count` old rows, drawn at random, in their order."""
-    if not count or not any(folder.glob("shard-*.parquet")):
+    if not count or not records.there_are(folder):
         return []
     total = records.count(folder)
     chosen = set(np.random.default_rng([seed, 53]).choice(total, min(count, total), replace=False).tolist())

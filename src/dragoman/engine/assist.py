@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dragoman.core.corpus.leaks import twin_keys
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompt.prompts import Rendered, render
 from dragoman.core.recipe import Recipe, Sft
@@ -24,7 +25,6 @@ from dragoman.engine.prompt_fit import Ask, Encoded, fitted
 from dragoman.store.memory import examples
 from dragoman.store.memory.examples import Shot
 from dragoman.store.memory.retrieval import BANDS, Retriever, band
-from dragoman.store.memory.translation_memory import twin_keys
 
 _CHUNK = 2_000  # sentences drawn together; poor examples come from among them
 _TRIES = 8  # to draw a poor example in the same direction

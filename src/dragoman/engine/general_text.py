@@ -34,7 +34,7 @@ def general_text(recipe: Recipe, loaded: Loaded, texts: Path) -> Corpus | None:
 
 def monolingual(texts: Path) -> dict[str, HeldOut]:
     """The prepared monolingual text of each language, parted into training and held-out text."""
-    folders = sorted(folder for folder in (texts / "text").glob("*") if any(folder.glob("shard-*.parquet")))
+    folders = sorted(folder for folder in (texts / "text").glob("*") if records.there_are(folder))
     return {folder.name: heldout.part(list(records.read(folder, Text))) for folder in folders}
 
 

@@ -181,7 +181,7 @@ def _budget(hardware: Hardware, total: float) -> int:
 
 def dev_sample(wanted: Sequence[Direction], texts: Path, count: int) -> list[Example]:
     """`count` development pairs, shared evenly among the directions and spread evenly over the split."""
-    if not any((texts / "dev").glob("shard-*.parquet")):
+    if not records.there_are(texts / "dev"):
         return []
     rows = list(records.read(texts / "dev", Example))
     found: list[Example] = []

@@ -114,7 +114,7 @@ class _Texts:
     def pairs(self, direction: Direction) -> Iterator[Example]:
         """Training pairs in a direction, turned round where they stand the other way."""
         folder = self._folder / "train" if self._folder else None
-        if folder is None or not any(folder.glob("shard-*.parquet")):
+        if folder is None or not records.there_are(folder):
             return
         for row in records.read(folder, Example):
             for turned in (row, row.reversed):

@@ -343,7 +343,7 @@ class _Search:
 
 
 def _holds(folder: Path) -> bool:
-    return any(folder.glob("shard-*.parquet"))
+    return records.there_are(folder)
 
 
 def _mend(file: Path) -> None:

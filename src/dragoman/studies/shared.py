@@ -82,7 +82,7 @@ class Shared:
         """Dev and test of the base's texts as files, a file for each run of rows with the same languages."""
         found = []
         for split in _SPLITS:
-            if not any((prepared.folder / split).glob("shard-*.parquet")):
+            if not records.there_are(prepared.folder / split):
                 continue
             rows = records.read(prepared.folder / split, Example)
             for number, (pair, same) in enumerate(itertools.groupby(rows, lambda row: row.direction)):

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.core.corpus import leaks
 from dragoman.core.prompt.terms import Term
 from dragoman.core.records import Context, Example
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
 from dragoman.store.memory.glossary import Glossary
-from dragoman.store.memory.retrieval import BANDS, Excluded, Retriever, band, held_out_keys
+from dragoman.store.memory.retrieval import BANDS, Excluded, Retriever, band
 from dragoman.store.memory.translation_memory import Memory
 
 EN_FR = Direction("en", "fr")
@@ -61,7 +62,7 @@ def test_an_example_never_finds_itself_its_twins_or_what_is_held_out(memory: Mem
     sources = [match.source for match in found.matches]
     assert PAIRS[1][0] in sources
     assert not {"y", "Take 9 tablets in the morning.", PAIRS[0][0]} & set(sources)
-    held = Excluded.of(first, held_out_keys([example(*PAIRS[1])]))
+    held = Excluded.of(first, leaks.keys_of([example(*PAIRS[1])]))
     (found,) = Retriever(memory).find([first.source], EN_FR, shots=9, min_match=0.0, excludes=[held])
     assert PAIRS[1][0] not in [match.source for match in found.matches]
 
@@ -96,4 +97,4 @@ def test_bands() -> None:
 
 
 def test_held_out_keys_have_no_empty_one() -> None:
-    assert held_out_keys([example("12", "La dose")]) == {leak_key("La dose")}
+    assert leaks.keys_of([example("12", "La dose")]) == {leak_key("La dose")}

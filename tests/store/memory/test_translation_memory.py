@@ -17,13 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dragoman.core.corpus.leaks import twin_keys
 from dragoman.core.memory.matching import similarity, words
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 from dragoman.store.memory import index as index_module
 from dragoman.store.memory.admission import MAX_LENGTH
-from dragoman.store.memory.translation_memory import Added, Memory, twin_keys
+from dragoman.store.memory.translation_memory import Added, Memory
 
 EN_FR = Direction("en", "fr")
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dragoman.core.corpus import leaks
 from dragoman.core.records import Example, Text
 from dragoman.core.text.normalise import leak_key
 
@@ -40,9 +41,9 @@ def part(texts: Sequence[Text], most: int = _MOST) -> HeldOut:
         sizes[key] = sizes.get(key, 0) + 1
     chosen = _chosen(sizes, wanted)
     held = [text for text, key in zip(texts, keys, strict=True) if key in chosen]
-    seen = {leak_key(text.text) for text in held}
+    seen = leaks.keys_of(held)
     rest = [text for text, key in zip(texts, keys, strict=True) if key not in chosen]
-    training = [text for text in rest if leak_key(text.text) not in seen]
+    training = [text for text in rest if not leaks.keys(text) & seen]
     return HeldOut(training, held[:most], len(rest) - len(training))
 
 

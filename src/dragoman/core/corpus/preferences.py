@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dragoman.core.corpus import leaks
 from dragoman.core.recipe.prefer import Prefer
 from dragoman.core.records import Hypothesis
 from dragoman.core.scores import mbr
@@ -133,7 +134,7 @@ def of_person(source: str, better: str, worse: str, direction: Direction, held_o
         why = "empty"
     elif texts[0] == texts[1]:
         why = "same text"
-    elif any(key and key in held_out for key in map(leak_key, (source, *texts))):
+    elif any(key in held_out for key in leaks.keys((source, *texts))):
         why = "held out"
     if why:
         return Ranked(source, better, direction, (), (), Counter({why: 1}))

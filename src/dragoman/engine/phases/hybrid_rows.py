@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dragoman.core.corpus import heldout
+from dragoman.core.corpus import heldout, leaks
 from dragoman.core.corpus.balance import direction_factor
 from dragoman.core.corpus.heldout import HeldOut
 from dragoman.core.prompt import tasks
@@ -31,7 +31,6 @@ from dragoman.core.recipe import (
 )
 from dragoman.core.records import Example, Text
 from dragoman.core.text.languages import Direction
-from dragoman.core.text.normalise import leak_key
 from dragoman.engine.batch import Corpus
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.general_text import general_text, monolingual, shuffled
@@ -191,12 +190,10 @@ class _Builder:
                 "train.hybrid.tasks.synthetic: give the recipe a `synthesise` section, which makes the rows."
             )
         probing = self._parted[1]
-        held = {leak_key(side) for pair in probing for side in (pair.source, pair.target)}
-        held |= {leak_key(text.text) for part in self._monolingual.values() for text in part.held_out}
-        held.discard("")  # of segments without a letter
+        held = leaks.keys_of([*probing, *(text for part in self._monolingual.values() for text in part.held_out)])
         found, rows = [], []
         for example, direction in served(self.made, wanted):
-            if held & {leak_key(example.source), leak_key(example.target)}:
+            if held & leaks.keys(example):
                 self.dropped["synthetic held_out"] += 1
                 continue
             found.append(example)
@@ -259,7 +256,7 @@ class _Builder:
 
     def _apart(self, part: HeldOut) -> HeldOut:
         """Held-out text that also stands in the training pairs is no held-out text: left out, and counted."""
-        held = [text for text in part.held_out if leak_key(text.text) not in self.seen]
+        held = [text for text in part.held_out if not leaks.keys(text) & self.seen.keys()]
         if lost := part.left_out + len(part.held_out) - len(held):
             self.dropped["text held_out"] += lost
         self._note(part.training, "the monolingual text")
@@ -306,24 +303,28 @@ class _Builder:
             raise DataError(f"train.hybrid.tasks.replay: {task.path} holds nothing to train on. Give another file.")
 
     def _has(self, split: str) -> bool:
-        return any((self.texts / split).glob("shard-*.parquet"))
+        return records.there_are(self.texts / split)
 
     # ------------------------------------------------------------ leaks
 
     def _note(self, rows: Iterable[Example | Text], where: str) -> None:
         for row in rows:
-            for text in (row.text,) if isinstance(row, Text) else (row.source, row.target):
-                if key := leak_key(text):
-                    self.seen.setdefault(key, f"{where} ({row.origin or '?'}:{row.line})")
+            for key in leaks.keys(row):
+                self.seen.setdefault(key, f"{where} ({row.origin or '?'}:{row.line})")
 
     def _refuse_leaks(self) -> None:
         """What probes and scores are measured on must not be trained on."""
-        held: list[tuple[str, str]] = []
+        held: list[tuple[Example | Text, str]] = []
         for split in ("dev", "test"):
-            held += [(text, f"the {split} set") for pair in self._read(split) for text in (pair.source, pair.target)]
+            held += [(pair, f"the {split} set") for pair in self._read(split)]
         if self._text is not None:
-            held += [(t.text, "the held-out text") for part in self._text.values() for t in part.held_out]
-        found = [(text, where, self.seen[key]) for text, where in held if (key := leak_key(text)) in self.seen]
+            held += [(text, "the held-out text") for part in self._text.values() for text in part.held_out]
+        found = [
+            (text, where, self.seen[key])
+            for row, where in held
+            for text in leaks.texts(row)
+            for key in leaks.keys((text,)) & self.seen.keys()
+        ]
         if found:
             text, where, place = found[0]
             raise DataError(

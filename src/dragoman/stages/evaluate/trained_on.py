@@ -45,7 +45,7 @@ def _prepared(folders: Mapping[str, Path], rows: set[str]) -> Iterator[Texts]:
 
 
 def _pairs(folder: Path) -> Iterator[Texts]:
-    if any(folder.glob("shard-*.parquet")):
+    if records.there_are(folder):
         yield ((pair.source, pair.target) for pair in records.read(folder, Example))
 
 

@@ -230,7 +230,7 @@ def _fertility(loaded: Loaded, texts: Path, recipe: Recipe) -> dict[str, float]:
     which has read it anyway, and on development text for a base, which then does not depend on what is trained on."""
     sample: dict[str, list[str]] = {code: [] for code in recipe.languages}
     split = texts / ("train" if recipe.model is not None and recipe.model.new is not None else "dev")
-    if not any(split.glob("shard-*.parquet")):
+    if not records.there_are(split):
         return {}
     for example in itertools.islice(records.read(split, Example), _FERTILITY_SEGMENTS):
         for code, text in ((example.source_language, example.source), (example.target_language, example.target)):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dragoman.core.corpus import leaks
 from dragoman.core.corpus.preferences import Ranked, of_person, offered, rank
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding, Recipe, Sampling
@@ -21,7 +22,6 @@ from dragoman.core.recipe.prefer import Prefer
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
-from dragoman.core.text.normalise import leak_key
 from dragoman.engine.load import Loaded
 from dragoman.engine.setup import directed, grouped
 from dragoman.errors import DataError
@@ -134,13 +134,7 @@ def _of_people(recipe: Recipe, wish: Prefer, held_out: set[str]) -> list[Ranked]
 
 def _held_out(texts: Path) -> set[str]:
     """The translations of dev and test."""
-    return {
-        leak_key(text)
-        for split in ("dev", "test")
-        if any((texts / split).glob("shard-*.parquet"))
-        for row in records.read(texts / split, Example)
-        for text in (row.source, row.target)
-    }
+    return leaks.keys_of(row for split in ("dev", "test") for row in records.read_split(texts, split))
 
 
 def _whole_lines(path: Path) -> int:

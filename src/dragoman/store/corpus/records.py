@@ -109,6 +109,17 @@ def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
             raise DataError(f"{shard}: damaged shard ({error}). Run `prepare` again.") from None
 
 
+def there_are(folder: Path) -> bool:
+    """Whether a folder holds records."""
+    return any(folder.glob("shard-*.parquet"))
+
+
+def read_split(texts: Path, split: str) -> Iterator[Example]:
+    """The pairs of a split of prepared texts; none where there is no such split."""
+    if there_are(texts / split):
+        yield from read(texts / split, Example)
+
+
 def count(folder: Path) -> int:
     """Number of records in a folder, from the shards' footers alone."""
     import pyarrow.parquet as pq

@@ -144,7 +144,7 @@ class Verifier:
 
     def _split(self, name: str) -> Path | None:
         folder = self._folder / name if self._folder is not None else None
-        return folder if folder is not None and any(folder.glob("shard-*.parquet")) else None
+        return folder if folder is not None and records.there_are(folder) else None
 
     # ------------------------------------------------------------ among themselves
 

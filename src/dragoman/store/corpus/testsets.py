@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.core.corpus import leaks
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Evaluate, ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
@@ -69,7 +70,7 @@ def read_sets(recipe: Recipe, settings: Evaluate, prepared: Path | None, listene
     """
     found: list[EvaluationSet] = []
     for name in settings.sets:
-        if prepared is None or not any((prepared / name).glob("shard-*.parquet")):
+        if prepared is None or not records.there_are(prepared / name):
             continue
         found += _oriented(name, list(records.read(prepared / name, Example)), recipe, settings)
     names = {"dev", "test"}
@@ -112,16 +113,15 @@ def mark_overlap(
 
     `training`: of every source the rows, of every row its texts. Two segments are the same when their `leak_key` is.
     """
-    keys = [[(leak_key(e.source), leak_key(e.target)) for e in entry.examples] for entry in sets]
-    wanted = {key for rows in keys for row in rows for key in row if key}
+    wanted = leaks.keys_of(example for entry in sets for example in entry.examples)
     seen: set[str] = set()
     for number, row in enumerate(chain.from_iterable(training), start=1):
-        seen.update(wanted.intersection(map(leak_key, row)))
+        seen |= wanted & leaks.keys(row)
         if number % _EVERY == 0:
             listener.progress("evaluate: overlap with training texts", number)
+    marks = ([[leak_key(text) in seen for text in leaks.texts(one)] for one in entry.examples] for entry in sets)
     return [
-        replace(entry, seen=np.array([[key in seen for key in row] for row in rows], dtype=bool).reshape(-1, 2))
-        for entry, rows in zip(sets, keys, strict=True)
+        replace(entry, seen=np.array(rows, dtype=bool).reshape(-1, 2)) for entry, rows in zip(sets, marks, strict=True)
     ]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from dragoman.core.corpus.leaks import twin_keys
 from dragoman.core.memory.matching import Match, adapt, differences
-from dragoman.core.text.normalise import leak_key
 from dragoman.store.memory.segments import Segment
 
 
@@ -53,4 +53,4 @@ def once(ranked: Iterable[Candidate]) -> list[Candidate]:
 
 
 def excluded(segment: Segment, keys: Collection[str]) -> bool:
-    return leak_key(segment.source) in keys or leak_key(segment.target) in keys
+    return any(key in keys for key in twin_keys((segment.source, segment.target)))

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from dragoman.core.corpus import leaks
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse
@@ -21,7 +22,7 @@ from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError, RecipeError
 from dragoman.store.corpus import records
 from dragoman.store.memory.glossary import Glossary, glossary_file
-from dragoman.store.memory.retrieval import Excluded, Retriever, held_out_keys
+from dragoman.store.memory.retrieval import Excluded, Retriever
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.artifact import digest, file_digest, write_json
 from dragoman.store.workers import cores, in_order
@@ -153,8 +154,7 @@ def _training_memory(texts: Path, listener: Listener) -> Path:
 
 def held_out(texts: Path) -> list[Example]:
     """The prepared dev and test pairs."""
-    found = [texts / split for split in ("dev", "test") if any((texts / split).glob("shard-*.parquet"))]
-    return [example for folder in found for example in records.read(folder, Example)]
+    return [example for split in ("dev", "test") for example in records.read_split(texts, split)]
 
 
 # ---------------------------------------------------------------- a whole set
@@ -253,7 +253,7 @@ def _search_all(
 ) -> None:
     memory.index(wanted.tenant)
     total = sum(1 for _ in rows())
-    finder = _Finder(memory.path, wanted, held_out_keys(held_out(texts)))
+    finder = _Finder(memory.path, wanted, frozenset(leaks.keys_of(held_out(texts))))
     processes = 1 if total < _ALONE else (threads or cores())
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")

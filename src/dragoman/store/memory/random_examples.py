@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from dragoman.core.corpus import leaks
 from dragoman.core.records import Context, Example
-from dragoman.core.text.normalise import leak_key
 from dragoman.errors import RecipeError
 from dragoman.store.corpus import records
 from dragoman.store.corpus.testsets import EvaluationSet
@@ -32,9 +32,9 @@ def random_assists(prepared: Path | None, entry: EvaluationSet, shots: int, seed
     found = []
     for number, segment in enumerate(entry.examples):
         draw = random.Random(f"{seed}:{shots}:{number}")
-        own = {leak_key(segment.source), leak_key(segment.target)}
+        own = leaks.twin_keys(segment)
         drawn = draw.sample(pool, min(len(pool), shots + _TRIES))
-        kept = [pair for pair in drawn if not own & {leak_key(pair[0]), leak_key(pair[1])}]
+        kept = [pair for pair in drawn if not own & leaks.twin_keys(pair)]
         found.append(Context(shots=tuple(kept[:shots])))
     return found
 

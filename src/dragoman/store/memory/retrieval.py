@@ -7,16 +7,17 @@ never found at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 
+from dragoman.core.corpus.leaks import twin_keys
 from dragoman.core.memory.matching import Match
 from dragoman.core.prompt.terms import Term, contains
 from dragoman.core.records import Context, Example
 from dragoman.core.text.languages import Direction
 from dragoman.store.memory.fuzzy import CANDIDATES
 from dragoman.store.memory.glossary import Glossary
-from dragoman.store.memory.translation_memory import DEFAULT_TENANT, Memory, twin_keys
+from dragoman.store.memory.translation_memory import DEFAULT_TENANT, Memory
 
 MIN_MATCH = 0.5  # the similarity gate: what resembles a text less is no example for it
 MAX_TERMS = 8  # terms in one prompt
@@ -53,11 +54,6 @@ class Excluded(Set[str]):
 
     def __bool__(self) -> bool:
         return bool(self.own) or bool(self.shared)
-
-
-def held_out_keys(examples: Iterable[Example]) -> frozenset[str]:
-    """The keys of held-out pairs, both sides; none of them is ever an example in a prompt."""
-    return frozenset(key for example in examples for key in twin_keys(example) if key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.core.corpus import leaks
 from dragoman.core.listen import Listener
 from dragoman.core.prompt.terms import contains, contains_exactly
 from dragoman.core.recipe import Evaluate, Recipe
 from dragoman.core.records import Context
-from dragoman.core.text.normalise import leak_key
 from dragoman.errors import RecipeError
 from dragoman.store.corpus.testsets import EvaluationSet
 from dragoman.store.memory.examples import glossary_path, memory_path, open_glossary, open_memory, open_serving
-from dragoman.store.memory.retrieval import BANDS, Excluded, Found, Retriever, band, held_out_keys
+from dragoman.store.memory.retrieval import BANDS, Excluded, Found, Retriever, band
 from dragoman.store.memory.translation_memory import Memory
 
 
@@ -117,7 +117,7 @@ class Assistance:
 
         No segment of any of the sets, and none that differs from one only in digits, case or punctuation, is found.
         """
-        held_out = held_out_keys(example for entry in sets for example in entry.examples)
+        held_out = leaks.keys_of(example for entry in sets for example in entry.examples)
         helped = []
         for number, (entry, sources) in enumerate(zip(sets, texts, strict=True), start=1):
             found = self._retriever.find(
@@ -136,10 +136,10 @@ class Assistance:
     def _twins(self, entry: EvaluationSet) -> int:
         if self.memory is None:
             return 0
-        keys = [{leak_key(e.source), leak_key(e.target)} - {""} for e in entry.examples]
+        keys = [leaks.keys(example) for example in entry.examples]
         wanted = set().union(*keys)
         stored = self.memory.segments(self._tenant, entry.direction)
-        seen = _among(((s.source, s.target) for _, s in stored), wanted)
+        seen = {key for _, s in stored for key in leaks.keys((s.source, s.target)) & wanted}
         return sum(not seen.isdisjoint(own) for own in keys)
 
     @property
@@ -151,7 +151,3 @@ class Assistance:
             "min_match": self.settings.memory.min_match,
             "glossary": len(glossary) if glossary is not None else 0,
         }
-
-
-def _among(pairs: Iterable[tuple[str, str]], wanted: set[str]) -> set[str]:
-    return {key for pair in pairs for text in pair if (key := leak_key(text)) in wanted}

@@ -24,7 +24,7 @@ from dragoman.core.arguments import several
 from dragoman.core.memory.matching import Match, same_text, similarity, words
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
-from dragoman.core.text.normalise import leak_key, normalise
+from dragoman.core.text.normalise import normalise
 from dragoman.errors import DataError
 from dragoman.store.memory.admission import TIDY, digest_of, refusal_of, tidied, with_context
 from dragoman.store.memory.candidates import Candidate, excluded, once
@@ -66,14 +66,6 @@ class Holding:
 def memory_file(run: Path) -> Path:
     """Where the memory of a run lies; a path to a .sqlite file is one itself."""
     return run if run.suffix == ".sqlite" else run / "memory" / "memory.sqlite"
-
-
-def twin_keys(example: Example) -> frozenset[str]:
-    """For `exclude`: keeps an example, and whatever differs from it in digits, case or punctuation, from being found.
-
-    Both sides count, since a stored pair with the same target would give the answer away.
-    """
-    return frozenset((leak_key(example.source), leak_key(example.target)))
 
 
 class Memory:
@@ -245,8 +237,8 @@ class Memory:
         """The `k` best matches of a source text, best first; the same pair comes once.
 
         Order: match, exact text, same context, nearest vector, newest. `min_match` and `max_match` are bounds of the
-        match; a ceiling below 1 keeps near twins out. `exclude` are leak keys (`twin_keys`): a pair whose source or
-        target has one of them is not returned. `context` is the segment before `text`. Fewer `candidates` find a little
+        match; a ceiling below 1 keeps near twins out. `exclude` are keys (`core.corpus.leaks.twin_keys`): a pair whose source
+        or target has one of them is not returned. `context` is the segment before `text`. Fewer `candidates` find a little
         less, faster.
         """
         direction = Direction.of(direction)

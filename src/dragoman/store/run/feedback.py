@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from dragoman.core.corpus import leaks
 from dragoman.core.corpus.checks import Checker
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Monitor, ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.languages import Direction
-from dragoman.core.text.normalise import leak_key
 from dragoman.core.watch.feedback import FEWEST, Distance, Edit, checker, distances, for_test, form, outlying
 from dragoman.core.watch.screening import control_marks
 from dragoman.errors import DataError
@@ -209,11 +209,11 @@ class Desk:
     def _note(self, edit: Edit, part: str) -> None:
         for kept, wanted in ((self._held, TEST), (self._trained, TRAIN)):
             if kept is not None and part == wanted:
-                kept.update((leak_key(edit.source), leak_key(edit.text)))
+                kept.update(leaks.keys((edit.source, edit.text)))
 
     def _part(self, edit: Edit) -> tuple[str, str]:
         """Train, test, or neither with the reason: what was held out is never trained on, nor the other way round."""
-        mine = {leak_key(edit.source), leak_key(edit.text)} - {""}
+        mine = leaks.keys((edit.source, edit.text))
         name = edit.document or f"segment {edit.source}"
         if not for_test(f"{edit.tenant}\0{name}", self.rules.test, self._secret):
             return (NEITHER, "held out") if mine & self._held_out() else (TRAIN, "")
@@ -232,7 +232,7 @@ class Desk:
     def _of_part(self, part: str) -> set[str]:
         """Whatever became of it since: what was once trained on cannot become a test."""
         rows = self.store.rows(kind="edit", part=part)
-        return {leak_key(text) for one in rows for text in (one.edit.source, one.edit.text)}
+        return leaks.keys_of((one.edit.source, one.edit.text) for one in rows)
 
     # ---------------------------------------------------------------- decide later
 
@@ -340,18 +340,13 @@ def _head(path: Path) -> frozenset[str]:
 
 
 def _keys_of(run: Path, splits: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for split in splits:
-        if any((run / "prepare" / split).glob("shard-*.parquet")):
-            for row in records.read(run / "prepare" / split, Example):
-                found.update((leak_key(row.source), leak_key(row.target)))
-    return found - {""}
+    return leaks.keys_of(row for split in splits for row in records.read_split(run / "prepare", split))
 
 
 def _sample(run: Path, way: Direction) -> list[Example]:
     """Training rows of a direction, evenly spread."""
     folder = run / "prepare" / "train"
-    if not any(folder.glob("shard-*.parquet")):
+    if not records.there_are(folder):
         return []
     step = max(1, records.count(folder) // _LEARN)
     rows = (row for number, row in enumerate(records.read(folder, Example)) if number % step == 0)
