@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from dragoman import __version__
-from dragoman.cli import feedback, glossary, memory, monitor, pick, push, refresh, search, serve, study
-from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, Tenant, named_backend, with_backend
+from dragoman.cli import feedback, glossary, memory, monitor, pick, push, refresh, search, serve, study, translate
+from dragoman.cli.options import Backend, Debug, From, Json, Quiet, RecipeFile, RunFolder, Tenant, To, with_backend
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -42,11 +41,6 @@ Force = Annotated[
 ]
 Processes = Annotated[
     int, typer.Option("--processes", min=1, metavar="N", help="Train with so many processes of this machine together.")
-]
-To = Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")]
-From = Annotated[str | None, typer.Option("--from", help="Source language, likewise.")]
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a model.", show_default=False)
 ]
 
 
@@ -237,182 +231,7 @@ def _stages(
         tell_run(here, checked, folder, done)
 
 
-@app.command()
-def translate(
-    run: RunFolder,
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TEXT|FILE|FOLDER",
-            help="Segments; or files: XLIFF, TMX, PO, HTML, DOCX, text, tables; a folder, a pattern; `-`: standard input.",
-        ),
-    ] = None,
-    to: To = None,
-    source: From = None,
-    file: Annotated[
-        str | None,
-        typer.Option("--in", help="A file: one segment per line, a table, or a document; `-` is standard input."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Write to this file (folder: of many files) instead of standard output, or beside a document."
-        ),
-    ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option("--column", help="The column of a table with the text: its name, or its number from 0."),
-    ] = None,
-    fill: Annotated[
-        Literal["untranslated", "unfinished", "all"],
-        typer.Option("--fill", help="Document: units without a target, also unfinished ones, or all."),
-    ] = "untranslated",
-    keys: Annotated[
-        str | None,
-        typer.Option(
-            "--keys", metavar="KEYS", help="JSON, YAML: the values to translate: 'title,items[].text,!**.id'."
-        ),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Document: a page with source and target side by side."),
-    ] = None,
-    review: Annotated[
-        Path | None,
-        typer.Option("--review", metavar="FILE", help="Write a TSV of the translations that a person should look at."),
-    ] = None,
-    details: Annotated[
-        bool,
-        typer.Option(
-            "--details", help="Segments, tables: columns for confidence, doubts and the memory's best match, as TSV."
-        ),
-    ] = False,
-    memory: Annotated[
-        bool | None,
-        typer.Option("--memory/--no-memory", help="Use the run's translation memory; default: if it has one."),
-    ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact/--no-exact", help="Give an exact match of the memory back as it is.")
-    ] = True,
-    min_match: Annotated[
-        float | None, typer.Option("--min-match", min=0, max=1, help="The least match that goes into a prompt.")
-    ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=0, max=16, help="Matches in one prompt; default: as the model was trained."),
-    ] = None,
-    glossary: Annotated[
-        Path | None, typer.Option("--glossary", metavar="FILE", help="Terms of this file instead of the run's.")
-    ] = None,
-    tenant: Tenant = "default",
-    beam: Annotated[int, typer.Option("--beam", min=1, help="Width of the beam; 1 is greedy.")] = 1,
-    mbr: Annotated[
-        int | None,
-        typer.Option(
-            "--mbr", min=2, metavar="N", help="Minimum Bayes risk: of N samples, the one most like all others."
-        ),
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option("--precision", help="bf16: large models about twice as fast where the machine multiplies it."),
-    ] = "auto",
-    backend: Backend = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, metavar="N", help="A long file: in shards, with so many models at once."),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option("--ray", metavar="auto|local|ADDRESS", help="Likewise, with workers on a Ray cluster."),
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Translate segments, tables or documents. Lines, CSV, TSV, JSONL; whole XLIFF, TMX, PO or text; folders of them."""
-    with session(as_json=json, quiet=quiet, debug=debug, resumes=bool(workers or ray)) as here:
-        from contextlib import closing
-
-        from dragoman.cli import batch, bulk, documents, segments
-        from dragoman.errors import ArgumentError
-
-        if mbr and beam > 1:
-            raise ArgumentError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
-        text, file = _given(text, file)
-        how = precision, named_backend(backend)
-        wanted = documents.Wanted(memory, glossary, exact, min_match, shots, tenant, beam, mbr, *how)
-        if workers or ray:
-            if html or review or details or keys:
-                raise ArgumentError(
-                    "--html, --review, --keys and --details are not for --workers and --ray, whose rows have all."
-                )
-            names = [file] if file else text or []
-            bulk.translate(here, run, names, out, to, source, wanted, column=column, workers=workers, ray=ray)
-            return
-        more = segments.DETAILS if details else ()
-        jobs = batch.jobs_of([file] if file and file != "-" else text or [])
-        if jobs is not None:
-            if html:
-                raise ArgumentError("--html is for one document.")
-            batch.translate(
-                here,
-                run,
-                jobs,
-                out,
-                to,
-                source,
-                wanted,
-                fill=fill,
-                keys=keys,
-                column=column,
-                review=review,
-                details=more,
-            )
-            return
-        path = documents.file_of(text or [], file)
-        if text and path is None and (table := documents.table_of(text)):
-            text, file = None, table
-        if column and (path is not None or text):
-            raise ArgumentError("--column names a column of a table, or of standard input.")
-        if details and path is not None:
-            raise ArgumentError("--details is for segments and tables; documents have --html, --review and --json.")
-        if path is None and (html or keys or fill != "untranslated"):
-            raise ArgumentError(
-                "--html, --keys and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
-            )
-        if path is not None:
-            documents.translate(
-                here, run, path, out, to, source, wanted, fill=fill, keys=keys, page=html, review=review
-            )
-            return
-        from dragoman.cli.review import Review
-        from dragoman.core.text.languages import choose
-        from dragoman.store.run.trained import directions_of
-
-        direction = choose(directions_of(run), to, source)
-        documents.tell_regions(direction, to, source, here.listener)
-        looked = Review()
-        with (
-            segments.opened(text or [], file or "-", column, direction, more) as texts,
-            segments.writing(out, as_json=json, details=details) as sink,
-            closing(documents.assistant(run, direction, wanted, here.listener)) as helper,
-        ):
-            segments.translate(helper, direction, texts, sink, here.listener, looked)
-        if review is not None:
-            looked.write(review)
-
-
-def _given(text: list[str] | None, file: str | None) -> tuple[list[str] | None, str | None]:
-    """The texts, or the name of the input. Raises ArgumentError where there are both or none."""
-    from dragoman.errors import ArgumentError
-
-    if text == ["-"] and not file:
-        return None, "-"
-    if text and file:
-        raise ArgumentError("give either text or --in, not both.")
-    if not text and not file and sys.stdin.isatty():
-        raise ArgumentError("nothing to translate: give text, --in FILE, or pipe segments in.")
-    return text, file
+app.command()(translate.translate)
 
 
 @app.command()

@@ -5,45 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dragoman.cli.documents import Wanted
 from dragoman.cli.session import Session
 from dragoman.core.recipe import Decoding, Mbr
 from dragoman.errors import ArgumentError
 
+if TYPE_CHECKING:
+    from dragoman.bulk import Spec
+
 _SHARD = 1000
 
 
-def translate(
-    here: Session,
-    run: Path,
-    names: Sequence[str],
-    out: Path | None,
-    to: str | None,
-    origin: str | None,
-    wanted: Wanted,
-    *,
-    column: str | None,
-    workers: int | None,
-    ray: str | None,
-) -> None:
-    """Translate the one file into the folder `out`, and tell what became of its rows."""
-    from dragoman import bulk
+def spec_of(
+    run: Path, to: str | None, origin: str | None, wanted: Wanted, workers: int | None, *, ray: str | None
+) -> Spec:
+    """What every worker translates with."""
     from dragoman.assistant import settings_of
-    from dragoman.bulk import job as jobs
-    from dragoman.bulk.pool import Pool, Processes, Ray
+    from dragoman.bulk import Spec
     from dragoman.core.text.languages import choose
     from dragoman.store.memory.retrieval import MAX_TERMS
-    from dragoman.store.run.artifact import digest, file_digest
-    from dragoman.store.run.trained import directions_of, key_of
+    from dragoman.store.run.trained import directions_of
     from dragoman.store.workers import cores
 
-    if len(names) != 1 or not Path(names[0]).is_file():
-        raise ArgumentError(
-            "--workers and --ray are for one file of rows: JSON lines, or lines of text; also compressed."
-        )
-    if out is None or out.is_file():
-        raise ArgumentError("--workers and --ray write into a folder: name it with --out.")
     direction = choose(directions_of(run), to, origin)
     settings = settings_of(run)
     settings = replace(
@@ -55,8 +40,7 @@ def translate(
         shots=settings.shots if wanted.shots is None else wanted.shots,
         min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
     )
-    count = workers or cores()
-    spec = bulk.Spec(
+    return Spec(
         run.resolve(),
         str(direction),
         settings,
@@ -64,13 +48,40 @@ def translate(
         glossary=wanted.glossary.resolve() if wanted.glossary is not None else None,
         precision=wanted.precision,
         backend=wanted.backend,
-        threads=max(1, cores() // count) if ray is None else 1,
+        threads=max(1, cores() // (workers or cores())) if ray is None else 1,
     )
+
+
+def translate(
+    here: Session,
+    spec: Spec,
+    names: Sequence[str],
+    out: Path | None,
+    column: str | None,
+    workers: int | None,
+    *,
+    ray: str | None,
+) -> None:
+    """Translate the one file into the folder `out`, and tell what became of its rows."""
+    from dragoman import bulk
+    from dragoman.bulk import job as jobs
+    from dragoman.bulk.pool import Pool, Processes, Ray
+    from dragoman.store.run.artifact import digest, file_digest
+    from dragoman.store.run.trained import key_of
+    from dragoman.store.workers import cores
+
+    if len(names) != 1 or not Path(names[0]).is_file():
+        raise ArgumentError(
+            "--workers and --ray are for one file of rows: JSON lines, or lines of text; also compressed."
+        )
+    if out is None or out.is_file():
+        raise ArgumentError("--workers and --ray write into a folder: name it with --out.")
     glossary = file_digest(spec.glossary) if spec.glossary is not None else None
     made_of = digest(
-        key_of(run) or str(spec.run), str(direction), repr(settings), spec.memory, glossary, spec.precision
+        key_of(spec.run) or str(spec.run), spec.direction, repr(spec.settings), spec.memory, glossary, spec.precision
     )
     job = bulk.Job(Path(names[0]), out, made_of, _SHARD, column)
+    count = workers or cores()
     pool: Pool = Ray(spec, count, ray) if ray is not None else Processes(spec, count)
     found = bulk.translate(job, pool, here.listener)
     facts = found.to_json()

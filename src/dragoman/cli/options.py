@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Given = TypeVar("Given", bound="DataclassInstance")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines: results to standard output, events to standard error.")]
@@ -20,6 +28,36 @@ Backend = Annotated[
     ),
 ]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a model.", show_default=False)
+]
+To = Annotated[str | None, typer.Option("--to", help="Target language; needed where the model has several.")]
+From = Annotated[str | None, typer.Option("--from", help="Source language, likewise.")]
+
+
+def taking(options: type[Given]) -> Callable[[Callable[[Given], None]], Callable[..., None]]:
+    """Makes a command of a function of one argument: its arguments and options are the fields of that dataclass."""
+    hints = get_type_hints(options, include_extras=True)
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(options)
+    ]
+
+    def decorate(function: Callable[[Given], None]) -> Callable[..., None]:
+        def command(**values: Any) -> None:
+            function(options(**values))
+
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        command.__annotations__ = hints
+        vars(command)["__signature__"] = inspect.Signature(parameters)
+        return command
+
+    return decorate
 
 
 def with_backend(recipe: Path, overrides: list[str] | None, stage: str, backend: str) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dragoman.cli.options import Debug, Json
-from dragoman.cli.session import session
+from dragoman.cli.options import Debug, Json, taking
+from dragoman.cli.session import Session, session
+
+if TYPE_CHECKING:
+    from dragoman.server.gateway import Gateway
 
 keys_app = typer.Typer(help="Who may ask a server. A key is shown once, when it is made.", no_args_is_help=True)
 State = Annotated[
@@ -19,100 +23,119 @@ KeyRun = Annotated[Path, typer.Option("--run", help="The run that is served; its
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(
+@dataclass
+class Options:
+    """The arguments and options of `serve`."""
+
     runs: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[NAME=]RUN", help="Runs, bundles or models; the first answers by default.", show_default=False
         ),
-    ] = None,
-    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one.")] = 5000,
-    state: State = None,
+    ] = None
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1"
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one.")] = 5000
+    state: State = None
     aliases: Annotated[
         Path | None,
         typer.Option("--aliases", metavar="FILE", help="The aliases to follow; default: STATE/aliases.json."),
-    ] = None,
+    ] = None
     keys: Annotated[
         bool | None,
         typer.Option(
             "--keys/--no-keys", help="Answer keys alone; default: once there are some, or beyond this machine."
         ),
-    ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each engine.")] = None,
-    certificate: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="FILE", help="The certificate, PEM.")
-    ] = None,
-    key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")] = None,
+    ] = None
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each engine.")] = None
+    certificate: Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="The certificate, PEM.")] = None
+    key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")] = None
     proxies: Annotated[
         str, typer.Option("--proxies", help="Addresses of proxies whose X-Forwarded-For is believed, with commas.")
-    ] = "",
-    queue: Annotated[int, typer.Option("--queue", min=1, help="Texts that may wait for an engine.")] = 4_000,
-    wait: Annotated[
-        float, typer.Option("--wait", min=0.1, help="Seconds of waiting from which requests are shed.")
-    ] = 30.0,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Texts in one batch.")] = 64,
-    cache: Annotated[int, typer.Option("--cache", min=0, help="MiB of answers that are kept; 0: none.")] = 64,
+    ] = ""
+    queue: Annotated[int, typer.Option("--queue", min=1, help="Texts that may wait for an engine.")] = 4_000
+    wait: Annotated[float, typer.Option("--wait", min=0.1, help="Seconds of waiting from which requests are shed.")] = (
+        30.0
+    )
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Texts in one batch.")] = 64
+    cache: Annotated[int, typer.Option("--cache", min=0, help="MiB of answers that are kept; 0: none.")] = 64
     null: Annotated[
         str | None, typer.Option("--null", metavar="PAIR", help="No model: every text comes back. For load tests.")
-    ] = None,
-    null_delay: Annotated[float, typer.Option("--null-delay", min=0, help="Seconds that it takes for a batch.")] = 0.0,
+    ] = None
+    null_delay: Annotated[float, typer.Option("--null-delay", min=0, help="Seconds that it takes for a batch.")] = 0.0
     training: Annotated[
         Path | None,
         typer.Option("--runs", metavar="DIR", help="A folder of training runs that the page shows.", file_okay=False),
-    ] = None,
-    json: Json = False,
-    debug: Debug = False,
-) -> None:
+    ] = None
+    json: Json = False
+    debug: Debug = False
+
+    @property
+    def named(self) -> list[tuple[str | None, Path]]:
+        """The names and folders of what is served."""
+        return [_named(one) for one in self.runs or []]
+
+    @property
+    def open(self) -> bool:
+        """Whether other machines can reach it."""
+        return self.host not in _LOOPBACK
+
+
+@taking(Options)
+def serve(given: Options) -> None:
     """Serve over HTTP: DeepL, LibreTranslate, OpenAI. Ctrl-C lets what is in flight end, and stops."""
-    with session(as_json=json, debug=debug, resumes=False) as here:
-        from dragoman.errors import DataError, RecipeError, ResourceError
-        from dragoman.store.run.aliases import target
+    with session(as_json=given.json, debug=given.debug, resumes=False) as here:
+        from dragoman.errors import ResourceError
 
         try:
-            from dragoman.server.gateway import Gateway, NullModel
             from dragoman.server.run import Place, run
-            from dragoman.server.settings import Limits
         except ImportError as error:
             raise ResourceError(f"serving needs more packages: pip install 'dragoman[serve]' ({error}).") from None
-        named = [_named(one) for one in runs or []]
-        if training is not None and not training.is_dir():
-            raise DataError(f"{training}: is not a folder. --runs needs one that holds the folders of runs.")
-        if not named and null is None and aliases is None:
-            raise DataError("nothing to serve: name a run, or a file of --aliases.")
-        folder = state or (_state_of(named[0][1]) if named else None)
-        if folder is None:
-            raise DataError("--null and --aliases alone need a folder for keys and memory: name it with --state.")
-        here.listener.say("checking the models")
-        models = [target(path, name) for name, path in named]
-        stand_ins = [NullModel(directions=(null,), delay=null_delay)] if null is not None else []
-        gateway = Gateway(
-            folder,
-            limits=Limits(queue=queue, wait=wait, batch=batch, cache=cache << 20),
-            threads=threads,
-            must_have_key=bool(keys) or (keys is None and host not in _LOOPBACK),
-            no_keys=keys is False,
-            secure=certificate is not None,
-            aliases=aliases,
-            runs=training,
-            models=[*models, *stand_ins],
-        )
-        if host not in _LOOPBACK and keys is None and not gateway.keys:
-            gateway.keys.close()
-            raise RecipeError(
-                f"{host} can be reached from other machines, and there is no key yet: make one with `dragoman keys create "
-                "NAME --scope translate`, or let everybody in with --no-keys."
-            )
+        gateway, titles = _gateway(given, here)
 
         def started(number: int) -> None:
-            scheme = "http" if certificate is None else "https"
-            url = f"{scheme}://{'localhost' if host in ('0.0.0.0', '::') else host}:{number}"
-            titles = (
-                ", ".join([*(one.name for one in models), *(one.name for one in stand_ins)]) or "what the aliases say"
-            )
+            scheme = "http" if given.certificate is None else "https"
+            url = f"{scheme}://{'localhost' if given.host in ('0.0.0.0', '::') else given.host}:{number}"
             here.result(f"serving {titles} at {url}", event="serving", url=url)
 
-        run(gateway, Place(host, port, certificate, key, proxies), started)
+        run(gateway, Place(given.host, given.port, given.certificate, given.key, given.proxies), started)
+
+
+def _gateway(given: Options, here: Session) -> tuple[Gateway, str]:
+    """The server with its models, and what they are called. Raises DataError or RecipeError for what cannot be served."""
+    from dragoman.errors import DataError, RecipeError
+    from dragoman.server.gateway import Gateway, NullModel
+    from dragoman.server.settings import Limits
+    from dragoman.store.run.aliases import target
+
+    if given.training is not None and not given.training.is_dir():
+        raise DataError(f"{given.training}: is not a folder. --runs needs one that holds the folders of runs.")
+    if not given.named and given.null is None and given.aliases is None:
+        raise DataError("nothing to serve: name a run, or a file of --aliases.")
+    folder = given.state or (_state_of(given.named[0][1]) if given.named else None)
+    if folder is None:
+        raise DataError("--null and --aliases alone need a folder for keys and memory: name it with --state.")
+    here.listener.say("checking the models")
+    models = [target(path, name) for name, path in given.named]
+    stand_ins = [NullModel(directions=(given.null,), delay=given.null_delay)] if given.null is not None else []
+    gateway = Gateway(
+        folder,
+        limits=Limits(queue=given.queue, wait=given.wait, batch=given.batch, cache=given.cache << 20),
+        threads=given.threads,
+        must_have_key=bool(given.keys) or (given.keys is None and given.open),
+        no_keys=given.keys is False,
+        secure=given.certificate is not None,
+        aliases=given.aliases,
+        runs=given.training,
+        models=[*models, *stand_ins],
+    )
+    if given.open and given.keys is None and not gateway.keys:
+        gateway.keys.close()
+        raise RecipeError(
+            f"{given.host} can be reached from other machines, and there is no key yet: make one with `dragoman keys create "
+            "NAME --scope translate`, or let everybody in with --no-keys."
+        )
+    names = [*(one.name for one in models), *(one.name for one in stand_ins)]
+    return gateway, ", ".join(names) or "what the aliases say"
 
 
 def _named(text: str) -> tuple[str | None, Path]:
