@@ -30,6 +30,7 @@ from dragoman.engine import load
 from dragoman.engine.device import DTYPES, detect, use
 from dragoman.engine.generate import Generated, generate
 from dragoman.engine.prompt_fit import Ask, fitted
+from dragoman.engine.tokenizer import load_tokenizer
 from dragoman.store.run.artifact import versions
 from dragoman.translator import Translator
 
@@ -54,7 +55,7 @@ class Ways:
         device = use(detect(threads))
         model = load.load_model(folder, dtype=DTYPES[precision], device=device).eval()
         card = load.Card(FORMATS["adaptive"], ("en-fr",), base=folder.name)
-        self.translator = Translator(load.Loaded(model, load.load_tokenizer(folder), card))
+        self.translator = Translator(load.Loaded(model, load_tokenizer(folder), card))
         self.sources = [self.translator.normalised(source) for source, *_ in rows]
         self.helped = [Context(((s, t),)) if match >= LEAST else NO_CONTEXT for _, match, s, t in rows]
         decoding, tokenizer = Decoding(), self.translator.loaded.tokenizer

@@ -34,6 +34,7 @@ from dragoman.core.scores.metrics import segments
 from dragoman.core.scores.statistics import differences
 from dragoman.engine import load
 from dragoman.engine.device import detect
+from dragoman.engine.tokenizer import load_tokenizer
 from dragoman.stages.deploy.trial import peak
 from dragoman.store.run.artifact import versions
 from dragoman.translator import Translator
@@ -53,7 +54,7 @@ def read(data: Path, count: int) -> list[tuple[str, str]]:
 def prepare(base: Path, where: Path) -> None:
     """The base as a model folder with a prompt, and in every format."""
     card = load.Card(FORMATS["adaptive"], ("en-fr",), base=base.name)
-    loaded = load.Loaded(load.load_model(base, dtype="auto"), load.load_tokenizer(base), card)
+    loaded = load.Loaded(load.load_model(base, dtype="auto"), load_tokenizer(base), card)
     load.save(where / "model", loaded)
     for form in FORMS:
         if form.startswith("hf"):

@@ -122,7 +122,7 @@ def main() -> None:
 
 def write_text(run_folder: Path, data: Path, out: Path) -> tuple[Any, list[str]]:
     """Sub-word files for Eole; returns the tokenizer and the references of the test set."""
-    from dragoman.engine.load import load_tokenizer
+    from dragoman.engine.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(model_folder(run_folder))
     sets = {

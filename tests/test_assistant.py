@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.assistant import Assistant, Settings, Tally, settings_of
+from dragoman.assistant import Assistant, Settings, settings_of
+from dragoman.assistant.tally import Tally
 from dragoman.core.answers import CERTAIN
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.memory.matching import similarity

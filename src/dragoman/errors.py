@@ -68,3 +68,8 @@ def first(items: Collection[object], most: int = 5) -> str:
     """A list in a message, `a, b, c and 4 more`: what is left out is counted."""
     shown = ", ".join(map(str, islice(items, most)))
     return f"{shown} and {len(items) - most:,} more" if len(items) > most else shown
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another library's message, or the name of the error where it says nothing."""
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

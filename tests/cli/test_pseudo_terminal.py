@@ -69,7 +69,7 @@ from dragoman.core.answers import Answer
 from dragoman.core.text.languages import Direction
 
 class Assistant:
-    from dragoman.assistant import Tally
+    from dragoman.assistant.tally import Tally
     tally = Tally()
     def translate(self, texts, direction, contexts, listener):
         for task in ("translate en-fr", "again en-fr"):

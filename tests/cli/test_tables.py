@@ -23,7 +23,7 @@ class Shouter:
     """Translates into capitals, with a letter that must be quoted."""
 
     def __init__(self, tail: str = "") -> None:
-        from dragoman.assistant import Tally
+        from dragoman.assistant.tally import Tally
 
         self.tally, self.tail = Tally(), tail
 

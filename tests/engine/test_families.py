@@ -29,6 +29,7 @@ from dragoman.engine.generate import generate
 from dragoman.engine.loop import speed_up
 from dragoman.engine.losses import cross_entropy
 from dragoman.engine.token_scores import token_losses
+from dragoman.engine.tokenizer import ids_of
 from tests.tiny import _SHAPE, FAMILIES, tiny
 
 WINDOW = 5  # tokens: shorter than the sequences, so that it is seen to slide
@@ -167,7 +168,7 @@ def test_an_adapter_is_the_same_in_peft_and_merged_in_transformers(tmp_path: Pat
     torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
     assert (one - untouched).abs().max() > 1e-2
     again = load.load(tmp_path / "out" / "model")
-    assert load.ids_of(again.tokenizer) == load.ids_of(loaded.tokenizer)
+    assert ids_of(again.tokenizer) == ids_of(loaded.tokenizer)
 
 
 @pytest.mark.parametrize("kind", ["prefix", "prompt"])

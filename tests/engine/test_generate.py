@@ -23,7 +23,8 @@ from dragoman.core.scores.mbr import expected
 from dragoman.core.text.languages import Direction
 from dragoman.engine.decoding.sampling import drawn, nucleus
 from dragoman.engine.generate import Draw, Generated, generate, sample
-from dragoman.engine.load import Loaded, ids_of, load
+from dragoman.engine.load import Loaded, load
+from dragoman.engine.tokenizer import ids_of
 from dragoman.errors import ModelError
 from dragoman.translator import Translator
 from tests.tiny import tiny

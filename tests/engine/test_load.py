@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, MarianConfig, PreTrainedConfig
 
-from dragoman.engine.load import decoder_layers, load, save
+from dragoman.engine.layers import decoder_layers
+from dragoman.engine.load import load, save
 from dragoman.errors import ModelError
 from tests.tiny import FAMILIES, tiny
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from dragoman.core.recipe import Adapt, Phase, Recipe
 from dragoman.core.recipe.adapt import on_quantised
-from dragoman.engine import load, quantise
+from dragoman.engine import layers, load, quantise
 from dragoman.engine.adapt import adapted, check_saved, finish
 from dragoman.engine.optimise import Optimiser
 from dragoman.engine.recompute import recompute
@@ -38,11 +38,11 @@ def test_linear_layers_of_the_blocks_are_quantised_and_nothing_else(tmp_path: Pa
     whole = load.load(base(tmp_path, family))
     small = load.load(tmp_path, dtype=torch.bfloat16, quantised=kind)  # type: ignore[arg-type]
     packed = {n for n, p in small.model.named_parameters() if not p.is_floating_point()}
-    blocks = [m for layer in load.decoder_layers(small.model) for m in layer.modules() if hasattr(m, "in_features")]
+    blocks = [m for layer in layers.decoder_layers(small.model) for m in layer.modules() if hasattr(m, "in_features")]
     assert len(packed) == len(blocks) > 0
     assert not any("embed" in name or "head" in name or "norm" in name for name in packed)
     assert type(small.model.get_output_embeddings()) is torch.nn.Linear
-    assert load.parameters(small.model) == load.parameters(whole.model)
+    assert layers.parameters(small.model) == layers.parameters(whole.model)
     rows = batch()
     with torch.no_grad():
         apart = (token_losses(small.model, rows) - token_losses(whole.model, rows)).abs().mean()

@@ -14,7 +14,8 @@ from dragoman.core.scores import mbr
 from dragoman.core.text.languages import Direction
 from dragoman.engine import gguf, load
 from dragoman.engine.generate import Draw, Generated, generate, sample
-from dragoman.engine.load import Loaded, Shell, parameters
+from dragoman.engine.layers import parameters
+from dragoman.engine.load import Loaded, Shell
 from dragoman.engine.score import token_scores
 from dragoman.store.run.artifact import model_folder
 

@@ -15,7 +15,8 @@ from dragoman.core.text.languages import Direction, choose, other_regions
 from dragoman.errors import DataError
 
 if TYPE_CHECKING:
-    from dragoman.assistant import Assistant, Tally
+    from dragoman.assistant import Assistant
+    from dragoman.assistant.tally import Tally
     from dragoman.store.formats.documents import Document
     from dragoman.store.formats.documents.translate import DocumentReport, Fill
     from dragoman.store.memory.glossary import Glossary

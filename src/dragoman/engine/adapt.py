@@ -12,7 +12,7 @@ import torch
 
 from dragoman.core.recipe import Adapt, Phase
 from dragoman.core.recipe.adapt import METHODS, Method
-from dragoman.engine import load, virtual_tokens
+from dragoman.engine import layers, load, virtual_tokens
 from dragoman.engine.batch import Batch
 from dragoman.engine.moving import ALL, SEEDS, Movement
 from dragoman.engine.quantise import Quantise
@@ -52,7 +52,7 @@ def adapted(model: Any, wish: Adapt, seeds: SEEDS = (0,), steps: int = 100) -> t
         names = movement.first
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in names)
-    if not load.parameters(model, trainable=True):
+    if not layers.parameters(model, trainable=True):
         what = (
             f"no weight is named as in {wish.names}" if wish.names else f"{model.config.model_type} has no such weights"
         )

@@ -13,7 +13,7 @@ from torch import nn
 
 from dragoman.core.recipe import OptimiserName, Phase
 from dragoman.core.recipe.adapt import METHODS
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 from dragoman.engine.optimisers import OPTIMISERS
 from dragoman.engine.world import World, watched
 from dragoman.errors import RecipeError

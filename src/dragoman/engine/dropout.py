@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 
 _SEED = "dropout_seed"
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import nn
 
 from dragoman.core.recipe import Rates
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 from dragoman.errors import ModelError
 
 Part = int | Literal["embeddings", "head"]

@@ -6,7 +6,6 @@ Weights are read from safetensors or GGUF only, and no code from a hub is ever r
 from __future__ import annotations
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,8 @@ from dragoman.core.prompt.prompts import Format
 from dragoman.core.recipe import Normalise
 from dragoman.core.text.languages import Direction
 from dragoman.engine import gguf, quantise
-from dragoman.errors import ModelError, first
+from dragoman.engine.tokenizer import ids_of, load_tokenizer
+from dragoman.errors import ModelError, first, first_line
 from dragoman.store.run.artifact import write_json
 
 if TYPE_CHECKING:
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 
 CARD = "dragoman.json"
 # How a reloaded tokenizer is compared with the one that was saved: cases that AutoTokenizer is known to change.
-PROBES = (
-    "Straße, naïve café — 12,5 % «ça»",
-    "u\u0308ber A\u030a",
-    " two  spaces",
-    "日本語と漢字。 Ελληνικά",
-    "</s> <|en|>",
-)
 
 
 @dataclass(frozen=True)
@@ -187,7 +180,7 @@ def load_shell(folder: Path) -> Shell:
         path = base / "generation_config.json"
         own = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{base}: its configuration cannot be read: {_first(error)}") from None
+        raise ModelError(f"{base}: its configuration cannot be read: {first_line(error)}") from None
     ends = _several(own if own is not None else getattr(config, "eos_token_id", None))
     return Shell(config, ends, load_tokenizer(folder, card.tokenizer), card)
 
@@ -235,7 +228,7 @@ def load_model(
     except (OSError, ValueError, KeyError) as error:
         kind = "GGUF" if single else "safetensors"
         raise ModelError(
-            f"{name or folder}: cannot be loaded as a causal language model from {kind}: {_first(error)}"
+            f"{name or folder}: cannot be loaded as a causal language model from {kind}: {first_line(error)}"
         ) from None
     _require_complete(name or folder, info)
     if single:
@@ -270,18 +263,6 @@ def _whole(name: Path | str) -> Iterator[None]:
         raise ModelError(
             f"{name}: its weights are damaged ({error}). Fetch them again, or make the stage of the run again with --force."
         ) from None
-
-
-def load_tokenizer(folder: Path, how: str = "auto", name: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder; `how="file"` takes tokenizer.json exactly as it is, `name` is what messages call it."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    kind = PreTrainedTokenizerFast if how == "file" else AutoTokenizer
-    where, single = gguf.place(folder)
-    try:
-        return kind.from_pretrained(where, trust_remote_code=False, **single)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{name or folder}: its tokenizer cannot be loaded: {_first(error)}") from None
 
 
 def save(folder: Path, loaded: Loaded) -> None:
@@ -386,45 +367,8 @@ def _edit(path: Path, **values: Any) -> None:
     write_json(path, json.loads(path.read_text(encoding="utf-8")) | values)
 
 
-def ids_of(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Ids of the probe texts: the fingerprint by which two tokenizers are compared."""
-    ids: list[list[int]] = tokenizer(list(PROBES), add_special_tokens=False, split_special_tokens=False).input_ids
-    return ids
-
-
-def decoder_stack(model: torch.nn.Module) -> torch.nn.ModuleList | None:
-    """The decoder's blocks: the stack that is as long as the configuration says. None for what is no language model."""
-    inner: Any = model
-    inner = inner.get_base_model() if hasattr(model, "get_base_model") else inner
-    if not hasattr(inner, "config"):
-        return None
-    decoder = inner.get_decoder() or inner
-    count = inner.config.get_text_config(decoder=True).num_hidden_layers
-    stacks = (m for m in decoder.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
-    return next(stacks, None)
-
-
-def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
-    """The blocks of the decoder; empty for what is no language model."""
-    return list(decoder_stack(model) or ())
-
-
 def stored_dtype(folder: Path) -> torch.dtype:
     """The type that a folder's configuration says its weights are in; float32 where it says nothing."""
     text = (folder / "config.json").read_text(encoding="utf-8") if (folder / "config.json").is_file() else "{}"
     found = getattr(torch, str(json.loads(text).get("dtype") or "float32"), torch.float32)
     return found if isinstance(found, torch.dtype) else torch.float32
-
-
-def parameters(model: torch.nn.Module, *, trainable: bool = False) -> int:
-    """Number of parameters, tied ones once; of quantised ones those that they stand for."""
-    return sum(_size(p) for p in model.parameters() if p.requires_grad or not trainable)
-
-
-def _size(parameter: torch.nn.Parameter) -> int:
-    packed = getattr(parameter, "quant_state", None)  # of bitsandbytes: two weights in a byte
-    return parameter.numel() if packed is None else math.prod(packed.shape)
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -20,7 +20,7 @@ from torch import nn
 
 from dragoman.engine import attention, distribute, virtual_tokens
 from dragoman.engine.batch import Batch, Source
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 from dragoman.engine.losses import Loss
 from dragoman.engine.optimise import Optimiser, Schedule, rate
 from dragoman.engine.world import current

@@ -23,7 +23,7 @@ from dragoman.core.recipe import Phase
 from dragoman.engine import attention, quantise
 from dragoman.engine.batch import Batch
 from dragoman.engine.dropout import add_dropout
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 from dragoman.engine.losses import Loss, cross_entropy
 from dragoman.engine.optimise import Kind, Optimiser
 from dragoman.engine.recompute import recompute
@@ -105,12 +105,11 @@ def estimate(
             model, _ = adapted(model, phase.adapt)
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     parameters = sum(p.numel() for p in model.parameters())
-    short = device == "cpu" and not geometry.packed and geometry.length <= attention.LONGEST
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"), _Live() as live:
         _materialise(model)
         assume_plain(inner)
         add_dropout(inner, phase.training.dropout)
-        if short and attention.suits(own):
+        if device == "cpu" and not geometry.packed and geometry.length <= attention.LONGEST and attention.suits(own):
             inner.set_attn_implementation(attention.register())
         optimiser = Optimiser(
             model, kind=geometry.optimiser, learning_rate=0.0, weight_decay=0.0, clip=None, dtype=geometry.precision

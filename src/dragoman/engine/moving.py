@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 
 if TYPE_CHECKING:
     from dragoman.engine.optimise import Optimiser

@@ -13,7 +13,7 @@ from dragoman.core.recipe import OptimiserName, OptimiserOptions, Rates
 from dragoman.engine import zeroth_order
 from dragoman.engine.distribute import full, like
 from dragoman.engine.layer_rates import factors
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 from dragoman.engine.loss_scale import LossScale
 from dragoman.engine.moving import ALL, Movement
 from dragoman.engine.muon import Muon

@@ -11,7 +11,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from dragoman.engine.dropout import seeds_of
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 from dragoman.errors import ModelError
 
 

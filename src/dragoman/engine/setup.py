@@ -18,7 +18,7 @@ from dragoman.engine.adapt import method
 from dragoman.engine.batch import Batch, Corpus, collate, plan_epoch
 from dragoman.engine.device import Hardware, Precision
 from dragoman.engine.encoder import Encoder
-from dragoman.engine.load import parameters
+from dragoman.engine.layers import parameters
 from dragoman.engine.loop import has_compiler
 from dragoman.engine.optimise import Kind, default_rate
 from dragoman.engine.optimisers import OPTIMISERS, check

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dragoman.engine.load import decoder_layers
+from dragoman.engine.layers import decoder_layers
 from dragoman.errors import ModelError
 
 Kind = Literal["prefix", "prompt"]

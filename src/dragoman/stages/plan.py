@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dragoman.engine.phase_data import Inputs, Material
     from dragoman.engine.phases.kind import Kind
     from dragoman.engine.setup import Settings
+    from dragoman.engine.world import World
 
 _GIB = 2**30
 _HEADROOM = 0.9  # of the free memory: the rest is for the operating system and for fragmentation
@@ -39,7 +40,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
     Raises ResourceError, with what would help, when a phase cannot fit into memory or into `plan.hours`.
     """
-    from dragoman.engine import adapt, distribute, load, memory, setup
+    from dragoman.engine import adapt, distribute, load, setup
     from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.phase_data import Inputs
     from dragoman.engine.phases import kind_of
@@ -47,9 +48,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
     hardware = detect(recipe.plan.threads)
     world = current()
-    shared = world.neighbours if hardware.device == "cpu" else 1  # processes in one memory
-    program = memory.program() if hardware.device == "cpu" else 0  # what this process has already is its own
-    available = int(recipe.plan.memory * _GIB) if recipe.plan.memory else (hardware.memory + program) // shared
+    program, available = _room(recipe, hardware, world)
     listener.say(
         f"plan: {hardware.name}, {hardware.threads} threads, {available / _GIB:.1f} GiB of memory free, "
         f"{hardware.precision} arithmetic"
@@ -76,22 +75,18 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             data = kind.data(given)
             name = f"{number}-{phase.kind}"
             counted = _counted(name, given, data, program, available)
-            if counted is not None and (chosen := counted[0]) != data.chosen:
-                if chosen.quantise != data.chosen.quantise:
-                    loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=chosen.quantise)
-                given = replace(given, loaded=loaded, planned=chosen.to_json())
+            if counted is not None and counted[0] != data.chosen:
+                given = _with_settings(given, counted[0], data.chosen, folder, dtype)
                 data = kind.data(given)
             special = kind.plan(given, data)
             chosen, sharded = data.chosen, recipe.plan.shard and world.size > 1
             distribute.check(phase, chosen.optimiser, chosen.precision, chosen.quantise, world.size, sharded=sharded)
-            found = _measure(phase, data, loaded, (recipe.seed, number), world.size, sharded=sharded) | special
+            found = _measure(phase, data, given.loaded, (recipe.seed, number), world.size, sharded=sharded) | special
             _tell_processes(name, chosen.accumulation, world.size, sharded, listener)
             if counted is not None and not sharded:  # what is counted is of a whole model
                 found |= {"memory": counted[1].total, "memory_by_kind": counted[1].to_json()}
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, kind, found, data.chosen, listener)
-            if "memory_by_kind" in found:
-                _tell_memory(name, found["memory_by_kind"], listener)
             _tell_few(name, found["rows"], fresh, number, listener)
             _judge(name, found, data.chosen, recipe, available)
             fresh = False
@@ -104,6 +99,25 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         "contents": {"settings": digest([[phase["name"], phase["settings"]] for phase in phases])},
     }
     return Artifact.finish(out, "plan", key, facts)
+
+
+def _with_settings(given: Inputs, chosen: Settings, before: Settings, folder: Path, dtype: torch.dtype) -> Inputs:
+    """What the phase starts from with other settings; the base is loaded again where they quantise it."""
+    from dragoman.engine import load
+
+    loaded = given.loaded
+    if chosen.quantise != before.quantise:
+        loaded = load.load(folder, dtype=dtype, device=loaded.device, quantised=chosen.quantise)
+    return replace(given, loaded=loaded, planned=chosen.to_json())
+
+
+def _room(recipe: Recipe, hardware: Hardware, world: World) -> tuple[int, int]:
+    """Bytes of this program and its libraries where they share the memory, and bytes that this process may use."""
+    from dragoman.engine import memory
+
+    shared = world.neighbours if hardware.device == "cpu" else 1  # processes in one memory
+    program = memory.program() if hardware.device == "cpu" else 0  # what this process has already is its own
+    return program, int(recipe.plan.memory * _GIB) if recipe.plan.memory else (hardware.memory + program) // shared
 
 
 def _check_weights(
@@ -150,7 +164,7 @@ def _measure(
 ) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time. Of several processes
     each has its part of a step's passes; where they are `sharded`, it holds its part of what stays, and a block whole."""
-    from dragoman.engine import load, losses
+    from dragoman.engine import layers, losses
     from dragoman.engine.device import DTYPES
     from dragoman.engine.loop import speed_up
     from dragoman.engine.optimise import Optimiser
@@ -190,8 +204,8 @@ def _measure(
     seconds = _seconds(model, batches, loss, optimiser, -(-chosen.accumulation // processes), loaded.device)
     fixed = _fixed(model, optimiser, movement.most(trained))
     if sharded:
-        blocks = [sum(4 * p.numel() for p in layer.parameters()) for layer in load.decoder_layers(model)]
-        outside = 4 * load.parameters(model) - sum(blocks)
+        blocks = [sum(4 * p.numel() for p in layer.parameters()) for layer in layers.decoder_layers(model)]
+        outside = 4 * layers.parameters(model) - sum(blocks)
         fixed = fixed // processes + 2 * (max(blocks, default=0) + outside)  # weights and gradients put together
     return {
         "rows": dict(data.rows),
@@ -200,7 +214,7 @@ def _measure(
         "target_tokens_per_epoch": round(data.tokens_per_epoch * targets / tokens),
         "longest": data.longest,
         "padding": round(1 - tokens / padded, 4),
-        "parameters": load.parameters(model),
+        "parameters": layers.parameters(model),
         "trainable": sum(trained.values()),
         "memory": saved.bytes + fixed,
         "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
@@ -262,6 +276,8 @@ def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, lis
         f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} of training "
         f"({found['tokens_per_s']:,.0f} tokens/s measured{', before compiling, which shortens it' if chosen.compile else ''})"
     )
+    if "memory_by_kind" in found:
+        _tell_memory(name, found["memory_by_kind"], listener)
 
 
 def _tell_processes(name: str, passes: int, processes: int, sharded: bool, listener: Listener) -> None:

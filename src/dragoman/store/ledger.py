@@ -15,7 +15,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dragoman.core.watch.drift import Sample
 from dragoman.core.watch.features import NAMES, SKETCH, Measured
 from dragoman.errors import DataError
+from dragoman.store.ledger_days import by_day, summed
 
 _QUEUE = 20_000  # segments that may wait
 _GROUP = 2_000  # segments of one transaction
@@ -296,11 +296,7 @@ class Ledger:
     def days(self) -> list[dict[str, Any]]:
         """Sums by day, model, direction, tenant and origin, of all that was ever kept; `flags` a count by name."""
         with self.engine.connect() as connection:
-            old = [
-                {**row._mapping, "flags": Counter(json.loads(row.flags))}
-                for row in connection.execute(sql.select(_days))
-            ]
-            return _summed([*old, *_by_day(connection.execute(sql.select(_events)))])
+            return summed([*_kept_days(connection), *by_day(connection.execute(sql.select(_events)))])
 
     def losses(self) -> dict[str, int]:
         """Segments that could not be kept, by reason."""
@@ -351,15 +347,11 @@ class Ledger:
 
     def _drop(self, which: sql.ColumnElement[bool]) -> int:
         with self.engine.begin() as connection:
-            old = _by_day(connection.execute(sql.select(_events).where(which)))
+            old = by_day(connection.execute(sql.select(_events).where(which)))
             if not old:
                 return 0
-            known = [
-                {**row._mapping, "flags": Counter(json.loads(row.flags))}
-                for row in connection.execute(sql.select(_days))
-            ]
+            rows = [{**row, "flags": json.dumps(row["flags"])} for row in summed([*_kept_days(connection), *old])]
             connection.execute(_days.delete())
-            rows = [{**row, "flags": json.dumps(row["flags"])} for row in _summed([*known, *old])]
             connection.execute(_days.insert(), rows)
             gone = sql.select(_events.c.id).where(which)
             connection.execute(_texts.delete().where(_texts.c.event.in_(gone)))
@@ -379,6 +371,11 @@ def _prepare(connection: Any, record: object) -> None:
         connection.execute(f"PRAGMA {line}")
 
 
+def _kept_days(connection: sql.Connection) -> list[dict[str, Any]]:
+    rows = connection.execute(sql.select(_days))
+    return [{**row._mapping, "flags": Counter(json.loads(row.flags))} for row in rows]
+
+
 def _row(event: Event) -> dict[str, Any]:
     return {
         "at": event.at,
@@ -395,37 +392,3 @@ def _row(event: Event) -> dict[str, Any]:
         "sketch": event.measured.sketch.tobytes(),
         "unknown": event.measured.unknown.tobytes(),
     }
-
-
-_PLACE = ("day", "model", "direction", "tenant", "origin")
-_SUMS = ("segments", "characters", "tokens", "seconds", "confidence", "confident")
-
-
-def _by_day(rows: Any) -> list[dict[str, Any]]:
-    """Events as rows of `days`."""
-    return _summed(
-        {
-            "day": datetime.fromtimestamp(row.at, UTC).date().isoformat(),
-            **{name: getattr(row, name) for name in _PLACE[1:]},
-            "segments": 1,
-            "characters": row.characters,
-            "tokens": row.tokens,
-            "seconds": row.seconds,
-            "confidence": row.confidence or 0.0,
-            "confident": int(row.confidence is not None),
-            "flags": Counter(row.flags.split()),
-        }
-        for row in rows
-    )
-
-
-def _summed(rows: Any) -> list[dict[str, Any]]:
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in rows:
-        place = tuple(str(row[name]) for name in _PLACE)
-        fresh = {**dict(zip(_PLACE, place, strict=True)), **dict.fromkeys(_SUMS, 0), "flags": Counter()}
-        known = found.setdefault(place, fresh)
-        for name in _SUMS:
-            known[name] += row[name]
-        known["flags"].update(row["flags"])
-    return [found[place] for place in sorted(found)]

@@ -69,7 +69,8 @@ class _Writer:
     def __init__(self, folder: Path, settings: LocalTeacher, threads: int | None) -> None:
         from dragoman.engine.device import DTYPES, detect, use
         from dragoman.engine.encoder import Encoder
-        from dragoman.engine.load import load_model, load_tokenizer
+        from dragoman.engine.load import load_model
+        from dragoman.engine.tokenizer import load_tokenizer
 
         hardware = detect(threads)
         device = use(hardware)

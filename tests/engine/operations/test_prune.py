@@ -11,7 +11,7 @@ from hypothesis import given as any_of
 from hypothesis import strategies as st
 
 from dragoman.core.recipe import Prune
-from dragoman.engine import load
+from dragoman.engine import layers, load
 from dragoman.engine.operations import OPERATIONS, prune
 from dragoman.engine.operations.kind import Given
 from dragoman.errors import ModelError
@@ -113,12 +113,12 @@ def test_blocks_are_taken_out_by_number(family: str, make: Make, given: Callable
     base = make(family, 1)
     facts = run(given("prune: {method: layers, layers: [0]}", {"": base}), tmp_path / "o" / "model")
     before, after = load.load(base).model, load.load(tmp_path / "o" / "model").model
-    assert len(load.decoder_layers(after)) == 1
+    assert len(layers.decoder_layers(after)) == 1
     assert facts["layers"] == [0]
-    assert facts["parameters"] == load.parameters(after) < load.parameters(before)
+    assert facts["parameters"] == layers.parameters(after) < layers.parameters(before)
     kept = zip(
-        load.decoder_layers(before)[1].state_dict().values(),
-        load.decoder_layers(after)[0].state_dict().values(),
+        layers.decoder_layers(before)[1].state_dict().values(),
+        layers.decoder_layers(after)[0].state_dict().values(),
         strict=True,
     )
     assert all(torch.equal(a, b) for a, b in kept)

@@ -6,7 +6,7 @@ from functools import cache
 
 from dragoman.demo import common
 from dragoman.demo.dice import Dice
-from dragoman.demo.general import words
+from dragoman.demo.general import places, words
 from dragoman.demo.irregular import words as listed
 from dragoman.demo.lexicon import Adjective, Lexicon, Phrase, Verb, adjective, phrases
 from dragoman.demo.meaning import NP, Both, Clause, Place, Predicate, Preposition, owner_of
@@ -32,8 +32,8 @@ BESIDE = [
 UNDER = Preposition("under", "sous", "unter", "dat")
 WITH = Preposition("with", "avec", "mit", "dat")
 
-CITIES, DESTINATIONS = phrases(words.CITIES), phrases(words.DESTINATIONS)
-ERRANDS, SPOTS, DEGREES = phrases(words.ERRANDS), phrases(words.SPOTS), phrases(words.DEGREES)
+CITIES, DESTINATIONS = phrases(places.CITIES), phrases(places.DESTINATIONS)
+ERRANDS, SPOTS, DEGREES = phrases(places.ERRANDS), phrases(places.SPOTS), phrases(places.DEGREES)
 TRAINS = [Phrase(p.en, f"pour {p.fr.removeprefix('à ')}", p.de) for p in DESTINATIONS if p.fr.startswith("à ")]
 WEATHER = [
     Phrase("rains tomorrow", "s'il pleut demain", "morgen regnet"),

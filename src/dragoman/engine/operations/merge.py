@@ -27,6 +27,7 @@ from dragoman.engine import load, virtual_tokens
 from dragoman.engine.load import CARD, Card
 from dragoman.engine.operations.kind import Given, Kind
 from dragoman.engine.operations.weights import Weights, write
+from dragoman.engine.tokenizer import ids_of, load_tokenizer
 from dragoman.errors import ModelError
 from dragoman.store.run.artifact import write_json
 
@@ -286,8 +287,8 @@ def _configuration(folder: Path) -> dict[str, Any]:
 
 
 def _ids(folder: Path, card: Card | None) -> tuple[int, list[list[int]]]:
-    tokenizer = load.load_tokenizer(folder, card.tokenizer if card is not None else "auto")
-    return len(tokenizer), load.ids_of(tokenizer)
+    tokenizer = load_tokenizer(folder, card.tokenizer if card is not None else "auto")
+    return len(tokenizer), ids_of(tokenizer)
 
 
 def _shared(models: Mapping[str, Weights]) -> list[str]:

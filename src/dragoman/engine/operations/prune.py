@@ -19,7 +19,7 @@ from dragoman.core.prompt.prompts import render
 from dragoman.core.recipe import Phase, Prune
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
-from dragoman.engine import load
+from dragoman.engine import layers, load
 from dragoman.engine.adapt import check_saved
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.operations.kind import Given, Kind
@@ -42,7 +42,7 @@ class Pruning(Kind):
         model = loaded.model.eval()
         stored = load.stored_dtype(given.models[""])
         rows = _rows(given, loaded, section.rows)
-        whole = load.parameters(model)
+        whole = layers.parameters(model)
         facts: dict[str, Any] = {"method": section.method}
         if section.method == "layers":
             facts["layers"] = drop(model, section.layers)
@@ -59,7 +59,7 @@ class Pruning(Kind):
                 "sparsity": round(zeros / sum(values.numel() for values in pruned), 6),
                 "sparsity_of_model": round(zeros / whole, 6),
             }
-        facts |= {"parameters_before": whole, "parameters": load.parameters(model)}
+        facts |= {"parameters_before": whole, "parameters": layers.parameters(model)}
         model.to(stored)
         load.save(out, loaded)
         model.to(torch.float32)
@@ -146,7 +146,7 @@ def lowest(scores: torch.Tensor, section: Prune, name: str = "") -> torch.Tensor
 
 
 def _blocks(model: Any) -> list[nn.Module]:
-    if not (blocks := load.decoder_layers(model)):
+    if not (blocks := layers.decoder_layers(model)):
         raise ModelError(f"train.prune: the decoder blocks of a {model.config.model_type} model are not found.")
     return blocks
 
@@ -237,7 +237,7 @@ def _squares(matrices: Sequence[_Matrix]) -> Iterator[dict[str, torch.Tensor]]:
 def drop(model: Any, numbers: Sequence[int]) -> list[int]:
     """Take decoder blocks out. `model` and its configuration are changed; the numbers come back sorted."""
     _blocks(model)
-    stack = load.decoder_stack(model)
+    stack = layers.decoder_stack(model)
     assert stack is not None  # noqa: S101  - `_blocks` found it
     count = len(stack)
     if (wrong := [number for number in numbers if number >= count]) or len(numbers) >= count:

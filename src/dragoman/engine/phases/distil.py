@@ -31,6 +31,7 @@ from dragoman.engine.score import corpus_of
 from dragoman.engine.setup import Packing, Settings, dev_sample, resolved
 from dragoman.engine.teacher_scores import Row, Teacher
 from dragoman.engine.token_scores import chosen_tokens
+from dragoman.engine.tokenizer import ids_of, load_tokenizer
 from dragoman.engine.watcher import Course, Watcher
 from dragoman.errors import DataError, ModelError
 from dragoman.store.run.artifact import model_folder
@@ -138,8 +139,8 @@ def _section(phase: Phase) -> Distil:
 def _check_tokenizer(inputs: Inputs, wish: Distil, where: Path) -> None:
     """Refuse a teacher whose tokens are others: their probabilities cannot be compared."""
     card = load.Card.read(where)
-    theirs, ours = load.load_tokenizer(where, card.tokenizer), inputs.loaded.tokenizer
-    if theirs.get_vocab() != ours.get_vocab() or load.ids_of(theirs) != load.ids_of(ours):
+    theirs, ours = load_tokenizer(where, card.tokenizer), inputs.loaded.tokenizer
+    if theirs.get_vocab() != ours.get_vocab() or ids_of(theirs) != ids_of(ours):
         raise ModelError(
             f"train.distil.teacher: {wish.teacher} has another tokenizer than the student, so their tokens cannot be compared. "
             "Use `synthesise` for sequence-level distillation: the teacher translates, and `sft` learns from it."

@@ -112,6 +112,7 @@ def with_plain_peft(adapter: Path, model: Path, threads: int | None) -> Backend:
     from dragoman.backends.own import Transformers
     from dragoman.engine import load, virtual_tokens
     from dragoman.engine.device import DTYPES, detect, use
+    from dragoman.engine.tokenizer import load_tokenizer
 
     card = load.Card.read(model)
     device = use(detect(threads))
@@ -121,7 +122,7 @@ def with_plain_peft(adapter: Path, model: Path, threads: int | None) -> Backend:
         with load.peft_at_peace():
             whole = PeftModel.from_pretrained(base, str(adapter)).eval()
     own = load.Card.read(adapter)
-    return Transformers(load.Loaded(whole, load.load_tokenizer(adapter, own.tokenizer), own))
+    return Transformers(load.Loaded(whole, load_tokenizer(adapter, own.tokenizer), own))
 
 
 def write_run(

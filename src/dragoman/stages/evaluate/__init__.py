@@ -82,8 +82,7 @@ def run(
     for entry in entries:
         if sentence := report.verdict(entry, scorer.metrics):
             listener.say(f"evaluate: {sentence}")
-    page = report.render(out.parent)
-    card = report.write_card(out.parent)
+    page, card = report.render(out.parent), report.write_card(out.parent)
     listener.say(f"evaluate: report {page}, model card {card}")
     if short:
         raise QualityError(

@@ -20,7 +20,8 @@ from dragoman.store.run.artifact import Artifact, file_digest, model_folder
 from dragoman.store.run.hub import fetched, is_hub_id
 
 if TYPE_CHECKING:
-    from dragoman.engine.load import Loaded
+    from dragoman.engine.tokenizer import load_tokenizer
+from dragoman.engine.load import Loaded
 
 _TOKENIZER_SEGMENTS = 2_000_000  # more text does not change a small vocabulary, only the time
 _FERTILITY_SEGMENTS = 2_000
@@ -28,7 +29,7 @@ _FERTILITY_SEGMENTS = 2_000
 
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
     """Make `out/model`. Facts: folder, new, base, commit, parameters, licence, fertility, prompt, context, vocabulary."""
-    from dragoman.engine import load
+    from dragoman.engine import layers, load
 
     section = recipe.model
     if section is None:
@@ -48,7 +49,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         "new": section.new is not None,
         "base": loaded.card.base,
         "commit": commit,
-        "parameters": load.parameters(loaded.model),
+        "parameters": layers.parameters(loaded.model),
         "licence": loaded.card.licence,
         "architecture": loaded.model.config.model_type,
         "vocabulary": len(loaded.tokenizer),
@@ -169,7 +170,7 @@ def _base(recipe: Recipe, section: ModelSection, texts: Path | None, listener: L
         where = fetched(name, section.revision, listener)
         commit = where.name
     card = load.Card.read(where) if (where / load.CARD).is_file() else None
-    tokenizer = load.load_tokenizer(where, card.tokenizer if card else "auto", name)
+    tokenizer = load_tokenizer(where, card.tokenizer if card else "auto", name)
     model = load.load_model(where, dtype="auto", name=name)
     facts = None
     if single:

@@ -60,7 +60,7 @@ def chosen(
     `texts` is the folder of the prepared text; the same sentences of its development pairs are taken every time.
     """
     from dragoman.engine.device import detect, use
-    from dragoman.engine.load import parameters
+    from dragoman.engine.layers import parameters
     from dragoman.engine.setup import dev_sample
 
     hardware = detect()

@@ -18,7 +18,7 @@ from dragoman.engine import adapt, checkpoint, distribute, load, setup
 from dragoman.engine.average import average
 from dragoman.engine.device import DTYPES, detect, use
 from dragoman.engine.encoder import Encoder
-from dragoman.engine.load import parameters
+from dragoman.engine.layers import parameters
 from dragoman.engine.log import Log, Unwritten
 from dragoman.engine.loop import as_loaded, fit, speed_up
 from dragoman.engine.losses import Loss, cross_entropy

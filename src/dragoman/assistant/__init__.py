@@ -8,27 +8,27 @@ what is still doubtful is marked. What was confirmed is in the memory for the ne
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
-from dragoman.core.answers import CERTAIN, Answer, Attempt
+from dragoman.assistant.draft import Draft, other_than, ways_of
+from dragoman.assistant.tally import Tally
+from dragoman.core.answers import CERTAIN, Answer
 from dragoman.core.arguments import several
 from dragoman.core.corpus.lost import lost
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.memory.matching import Match
 from dragoman.core.recipe import Decoding, Normalise
-from dragoman.core.records import NO_CONTEXT, Context, Example, Hypothesis
+from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.confidence import DOUBTFUL
-from dragoman.core.scores.decodings import named
-from dragoman.core.scores.flags import Flagger, severity
+from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import normalise
 from dragoman.errors import DataError
 from dragoman.store.memory.glossary import Glossary, glossary_file
-from dragoman.store.memory.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever, band
+from dragoman.store.memory.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriever
 from dragoman.store.memory.translation_memory import DEFAULT_TENANT, Memory, memory_file
 from dragoman.store.run.confidence import Calibrations
 from dragoman.store.run.observer import Observer
@@ -36,7 +36,6 @@ from dragoman.store.run.trained import help_of, key_of
 from dragoman.translator import Translates, Translator
 
 _OF_MEMORY = frozenset({"tag", "number", "term"})  # doubts that a person's translation may raise too
-_WIDE = 4  # width of the beam that tries again after greedy decoding
 
 
 class Observes(Protocol):
@@ -67,44 +66,6 @@ class Settings:
     terms: int = MAX_TERMS  # terms in one prompt; 0 = the glossary is only held against the translations
     retry: bool = True  # translate again what has a flag
     decoding: Decoding = field(default_factory=Decoding)
-
-
-@dataclass
-class Tally:
-    """What became of many texts. Every text is counted once among the bands, `exact` and `alone`."""
-
-    segments: int = 0
-    exact: int = 0  # given back from the memory
-    bands: Counter[str] = field(default_factory=Counter)  # with an example in the prompt, by its match
-    alone: int = 0  # without an example
-    terms: int = 0  # that the sources have
-    retried: int = 0
-    better: int = 0  # of them, where another attempt was kept
-    mended: int = 0  # of them, without any flag in the end
-    flagged: int = 0
-    flags: Counter[str] = field(default_factory=Counter)
-    unsure: int = 0  # with a low confidence
-    unrated: int = 0  # by the model, without a confidence: nothing was measured for it
-
-    def add(self, answers: Iterable[Answer]) -> None:
-        for answer in answers:
-            self.segments += 1
-            self.exact += answer.origin == "memory"
-            if answer.origin != "memory":
-                self.alone += not answer.examples
-                self.bands.update(band(match.match) for match in answer.matches[:1] if answer.examples)
-            self.terms += len(answer.terms)
-            if len(answer.attempts) > 1:
-                self.retried += 1
-                self.mended += not answer.flags
-                self.better += answer.score != answer.attempts[0].score
-            self.flagged += bool(answer.flags)
-            self.flags.update(answer.flags)
-            self.unsure += answer.unsure
-            self.unrated += answer.confidence is None and answer.tokens > 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "bands": dict(self.bands), "flags": dict(self.flags)}
 
 
 class Assistant:
@@ -227,7 +188,7 @@ class Assistant:
         plain = list(map(self._normalised, texts))
         asked = plain if queries is None else list(map(self._normalised, queries))
         found = self._find(asked, direction, contexts, settings)
-        drafts = [_Draft(text, one) for text, one in zip(plain, found, strict=True)]
+        drafts = [Draft(text, one) for text, one in zip(plain, found, strict=True)]
         for draft, query in zip(drafts, asked, strict=True):
             best = draft.found.nearest
             if settings.exact and best is not None and best.exact and query == draft.text:
@@ -236,8 +197,8 @@ class Assistant:
         self._attempt(todo, direction, settings, settings.decoding, listener)
         if settings.retry:
             doubtful = [draft for draft in todo if draft.flags and draft.best.tokens]
-            if self._can(_other(settings.decoding)):
-                self._attempt(doubtful, direction, settings, _other(settings.decoding), listener)
+            if self._can(other_than(settings.decoding)):
+                self._attempt(doubtful, direction, settings, other_than(settings.decoding), listener)
             misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
             self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)
         answers = [self._answer(draft, direction, settings) for draft in drafts]
@@ -292,7 +253,7 @@ class Assistant:
 
     def _attempt(
         self,
-        drafts: Sequence[_Draft],
+        drafts: Sequence[Draft],
         direction: Direction,
         settings: Settings,
         decoding: Decoding,
@@ -313,7 +274,7 @@ class Assistant:
     @property
     def other_decoding(self) -> Decoding:
         """The settings that a doubtful text is tried again with."""
-        return _other(self.settings.decoding)
+        return other_than(self.settings.decoding)
 
     def _can(self, decoding: Decoding) -> bool:
         """Whether the translator is able to decode so; some backends are greedy only."""
@@ -326,12 +287,12 @@ class Assistant:
             self._flaggers[direction] = Flagger(direction, list(dict.fromkeys(languages)))
         return self._flaggers[direction]
 
-    def _answer(self, draft: _Draft, direction: Direction, settings: Settings) -> Answer:
+    def _answer(self, draft: Draft, direction: Direction, settings: Settings) -> Answer:
         if draft.exact is not None:
             return self._recalled(draft.text, draft.exact, draft.found, direction)
         made, found = draft.best, draft.found
         calibration = (
-            self.calibrations.of(direction, *_ways(settings.decoding, made.assist)) if self.calibrations else None
+            self.calibrations.of(direction, *ways_of(settings.decoding, made.assist)) if self.calibrations else None
         )
         return Answer(
             draft.text,
@@ -415,48 +376,7 @@ def confirm(
     return bool(added.count)
 
 
-def _other(decoding: Decoding) -> Decoding:
-    """A beam where there was none, greedy where there was anything else."""
-    plain = decoding.beam == 1 and decoding.sample is None and decoding.mbr is None
-    return decoding.model_copy(update={"beam": _WIDE if plain else 1, "sample": None, "mbr": None})
-
-
-def _ways(decoding: Decoding, assist: Context) -> list[str]:
-    """What an evaluation calls this way of translating, and what comes nearest to it (`core.scores.decodings`)."""
-    name = next(iter(named([decoding])))
-    return [
-        *([f"{name}-{len(assist.shots)}shot"] if assist.shots else []),
-        *([f"{name}-terms"] if assist.terms else []),
-        name,
-    ]
-
-
 def settings_of(run: Path) -> Settings:
     """As much help as the model of a run can use (`store.run.trained.help_of`)."""
     shots, terms = help_of(run)
     return Settings(shots=shots, terms=MAX_TERMS if terms else 0)
-
-
-class _Draft:
-    """A text on its way to an answer."""
-
-    def __init__(self, text: str, found: Found) -> None:
-        self.text, self.found = text, found
-        self.exact: Match | None = None
-        self.best = Hypothesis("", 0.0, 0, not text)
-        self.flags: tuple[str, ...] = ()
-        self.attempts: list[Attempt] = []
-
-    def assist(self, shots: int, terms: int) -> Context:
-        """What is to stand in the prompt; nothing beside an empty text."""
-        if not self.text.strip():
-            return NO_CONTEXT
-        return replace(self.found, matches=self.found.matches[:shots], terms=self.found.terms[:terms]).assist
-
-    def take(self, made: Hypothesis, flags: tuple[str, ...], beam: int) -> None:
-        """Remember an attempt, and keep it where it is the first or better: fewer doubts, then more probable."""
-        rank, before = (severity(flags), -(made.score or 0.0)), (severity(self.flags), -(self.best.score or 0.0))
-        if not self.attempts or rank < before:
-            self.best, self.flags = made, flags
-        held = made.assist
-        self.attempts.append(Attempt(beam, len(held.shots), len(held.terms), made.score, flags))
