@@ -61,6 +61,7 @@ OTHERS = [
     "search",
     "monitor",
     "pick",
+    "push",
     "refresh",
     "promote",
     "rollback",

@@ -20,7 +20,6 @@ from dragoman.store.run.artifact import Artifact, file_digest, model_folder
 from dragoman.store.run.hub import fetched, is_hub_id
 
 if TYPE_CHECKING:
-    from dragoman.engine.tokenizer import load_tokenizer
 from dragoman.engine.load import Loaded
 
 _TOKENIZER_SEGMENTS = 2_000_000  # more text does not change a small vocabulary, only the time
@@ -150,6 +149,7 @@ def _base(recipe: Recipe, section: ModelSection, texts: Path | None, listener: L
 
     from dragoman.engine import gguf, load
     from dragoman.engine.encoder import Encoder
+    from dragoman.engine.tokenizer import load_tokenizer
     from dragoman.stages.model import prompt_choice
 
     name = str(section.base)
