@@ -20,7 +20,7 @@ from dragoman.store.run.artifact import Artifact, file_digest, model_folder
 from dragoman.store.run.hub import fetched, is_hub_id
 
 if TYPE_CHECKING:
-from dragoman.engine.load import Loaded
+    from dragoman.engine.load import Loaded
 
 _TOKENIZER_SEGMENTS = 2_000_000  # more text does not change a small vocabulary, only the time
 _FERTILITY_SEGMENTS = 2_000
