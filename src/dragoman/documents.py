@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from dragoman.assistant import Assistant
 from dragoman.core.answers import Answer
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.markup.flows import Outcome
+from dragoman.core.markup.inline import Inline
 from dragoman.core.markup.rendering import Rendering, Sent
 from dragoman.core.scores.confidence import DOUBTFUL
 from dragoman.core.scores.flags import FLAGS
@@ -16,6 +19,7 @@ from dragoman.core.text.languages import Direction
 from dragoman.store.formats.documents import Document, Marking
 from dragoman.store.formats.documents.model import Similar
 from dragoman.store.formats.documents.translate import DocumentReport, Fill, Known, Verdict, translate_document
+from dragoman.store.run.screen import Counts, Screen
 
 # Doubts that do not hold of a unit: its markup was verified, and a stretch of a sentence may well stay as it is.
 _SETTLED = frozenset({"tag"})
@@ -39,6 +43,7 @@ def translate(
     given up, and no doubt that does not hold of the unit. Raises DataError when the languages do not fit.
     """
     work = Sentences(assistant, direction, listener)
+    tally: Counts = Counter()
     data, report = translate_document(
         document,
         work.ask,
@@ -48,7 +53,9 @@ def translate(
         marking=marking or Marking(),
         lookup=work.known,
         judge=work.judge,
+        screen=None if assistant.screen is None else Screened(assistant.screen, work, tally),
     )
+    assistant.tell(tally, direction)
     units = [line.unit.source.text for line in report.lines if line.outcome == "memory"]
     assistant.count([*(work.recalled[text] for text in units), *work.used], direction)
     return data, report
@@ -101,6 +108,48 @@ class Sentences:
         similar = Similar(best.source, best.target, best.percent) if best is not None and whole else None
         bound = max((answer.bound for answer in answers), default=DOUBTFUL) / 100
         return Verdict(_weighed(answers), doubts, max(matches, default=None), similar, bound)
+
+
+class Screened:
+    """Screening of a document's units (`store.formats.documents.translate.Screens`)."""
+
+    def __init__(self, screen: Screen, work: Sentences, tally: Counts) -> None:
+        self._screen, self._work, self._tally = screen, work, tally
+        self._direction = work.direction
+
+    def requests(self, texts: Sequence[str]) -> list[str]:
+        return [one.blocked for one in self._screen.requests(texts, [self._direction] * len(texts), self._tally)]
+
+    def hide(self, text: Inline) -> Inline:
+        return self._screen.hide(text, self._direction.source)
+
+    def renderings(
+        self, sources: Sequence[str], made: Sequence[Rendering]
+    ) -> list[tuple[str, Inline, tuple[str, ...]]]:
+        given = [
+            joined(one.text.plain, [self._work.answers[text] for text in one.asked])
+            if one.outcome is not Outcome.SOURCE
+            else Answer("", "", "model")
+            for one in made
+        ]
+        verdicts = self._screen.answers(given, sources, self._direction, self._tally)
+        return [
+            (verdict.blocked, self._shown(source, one.text) if verdict.text is not None else one.text, verdict.found)
+            for source, one, verdict in zip(sources, made, verdicts, strict=True)
+        ]
+
+    def _shown(self, source: str, text: Inline) -> Inline:
+        pieces = (
+            self._screen.masked(source, one, self._direction) if isinstance(one, str) else one for one in text.pieces
+        )
+        return Inline.of(pieces)
+
+
+def joined(text: str, answers: Sequence[Answer]) -> Answer:
+    """One answer for a text that is made of several, as screening looks at it: with the examples of all."""
+    matches = [match for answer in answers for match in answer.matches[: answer.examples]]
+    origin: Literal["memory", "model"] = "memory" if answers and all(a.origin == "memory" for a in answers) else "model"
+    return Answer("", text, origin, matches=tuple(matches), examples=len(matches))
 
 
 def _without(answer: Answer, settled: frozenset[str]) -> Answer:

@@ -8,8 +8,10 @@ what is still doubtful is marked. What was confirmed is in the memory for the ne
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -32,6 +34,7 @@ from dragoman.store.memory.retrieval import MAX_TERMS, MIN_MATCH, Found, Retriev
 from dragoman.store.memory.translation_memory import DEFAULT_TENANT, Memory, memory_file
 from dragoman.store.run.confidence import Calibrations
 from dragoman.store.run.observer import Observer
+from dragoman.store.run.screen import Counts, Screen
 from dragoman.store.run.trained import help_of, key_of
 from dragoman.translator import Translates, Translator
 
@@ -42,6 +45,8 @@ class Observes(Protocol):
     """Who is told of the answers that were given."""
 
     def seen(self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float) -> None: ...
+
+    def screened(self, tally: Counts, direction: Direction, tenant: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -81,12 +86,14 @@ class Assistant:
         settings: Settings | None = None,
         memory_path: Path | None = None,
         observer: Observes | None = None,
+        screen: Screen | None = None,
     ) -> None:
-        """`memory_path`: where `confirm` makes a memory when there is none yet. `observer` is told of every answer."""
+        """`memory_path`: where `confirm` makes a memory when there is none yet. `observer` is told of every answer; `screen`
+        looks at what `translate` is given and gives."""
         self.translator, self.memory, self.glossary = translator, memory, glossary
         self.calibrations, self.settings = calibrations, settings or Settings()
         self.tally = Tally()
-        self.observer = observer
+        self.observer, self.screen = observer, screen
         self._seconds = 0.0  # spent since answers were last counted
         self._memory_path = memory_path
         self._flaggers: dict[Direction, Flagger] = {}
@@ -108,7 +115,7 @@ class Assistant:
 
         `memory=False` leaves the memory alone; a `glossary` of one's own takes the place of the run's. Without `settings`
         as many examples and terms go into a prompt as the model was trained on. `precision` as in `Translator.load`.
-        `observed=False` writes nothing into the run's ledger.
+        `observed=False` writes nothing into the run's ledger, and screens nothing.
         """
         run = Path(run)
         translator = Translator.load(run, precision=precision, threads=threads, backend=backend)
@@ -124,6 +131,7 @@ class Assistant:
             settings=settings or settings_of(run),
             memory_path=memory_file(run) if memory else None,
             observer=Observer.of(run) if observed else None,
+            screen=Screen.of(run) if observed else None,
         )
 
     def close(self) -> None:
@@ -131,6 +139,8 @@ class Assistant:
             self.memory.close()
         if self.observer is not None:
             self.observer.close()
+        if self.screen is not None:
+            self.screen.close()
         if (close := getattr(self.translator, "close", None)) is not None:
             close()
 
@@ -157,15 +167,30 @@ class Assistant:
         `queries` are what the memory is asked for, where that is not the texts themselves (texts with markers: without
         them); only where both are the same is an exact match the answer. `contexts` are the segments before the texts.
         """
-        answers = self.answers(
-            texts, direction, queries=queries, contexts=contexts, settings=settings, listener=listener
-        )
-        self.count(answers, direction)
+
+        def ask(some: list[str], asked: Sequence[str] | None, before: Sequence[str] | None) -> list[Answer]:
+            return self.answers(some, way, queries=asked, contexts=before, settings=settings, listener=listener)
+
+        way = Direction.of(direction)
+        if self.screen is None or queries is not None:
+            answers = ask(several(texts), queries, contexts)
+        else:
+            tally: Counts = Counter()
+            texts = several(texts)
+            recall = partial(self.recall, direction=way)
+            answers = self.screen.translate(texts, contexts or [""] * len(texts), way, ask, recall, tally)
+            self.tell(tally, way)
+        self.count(answers, way)
         return answers
+
+    def tell(self, tally: Counts, direction: Direction) -> None:
+        """Tell the observer what screening found."""
+        if self.observer is not None and tally:
+            self.observer.screened(tally, direction, self.settings.tenant)
 
     def count(self, answers: Iterable[Answer], direction: Direction | str) -> None:
         """Count answers that were given in the tally, and tell the observer."""
-        given = list(answers)
+        given = [answer for answer in answers if not answer.blocked]
         self.tally.add(given)
         if self.observer is not None:
             self.observer.seen(given, Direction.of(direction), self.settings.tenant, self._seconds)

@@ -71,7 +71,9 @@ class Engine:
             half = len(rows) // 2
             return self._records(rows[:half]) + self._records(rows[half:])
         return [
-            {
+            failed((line, text), f"blocked by the rule {answer.blocked}")
+            if answer.blocked
+            else {
                 "line": line,
                 "source": text,
                 "translation": answer.text,

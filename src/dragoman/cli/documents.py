@@ -256,6 +256,7 @@ _SAID = {
     "locked": "not to be translated",
     "problem": "with problems",
     "source": "with problems",
+    "blocked": "blocked",
     "verbatim": "without words",
     "retry": "translated at the second attempt",
     "split": "translated in parts",

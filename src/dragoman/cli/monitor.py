@@ -106,6 +106,8 @@ def lines(found: Watched) -> list[str]:
         told.append(f"  flagged: {flags or 'nothing'}")
     if total["cost"] is not None:
         told.append(f"  cost: {total['cost']:.2f}")
+    for rule, counts in found.screened.items():
+        told.append(f"  screened: {rule} " + ", ".join(f"{action} {texts:,}" for action, texts in counts.items()))
     if found.lost:
         told.append("  not recorded: " + ", ".join(f"{reason} {count:,}" for reason, count in found.lost.items()))
     for seen in found.directions:

@@ -180,6 +180,8 @@ def translate(
     unfinished = looped = total = unrated = 0
     doubtful: list[int] = []
     flagged: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    refused: list[int] = []
     before = ""
     left: list[int] = []
     for some in _batches(source):
@@ -195,6 +197,10 @@ def translate(
             if answer is None:
                 left.append(segment.number)
                 continue
+            if answer.blocked:
+                refused.append(segment.number)
+                rules[answer.blocked] += 1
+                continue
             unfinished += not answer.finished
             looped += answer.looped
             unrated += answer.confidence is None and answer.tokens > 0
@@ -208,6 +214,9 @@ def translate(
         listener.warn(
             f"{source.name}: {len(left):,} rows without a text to translate stay as they are: lines {first(left)}"
         )
+    if refused:
+        named = ", ".join(f"{rule} {count:,}" for rule, count in rules.most_common())
+        listener.warn(f"{len(refused):,} of {total:,} have no translation, blocked by {named}: lines {first(refused)}")
     if unfinished:
         circles = f", {looped} of them because they went round in circles" if looped else ""
         listener.warn(f"{unfinished} of {total} translations were stopped before their end{circles}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from dragoman.core.memory.matching import Match
 from dragoman.core.prompt.terms import Term
 from dragoman.core.scores.confidence import DOUBTFUL
+from dragoman.core.watch.personal import PERSONAL
 
 CERTAIN = 100.0  # confidence of what a person has translated
 
@@ -41,6 +42,8 @@ class Answer:
     bound: float = DOUBTFUL  # the confidence below which it is unsure: of its calibration
     examples: int = 0  # of the matches, the first so many, that stood in the prompt
     looped: bool = False  # stopped because it said the same again and again
+    screened: tuple[str, ...] = ()  # rules of `core.recipe.screen` that spoke, of the source and of the translation
+    blocked: str = ""  # the rule for which there is no translation
 
     @property
     def percent(self) -> int | None:
@@ -55,7 +58,8 @@ class Answer:
     @property
     def doubts(self) -> tuple[str, ...]:
         """Why a person should look at it: its flags, and `confidence` where that is low."""
-        return (*self.flags, "confidence") if self.unsure else self.flags
+        spoke = (*self.flags, *(rule for rule in self.screened if rule not in PERSONAL))
+        return (*spoke, "confidence") if self.unsure else spoke
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; matches and terms shortened to what a person asks for."""
@@ -74,6 +78,8 @@ class Answer:
             "origin": self.origin,
             "confidence": None if self.confidence is None else round(self.confidence, 1),
             "flags": list(self.flags),
+            "screened": list(self.screened),
+            "blocked": self.blocked or None,
             "matches": matches,
             "terms": [{"source": term.source, "target": term.target} for term in self.terms],
             "attempts": [asdict(attempt) for attempt in self.attempts],

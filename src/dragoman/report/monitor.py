@@ -30,6 +30,7 @@ def page(found: Watched) -> str:
         directions=found.directions,
         fewest=FEWEST,
         lost=found.lost,
+        screened=found.screened,
         days=_days(found.days),
         when=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

@@ -23,6 +23,7 @@ from dragoman.server.recorder import Recorder
 from dragoman.server.scheduler import Scheduler
 from dragoman.server.settings import Limits
 from dragoman.store.run.aliases import CHAMPION, Aliases, Target, checksum_of
+from dragoman.store.run.screen import Screen
 from dragoman.store.run.trained import directions_of
 
 
@@ -42,6 +43,7 @@ class Bundle:
     scheduler: Scheduler
     states: tuple[State, ...] = ()
     recorder: Recorder | None = None  # None: the null engine
+    screen: Screen | None = None  # None: its recipe wants nothing screened
     leases: int = 0
     retired: bool = field(default=False)
 
@@ -65,6 +67,8 @@ class Bundle:
     async def close(self) -> None:
         await self.scheduler.close()
         await self.engine.close()
+        if self.screen is not None:
+            self.screen.close()
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
         for state in self.states:
@@ -124,6 +128,8 @@ class Bundles:
         specification: Mapping[str, Any],
         states: tuple[State, ...],
     ) -> Bundle:
+        screen = None if folder is None else Screen.of(folder)
+
         def tell(event: str, **facts: Any) -> None:
             self._tell(event, model=name, **facts)
             self._metrics.engine_up.labels(name).set(event == "engine_ready")
@@ -134,8 +140,8 @@ class Bundles:
         watcher = EngineWatcher(self._metrics, name)
         version = f"{name}@{checksum}"
         scheduler = Scheduler(engine, self._limits, self.cache, watcher, version=version, terms=self._terms)
-        recorder = None if folder is None else Recorder(folder, lambda: scheduler.busy)
-        bundle = Bundle(name, folder, checksum, directions, engine, scheduler, states, recorder)
+        recorder = None if folder is None else Recorder(folder, lambda: scheduler.busy, self._metrics.noted)
+        bundle = Bundle(name, folder, checksum, directions, engine, scheduler, states, recorder, screen)
         engine.start()
         scheduler.start()
         self.loaded[bundle.title] = bundle

@@ -137,7 +137,9 @@ class Documents:
 
         def work() -> tuple[bytes, dict[str, int]]:
             job.state = "translating"
-            remote = RemoteAssistant(partial(_in_chunks, job), bundle.directions, options, bundle.recorder)
+            remote = RemoteAssistant(
+                partial(_in_chunks, job), bundle.directions, options, bundle.recorder, bundle.screen
+            )
             document = Document.open(data, name, job.direction, keys=keys)
             translated, report = documents.translate(remote, document, job.direction)
             return translated, report.counts

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 Dialect = Literal["libretranslate", "deepl", "openai", "api"]
 Kind = Literal[
     "bad", "no_key", "bad_key", "scope", "not_found", "method", "timeout", "conflict", "too_large", "rate", "quota",
-    "overload", "not_ready", "away", "internal",
+    "overload", "not_ready", "away", "internal", "blocked",
 ]  # fmt: skip
 
 # DeepL's clients know 403 alone as a matter of keys, 456 as the quota, 529 as too much load
@@ -30,6 +30,7 @@ _STATUS: dict[Kind, dict[str, int]] = {
     "not_ready": {"": 503},
     "away": {"": 503},
     "internal": {"": 500},
+    "blocked": {"": 400},
 }
 _OPENAI_TYPE: dict[Kind, str] = {
     "no_key": "authentication_error",
@@ -76,6 +77,8 @@ def envelope(refused: Refused, dialect: Dialect) -> dict[str, Any]:
     }
     if dialect == "openai" and refused.kind in ("no_key", "bad_key"):
         error["code"] = "invalid_api_key"
+    if dialect == "openai" and refused.kind == "blocked":
+        error["code"] = "content_filter"
     return {"error": error}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from dragoman.server.settings import Limits
 from dragoman.server.translate import Translation, Wish, translate
 from dragoman.store.memory.translation_memory import Memory
 from dragoman.store.run.aliases import Aliases, Target
+from dragoman.store.run.screen import Counts, Screen
 
 _THREADS = 32  # requests with markup or several sentences, each at work in a thread
 _TICK = 1.0  # seconds between two looks at the aliases and two writings of what was used
@@ -255,9 +257,12 @@ class Gateway:
                 told = await languages.detected(bundle, texts, target, fields[1])
                 directions, sure = [one for one, _ in told], [one for _, one in told]
             wish = self._with_glossaries(wish, glossaries, directions)
+            if bundle.screen is not None:
+                await asyncio.to_thread(_screened, bundle, bundle.screen, texts, directions, call.principal.tenant)
             self.charge(call, characters)
             try:
                 found = await translate(bundle, texts, directions, wish, self.threads)
+                _refuse(one.blocked for one in found)
             except BaseException:
                 self.keys.refund(call.principal, characters)
                 raise
@@ -308,3 +313,22 @@ class Gateway:
         if found is None:
             raise Refused("not_found", "there is no glossary of this id.", field="glossary_id")
         return found
+
+
+def _screened(
+    bundle: Bundle, screen: Screen, texts: Sequence[str], directions: Sequence[Direction], tenant: str
+) -> None:
+    """Look at the texts of a request. Raises Refused where a rule blocks one; its message names the rule alone."""
+    rules: list[str] = []
+    for direction in dict.fromkeys(directions):
+        some = [text for text, one in zip(texts, directions, strict=True) if one == direction]
+        tally: Counts = Counter()
+        rules += [one.blocked for one in screen.requests(some, [direction] * len(some), tally)]
+        if bundle.recorder is not None:
+            bundle.recorder.screened(tally, direction, tenant)
+    _refuse(rules)
+
+
+def _refuse(rules: Iterable[str]) -> None:
+    if blocked := next(filter(None, rules), ""):
+        raise Refused("blocked", f"blocked by this server's rule '{blocked}'.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -49,6 +49,7 @@ class Metrics:
         self.terms = counter("glossary_terms", "Terms of the glossary in the sources", "applied")
         self.confidence = histogram("qe_score", "Confidence of translations", tuple(range(10, 101, 10)), "pair")
         self.flags = counter("output_flags", "Doubts about translations", "kind")
+        self.screened = counter("screened", "Texts that a rule of screening spoke of", "rule", "action")
         self.failures = counter("failures", "Texts that could not be translated", "model")
         self.feedback = counter("feedback", "What users said of translations", "verdict")
         self.auth_failures = counter("auth_failures", "Requests without the right", "reason")
@@ -69,6 +70,11 @@ class Metrics:
                 self.confidence.labels(pair).observe(answer.confidence)
             for flag in answer.flags:
                 self.flags.labels(flag).inc()
+
+    def noted(self, tally: Mapping[tuple[str, str], int]) -> None:
+        """What screening found."""
+        for what, texts in tally.items():
+            self.screened.labels(*what).inc(texts)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

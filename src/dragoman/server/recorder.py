@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,9 +18,12 @@ _PRUNE = 3600.0  # seconds between two looks for events that are older than the 
 class Recorder:
     """Writes one bundle's answers on a thread of its own; a request never waits for it, nor fails by it."""
 
-    def __init__(self, run: Path, busy: Callable[[], float]) -> None:
-        """`busy`: seconds that the engine has worked since it began; what was added goes to the answers seen next."""
-        self._run, self._busy, self._before = run, busy, 0.0
+    def __init__(
+        self, run: Path, busy: Callable[[], float], noted: Callable[[Mapping[tuple[str, str], int]], None]
+    ) -> None:
+        """`busy`: seconds that the engine has worked since it began; what was added goes to the answers seen next. `noted`:
+        counts what screening found in the figures."""
+        self._run, self._busy, self._before, self._noted = run, busy, 0.0, noted
         self._observer: Observer | None = None
         self._opened = False
         self._pruned = time.monotonic()
@@ -31,6 +34,16 @@ class Recorder:
         """Answers that were given. From any thread; without a ledger it does nothing."""
         if answers and (self._observer is not None or not self._opened):
             self._thread.submit(self._take, tuple(answers), direction, tenant, seconds)
+
+    def screened(self, tally: Mapping[tuple[str, str], int], direction: Direction, tenant: str) -> None:
+        """What screening found. From any thread."""
+        self._noted(tally)
+        if tally and (self._observer is not None or not self._opened):
+            self._thread.submit(self._note, dict(tally), direction, tenant)
+
+    def _note(self, tally: Mapping[tuple[str, str], int], direction: Direction, tenant: str) -> None:
+        if self._observer is not None:
+            self._observer.screened(tally, direction, tenant)
 
     def close(self) -> None:
         """Write what is waiting. Blocks."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from dragoman.assistant import Assistant, Observes, Settings
 from dragoman.core.answers import Answer
@@ -27,10 +28,11 @@ from dragoman.core.prompt.terms import Term
 from dragoman.core.records import MAX_TEXT
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.segment import segment
-from dragoman.documents import Sentences
+from dragoman.documents import Sentences, joined
 from dragoman.server import markup
 from dragoman.server.bundles import Bundle
 from dragoman.server.work import Failure, Options, Result, Task
+from dragoman.store.run.screen import Counts, Screen
 
 _FLAGS = {
     Outcome.SPLIT: "markup-split",
@@ -67,6 +69,8 @@ class Translation:
     terms: tuple[Term, ...] = ()
     answers: tuple[Answer, ...] = field(default=(), repr=False)  # that it is made of
     failure: str | None = None
+    screened: tuple[str, ...] = ()  # rules that spoke
+    blocked: str = ""  # the rule for which it is not given
 
     def to_json(self) -> dict[str, Any]:
         """Everything that a client with room for it may like to know."""
@@ -78,6 +82,7 @@ class Translation:
             "confidence": None if self.confidence is None else round(self.confidence, 1),
             "match": self.percent,
             "flags": list(self.flags),
+            "screened": list(self.screened),
             "matches": [
                 {"percent": one.percent, "source": one.source, "target": one.target, "origin": one.origin}
                 for one in self.matches
@@ -100,7 +105,9 @@ async def translate(
         core = text.strip()
         if not core:
             results[place] = Translation(text, text, direction)
-        elif _is_plain(core, direction, wish):
+        elif _is_plain(core, direction, wish) and not (
+            bundle.screen is not None and bundle.screen.hide(Inline.of([core]), direction.source).spans
+        ):
             plain.append((place, Task(core, direction, options, context=wish.context)))
         else:
             rich.setdefault(direction, []).append(place)
@@ -116,7 +123,31 @@ async def translate(
     for places, ones in zip(rich.values(), found, strict=True):
         for place, one in zip(places, ones, strict=True):
             results[place] = one
-    return [one for one in results if one is not None]
+    given = [one for one in results if one is not None]
+    return given if bundle.screen is None else await asyncio.to_thread(_screened, bundle, given, wish)
+
+
+def _screened(bundle: Bundle, given: Sequence[Translation], wish: Wish) -> list[Translation]:
+    """What was made, with what screening says of it, which is counted."""
+    screen = bundle.screen
+    assert screen is not None  # noqa: S101 # for mypy
+    found = list(given)
+    for direction in dict.fromkeys(one.direction for one in given):
+        places = [place for place, one in enumerate(given) if one.direction == direction and one.failure is None]
+        answers = [replace(joined(given[p].text, given[p].answers), origin=_origin(given[p])) for p in places]
+        tally: Counts = Counter()
+        verdicts = screen.answers(answers, [given[place].source for place in places], direction, tally)
+        for place, verdict in zip(places, verdicts, strict=True):
+            one = given[place]
+            text = one.text if verdict.text is None else verdict.text
+            found[place] = replace(one, text=text, screened=verdict.found, blocked=verdict.blocked)
+        if bundle.recorder is not None:
+            bundle.recorder.screened(tally, direction, wish.options.tenant)
+    return found
+
+
+def _origin(one: Translation) -> Literal["memory", "model"]:
+    return "memory" if one.origin == "memory" or not one.answers else "model"  # without answers nothing was translated
 
 
 async def _together(ways: Sequence[Any]) -> list[list[Translation]]:
@@ -226,9 +257,10 @@ class RemoteAssistant(Assistant):
         directions: list[Direction],
         options: Options,
         observer: Observes | None = None,
+        screen: Screen | None = None,
     ) -> None:
         settings = Settings(tenant=options.tenant, exact=options.exact)
-        super().__init__(_Elsewhere(directions), settings=settings, observer=observer)
+        super().__init__(_Elsewhere(directions), settings=settings, observer=observer, screen=screen)
         self._ask, self._options = ask, options
         self.failures: dict[str, str] = {}  # by text
 
@@ -301,6 +333,8 @@ def _rendered(
     sources = [_read(part, wish) for many in parts for part in many]
     known = _recalled(work, sources, wish)
     todo = [one for place, one in enumerate(sources) if place not in known]
+    if bundle.screen is not None:
+        todo = [bundle.screen.hide(one, direction.source) for one in todo]
     settings = flows.Settings(direction.source, KINDS, wish.sentences)
     made = iter(
         translate_inlines(todo, work.ask, retry=work.ask_again, settings=settings, wrapped=[wish.wrapped] * len(todo))

@@ -95,7 +95,7 @@ def group_to_json(tasks: list[Task]) -> dict[str, Any]:
 
 
 _MATCH = ("source", "target", "match", "exact", "in_context", "origin", "line", "domain", "creator", "created")
-_ANSWER = ("source", "text", "origin", "confidence", "score", "tokens", "finished", "bound")
+_ANSWER = ("source", "text", "origin", "confidence", "score", "tokens", "finished", "bound", "examples")
 
 
 def result_to_json(result: Result) -> Any:

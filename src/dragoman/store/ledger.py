@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dragoman.core.watch.drift import Sample
 from dragoman.core.watch.features import NAMES, SKETCH, Measured
 from dragoman.errors import DataError
-from dragoman.store.ledger_days import by_day, summed
+from dragoman.store.ledger_days import by_day, day_of, summed
 
 _QUEUE = 20_000  # segments that may wait
 _GROUP = 2_000  # segments of one transaction
@@ -80,6 +80,30 @@ _lost = sql.Table(
     sql.Column("segments", sql.Integer, nullable=False),
 )
 
+_screened = sql.Table(
+    "screened",
+    _tables,
+    sql.Column("id", sql.Integer, primary_key=True),
+    *(
+        sql.Column(name, sql.String, nullable=False)
+        for name in ("day", "model", "direction", "tenant", "rule", "action")
+    ),
+    sql.Column("texts", sql.Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """How many texts of one call a rule spoke of, and what was done: flag, redact, block, failed (the guard said nothing)."""
+
+    at: float
+    model: str
+    direction: str
+    tenant: str
+    rule: str
+    action: str
+    texts: int
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -109,7 +133,7 @@ class Window:
     sample: Sample
 
 
-Make = Callable[[], Sequence[Event]]
+Make = Callable[[], Sequence[Event | Screened]]
 
 
 class Ledger:
@@ -158,7 +182,7 @@ class Ledger:
         self._waiting.put((count, make))
         return True
 
-    def write(self, events: Sequence[Event]) -> bool:
+    def write(self, events: Sequence[Event | Screened]) -> bool:
         """Write events now; True once they are safe. A disk that is full counts them as lost."""
         try:
             with self.engine.begin() as connection:
@@ -204,7 +228,7 @@ class Ledger:
             taken = [self._waiting.get()]
             while sum(one[0] for one in taken if one) < _GROUP and not self._waiting.empty():
                 taken.append(self._waiting.get_nowait())
-            events: list[Event] = []
+            events: list[Event | Screened] = []
             for one in taken:
                 if one is not None:
                     events += self._made(*one)
@@ -217,7 +241,7 @@ class Ledger:
             if None in taken:
                 return
 
-    def _made(self, count: int, make: Make) -> Sequence[Event]:
+    def _made(self, count: int, make: Make) -> Sequence[Event | Screened]:
         try:
             return make()
         except Exception as error:  # a text that cannot be measured must not end the record of all others
@@ -228,7 +252,10 @@ class Ledger:
                 self._lose("not measured", count)
             return ()
 
-    def _insert(self, connection: sql.Connection, events: Sequence[Event]) -> None:
+    def _insert(self, connection: sql.Connection, given: Sequence[Event | Screened]) -> None:
+        events = [one for one in given if isinstance(one, Event)]
+        if counts := [one for one in given if isinstance(one, Screened)]:
+            connection.execute(_screened.insert(), [_counted(one) for one in counts])
         with self._lock:
             untold, self._untold = self._untold, Counter()
         if untold:
@@ -298,6 +325,16 @@ class Ledger:
         with self.engine.connect() as connection:
             return summed([*_kept_days(connection), *by_day(connection.execute(sql.select(_events)))])
 
+    def screened(self, since: float = 0.0) -> dict[str, dict[str, int]]:
+        """Texts by rule and by what was done, of all tenants, from the day of `since` on."""
+        found: dict[str, dict[str, int]] = {}
+        columns = (_screened.c.rule, _screened.c.action)
+        wanted = sql.select(*columns, sql.func.sum(_screened.c.texts)).where(_screened.c.day >= day_of(since))
+        with self.engine.connect() as connection:
+            for rule, action, texts in connection.execute(wanted.group_by(*columns).order_by(*columns)):
+                found.setdefault(rule, {})[action] = int(texts)
+        return found
+
     def losses(self) -> dict[str, int]:
         """Segments that could not be kept, by reason."""
         with self.engine.connect() as connection:
@@ -313,6 +350,7 @@ class Ledger:
         older than `text_days`. Returns how many events were dropped."""
         now = time.time() if now is None else now
         dropped = self._drop(_events.c.at < now - days * _DAY)
+        self._add_up()
         if text_days is not None:
             with self.engine.begin() as connection:
                 connection.execute(_texts.delete().where(_texts.c.at < now - text_days * _DAY))
@@ -328,6 +366,7 @@ class Ledger:
         with self.engine.begin() as connection:
             connection.execute(_texts.delete().where(_texts.c.tenant == tenant))
             connection.execute(_days.delete().where(_days.c.tenant == tenant))
+            connection.execute(_screened.delete().where(_screened.c.tenant == tenant))
             count = connection.execute(_events.delete().where(_events.c.tenant == tenant)).rowcount
         self._shrink()
         return int(count)
@@ -357,6 +396,22 @@ class Ledger:
             connection.execute(_texts.delete().where(_texts.c.event.in_(gone)))
             return int(connection.execute(_events.delete().where(which)).rowcount)
 
+    def _add_up(self) -> None:
+        """One row for a day, where each call left one."""
+        columns = [_screened.c[name] for name in ("day", "model", "direction", "tenant", "rule", "action")]
+        with self.engine.begin() as connection:
+            rows = connection.execute(
+                sql.select(*columns, sql.func.sum(_screened.c.texts).label("texts"), sql.func.count()).group_by(
+                    *columns
+                )
+            ).all()
+            if any(row[-1] > 1 for row in rows):
+                connection.execute(_screened.delete())
+                connection.execute(
+                    _screened.insert(),
+                    [dict(zip([*(c.name for c in columns), "texts"], row[:-1], strict=True)) for row in rows],
+                )
+
     def _shrink(self) -> None:
         """Give the room back, and leave no old byte in free pages or in the log."""
         if self.engine.dialect.name == "sqlite":
@@ -374,6 +429,11 @@ def _prepare(connection: Any, record: object) -> None:
 def _kept_days(connection: sql.Connection) -> list[dict[str, Any]]:
     rows = connection.execute(sql.select(_days))
     return [{**row._mapping, "flags": Counter(json.loads(row.flags))} for row in rows]
+
+
+def _counted(one: Screened) -> dict[str, Any]:
+    names = ("model", "direction", "tenant", "rule", "action", "texts")
+    return {"day": day_of(one.at), **{name: getattr(one, name) for name in names}}
 
 
 def _row(event: Event) -> dict[str, Any]:

@@ -10,11 +10,16 @@ _PLACE = ("day", "model", "direction", "tenant", "origin")
 _SUMS = ("segments", "characters", "tokens", "seconds", "confidence", "confident")
 
 
+def day_of(at: float) -> str:
+    """The day in UTC of seconds since 1970."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
 def by_day(rows: Any) -> list[dict[str, Any]]:
     """Events as rows of `days`."""
     return summed(
         {
-            "day": datetime.fromtimestamp(row.at, UTC).date().isoformat(),
+            "day": day_of(row.at),
             **{name: getattr(row, name) for name in _PLACE[1:]},
             "segments": 1,
             "characters": row.characters,

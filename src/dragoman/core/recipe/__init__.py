@@ -42,6 +42,7 @@ from dragoman.core.recipe.prepare import (
     TextSource,
     TextSources,
 )
+from dragoman.core.recipe.screen import Guard, Screen
 from dragoman.core.recipe.search import Dimension, Search
 from dragoman.core.recipe.study import Study
 from dragoman.core.recipe.synthesise import Synthesise
@@ -69,6 +70,7 @@ __all__ = [
     "FeedbackRules",
     "Fewshot",
     "Gate",
+    "Guard",
     "Holdout",
     "Hybrid",
     "Interlinear",
@@ -102,6 +104,7 @@ __all__ = [
     "Replay",
     "Rule",
     "Sampling",
+    "Screen",
     "Search",
     "Section",
     "Sft",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dragoman.core.recipe.screen import Screen
 from dragoman.core.recipe.train import Phase
 from dragoman.core.recipe.values import PositiveCount, Section, Share, each_once, listed
 
@@ -136,6 +137,7 @@ class Monitor(Section):
     channels: dict[str, Channel] = {}
     feedback: FeedbackRules = FeedbackRules()
     refresh: Refresh = Refresh()
+    screen: Screen | None = None  # what requests and answers are screened for; {} = flag all that is known
 
     @model_validator(mode="after")
     def _channels_are_there(self) -> Self:

@@ -65,7 +65,7 @@ async def _alternatives(gateway: Gateway, call: Call, texts: list[str], kind: st
     with gateway.bundles.held(done.bundle):
         others = await translations_of(done.bundle, texts, directions, wish, gateway.threads)
     return [
-        [other.text] if other.failure is None and other.text != one.text else []
+        [other.text] if other.failure is None and not other.blocked and other.text != one.text else []
         for one, other in zip(done.translations, others, strict=True)
     ]
 

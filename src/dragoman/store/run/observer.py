@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragoman.core.answers import Answer
 from dragoman.core.recipe import Monitor, Recipe
 from dragoman.core.text.languages import Direction
+from dragoman.core.watch.personal import PERSONAL, masked, personal
 from dragoman.errors import CheckpointError, DataError, RecipeError
 from dragoman.store.run.baseline import Baseline
 
@@ -57,6 +58,15 @@ class Observer:
         if kept:
             self.ledger.add(len(kept), lambda: self._events(kept, direction, tenant, seconds, at))
 
+    def screened(self, tally: Mapping[tuple[str, str], int], direction: Direction, tenant: str) -> None:
+        """Take note of what screening found: texts by rule and by what was done."""
+        from dragoman.store.ledger import Screened
+
+        at, model = time.time(), self.baseline.model
+        rows = [Screened(at, model, str(direction), tenant, *what, texts) for what, texts in tally.items()]
+        if rows:
+            self.ledger.add(len(rows), lambda: rows)
+
     def close(self) -> None:
         """Write what is waiting, and drop what is older than the recipe allows."""
         self.prune()
@@ -98,10 +108,22 @@ class Observer:
                     match=answer.matches[0].match if answer.matches else 0.0,
                     terms=len(answer.terms),
                 ),
-                (_storable(answer.source), _storable(answer.text)) if self.settings.texts else None,
+                self._kept(answer, direction) if self.settings.texts else None,
             )
             for answer in answers
         ]
+
+    def _kept(self, answer: Answer, direction: Direction) -> tuple[str, str]:
+        """The texts of an answer as they are kept: without what the recipe redacts."""
+        screen = self.settings.screen
+        rules = [rule for rule in PERSONAL if screen is not None and getattr(screen, rule) == "redact"]
+        source, target = _storable(answer.source), _storable(answer.text)
+        if not rules:
+            return source, target
+        return (
+            masked(source, personal(source, direction.source, rules)),
+            masked(target, personal(target, direction.target, rules)),
+        )
 
 
 def _storable(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dragoman.core.prompt.prompts import Format
 from dragoman.core.recipe import Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.errors import ModelError, RecipeError
@@ -46,6 +47,11 @@ def key_of(run: Path) -> str | None:
         if (run / stage / MANIFEST).is_file():
             return Artifact.load(run / stage).key
     return None
+
+
+def prompt_of(run: Path) -> Format:
+    """The format of the prompt of a run's model. Raises ModelError and CheckpointError."""
+    return Format.from_json({"name": "", **_card(run)["prompt"]})
 
 
 def _card(run: Path) -> dict[str, Any]:

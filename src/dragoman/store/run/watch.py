@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Watched:
     days: list[dict[str, Any]]
     lost: Mapping[str, int]
     price: float | None = None
+    screened: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # rule -> what was done -> texts
 
     def totals(self) -> dict[str, Any]:
         """Over all days of this model."""
@@ -85,6 +86,7 @@ class Watched:
             "directions": [one.to_json() for one in self.directions],
             "days": [{**row, "flags": dict(row["flags"])} for row in self.days],
             "lost": dict(self.lost),
+            "screened": {rule: dict(counts) for rule, counts in self.screened.items()},
         }
 
 
@@ -105,7 +107,7 @@ def watch(run: Path, *, now: float | None = None) -> Watched:
     now = time.time() if now is None else now
     with Ledger.open(ledger_of(run, settings)) as ledger:  # before the first translation it is empty
         seen = [_seen(ledger, baseline, direction, settings, now) for direction in baseline.facts]
-        return Watched(run, baseline.model, seen, ledger.days(), ledger.losses(), settings.price)
+        return Watched(run, baseline.model, seen, ledger.days(), ledger.losses(), settings.price, ledger.screened())
 
 
 def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor, now: float) -> Seen:

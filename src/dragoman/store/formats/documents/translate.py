@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 from dragoman.core.markup.flows import Outcome, Settings
 from dragoman.core.markup.inline import Inline
@@ -46,13 +46,27 @@ class Verdict:
     bound: float = DOUBTFUL / 100  # the score below which it is unsure
 
 
+class Screens(Protocol):
+    """What looks at the units that a model is asked for. A name says which rule allows no translation; "" none."""
+
+    def requests(self, texts: Sequence[str]) -> Sequence[str]: ...
+
+    def hide(self, text: Inline) -> Inline: ...
+
+    def renderings(
+        self, sources: Sequence[str], made: Sequence[Rendering]
+    ) -> Sequence[tuple[str, Inline, tuple[str, ...]]]:
+        """(rule that blocks it, the text as it may stand, further flags) of each."""
+        ...
+
+
 Lookup = Callable[[Sequence[tuple[str, str]]], Sequence[Known | None]]  # (text, the text before it) -> known or not
 Judge = Callable[[Sequence[Rendering]], Sequence[Verdict]]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What became of one unit. `outcome`: a name of `Outcome`, or memory, kept, locked, problem."""
+    """What became of one unit. `outcome`: a name of `Outcome`, or memory, kept, locked, problem, blocked."""
 
     unit: Unit
     target: str | None
@@ -117,12 +131,14 @@ def translate_document(
     judge: Judge | None = None,
     kinds: frozenset[str] = KINDS,
     sentences: bool = True,
+    screen: Screens | None = None,
 ) -> tuple[bytes, DocumentReport]:
     """Translate a document's units and write it back; each result holds the markup of its source.
 
     `translate` takes sentences with markers and gives as many back, order kept; `retry` is asked for those whose markers
     came back broken. `fill`: which units; those the file forbids never. `lookup` is asked first for whole units without
-    inline elements; `judge` gives each rendering its confidence and doubts. A unit that cannot be written is a problem of
+    inline elements; `judge` gives each rendering its confidence and doubts; `screen` may block units and hide parts of them
+    from the translator. A unit that cannot be written is a problem of
     the report, and stays as it was. Raises DataError when the file's languages are not those of `direction`.
     """
     document = document.towards(direction)
@@ -131,18 +147,33 @@ def translate_document(
     done = _looked_up(document, wanted, lookup, kinds) if lookup is not None else {}
     outcomes = dict.fromkeys(done, "memory")
     wanted = [unit for unit in wanted if unit.id not in done]
+    rules = screen.requests([unit.source.plain for unit in wanted]) if screen is not None else ()
+    blocked = {unit.id: rule for unit, rule in zip(wanted, rules, strict=screen is not None) if rule}
+    refused = [unit for unit in wanted if unit.id in blocked]
+    wanted = [unit for unit in wanted if unit.id not in blocked]
     renderings = translate_inlines(
-        [unit.source for unit in wanted],
+        [unit.source if screen is None else screen.hide(unit.source) for unit in wanted],
         translate,
         retry=retry,
         settings=Settings(direction.source, kinds, sentences),
         wrapped=[unit.wrapped for unit in wanted],
     )
     verdicts = judge(renderings) if judge is not None else [Verdict()] * len(renderings)
+    further: list[tuple[str, ...]] = [()] * len(renderings)
+    if screen is not None:
+        looked = screen.renderings([unit.source.plain for unit in wanted], renderings)
+        renderings = [replace(one, text=text) for one, (_, text, _) in zip(renderings, looked, strict=True)]
+        further = [flags for _, _, flags in looked]
+        blocked |= {unit.id: rule for unit, (rule, _, _) in zip(wanted, looked, strict=True) if rule}
+        refused += [unit for unit in wanted if unit.id in blocked]
+    outcomes |= dict.fromkeys(blocked, "blocked")
+    report.problems += [Problem(unit.id, unit.line, f"blocked by the rule {blocked[unit.id]}") for unit in refused]
     matches = {name: one.memory for name, one in done.items()}
     unsure: set[str] = set()
-    for unit, rendering, verdict in zip(wanted, renderings, verdicts, strict=True):
+    for unit, rendering, verdict, more in zip(wanted, renderings, verdicts, further, strict=True):
         report.reasons.update(rendering.reasons)
+        if unit.id in blocked:
+            continue
         doubt = (
             "no attempt kept its markup"
             if rendering.outcome is Outcome.SOURCE
@@ -154,7 +185,7 @@ def translate_document(
             continue
         verbatim = rendering.outcome is Outcome.VERBATIM
         flag = _FLAGS.get(rendering.outcome)
-        flags = (*verdict.flags, *([flag] if flag else []))
+        flags = (*verdict.flags, *more, *([flag] if flag else []))
         done[unit.id] = Translated(rendering.text, verdict.score, flags, None, verdict.similar, verbatim)
         outcomes[unit.id] = rendering.outcome.name.lower()
         matches[unit.id] = verdict.match

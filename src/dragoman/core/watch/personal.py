@@ -1,0 +1,417 @@
+"""Personal data that can be told from other text: by its form, and by its check digits where it has some.
+
+Covered: e-mail addresses, phone numbers that are valid in their country's plan (library phonenumbers), IBAN (ISO 13616),
+payment cards (ISO/IEC 7812, Luhn), public IP addresses, and the national numbers of `_NUMBERS`. Not covered, for nothing tells
+them from other words and numbers: names, postal addresses, dates of birth, passports, numbers without check digits (SSN of the
+USA, NINO of the United Kingdom, CPR of Denmark) and with a weak one alone (BSN of the Netherlands, NHS number).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import NamedTuple
+
+import langcodes
+import regex
+
+from dragoman.core.markup.inline import Inline, Piece, Span
+from dragoman.core.text.languages import primary
+
+# where two rules find the same stretch, the first has it
+PERSONAL = ("email", "iban", "card", "ip", "national_id", "phone")
+HIDDEN = "personal"  # the kind of a span that stands for it
+
+_EDGE = r"(?<![\w.@/+-])", r"(?![\w@]|[-./]\d)"
+_EMAIL = regex.compile(
+    r"(?<![\w.+%-])[\p{L}\p{N}._%+'-]{1,64}[@＠](?:[\p{L}\p{N}](?:[\p{L}\p{N}-]{0,61}[\p{L}\p{N}])?\.){1,8}(?:xn--[a-z0-9-]+|\p{L}{2,24})",
+    regex.IGNORECASE,
+)
+_IBAN = regex.compile(
+    rf"{_EDGE[0]}[A-Z]{{2}}\d{{2}}(?:[ -]?[A-Z0-9]{{4}}){{2,7}}(?:[ -]?[A-Z0-9]{{1,3}})?(?!\w)", regex.IGNORECASE
+)
+# characters of an IBAN (SWIFT's registry)
+_IBAN_LENGTHS = {
+    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28, "CH": 21,
+    "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FO": 18, "FR": 27,
+    "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IQ": 23, "IS": 26,
+    "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20, "LU": 20, "LV": 21, "LY": 25, "MC": 27,
+    "MD": 24, "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18, "NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25,
+    "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23,
+    "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
+}  # fmt: skip
+_CARD = regex.compile(
+    rf"{_EDGE[0]}(?:\d{{13,19}}|\d{{4}}([ -])\d{{4}}\1\d{{4}}\1\d{{1,7}}|\d{{4}}([ -])\d{{6}}\2\d{{4,5}}){_EDGE[1]}"
+)
+_ISSUER = regex.compile(r"4|5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[47]|35|3(?:0|6|8)|6(?:011|4[4-9]|5|2)")
+_IPV4 = regex.compile(
+    r"(?<![\w.])(?<!\b(?:v|ver|version|release)\.? ?)(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)", regex.IGNORECASE
+)
+_IPV6 = regex.compile(
+    r"(?<![\w:.])(?:[0-9a-f]{1,4}:){2,7}(?::|[0-9a-f]{1,4})(?:[0-9a-f]{1,4}:?){0,6}(?![\w:])", regex.IGNORECASE
+)
+_PHONE = regex.compile(r"(?<![\w.@/#=-])(?:[+＋]|\(|00|011)?\d(?:[\s\u00a0().\-/]{0,3}\d){6,16}(?!\w|[-./]\d)")
+_DATE = regex.compile(
+    r"(?<!\d)(?:\d{1,2}([./ -]) ?\d{1,2}\1 ?(?:19|20)\d{2}|\d{1,2}([./-])\d{1,2}\2\d{2}"
+    r"|(?:19|20)\d{2}([./ -])\d{1,2}\3\d{1,2})(?!\d)"
+)
+# A number of these countries is looked for where a text's language has no region (`fr`, not `fr-CA`); others by its most
+# likely country
+_REGIONS: Mapping[str, tuple[str, ...]] = {
+    "en": ("US", "GB"), "fr": ("FR", "BE", "CH"), "de": ("DE", "AT", "CH"), "es": ("ES", "MX"),
+    "pt": ("PT", "BR"), "nl": ("NL", "BE"),
+}  # fmt: skip
+
+
+class Spot(NamedTuple):
+    """A stretch [start, end) and the rule that found it."""
+
+    rule: str
+    start: int
+    end: int
+
+
+def personal(text: str, language: str = "", rules: Collection[str] = PERSONAL) -> list[Spot]:
+    """Stretches of personal data in reading order, none over another. `language`: whose countries' phone numbers are known
+    without their country code."""
+    found: list[Spot] = []
+    if "@" in text or "＠" in text or any(map(str.isdigit, text)) or "::" in text:
+        for rule in PERSONAL:
+            if rule in rules:
+                places = _FINDERS[rule](text, language)
+                found += [
+                    Spot(rule, a, b) for a, b in places if not any(a < one.end and one.start < b for one in found)
+                ]
+    return sorted(found, key=lambda spot: spot.start)
+
+
+def added(source: str, target: str, language: str = "", rules: Collection[str] = PERSONAL) -> list[Spot]:
+    """Personal data of a translation that its source does not have, however it writes it there."""
+    spots = personal(target, language, rules)
+    if not spots:
+        return []
+    held, numbers = _letters(source), _digits(source)
+    return [spot for spot in spots if not _held(spot, target, held, numbers)]
+
+
+def hidden(text: Inline, language: str = "", rules: Collection[str] = PERSONAL) -> Inline:
+    """The text with a span in place of each datum: it is never sent, and comes back where the translation has the span."""
+    pieces: list[Piece] = []
+    for piece in text.pieces:
+        if not isinstance(piece, str):
+            pieces.append(
+                piece.with_flows([hidden(flow, language, rules) for flow in piece.flows]) if piece.flows else piece
+            )
+            continue
+        done = 0
+        for spot in personal(piece, language, rules):
+            pieces += [piece[done : spot.start], Span((piece[spot.start : spot.end],), HIDDEN)]
+            done = spot.end
+        pieces.append(piece[done:])
+    return Inline.of(pieces)
+
+
+def masked(text: str, spots: Sequence[Spot]) -> str:
+    """The text with `[email]` and the like in the place of each stretch."""
+    for spot in reversed(spots):
+        text = f"{text[: spot.start]}[{spot.rule}]{text[spot.end :]}"
+    return text
+
+
+def _held(spot: Spot, text: str, held: str, numbers: str) -> bool:
+    datum = text[spot.start : spot.end]
+    if spot.rule == "phone":
+        return _digits(datum)[-7:] in numbers  # with the country code or without
+    return _letters(datum) in held
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _digits(text: str) -> str:
+    return "".join(str(unicodedata.digit(sign)) for sign in text if sign.isdigit())
+
+
+# ---------------------------------------------------------------- finders: text, language -> places
+
+Places = Iterator[tuple[int, int]]
+
+
+def _emails(text: str, language: str) -> Places:
+    del language
+    if "@" in text or "＠" in text:
+        yield from (match.span() for match in _EMAIL.finditer(text))
+
+
+def _ibans(text: str, language: str) -> Places:
+    del language
+    for match in _IBAN.finditer(text):
+        letters = regex.sub(r"[ -]", "", match[0]).upper()
+        length = _IBAN_LENGTHS.get(letters[:2])
+        if length is None or len(letters) < length or not letters.isascii():
+            continue
+        letters = letters[:length]  # a word of capitals may follow
+        if int("".join(str(int(sign, 36)) for sign in letters[4:] + letters[:4])) % 97 == 1:
+            yield match.start(), _behind(text, match.start(), length)
+
+
+def _behind(text: str, start: int, count: int) -> int:
+    """Where `count` letters and digits from `start` end."""
+    for place in range(start, len(text)):
+        count -= text[place].isalnum()
+        if not count:
+            return place + 1
+    return len(text)
+
+
+def _cards(text: str, language: str) -> Places:
+    del language
+    for match in _CARD.finditer(text):
+        number = _digits(match[0])
+        if _ISSUER.match(number) and luhn(number) and len(set(number)) > 1:
+            yield match.span()
+
+
+def _addresses(text: str, language: str) -> Places:
+    """Public ones: those of a private network, of documentation and of this machine lead to nobody. Of version 4 those of six
+    digits and more: 1.8.1.1 is the number of a section."""
+    del language
+    for pattern, sign in ((_IPV4, "."), (_IPV6, ":")):
+        if sign in text:
+            for match in pattern.finditer(text):
+                try:
+                    public = ipaddress.ip_address(match[0]).is_global
+                except ValueError:
+                    continue
+                if public and (sign == ":" or len(match[0]) >= 9):
+                    yield match.span()
+
+
+def _phones(text: str, language: str) -> Places:
+    for match in _PHONE.finditer(text):
+        written = match[0]
+        if written.count("(") != written.count(")"):
+            written = written.lstrip("(")
+        start = match.end() - len(written)
+        if _is_phone(written.strip(), language):
+            yield start, match.end()
+
+
+def _is_phone(written: str, language: str) -> bool:
+    import phonenumbers  # here, for it takes time to load
+
+    abroad = written.startswith(("+", "＋", "00", "011"))
+    if not abroad and not _looks_dialled(written):
+        return False
+    regions: tuple[str, ...] = ("US",) if written.startswith("011") else ("DE",) if abroad else _regions(language)
+    for region in regions:
+        try:
+            number = phonenumbers.parse(written, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number) and (
+            abroad or phonenumbers.region_code_for_number(number) in ("GB", region)
+        ):
+            return True
+    return False
+
+
+def _looks_dialled(written: str) -> bool:
+    """A number without a country code is one only where it is written as one: it begins with 0 or (, or stands in groups."""
+    groups = regex.findall(r"\d+", written)
+    if _DATE.search(written) or regex.search(r"[./].*-|-.*[./]|\s-\s|/.*/", written) or _IPV4.fullmatch(written):
+        return False
+    if len(groups) == 1:
+        return written.startswith("0") and len(written) >= 9
+    seps = set(regex.findall(r"\D+", written.strip("()")))
+    if all(len(group) == 3 for group in groups[1:]) and seps <= {" ", "\u00a0", ".", "\u202f"} and len(groups[0]) <= 3:
+        return written.startswith("0")  # a large number with its thousands apart
+    return written.startswith(("0", "(")) or len(groups) >= 3
+
+
+def _regions(language: str) -> tuple[str, ...]:
+    if not language:
+        return ()
+    own = langcodes.get(language)
+    if own.territory:
+        return (own.territory,)
+    known = _REGIONS.get(primary(language))
+    return known or tuple(filter(None, [own.maximize().territory]))
+
+
+def _national(text: str, language: str) -> Places:
+    del language
+    for match in _ID.finditer(text):
+        plain = (
+            regex.sub(r"[\s.\-/]", "", match[0]).upper() if match.lastgroup not in ("SE", "FI") else match[0].upper()
+        )
+        if any(_passes(country, match[0], plain) for country in _NUMBERS):
+            yield match.span()
+
+
+def _passes(country: str, written: str, plain: str) -> bool:
+    pattern, right = _NUMBERS[country]
+    return regex.fullmatch(pattern, written, regex.IGNORECASE) is not None and right(plain)
+
+
+# ---------------------------------------------------------------- check digits
+
+
+def luhn(number: str) -> bool:
+    """ISO/IEC 7812-1, annex B."""
+    total = 0
+    for place, digit in enumerate(map(int, reversed(number))):
+        total += digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4)
+    return total % 10 == 0
+
+
+def _weighted(number: str, weights: Sequence[int]) -> int:
+    return sum(int(digit) * weight for digit, weight in zip(number, weights, strict=False))
+
+
+def _day(year: int, month: int, day: int) -> bool:
+    try:
+        return date(year, month, day).year > 0
+    except ValueError:
+        return False
+
+
+def _dni(plain: str) -> bool:
+    number = plain[:-1].translate(str.maketrans("XYZ", "012"))
+    return "TRWAGMYFPDXBNJZSQVHLCKE"[int(number) % 23] == plain[-1]
+
+
+_ODD = {
+    sign: value
+    for signs, values in (
+        ("0123456789", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21)),
+        ("ABCDEFGHIJKLM", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18)),
+        ("NOPQRSTUVWXYZ", (20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)),
+    )
+    for sign, value in zip(signs, values, strict=True)
+}
+
+
+def _codice_fiscale(plain: str) -> bool:
+    total = sum(_ODD[sign] for sign in plain[0:15:2])
+    total += sum(int(sign) if sign.isdigit() else ord(sign) - 65 for sign in plain[1:15:2])
+    return chr(65 + total % 26) == plain[15]
+
+
+def _nir(plain: str) -> bool:
+    body = plain[:13].replace("2A", "19").replace("2B", "18")
+    return int(plain[13:]) == 97 - int(body) % 97
+
+
+def _steuer(plain: str) -> bool:
+    """One digit of the first ten comes two or three times; ISO/IEC 7064, mod 11,10."""
+    times = sorted(plain[:10].count(digit) for digit in set(plain[:10]))
+    if times[-1] not in (2, 3) or (len(times) > 1 and times[-2] > 1):
+        return False
+    product = 10
+    for digit in plain[:10]:
+        product = ((int(digit) + product) % 10 or 10) * 2 % 11
+    return (11 - product) % 10 == int(plain[10])
+
+
+def _belgian(plain: str) -> bool:
+    if int(plain[2:4]) > 12 or int(plain[4:6]) > 31:
+        return False
+    return int(plain[9:]) in (97 - int(plain[:9]) % 97, 97 - int("2" + plain[:9]) % 97)
+
+
+def _pesel(plain: str) -> bool:
+    year, month = int(plain[:2]), int(plain[2:4])
+    century = {0: 1900, 20: 2000, 80: 1800}.get(month // 20 * 20)
+    if century is None or not _day(century + year, month % 20, int(plain[4:6])):
+        return False
+    return (10 - _weighted(plain, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3)) % 10) % 10 == int(plain[10])
+
+
+def _hetu(plain: str) -> bool:
+    if not _day(2000 + int(plain[4:6]), int(plain[2:4]), int(plain[:2])):
+        return False
+    return "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(plain[:6] + plain[7:10]) % 31] == plain[10]
+
+
+def _personnummer(plain: str) -> bool:
+    digits = _digits(plain)[-10:]
+    day = int(digits[4:6])
+    return _day(2000 + int(digits[:2]), int(digits[2:4]), day - 60 * (day > 60)) and luhn(digits)
+
+
+def _norwegian(plain: str) -> bool:
+    if int(plain[2:4]) > 12 or not _day(2000, int(plain[2:4]), int(plain[:2]) % 40):
+        return False
+    first = 11 - _weighted(plain, (3, 7, 6, 1, 8, 9, 4, 5, 2)) % 11
+    second = 11 - _weighted(plain, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
+    return first % 11 == int(plain[9]) and second % 11 == int(plain[10])
+
+
+def _cpf(plain: str) -> bool:
+    def check(length: int) -> int:
+        return _weighted(plain, range(length + 1, 1, -1)) * 10 % 11 % 10
+
+    return len(set(plain)) > 1 and check(9) == int(plain[9]) and check(10) == int(plain[10])
+
+
+def _resident(plain: str) -> bool:
+    """China, GB 11643: ISO/IEC 7064, mod 11-2."""
+    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+    born = _day(int(plain[6:10]), int(plain[10:12]), int(plain[12:14])) and 1850 < int(plain[6:10]) < 2100
+    return born and "10X98765432"[_weighted(plain, weights) % 11] == plain[17]
+
+
+def _turkish(plain: str) -> bool:
+    digits = list(map(int, plain))
+    tenth = (7 * sum(digits[0:9:2]) - sum(digits[1:8:2])) % 10
+    return tenth == digits[9] and sum(digits[:10]) % 10 == digits[10]
+
+
+def _ahv(plain: str) -> bool:
+    return (10 - _weighted(plain, (1, 3) * 6) % 10) % 10 == int(plain[12])
+
+
+def _cnp(plain: str) -> bool:
+    if not _day(2000 + int(plain[1:3]), int(plain[3:5]), int(plain[5:7])):
+        return False
+    rest = _weighted(plain, (2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9)) % 11
+    return (1 if rest == 10 else rest) == int(plain[12])
+
+
+# country -> how it is written, its check; sources: the countries' own publications, as collected by the OECD ("Tax
+# Identification Numbers") and the European Commission
+_NUMBERS: Mapping[str, tuple[str, Callable[[str], bool]]] = {
+    "ES": (r"\d{8}[ -]?[A-Z]|[XYZ][ -]?\d{7}[ -]?[A-Z]", _dni),
+    "IT": (r"[A-Z]{6}[\dL-V]{2}[A-EHLMPRST][\dL-V]{2}[A-Z][\dL-V]{3}[A-Z]", _codice_fiscale),
+    "FR": (r"[12]\s?\d{2}\s?(?:0[1-9]|1[0-2]|[2-9]\d)\s?(?:\d{2}|2[AB])\s?\d{3}\s?\d{3}\s?\d{2}", _nir),
+    "DE": (r"[1-9]\d ?\d{3} ?\d{3} ?\d{3}", _steuer),
+    "BE": (r"\d{2}\.?\d{2}\.?\d{2}[ -]?\d{3}[. ]?\d{2}", _belgian),
+    "PL": (r"\d{11}", _pesel),
+    "FI": (r"\d{6}[-+A-FU-Y]\d{3}[\dA-FHJ-NPR-Y]", _hetu),
+    "SE": (r"(?:\d{2})?\d{6}[-+]\d{4}", _personnummer),
+    "NO": (r"\d{6} ?\d{5}", _norwegian),
+    "BR": (r"\d{3}\.\d{3}\.\d{3}-\d{2}|\d{11}", _cpf),
+    "CN": (r"\d{17}[\dX]", _resident),
+    "TR": (r"[1-9]\d{10}", _turkish),
+    "CH": (r"756\.?\d{4}\.?\d{4}\.?\d{2}", _ahv),
+    "RO": (r"[1-9]\d{12}", _cnp),
+}
+_ID = regex.compile(
+    rf"{_EDGE[0]}(?:"
+    + "|".join(f"(?P<{country}>{pattern})" for country, (pattern, _) in _NUMBERS.items())
+    + rf"){_EDGE[1]}",
+    regex.IGNORECASE,
+)
+
+_FINDERS: Mapping[str, Callable[[str, str], Places]] = {
+    "email": _emails,
+    "iban": _ibans,
+    "card": _cards,
+    "ip": _addresses,
+    "phone": _phones,
+    "national_id": _national,
+}
