@@ -302,3 +302,41 @@ def test_a_fault_of_the_engine_reaches_all_who_wait_and_the_queue_goes_on() -> N
         await scheduler.close()
 
     run(test)
+
+
+def test_what_would_wait_too_long_is_shed_before_it_waits_and_what_fits_the_next_batch_never() -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        async def wait(group: list[Task]) -> None:
+            await (gate.wait() if group[0].text != "first" else asyncio.sleep(0.2))
+
+        port = Port(wait)
+        scheduler, _ = scheduled(port, Limits(window=0.0, batch=4, wait=0.3, cache=0, grace=0.02))
+        await scheduler.ask(tasks("first"))  # from now on a batch is known to take 0.2 s
+        others = [asyncio.ensure_future(scheduler.ask(tasks("r0")))]
+        await asyncio.sleep(0.05)
+        others += [asyncio.ensure_future(scheduler.ask(tasks(f"r{number}"))) for number in range(1, 5)]
+        await asyncio.sleep(0.05)  # one runs, four wait: the next batch is full
+        assert (len(port.batches), scheduler.depth, scheduler.expected_wait()) == (2, 4, 0.0)
+        with pytest.raises(Shed) as refused:
+            await scheduler.ask(tasks("late"))
+        assert (refused.value.reason, scheduler.depth) == ("wait", 4)
+        for number in range(2):  # documents wait behind all others, and say nothing about their wait
+            others.append(asyncio.ensure_future(scheduler.ask(tasks(f"d{number}" * 9_000), bulk=True)))
+        await asyncio.sleep(0)
+        assert scheduler.expected_wait() == 0.0
+        others[1].cancel()
+        await asyncio.sleep(0.1)  # after the grace it has left its place to another
+        assert scheduler.depth == 5
+        others.append(asyncio.ensure_future(scheduler.ask(tasks("in time"))))
+        gate.set()
+        await asyncio.gather(*others, return_exceptions=True)
+        assert scheduler.expected_wait() == scheduler.depth == 0
+        whole = await scheduler.ask(
+            tasks(*(f"w{number}" for number in range(9)))
+        )  # nothing waits: a long request is let in
+        assert len(whole) == 9
+        await scheduler.close()
+
+    run(test)

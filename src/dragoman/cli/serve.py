@@ -53,9 +53,9 @@ class Options:
         str, typer.Option("--proxies", help="Addresses of proxies whose X-Forwarded-For is believed, with commas.")
     ] = ""
     queue: Annotated[int, typer.Option("--queue", min=1, help="Texts that may wait for an engine.")] = 4_000
-    wait: Annotated[float, typer.Option("--wait", min=0.1, help="Seconds of waiting from which requests are shed.")] = (
-        30.0
-    )
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.05, help="Seconds of waiting from which requests are shed.")
+    ] = 10.0
     batch: Annotated[int, typer.Option("--batch", min=1, help="Texts in one batch.")] = 64
     cache: Annotated[int, typer.Option("--cache", min=0, help="MiB of answers that are kept; 0: none.")] = 64
     null: Annotated[

@@ -34,7 +34,7 @@ class Call:
     id: str
     dialect: Dialect
     operation: str
-    headers: Headers
+    headers: Mapping[str, str]  # names in lower case; of several the first
     path: Mapping[str, str]
     address: str
     base: str  # scheme and host, as the client sees the server
@@ -132,7 +132,7 @@ def checked_text(text: str, name: str) -> str:
 # ---------------------------------------------------------------- bodies
 
 
-async def read_body(receive: Receive, headers: Headers, limit: int, seconds: float) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, seconds: float) -> bytes:
     """The whole body. Raises Refused where it is longer than `limit` or takes longer than `seconds`."""
     told = headers.get("content-length", "")
     if told.isdigit() and int(told) > limit:
@@ -219,7 +219,9 @@ async def _multipart(call: Call) -> None:
         yield call.body
 
     try:
-        parser = _InMemory(call.headers, stream(), max_files=4, max_fields=_MANY, max_part_size=len(call.body) + 1)
+        parser = _InMemory(
+            Headers(call.headers), stream(), max_files=4, max_fields=_MANY, max_part_size=len(call.body) + 1
+        )
         form = await parser.parse()
     except (MultiPartException, KeyError, UnicodeDecodeError, ValueError, LookupError):
         raise bad("the multipart form cannot be read.") from None

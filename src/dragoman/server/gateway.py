@@ -296,7 +296,7 @@ class Gateway:
     def _count(self, call: Call, bundle: Bundle, found: Sequence[Translation]) -> None:
         for one in found:
             pair = str(one.direction)
-            self.metrics.characters.labels(call.dialect, pair).inc(len(one.source))
+            self.metrics.of(self.metrics.characters, call.dialect, pair).inc(len(one.source))
             self.metrics.answered(one.answers, bundle.name, pair)
             if one.failure is not None:
                 self.metrics.failures.labels(bundle.name).inc()

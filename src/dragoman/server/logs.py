@@ -21,8 +21,7 @@ logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of 
 def event(name: str, **facts: Any) -> None:
     """`facts` are names, numbers and ids."""
     record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": name, **facts}
-    sys.stderr.write(json.dumps(record, default=str) + "\n")
-    sys.stderr.flush()
+    sys.stderr.write(json.dumps(record, default=str) + "\n")  # with its line's end it is written at once
 
 
 def request(call: Call, operation: Operation, status: int, seconds: float) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from dragoman.core.answers import Answer
 from dragoman.store.memory.retrieval import band
 
+T = TypeVar("T", Counter, Gauge, Histogram)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -55,11 +57,25 @@ class Metrics:
         self.auth_failures = counter("auth_failures", "Requests without the right", "reason")
         self.model_info = gauge("model_info", "1 for each model that is loaded", "model", "version", "alias")
 
+        self._children: dict[tuple[Any, ...], Any] = {}
+
+    def of(self, metric: T, *labels: str) -> T:
+        """`metric.labels(...)`, remembered: to look labels up costs more than to count."""
+        found = self._children.get((metric, labels))
+        if found is None:
+            found = self._children[metric, labels] = metric.labels(*labels)
+        return cast(T, found)
+
+    def request(self, dialect: str, operation: str, status: int, seconds: float) -> None:
+        """One request that was answered."""
+        self.of(self.requests, dialect, operation, f"{status // 100}xx").inc()
+        self.of(self.duration, dialect, operation).observe(seconds)
+
     def answered(self, answers: Iterable[Answer], model: str, pair: str) -> None:
         """What the answers of one request rest on, and what speaks against them."""
         for answer in answers:
             if answer.tokens:
-                self.tokens.labels(model).inc(answer.tokens)
+                self.of(self.tokens, model).inc(answer.tokens)
             exact = answer.origin == "memory"
             if exact or answer.examples:  # a match that no prompt held helped nobody
                 self.tm_hits.labels("exact" if exact else band(answer.matches[0].match)).inc()
@@ -67,7 +83,7 @@ class Metrics:
                 missed = "term" in answer.flags
                 self.terms.labels("no" if missed else "yes").inc(len(answer.terms))
             if answer.confidence is not None:
-                self.confidence.labels(pair).observe(answer.confidence)
+                self.of(self.confidence, pair).observe(answer.confidence)
             for flag in answer.flags:
                 self.flags.labels(flag).inc()
 

@@ -8,7 +8,6 @@ when the client goes away.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import secrets
 import time
@@ -16,7 +15,6 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
 from dragoman.errors import DragomanError
@@ -39,13 +37,16 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
+_HEADERS = (  # as they go out: every answer has them, unless it has its own
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+_TLS = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ class Path:
 async def serve(gateway: Gateway, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
     """One request, from its headers to the last byte of its answer."""
     began = time.monotonic()
-    headers = Headers(scope=scope)
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
     call = Call(
         id=secrets.token_hex(8),
         dialect=operation.dialect,
@@ -112,9 +115,7 @@ async def serve(gateway: Gateway, operation: Operation, scope: Scope, receive: R
         if counted:
             seconds = time.monotonic() - began
             logs.request(call, operation, status, seconds)
-            metrics = gateway.metrics
-            metrics.requests.labels(operation.dialect, operation.name, f"{status // 100}xx").inc()
-            metrics.duration.labels(operation.dialect, operation.name).observe(seconds)
+            gateway.metrics.request(operation.dialect, operation.name, status, seconds)
 
 
 async def _answer(
@@ -173,19 +174,25 @@ def _admit(gateway: Gateway) -> None:
 
 async def _while_connected(answering: Awaitable[Response], receive: Receive) -> Response | None:
     """The handler's answer; when the client goes away first, the handler is cancelled, and there is none."""
-    work = asyncio.ensure_future(answering)
-    gone = asyncio.ensure_future(_gone(receive))
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 # a request is one
+    left = False
+
+    async def watch() -> None:
+        nonlocal left
+        await _gone(receive)
+        left = True
+        task.cancel()
+
+    watching = asyncio.ensure_future(watch())
     try:
-        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        return None
+        return await answering
+    except asyncio.CancelledError:
+        if left and not task.uncancel():  # by us alone, and not by whoever ends the server
+            return None
+        raise
     finally:
-        for task in (work, gone):
-            if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+        watching.cancel()
 
 
 async def _gone(receive: Receive) -> None:
@@ -195,19 +202,15 @@ async def _gone(receive: Receive) -> None:
 
 def _headed(answer: Response, call: Call | None, gateway: Gateway) -> Response:
     """With the headers that every answer has."""
-    headers = answer.headers
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    headers.setdefault("Cache-Control", "no-store")
+    own = {name for name, _ in answer.raw_headers}
+    answer.raw_headers += [one for one in _HEADERS if one[0] not in own]
     if gateway.secure:
-        headers["Strict-Transport-Security"] = "max-age=31536000"
+        answer.raw_headers += _TLS
     if call is not None:
-        headers["X-Request-ID"] = call.id
-        if call.dialect == "deepl":
-            headers["X-Trace-ID"] = call.id
+        names = ["x-request-id", "x-trace-id"] if call.dialect == "deepl" else ["x-request-id"]
+        answer.raw_headers += [(name.encode(), call.id.encode()) for name in names]
         if call.model:
-            headers["X-Dragoman-Model"] = call.model
+            answer.raw_headers.append((b"x-dragoman-model", call.model.encode("latin-1", "replace")))
     return answer
 
 

@@ -87,7 +87,8 @@ class Scheduler:
         self._jobs: dict[Task, _Job] = {}  # waiting or running
         self._waiting: OrderedDict[Task, _Job] = OrderedDict()
         self._bulk: OrderedDict[Task, _Job] = OrderedDict()  # of documents: they give way
-        self._characters = 0  # that wait or run
+        self._characters = 0  # that wait, documents' aside
+        self._began = 0.0  # when that began; 0 = none is at work
         self._pace = 0.0  # seconds of a batch, of late
         self._last, self._took = 0, 0.0  # texts of the last batch, and its seconds
         self.busy = 0.0  # seconds that the engine has worked, of all batches
@@ -112,11 +113,17 @@ class Scheduler:
         """Texts that wait."""
         return len(self._waiting) + len(self._bulk)
 
-    @property
-    def expected_wait(self) -> float:
-        """Seconds until what is here now will be done: in full batches, each as long as those of late."""
-        batches = max(len(self._jobs) / self._limits.batch, self._characters / self._limits.batch_characters)
-        return math.ceil(batches) * self._pace
+    def expected_wait(self, more: int = 0, characters: int = 0) -> float:
+        """Seconds until what waits now, and so many texts more, will be done: what is left of the batch that runs, and full
+        batches as long as those of late. 0 where the next batch has room for all: to wait for that one spares nobody."""
+        waiting = len(self._waiting) + more
+        batches = math.ceil(
+            max(waiting / self._limits.batch, (self._characters + characters) / self._limits.batch_characters)
+        )
+        if batches <= 1:
+            return 0.0
+        left = max(0.0, self._pace - (time.monotonic() - self._began)) if self._began else 0.0
+        return left + batches * self._pace
 
     # ---------------------------------------------------------------- asking
 
@@ -151,21 +158,22 @@ class Scheduler:
         if not fresh or bulk:  # a document's texts come a batch at a time
             return
         if self.depth + len(fresh) > max(self._limits.queue, len(fresh)):
-            raise Shed("queue", max(1.0, self.expected_wait))
-        if self._waiting and self.expected_wait > self._limits.wait:
-            raise Shed("wait", max(1.0, self.expected_wait - self._limits.wait))
+            raise Shed("queue", max(1.0, self.expected_wait()))
+        expected = self.expected_wait(len(fresh), sum(task.size for task in fresh)) if self._waiting else 0.0
+        if expected > self._limits.wait:
+            raise Shed("wait", max(1.0, expected - self._limits.wait))
 
     def _joined(self, task: Task, bulk: bool) -> _Job:
         job = self._jobs.get(task)
         if job is None:
             future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
             job = self._jobs[task] = _Job(task, future, time.monotonic(), bulk)
-            (self._bulk if bulk else self._waiting)[task] = job
-            self._characters += task.size
+            self._line_up(job)
             self._idle.clear()
         elif job.bulk and not bulk and not job.running:  # somebody at a screen wants it now
             job.bulk = False
-            self._waiting[task] = self._bulk.pop(task)
+            del self._bulk[task]
+            self._line_up(job)
         job.waiters += 1
         if job.drop is not None:
             job.drop.cancel()
@@ -190,10 +198,9 @@ class Scheduler:
 
     def _settle(self, job: _Job, result: Result | Exception) -> None:
         """The answer of a job, for all who wait."""
-        self._waiting.pop(job.task, None)
-        self._bulk.pop(job.task, None)
-        if self._jobs.pop(job.task, None) is not None:
-            self._characters -= job.task.size
+        if not job.running:
+            self._step_out(job)
+        self._jobs.pop(job.task, None)
         if not self._jobs:
             self._idle.set()
         if job.answer.done():
@@ -217,17 +224,19 @@ class Scheduler:
             jobs = self._taken()
             if not jobs:
                 continue
-            began = time.monotonic()
+            began = self._began = time.monotonic()
             self._last = len(jobs)
             tasks = [job.task for job in jobs]
             digest = tasks[0].options.glossary
             try:
                 terms = {digest: self._terms(digest)} if digest else {}
                 (results,) = await self._port.ask([tasks], terms)
+                self._began = 0.0
             except Exception as error:  # whatever it is, it belongs to those who wait, and the queue goes on
+                self._began = 0.0
                 for job in jobs:
                     if isinstance(error, Abandoned) and job.waiters:
-                        self._again(job)  # somebody came back for it meanwhile
+                        self._line_up(job)  # somebody came back for it meanwhile
                     else:
                         self._settle(job, error)
                 continue
@@ -265,13 +274,18 @@ class Scheduler:
                 break
             taken.append(job)
         for job in taken:
+            self._step_out(job)
             job.running = True
-            del pool[job.task]
         return taken
 
-    def _again(self, job: _Job) -> None:
+    def _line_up(self, job: _Job) -> None:
         job.running = False
         (self._bulk if job.bulk else self._waiting)[job.task] = job
+        self._characters += 0 if job.bulk else job.task.size
+
+    def _step_out(self, job: _Job) -> None:
+        if (self._bulk if job.bulk else self._waiting).pop(job.task, None) is not None:
+            self._characters -= 0 if job.bulk else job.task.size
 
     async def idle(self) -> None:
         """Wait until nothing waits or runs."""

@@ -42,6 +42,16 @@ class Task:
     options: Options = field(default_factory=Options)
     query: str | None = None  # what the memory is asked for, where that is not the text
     context: str = ""  # the segment before it
+    _hash: int = field(
+        init=False, repr=False, compare=False
+    )  # made once: the queue and the cache ask for it a dozen times
+
+    def __post_init__(self) -> None:
+        known = hash((self.text, self.direction, self.options, self.query, self.context))
+        object.__setattr__(self, "_hash", known)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def size(self) -> int:
