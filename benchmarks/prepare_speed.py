@@ -1,6 +1,9 @@
-"""How long `prepare` takes for a million pairs, and how much memory its processes need together.
+"""How long `prepare` takes for so many pairs with so many workers, and how much memory its processes need together.
 
-    python benchmarks/prepare_speed.py --rows 1000000 --out benchmarks/results/prepare_speed.json
+    python benchmarks/prepare_speed.py --rows 100000 300000 1000000 --workers 1 2
+
+Each number of workers must write the same bytes. The slope is that of the processor time over the rows, both as logarithms:
+1 is in proportion. The record goes to benchmarks/results/prepare_speed.json.
 
 The pairs are made from real English-French text (everyday sentences, news, medical text, software documentation), so
 that lengths, digits, markup and noise are like those of real files: each row is a real pair or two of one source
@@ -14,18 +17,27 @@ import argparse
 import csv
 import gzip
 import json
+import math
 import os
 import platform
 import random
 import resource
+import shutil
+import statistics
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from dragoman.core.recipe import Recipe
+from dragoman.jobs import spread
+from dragoman.stages import prepare
+from dragoman.store.run.artifact import file_digest
 
 Pair = tuple[str, str]
 SOURCES = {
@@ -126,59 +138,80 @@ class Phases:
         self.seen.setdefault(task, [time.perf_counter()])[1:] = [time.perf_counter()]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+def used() -> float:
+    """Processor seconds of this process and of its children that have ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in usage)
 
-    from dragoman.core.recipe import Recipe
-    from dragoman.stages import prepare
 
+def measured(folder: Path, workers: int) -> dict[str, Any]:
+    recipe = Recipe.parse(
+        "pairs: en-fr\nprepare:\n  parallel: [{path: pairs.en-fr.tsv, quoting: none}]\n", folder=folder
+    )
+    memory, phases = Memory(), Phases()
+    memory.start()
+    before, start = used(), time.perf_counter()
+    with spread(workers, None):
+        artifact = prepare.run(recipe, {}, folder / f"prepare-{workers}", "benchmark", phases)
+    seconds, processor = time.perf_counter() - start, used() - before
+    memory.stop.set()
+    memory.join()
+    found = {
+        "workers": workers,
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
+        "phases": {task: round(times[-1] - times[0], 1) for task, times in phases.seen.items()},
+        "peak_memory_mb": {"pss": round(memory.pss / 1e6), "rss": round(memory.rss / 1e6)},
+        "rows": artifact.facts["rows"],
+        "reasons": artifact.facts["reasons"],
+        "digest": file_digest(artifact.folder),
+    }
+    shutil.rmtree(artifact.folder)
+    return found
+
+
+def sized(rows: int, workers: list[int]) -> dict[str, Any]:
+    """All numbers of workers on one file of so many rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lengths: Counter[str] = Counter()
         with (folder / "pairs.en-fr.tsv").open("w", encoding="utf-8", newline="\n") as stream:
             stream.write("source\ttarget\n")
-            for source, target in synthetic(arguments.rows):
+            for source, target in synthetic(rows):
                 stream.write(f"{source}\t{target}\n")
                 lengths.update(source=len(source.split()), target=len(target.split()))
         size = (folder / "pairs.en-fr.tsv").stat().st_size
-        recipe = Recipe.parse(
-            "pairs: en-fr\nprepare:\n  parallel: [{path: pairs.en-fr.tsv, quoting: none}]\n", folder=folder
-        )
-        memory, phases = Memory(), Phases()
-        memory.start()
-        before = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        start = time.perf_counter()
-        artifact = prepare.run(recipe, {}, folder / "prepare", "benchmark", phases)
-        seconds = time.perf_counter() - start
-        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        processor = sum(one.ru_utime + one.ru_stime for one in usage) - before
-        memory.stop.set()
-        memory.join()
-
-    result = {
-        "command": f"python benchmarks/prepare_speed.py --rows {arguments.rows}",
-        "machine": {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()},
-        "input": {
-            "rows": arguments.rows,
-            "bytes": size,
-            **{f"{k}_words_mean": round(v / arguments.rows, 1) for k, v in lengths.items()},
-        },
-        "seconds": round(seconds, 1),
-        "processor_seconds": round(processor, 1),
-        "rows_per_second": round(arguments.rows / seconds),
-        "phases": {task: round(times[-1] - times[0], 1) for task, times in phases.seen.items()},
-        "peak_memory_mb": {"pss": round(memory.pss / 1e6), "rss": round(memory.rss / 1e6)},
-        "rows": artifact.facts["rows"],
-        "reasons": artifact.facts["reasons"],
+        runs = [measured(folder, count) for count in workers]
+    return {
+        "rows": rows,
+        "bytes": size,
+        **{f"{k}_words_mean": round(v / rows, 1) for k, v in lengths.items()},
+        "identical": len({run.pop("digest") for run in runs}) == 1,
+        "runs": runs,
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "prepare_speed.json")
+    given = parser.parse_args()
+    sizes = []
+    for rows in given.rows:
+        sizes.append(sized(rows, given.workers))
+        logs = [(math.log(one["rows"]), math.log(one["runs"][-1]["processor_seconds"])) for one in sizes]
+        result = {
+            "command": f"python benchmarks/prepare_speed.py --rows {' '.join(map(str, given.rows))} "
+            f"--workers {' '.join(map(str, given.workers))}",
+            "machine": {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()},
+            "note": "other work ran on the same cores, so that wall times are upper bounds; processor time counts",
+            "slope": round(statistics.linear_regression(*zip(*logs, strict=True)).slope, 3) if len(logs) > 1 else None,
+            "sizes": sizes,
+        }
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -130,7 +130,8 @@ def study(
     out: Name | None = None,
     *,
     overrides: Sequence[str] = (),
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray: str | None = None,
     listener: Listener | None = None,
 ) -> dict[str, Any]:
     """The study of a recipe (docs/study.md): its arms trained, scored and tested; returns what is in study.json."""
@@ -138,7 +139,7 @@ def study(
 
     path = Path(recipe)
     with _shown(listener) as told:
-        return abcd.run(path, list(overrides), Path(out or path.parent / "study"), jobs=jobs, listener=told)
+        return abcd.run(path, list(overrides), Path(out or path.parent / "study"), jobs=jobs, ray=ray, listener=told)
 
 
 def search(
@@ -146,7 +147,8 @@ def search(
     out: Name | None = None,
     *,
     overrides: Sequence[str] = (),
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray: str | None = None,
     listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Search hyper-parameters as the recipe's `search` section says (docs/search.md); returns what is in search.json."""
@@ -154,7 +156,7 @@ def search(
 
     checked = _recipe(recipe, overrides)
     with _shown(listener) as told:
-        return work.run(checked, Path(out or checked.folder / work.FOLDER), jobs=jobs, listener=told)
+        return work.run(checked, Path(out or checked.folder / work.FOLDER), jobs=jobs, ray=ray, listener=told)
 
 
 def _recipe(recipe: Recipe | Name, overrides: Sequence[str]) -> Recipe:

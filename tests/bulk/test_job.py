@@ -17,9 +17,11 @@ import zstandard
 from dragoman.assistant import Settings
 from dragoman.bulk import Job, Report, Spec, translate
 from dragoman.bulk.job import output
-from dragoman.bulk.pool import Processes, Ray, WorkerLostError
 from dragoman.bulk.work import Engine, Made, Row, failed
 from dragoman.errors import CheckpointError, DataError, ModelError, ResourceError
+from dragoman.jobs import Processes, WorkerLostError
+from dragoman.jobs.pools import Event
+from dragoman.jobs.ray import Ray
 from tests.commands import Command
 from tests.tiny import tiny
 
@@ -59,16 +61,18 @@ class Here:
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine, self.given = engine, list[tuple[int, list[Row]]]()
 
-    def give(self, worker: int, rows: list[Row]) -> None:
-        self.given.append((worker, list(rows)))
+    def give(self, place: int, job: list[Row]) -> None:
+        self.given.append((place, list(job)))
 
-    def wait(self) -> tuple[int, Made | WorkerLostError]:
-        worker, rows = self.given.pop()  # the last first: out of order
+    def wait(self, seconds: float | None) -> Event | None:
+        place, rows = self.given.pop()  # the last first: out of order
         if any("kill" in text for _, text in rows):
-            return worker, WorkerLostError("killed")
+            return place, "lost", WorkerLostError("killed")
         if self.engine is not None:
-            return worker, self.engine.translate(rows)
-        return worker, Made([{**failed(row, ""), "translation": row[1].upper()} for row in rows], 0.0)
+            return place, "done", self.engine.translate(rows)
+        return place, "done", Made([{**failed(row, ""), "translation": row[1].upper()} for row in rows], 0.0)
+
+    def stop(self, place: int) -> None: ...
 
     def close(self) -> None: ...
 
@@ -102,10 +106,10 @@ def test_a_stopped_job_goes_on_by_shard_and_refuses_another(tmp_path: Path) -> N
     job = Job(tmp_path / "a.txt", tmp_path / "out", "m", rows=5)
 
     class Stops(Here):
-        def wait(self) -> tuple[int, Made | WorkerLostError]:
+        def wait(self, seconds: float | None) -> Event | None:
             if len(list((tmp_path / "out" / "shards").glob("*"))) == 2:
                 raise KeyboardInterrupt
-            return super().wait()
+            return super().wait(seconds)
 
     with pytest.raises(KeyboardInterrupt):
         translate(job, Stops())

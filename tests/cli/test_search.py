@@ -59,15 +59,17 @@ def test_options_are_the_recipes_keys(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def run(recipe: Recipe, out: Path, *, jobs: int, listener: object) -> dict[str, Any]:
-        del listener
+    def run(recipe: Recipe, out: Path, *, jobs: int, ray: str | None, listener: object) -> dict[str, Any]:
+        del listener, ray
         asked.update(recipe=recipe, out=out, jobs=jobs)
         return RECORD
 
     monkeypatch.setattr(search, "run", run)
     file = tmp_path / "recipe.yaml"
     file.write_text(RECIPE, encoding="utf-8")
-    assert dragoman(monkeypatch, "search", file, "seed=3", "--sampler", "random", "--pruner", "none", "--jobs", 2) == 0
+    assert (
+        dragoman(monkeypatch, "search", file, "seed=3", "--sampler", "random", "--pruner", "none", "--workers", 2) == 0
+    )
     settings = asked["recipe"].search
     assert (settings.trials, settings.sampler, settings.pruner) == (7, "random", "none")
     assert (asked["recipe"].seed, asked["out"], asked["jobs"]) == (3, tmp_path / "search", 2)

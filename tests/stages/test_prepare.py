@@ -17,6 +17,7 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Text
 from dragoman.core.text.normalise import leak_key
 from dragoman.errors import DataError, RecipeError
+from dragoman.jobs import spread
 from dragoman.stages import prepare
 from dragoman.store.corpus import first_pass, records
 from dragoman.store.run.artifact import Artifact, file_digest
@@ -166,6 +167,31 @@ def test_two_runs_give_the_same_bytes_and_so_do_processes(tmp_path: Path, monkey
     monkeypatch.setattr(first_pass, "CHUNK", 50)
     third = run(tmp_path, text, out="three")
     assert file_digest(first.folder) == file_digest(second.folder) == file_digest(third.folder)
+
+
+@pytest.mark.parametrize("crew", [(2, None), pytest.param((2, "local"), marks=pytest.mark.long)], ids=["here", "ray"])
+@pytest.mark.filterwarnings("ignore")  # of Ray's own start
+def test_what_stands_far_apart_is_found_by_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: tuple[int, str | None]
+) -> None:
+    monkeypatch.setattr(first_pass, "CHUNK", 40)
+    rows = numbered(0, 300)
+    near = [(f"{source} now", f"{target} ici") for source, target in map(long_pair, range(60))]
+    write_tsv(tmp_path / "a.tsv", [*rows, *map(long_pair, range(60)), *rows[5:15], *near, ("a", "")])
+    write_tsv(tmp_path / "t.tsv", [rows[20], (words(4000), rows[30][1]), (near[7][0] + "!", "autre")])
+    text = "parallel: [a.tsv, {path: t.tsv, use: test}]\nchecks: {language: null}\nholdout: {dev: 20}"
+    with spread(1, None):
+        alone = run(tmp_path, text, out="alone")
+    with spread(*crew):
+        shared = run(tmp_path, text, out="shared")
+    assert file_digest(alone.folder) == file_digest(shared.folder)
+    assert {"duplicate", "near_duplicate", "leaks_into_test", "near_test"} <= set(alone.facts["reasons"])
+
+
+def long_pair(number: int) -> tuple[str, str]:
+    return " ".join(words(number + 1000 * k) for k in range(6)), " ".join(
+        words(number + 500 + 1000 * k) for k in range(6)
+    )
 
 
 def test_the_order_of_files_and_rows_does_not_matter_to_the_split(tmp_path: Path) -> None:

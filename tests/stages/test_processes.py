@@ -17,7 +17,11 @@ from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Text
 from dragoman.engine import checkpoint
+from dragoman.engine.distribute import SHARDED_OPTIMISERS, check, load_parts
 from dragoman.engine.log import read
+from dragoman.engine.optimisers import OPTIMISERS
+from dragoman.engine.optimisers import check as usable
+from dragoman.errors import DragomanError
 from dragoman.stages import model, train
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact
@@ -36,7 +40,8 @@ PHASES = {
     "full": f"  - sft: {SFT}",
     "odd": f"  - sft: {SFT.replace('accumulation: 3', 'accumulation: 1').replace('24k', '8k')}",  # one process has nothing to pass
     "average": f"  - sft: {SFT}\n    average: {{method: ema, decay: 0.9}}",
-    "lora": f"  - sft: {SFT}\n    adapt: {{method: lora, rank: 4}}",
+    "lora": f"  - sft: {SFT}\n    adapt: {{method: lora, rank: 4, dropout: 0.1}}",
+    "dropout": f"  - sft: {SFT.replace('tokens: 24k', 'tokens: 24k, dropout: 0.1')}",
     "hybrid": """  - hybrid:
       tokens: 20k
       tasks: {lm: {languages: [en, de]}, mt: {weight: 2}, denoise: {languages: [de]}}
@@ -93,9 +98,10 @@ def phase_of(out: Path) -> Path:
 def weights(out: Path) -> dict[str, torch.Tensor]:
     found = checkpoint.latest(phase_of(out) / "checkpoints")
     assert found is not None
-    return {
-        k: v for k, v in load_file(found.folder / "state.safetensors").items() if k.startswith(("weight", "average"))
-    }
+    state = load_file(found.folder / "state.safetensors")
+    if (found.folder / "parts").is_dir():
+        state |= load_parts(found.folder / "parts", {})
+    return {k: v for k, v in state.items() if k.startswith(("weight", "average"))}
 
 
 def losses(out: Path) -> list[float]:
@@ -140,6 +146,49 @@ def test_a_stopped_run_goes_on_with_another_number_of_processes(
     ranks.done(ranks.start(after, [(text, base, stopped)]))
     assert losses(stopped) == pytest.approx(losses(straight), abs=1e-5)
     assert apart(weights(straight), weights(stopped)) < 1e-6
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.long)])
+def test_shards_go_on_with_another_number_of_processes(before: int, after: int, base: Path, tmp_path: Path) -> None:
+    text, straight, stopped = recipe("average", shard=True), tmp_path / "straight", tmp_path / "stopped"
+    alone(text, base, straight)
+    ranks.done(ranks.start(before, [(text, base, stopped)], stop_after=18))
+    found = checkpoint.latest(phase_of(stopped) / "checkpoints")
+    assert found is not None and found.step == 18
+    parts = list(found.folder.glob("parts/*.safetensors"))
+    assert len(parts) == (before if before > 1 else 0)  # each process has written its own
+    ranks.done(ranks.start(after, [(text, base, stopped)]))
+    assert losses(stopped) == pytest.approx(losses(straight), abs=1e-5)
+    assert apart(weights(straight), weights(stopped)) < 1e-6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shard", [False, True], ids=["replicated", "sharded"])
+def test_each_optimiser_trains_as_in_one_process_or_is_refused(shard: bool, base: Path, tmp_path: Path) -> None:
+    jobs, refused = [], set()
+    for name in OPTIMISERS:
+        text = recipe("odd", shard=shard, optimiser=name).replace("accumulation: 1", "accumulation: 2")
+        try:
+            check(Recipe.parse(text, "recipe.yaml").train[0], name, "fp32", None, 2, sharded=shard)
+            usable(name, "cpu")
+        except DragomanError:
+            refused.add(name)
+            continue
+        jobs.append((text, base, tmp_path / "two" / name))
+    for text, folder, out in jobs:
+        alone(text, folder, tmp_path / "one" / out.name)
+    ranks.done(ranks.start(2, jobs))
+    found = {}
+    for _, _, out in jobs:
+        one = tmp_path / "one" / out.name
+        assert len(losses(one)) >= 10
+        found[out.name] = (
+            max(abs(a - b) for a, b in zip(losses(one), losses(out), strict=True)),
+            apart(weights(one), weights(out)),
+        )
+    assert not {name: pair for name, pair in found.items() if pair[0] > 1e-5 or pair[1] > 1e-5}, found
+    paged = {"paged_adamw", "paged_adamw8bit"}  # for cards
+    assert refused == {"lomo", "adalomo"} | paged | (set(OPTIMISERS) - SHARDED_OPTIMISERS if shard else set())
 
 
 def test_a_killed_process_ends_the_others_and_leaves_a_whole_checkpoint(base: Path, tmp_path: Path) -> None:

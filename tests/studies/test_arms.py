@@ -23,6 +23,7 @@ from dragoman.store.corpus import records
 from dragoman.studies import arms
 from dragoman.studies.arms import Arm, Outcome, as_overrides, read_arms, seeds_of
 from dragoman.teachers import Told
+from tests.commands import Command
 from tests.studies.conftest import NOUNS
 
 BOTH = {"prepare": {"parallel": ["real.tsv", "synthetic.tsv"]}}
@@ -256,3 +257,9 @@ def test_a_killed_study_goes_on_to_the_same_result(project: Path, jobs: int) -> 
         time.sleep(0.2)
     assert done.returncode == 0, done.stderr
     assert [translations(folder) for folder in folders] == [translations(outcome.folder) for outcome in whole]
+
+
+def test_a_recipe_alone_is_the_study_of_its_arms(dragoman: Command, tmp_path: Path) -> None:
+    named, alone = (dragoman("study", *words, tmp_path / "none.yaml") for words in (["abcd"], []))
+    assert (alone.code, alone.err) == (named.code, named.err) and "none.yaml" in alone.err
+    assert dragoman("study", "--help").code == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dragoman.core.listen import Listener, Silent
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DataError, ModelError, RecipeError
+from dragoman.jobs.pools import Event
 from dragoman.report import search as report
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact, write_json
@@ -60,20 +61,34 @@ class FakeShared:
 
 
 class Player:
-    """Starts trials that are as good as `quality` says (0 to 1), in `looks` looks of the search."""
+    """A pool of one place, whose trials are as good as `quality` says (0 to 1), and end after so many `looks`."""
+
+    size = 1
 
     def __init__(self, quality: Quality, looks: int = 1) -> None:
         self.quality, self.looks = quality, looks
         self.started: list[dict[str, Any]] = []
         self.stopped: list[int] = []
         self.break_at: int | None = None
+        self.played: Played | None = None
 
-    def __call__(self, job: trial.Job, cores: Sequence[int]) -> trial.Running:
-        del cores
+    def give(self, place: int, job: trial.Job) -> None:
         sft = job.recipe.train[0].sft
         assert sft is not None
         self.started.append({"number": job.number, **sft.model_dump()})
-        return Played(self, job, sft.model_dump())
+        self.played = Played(self, job, sft.model_dump())
+
+    def wait(self, seconds: float | None) -> Event | None:
+        assert self.played is not None
+        return None if self.played.alive() else (0, "done", None)
+
+    def stop(self, place: int) -> None:
+        assert self.played is not None
+        self.stopped.append(self.played.job.number)
+
+    def close(self) -> None:
+        if self.played is not None and self.played.looked < self.looks:
+            self.stop(0)
 
 
 class Played:
@@ -83,7 +98,6 @@ class Played:
         facts = {"phases": [{"name": "0-sft", "settings": {"steps": 100}}]}
         Artifact.finish(job.folder / "plan", "plan", "p", facts)
 
-    @property
     def alive(self) -> bool:
         if self.player.break_at == self.job.number:
             self.player.break_at = None
@@ -118,9 +132,6 @@ class Played:
         write_json(self.job.folder / trial.RESULT, {"key": self.job.key, "failed": failed, "seconds": 2.0})
         return False
 
-    def stop(self) -> None:
-        self.player.stopped.append(self.job.number)
-
 
 def smooth(values: Mapping[str, Any]) -> float:
     """Best at a dropout of 0.3 and the largest rate."""
@@ -145,7 +156,7 @@ def table(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 def test_a_search_finds_writes_and_shows_the_best(tmp_path: Path) -> None:
     player = Player(smooth)
-    found = search.run(parsed(), tmp_path / "a", start=player)
+    found = search.run(parsed(), tmp_path / "a", pool=player)
     assert [row["number"] for row in found["trials"]] == list(range(6))
     assert found["trials"][0]["own"]
     assert found["trials"][0]["values"] == {"train.0.sft.learning_rate": 1e-3, "train.0.sft.dropout": 0.1}
@@ -181,9 +192,9 @@ def test_a_search_finds_writes_and_shows_the_best(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sampler", ["bayesian", "random"])
 def test_two_searches_are_the_same_and_another_seed_is_another(tmp_path: Path, sampler: str) -> None:
     recipe = parsed(f"search.sampler={sampler}")
-    first = search.run(recipe, tmp_path / "a", start=Player(smooth))
-    second = search.run(recipe, tmp_path / "b", start=Player(smooth))
-    other = search.run(parsed(f"search.sampler={sampler}", "search.seed=1"), tmp_path / "c", start=Player(smooth))
+    first = search.run(recipe, tmp_path / "a", pool=Player(smooth))
+    second = search.run(recipe, tmp_path / "b", pool=Player(smooth))
+    other = search.run(parsed(f"search.sampler={sampler}", "search.seed=1"), tmp_path / "c", pool=Player(smooth))
     assert table(first) == table(second)
     assert first["optimism"] == second["optimism"]
     assert table(first)[1:] != table(other)[1:]
@@ -191,29 +202,29 @@ def test_two_searches_are_the_same_and_another_seed_is_another(tmp_path: Path, s
 
 @pytest.mark.parametrize("at", [0, 4])
 def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path, at: int) -> None:
-    whole = search.run(parsed(), tmp_path / "a", start=Player(smooth))
+    whole = search.run(parsed(), tmp_path / "a", pool=Player(smooth))
     player = Player(smooth)
     player.break_at = at
     with pytest.raises(KeyboardInterrupt):
-        search.run(parsed(), tmp_path / "b", start=player)
+        search.run(parsed(), tmp_path / "b", pool=player)
     assert player.stopped == [at]
     store = tmp_path / "b" / "trials.log"
     store.write_bytes(store.read_bytes() + b'{"op_code": 4, "wor')  # as a killed process leaves it
-    found = search.run(parsed(), tmp_path / "b", start=player)
+    found = search.run(parsed(), tmp_path / "b", pool=player)
     assert table(found) == table(whole)
     assert [row["number"] for row in player.started] == [*range(at + 1), *range(at, 6)]
 
 
 def test_a_search_that_has_ended_can_be_made_longer(tmp_path: Path) -> None:
-    whole = search.run(parsed("search.trials=6"), tmp_path / "a", start=Player(smooth))
-    search.run(parsed("search.trials=4"), tmp_path / "b", start=Player(smooth))
+    whole = search.run(parsed("search.trials=6"), tmp_path / "a", pool=Player(smooth))
+    search.run(parsed("search.trials=4"), tmp_path / "b", pool=Player(smooth))
     player = Player(smooth)
-    assert table(search.run(parsed("search.trials=6"), tmp_path / "b", start=player)) == table(whole)
+    assert table(search.run(parsed("search.trials=6"), tmp_path / "b", pool=player)) == table(whole)
     assert [row["number"] for row in player.started] == [4, 5]
     with pytest.raises(CheckpointError, match=r"another search \(changed: search\)"):
-        search.run(parsed("search.seed=9"), tmp_path / "b", start=player)
+        search.run(parsed("search.seed=9"), tmp_path / "b", pool=player)
     with pytest.raises(CheckpointError, match=r"changed: recipe"):
-        search.run(parsed("train.0.sft.clip=2"), tmp_path / "b", start=player)
+        search.run(parsed("train.0.sft.clip=2"), tmp_path / "b", pool=player)
 
 
 # ---------------------------------------------------------------- trials that do not go their way
@@ -222,7 +233,7 @@ def test_a_search_that_has_ended_can_be_made_longer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("looks", [10, 4])
 def test_trials_that_fall_behind_are_ended(tmp_path: Path, looks: int) -> None:
     player = Player(smooth, looks)
-    found = search.run(parsed("search.trials=14"), tmp_path, start=player)
+    found = search.run(parsed("search.trials=14"), tmp_path, pool=player)
     pruned = [row for row in found["trials"] if row["state"] == "pruned"]
     assert [row["number"] for row in pruned] == player.stopped
     assert pruned
@@ -235,14 +246,14 @@ def test_trials_that_fall_behind_are_ended(tmp_path: Path, looks: int) -> None:
         assert better >= len(rivals) / 2
     assert found["cost"]["tokens"] < 14 * 1000
     assert (
-        not search.run(parsed("search.pruner=none"), tmp_path / "none", start=Player(smooth, 10))["cost"]["tokens"]
+        not search.run(parsed("search.pruner=none"), tmp_path / "none", pool=Player(smooth, 10))["cost"]["tokens"]
         % 1000
     )
 
 
 def test_hyperband_gives_few_trials_the_whole_time(tmp_path: Path) -> None:
     recipe = parsed("search.trials=9", "search.pruner=hyperband")
-    found = search.run(recipe, tmp_path, start=Player(smooth, looks=10))
+    found = search.run(recipe, tmp_path, pool=Player(smooth, looks=10))
     lengths = [row["curve"][-1][0] for row in found["trials"]]
     assert {row["state"] for row in found["trials"]} == {"pruned", "complete"}
     assert min(lengths) < 0.5 < max(lengths) == 1
@@ -254,7 +265,7 @@ def test_failures_are_shown_and_the_others_stand(tmp_path: Path) -> None:
             raise ValueError("the loss is nan")
         return smooth(values)
 
-    found = search.run(parsed("search.trials=8"), tmp_path, start=Player(fragile))
+    found = search.run(parsed("search.trials=8"), tmp_path, pool=Player(fragile))
     failed = [row for row in found["trials"] if row["state"] == "failed"]
     assert failed
     assert all(row["failed"] == "the loss is nan" and row["values"]["train.0.sft.dropout"] > 0.2 for row in failed)
@@ -268,14 +279,14 @@ def test_where_every_trial_fails_the_search_gives_up(tmp_path: Path) -> None:
 
     player = Player(broken)
     with pytest.raises(ModelError, match="first 3 trials failed.*no pairs"):
-        search.run(parsed(), tmp_path, start=player)
+        search.run(parsed(), tmp_path, pool=player)
     assert len(player.started) == 3
 
 
 def test_values_that_were_tried_are_not_trained_again(tmp_path: Path) -> None:
     space = "search.space={train.0.sft.schedule: {choice: [cosine, linear]}}"
     player = Player(lambda values: 0.9 if values["schedule"] == "linear" else 0.5)
-    found = search.run(parsed(space), tmp_path, start=player)
+    found = search.run(parsed(space), tmp_path, pool=player)
     assert len(player.started) == 2
     copies = [row for row in found["trials"] if row["state"] == "copy"]
     assert len(copies) == 4
@@ -288,7 +299,7 @@ def test_values_that_were_tried_are_not_trained_again(tmp_path: Path) -> None:
 
 
 def test_a_budget_of_tokens_ends_the_search(tmp_path: Path) -> None:
-    found = search.run(parsed("search.tokens=2500"), tmp_path, start=Player(smooth))
+    found = search.run(parsed("search.tokens=2500"), tmp_path, pool=Player(smooth))
     assert found["cost"]["tokens"] == 3000
 
 
@@ -301,7 +312,7 @@ def test_a_grid_has_every_combination_once(tmp_path: Path) -> None:
         "train.0.adapt: {choice: [full, {method: lora, rank: 4}]}}"
     )
     recipe = parsed(space, "search.sampler=grid", "search.trials=100")
-    found = search.run(recipe, tmp_path, start=Player(lambda values: 0.5 + values["dropout"]))
+    found = search.run(recipe, tmp_path, pool=Player(lambda values: 0.5 + values["dropout"]))
     values = [row["values"] for row in found["trials"]]
     assert len({json.dumps(v, sort_keys=True) for v in values}) == len(values) == 18
     assert {v["train.0.sft.dropout"] for v in values} == {0, 0.2, 0.4}
@@ -326,7 +337,7 @@ def test_a_grid_has_every_combination_once(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_the_recipe_is_told_before_anything_runs(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message.replace("(", r"\(")):
-        search.run(parsed(override), tmp_path / "out", start=Player(smooth))
+        search.run(parsed(override), tmp_path / "out", pool=Player(smooth))
     assert not (tmp_path / "out").exists()
 
 
@@ -334,7 +345,7 @@ def test_a_key_that_another_one_overrules_is_refused(tmp_path: Path) -> None:
     """Tokens win over epochs, so that all trials would be the same."""
     recipe = parsed("search.space={train.0.sft.epochs: {int: [1, 3]}}", "train.0.sft.tokens=1000")
     with pytest.raises(RecipeError, match="epochs: changes nothing, for train.0.sft.tokens is given"):
-        search.run(recipe, tmp_path / "out", start=Player(smooth))
+        search.run(recipe, tmp_path / "out", pool=Player(smooth))
 
 
 # ---------------------------------------------------------------- halves and figures
@@ -377,5 +388,5 @@ class Ear(Silent):
 
 def test_without_a_test_set_it_says_so(tmp_path: Path) -> None:
     ear = Ear()
-    assert search.run(parsed("search.trials=2"), tmp_path, start=Player(smooth), listener=ear)["test"] == []
+    assert search.run(parsed("search.trials=2"), tmp_path, pool=Player(smooth), listener=ear)["test"] == []
     assert "there is no test set" in ear.warnings[-1]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
+from dragoman.jobs.runner import TRIES
 from dragoman.report import search as report
 from dragoman.studies import search, trial
 from dragoman.translator import Translator
@@ -64,12 +68,28 @@ def test_a_search_is_stopped_goes_on_and_ends_with_a_test_score(recipe: Recipe, 
     assert Translator.load(out / "best", threads=1).directions == recipe.pairs
 
 
-def test_a_trial_whose_process_is_killed_has_failed(recipe: Recipe, tmp_path: Path) -> None:
-    job = trial.Job(0, recipe, tmp_path / "trial", {}, ([], []))
-    running = trial.Process(job, ())
-    running._process.kill()
-    running._process.join()
-    assert not running.alive
-    found = trial.result(job)
-    assert found is not None
-    assert "most likely killed for want of memory" in found["failed"]
+class Kill(Silent):
+    """Kills the process of trial 0 whenever it is at work."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+        self.seen: set[int] = set()
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    def progress(self, task: str, done: float, total: float | None = None, **facts: object) -> None:
+        del total, facts
+        for child in active_children():
+            if task == "search" and done == 0 and child.pid is not None and child.pid not in self.seen:
+                self.seen.add(child.pid)
+                os.kill(child.pid, signal.SIGKILL)
+
+
+def test_a_trial_whose_process_is_killed_is_done_again_and_then_has_failed(recipe: Recipe, tmp_path: Path) -> None:
+    told = Kill()
+    found = search.run(recipe, tmp_path / "search", listener=told)
+    assert [row["state"] for row in found["trials"]][1:] == ["complete"] * 2
+    assert len(told.seen) == TRIES
+    assert sum("its job is done again" in text for text in told.warned) == TRIES - 1
+    assert "most likely killed for want of memory" in told.warned[-1] and "trial 0 failed" in told.warned[-1]

@@ -12,15 +12,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dragoman.bulk.pool import Pool, WorkerLostError
 from dragoman.bulk.work import Made, Record, Row, failed
 from dragoman.core.listen import SILENT, Listener
 from dragoman.errors import CheckpointError, DataError
+from dragoman.jobs import Pool, Runner, WorkerLostError
+from dragoman.jobs.runner import TRIES
 from dragoman.store.formats.readers.lines import Fault, read_lines
 from dragoman.store.run.artifact import write_atomic, write_json
 
 _USUAL = ("source", "src", "text", "sentence", "segment", "original", "source_text", "content")
-_TRIES = 2  # workers that a shard may take with it before it is halved
 _JOB, _REPORT, _SHARDS = "job.json", "report.json", "shards"
 
 
@@ -73,48 +73,47 @@ class _Shard:
 
     path: Path
     faults: list[Record]  # rows without a text
-    pieces: deque[tuple[list[Row], int]] = field(default_factory=deque)  # rows, workers lost on them
+    pieces: deque[tuple[list[Row], int]] = field(default_factory=deque)  # rows, workers that they may take with them
     made: list[Record] = field(default_factory=list)
     open: int = 0  # pieces that are with a worker
 
 
 def translate(job: Job, pool: Pool, listener: Listener = SILENT) -> Report:
-    """Translate what is not done yet, and write `out/NAME.jsonl` when all shards are.
+    """Translate what is not done yet, and write `out/NAME.jsonl` when all shards are. The pool's worker is a `Spec`.
 
     Raises CheckpointError for a folder that holds another job, DataError for a file without texts.
     """
     begun = time.monotonic()
     report = Report(workers=pool.size)
     shards = job.out / _SHARDS
-    _claim(job)
-    todo = _todo(job, shards, report)
     under_way: deque[_Shard] = deque()
-    busy: dict[int, tuple[_Shard, list[Row], int]] = {}
-    try:
+    busy: dict[int, _Shard] = {}
+    runner: Runner[list[Row], Made] = Runner(pool, listener)
+    with runner:
+        _claim(job)
+        total = sum(1 for _ in read_lines(str(job.source)))
+        todo = _todo(job, shards, report)
         while True:
-            for worker in sorted(set(range(pool.size)) - set(busy)):
-                piece = _next(under_way, todo)
-                if piece is None:
-                    break
-                busy[worker] = piece
-                pool.give(worker, piece[1])
-            if not busy:
+            while runner.free and (piece := _next(under_way, todo)) is not None:
+                shard, rows, tries = piece
+                busy[runner.give(rows, tries)] = shard
+            ended = runner.next()
+            if ended is None:
                 break
-            worker, found = pool.wait()
-            shard, rows, lost = busy.pop(worker)
+            shard = busy.pop(ended.number)
             shard.open -= 1
-            if isinstance(found, WorkerLostError):
-                report.lost += 1
-                listener.warn(f"translate: a worker was lost ({found}); its {len(rows):,} rows are done again")
-                _again(shard, rows, lost + 1, str(found))
-            else:
-                _take(shard, found, report)
+            if ended.result is not None:
+                shard.made += ended.result.records
+                report.worker_seconds += ended.result.seconds
+            elif isinstance(ended.error, WorkerLostError):
+                _again(shard, ended.job, str(ended.error))
+            elif ended.error is not None:
+                raise ended.error
             if not shard.open and not shard.pieces:
                 under_way.remove(shard)
                 _write(shard, report)
-                listener.progress("translate", report.rows, None)
-    finally:
-        pool.close()
+                listener.progress("translate", report.rows, total)
+    report.lost = runner.lost
     _join(job, shards, report)
     report.seconds = time.monotonic() - begun
     write_json(job.out / _REPORT, report.to_json())
@@ -167,7 +166,7 @@ def _todo(job: Job, shards: Path, report: Report) -> Iterator[_Shard]:
             _count(records, report)
             report.kept += len(records)
             continue
-        shard = _Shard(path, faults, deque([(texts, 0)]))
+        shard = _Shard(path, faults, deque([(texts, TRIES)]))
         if texts:
             yield shard
         else:
@@ -208,33 +207,25 @@ def _record(number: int, line: str, job: Job) -> tuple[Row, str | None]:
 def _next(under_way: deque[_Shard], todo: Iterator[_Shard]) -> tuple[_Shard, list[Row], int] | None:
     for shard in under_way:
         if shard.pieces:
-            rows, lost = shard.pieces.popleft()
+            rows, tries = shard.pieces.popleft()
             shard.open += 1
-            return shard, rows, lost
+            return shard, rows, tries
     new = next(todo, None)
     if new is None:
         return None
     under_way.append(new)
-    rows, lost = new.pieces.popleft()
+    rows, tries = new.pieces.popleft()
     new.open += 1
-    return new, rows, lost
+    return new, rows, tries
 
 
-def _again(shard: _Shard, rows: list[Row], lost: int, why: str) -> None:
-    """The rows of a lost worker: once more as they are, then in halves; a row that has taken workers with it alone is
-    left out under its reason."""
-    if lost < _TRIES:
-        shard.pieces.append((rows, lost))
-    elif len(rows) == 1:
+def _again(shard: _Shard, rows: list[Row], why: str) -> None:
+    """Rows that have taken workers with them: in halves; one that does it alone is left out under its reason."""
+    if len(rows) == 1:
         shard.made.append(failed(rows[0], f"worker_lost: {why}"))
-    else:
-        half = len(rows) // 2
-        shard.pieces.extend([(rows[:half], 1), (rows[half:], 1)])
-
-
-def _take(shard: _Shard, made: Made, report: Report) -> None:
-    shard.made += made.records
-    report.worker_seconds += made.seconds
+        return
+    half = len(rows) // 2
+    shard.pieces.extend([(rows[:half], 1), (rows[half:], 1)])
 
 
 def _write(shard: _Shard, report: Report) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from dragoman.jobs import Place
 
 if TYPE_CHECKING:
     from dragoman.assistant import Assistant, Settings
@@ -18,7 +20,7 @@ _SAID = 300  # characters of an error
 
 @dataclass(frozen=True)
 class Spec:
-    """The model and its help, as each worker loads them. `threads`: of one worker."""
+    """The model and its help, as each worker loads them. `threads`: of one worker; None for those of its cores."""
 
     run: Path
     direction: str
@@ -27,7 +29,10 @@ class Spec:
     glossary: Path | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     backend: str = "auto"
-    threads: int = 1
+    threads: int | None = None
+
+    def start(self, place: Place) -> Callable[[list[Row]], Made]:
+        return Engine(self, self.threads or len(place.cores) or 1).translate
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Made:
 class Engine:
     """A loaded model that translates shards."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, threads: int = 1) -> None:
         from dragoman.assistant import Assistant
         from dragoman.core.text.languages import Direction
         from dragoman.store.memory.glossary import Glossary
@@ -52,7 +57,7 @@ class Engine:
             memory=spec.memory,
             glossary=Glossary.load(spec.glossary, self.direction) if spec.glossary is not None else True,
             settings=spec.settings,
-            threads=spec.threads,
+            threads=threads,
             precision=spec.precision,
             backend=spec.backend,
         )

@@ -9,8 +9,34 @@ from typing import Annotated
 import typer
 
 from dragoman import __version__
-from dragoman.cli import feedback, glossary, memory, monitor, pick, push, refresh, search, serve, study, translate
-from dragoman.cli.options import Backend, Debug, From, Json, Quiet, RecipeFile, RunFolder, Tenant, To, with_backend
+from dragoman.cli import (
+    feedback,
+    glossary,
+    launch,
+    memory,
+    monitor,
+    pick,
+    push,
+    refresh,
+    search,
+    serve,
+    study,
+    translate,
+)
+from dragoman.cli.options import (
+    Backend,
+    Debug,
+    From,
+    Json,
+    OnRay,
+    Quiet,
+    RecipeFile,
+    RunFolder,
+    Tenant,
+    To,
+    Workers,
+    with_backend,
+)
 from dragoman.cli.session import session
 
 app = typer.Typer(
@@ -157,7 +183,25 @@ def _translating_verb(stage: str, text: str) -> None:
     app.command(name=stage, help=text)(verb)
 
 
-_verb("prepare", "Stage 1: clean texts in leak-free splits. Every row is accounted for.")
+@app.command()
+def prepare(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    force: Force = None,
+    workers: Workers = None,
+    ray: OnRay = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Stage 1: clean texts in leak-free splits. Every row is accounted for."""
+    from dragoman.jobs import spread
+
+    with spread(workers, ray):
+        _stages(["prepare"], recipe, overrides, out, force, json, quiet, debug)
+
+
 _verb("model", "Stage 2: the model, its tokenizer and its prompt.")
 _translating_verb(
     "synthesise",
@@ -258,6 +302,7 @@ def confirm(
 
 
 app.command()(search.search)
+app.command()(launch.launch)
 app.command()(monitor.monitor)
 app.command()(pick.pick)
 app.command()(push.push)

@@ -18,16 +18,13 @@ if TYPE_CHECKING:
 _SHARD = 1000
 
 
-def spec_of(
-    run: Path, to: str | None, origin: str | None, wanted: Wanted, workers: int | None, *, ray: str | None
-) -> Spec:
+def spec_of(run: Path, to: str | None, origin: str | None, wanted: Wanted) -> Spec:
     """What every worker translates with."""
     from dragoman.assistant import settings_of
     from dragoman.bulk import Spec
     from dragoman.core.text.languages import choose
     from dragoman.store.memory.retrieval import MAX_TERMS
     from dragoman.store.run.trained import directions_of
-    from dragoman.store.workers import cores
 
     direction = choose(directions_of(run), to, origin)
     settings = settings_of(run)
@@ -48,7 +45,6 @@ def spec_of(
         glossary=wanted.glossary.resolve() if wanted.glossary is not None else None,
         precision=wanted.precision,
         backend=wanted.backend,
-        threads=max(1, cores() // (workers or cores())) if ray is None else 1,
     )
 
 
@@ -65,10 +61,9 @@ def translate(
     """Translate the one file into the folder `out`, and tell what became of its rows."""
     from dragoman import bulk
     from dragoman.bulk import job as jobs
-    from dragoman.bulk.pool import Pool, Processes, Ray
+    from dragoman.jobs import opened
     from dragoman.store.run.artifact import digest, file_digest
     from dragoman.store.run.trained import key_of
-    from dragoman.store.workers import cores
 
     if len(names) != 1 or not Path(names[0]).is_file():
         raise ArgumentError(
@@ -81,9 +76,7 @@ def translate(
         key_of(spec.run) or str(spec.run), spec.direction, repr(spec.settings), spec.memory, glossary, spec.precision
     )
     job = bulk.Job(Path(names[0]), out, made_of, _SHARD, column)
-    count = workers or cores()
-    pool: Pool = Ray(spec, count, ray) if ray is not None else Processes(spec, count)
-    found = bulk.translate(job, pool, here.listener)
+    found = bulk.translate(job, opened(spec, workers, ray), here.listener)
     facts = found.to_json()
     lines = [f"{jobs.output(job)}: {found.rows:,} rows: {found.translated:,} translated" + _without(facts["without"])]
     if found.kept:

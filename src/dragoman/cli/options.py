@@ -27,6 +27,12 @@ Backend = Annotated[
         help="transformers, ctranslate2, a format of a bundle, or the URL of an OpenAI-compatible server.",
     ),
 ]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "--jobs", min=1, metavar="N", help="So many at once, each in a process.")
+]
+OnRay = Annotated[
+    str | None, typer.Option("--ray", metavar="auto|local|ADDRESS", help="Likewise, with workers on a Ray cluster.")
+]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose memory: tenants never see each other's segments.")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a model.", show_default=False)

@@ -27,7 +27,7 @@ def start(count: int, recipe: Path, overrides: Sequence[str]) -> None:
     if world.asked() > 1:
         raise ArgumentError("--processes is for one machine without torchrun, which has started this process already.")
     from dragoman.core.recipe import Recipe
-    from dragoman.store.workers import cores
+    from dragoman.jobs import cores
 
     Recipe.load(recipe, overrides)  # its mistakes are told once
     shared = {

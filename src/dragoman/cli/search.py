@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dragoman.cli.options import Debug, Json, Quiet, RecipeFile
+from dragoman.cli.options import Debug, Json, OnRay, Quiet, RecipeFile, Workers
 from dragoman.cli.session import session
 
 
@@ -32,7 +32,8 @@ def search(
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="Trials in all; search.trials.")] = None,
     sampler: Annotated[Sampler | None, typer.Option("--sampler", help="How values are chosen; search.sampler.")] = None,
     pruner: Annotated[Pruner | None, typer.Option("--pruner", help="What ends a trial early; search.pruner.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Trials at once, each in a process of its own.")] = 1,
+    workers: Workers = None,
+    ray: OnRay = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The search's folder, by default `search` beside the recipe.")
     ] = None,
@@ -50,6 +51,6 @@ def search(
         given = {"trials": trials, "sampler": sampler and sampler.value, "pruner": pruner and pruner.value}
         own = [f"search.{key}={value}" for key, value in given.items() if value is not None]
         checked = Recipe.load(recipe, [*(overrides or []), *own])
-        found = studies.run(checked, folder, jobs=jobs, listener=here.listener)
+        found = studies.run(checked, folder, jobs=workers, ray=ray, listener=here.listener)
         text = f"{report.table(found)}\n\nreport: {folder / report.PAGE}\nrecipe: {found['recipe']}"
         here.result(text, event="search", search=folder, **found)

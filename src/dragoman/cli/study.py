@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from dragoman.cli.options import Backend, Debug, Json, Quiet, RecipeFile, with_backend
+from dragoman.cli.options import Backend, Debug, Json, OnRay, Quiet, RecipeFile, Workers, with_backend
 from dragoman.cli.session import session
 
+
+class _Group(TyperGroup):
+    """`study RECIPE` is `study abcd RECIPE`, which also runs the recipe's own arms."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = not args or args[0].startswith("-") or args[0] in self.commands
+        return super().parse_args(ctx, args if known else ["abcd", *args])
+
+
 app = typer.Typer(
+    cls=_Group,
     help="Controlled experiments. Arms that differ in named keys of a recipe, with honest statistics.",
     no_args_is_help=True,
 )
@@ -19,7 +30,6 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to set, for all arms.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The study's folder, by default `study` beside the recipe.")]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Runs at once, each in a process of its own.")]
 
 
 @app.command()
@@ -27,7 +37,8 @@ def abcd(
     recipe: RecipeFile,
     overrides: Overrides = None,
     out: Out = None,
-    jobs: Jobs = 1,
+    workers: Workers = None,
+    ray: OnRay = None,
     backend: Backend = "auto",
     json: Json = False,
     quiet: Quiet = False,
@@ -44,7 +55,7 @@ def abcd(
         if is_url(backend):
             raise RecipeError("--backend: each arm has a model of its own, and a server behind a URL has one.")
         given = with_backend(recipe, overrides, "evaluate", backend)
-        found = abcd.run(recipe, given, folder, jobs=jobs, listener=here.listener)
+        found = abcd.run(recipe, given, folder, jobs=workers, ray=ray, listener=here.listener)
         text = f"{report.table(found)}\n\nreport: {folder / report.PAGE}"
         here.result(text, event="study", study=folder, **{key: found[key] for key in ("arms", "sets", "left_out")})
 
@@ -67,7 +78,8 @@ def mixture(
         float, typer.Option("--limit", help="Rise of the perplexity of general text that is tolerated, 0.05 = 5 %.")
     ] = 0.05,
     out: Out = None,
-    jobs: Jobs = 1,
+    workers: Workers = None,
+    ray: OnRay = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -86,7 +98,8 @@ def mixture(
             tokens=mixture.counts(tokens, "--tokens") if tokens else (),
             budget=mixture.counts(budget, "--budget")[0] if budget else None,
             limit=limit,
-            jobs=jobs,
+            jobs=workers,
+            ray=ray,
             listener=here.listener,
         )
         text = f"{report.table(found['mixture'])}\n\nreport: {folder / report.PAGE}"

@@ -130,7 +130,7 @@ def translate(given: Options) -> None:
                 raise ArgumentError(
                     "--html, --review, --keys and --details are not for --workers and --ray, whose rows have all."
                 )
-            spec = bulk.spec_of(given.run, given.to, given.source, wanted, given.workers, ray=given.ray)
+            spec = bulk.spec_of(given.run, given.to, given.source, wanted)
             bulk.translate(here, spec, [file] if file else text, given.out, given.column, given.workers, ray=given.ray)
             return
         more = segments.DETAILS if given.details else ()

@@ -2,7 +2,8 @@
 
 Protocol: everything is written to `.tmp-<random>`, each file flushed to disk; then MANIFEST.json with sizes and SHA-256
 digests; then the folder is renamed and its parent flushed; then LATEST is replaced. Readers believe a verified manifest
-only. Tensors are safetensors, the rest JSON; no pickle is ever read.
+only. Tensors are safetensors, the rest JSON; no pickle is ever read. Of sharded weights each process writes its parts (torch's
+distributed checkpoint, in its form for safetensors), which any number of processes can read.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dragoman.engine.average import Average
-from dragoman.engine.distribute import gathered
+from dragoman.engine.distribute import is_part, load_parts, save_parts
 from dragoman.engine.optimise import Optimiser
 from dragoman.engine.world import current
 from dragoman.errors import CheckpointError
 
-_MANIFEST = "MANIFEST.json"
+_MANIFEST, _STATE, _PARTS = "MANIFEST.json", "state.safetensors", "parts"
 _NAME = re.compile(r"step-(\d{8})")
 
 
@@ -57,57 +58,55 @@ def save(
 ) -> Checkpoint:
     """Write `root/step-00000042`. `write_model` fills a folder with model, tokenizer and card.
 
-    Where several processes train, all call it: weights that are sharded are put together, the first process writes, and
-    all wait until the checkpoint is there.
+    Where several processes train, all call it; the first one writes, of sharded weights each its parts, and all wait until the
+    checkpoint is there.
     """
     world = current()
     tensors, values = optimiser.state()
     state = {f"optimiser.{k}": v for k, v in tensors.items()}
     state |= {f"weight.{k}": v for k, v in optimiser.weights().items()}
     state |= {f"average.{k}": v for k, v in average.weights().items()} if average is not None else {}
-    state = gathered(state, world)
-    if world.first:
-        _write(root, step, state, values, stream, extra, write_model)
+    temporary = Path(world.agreed(str(root / f".tmp-{secrets.token_hex(6)}")))
+    try:
+        if parts := any(map(is_part, state.values())):
+            save_parts(temporary / _PARTS, state)
+            world.barrier()
+        if world.first:
+            record = {"step": step, "stream": dict(stream), "optimiser": values, "extra": dict(extra)}
+            _write(temporary, root / f"step-{step:08}", {} if parts else state, record, write_model)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     world.barrier()
     return Checkpoint(root / f"step-{step:08}", step, extra)
 
 
 def _write(
-    root: Path,
-    step: int,
+    temporary: Path,
+    final: Path,
     state: dict[str, torch.Tensor],
-    values: Mapping[str, Any],
-    stream: Mapping[str, Any],
-    extra: Mapping[str, Any],
+    record: Mapping[str, Any],
     write_model: Callable[[Path], None],
 ) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    temporary = root / f".tmp-{secrets.token_hex(6)}"
-    try:
-        temporary.mkdir()
-        write_model(temporary / "model")
-        state = {"rng.cpu": torch.get_rng_state(), **state}
-        if torch.cuda.is_available():
-            state["rng.cuda"] = torch.cuda.get_rng_state()
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, temporary / "state.safetensors")
-        record = {"step": step, "stream": dict(stream), "optimiser": values, "extra": dict(extra)}
-        (temporary / "state.json").write_text(json.dumps(record), encoding="utf-8")
-        files = sorted(p for p in temporary.rglob("*") if p.is_file())
-        manifest = {p.relative_to(temporary).as_posix(): [p.stat().st_size, _digest(p)] for p in files}
-        (temporary / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-        for path in [*files, temporary / _MANIFEST]:
-            _flush(path)
-        for folder in [p for p in temporary.rglob("*") if p.is_dir()] + [temporary]:
-            _flush(folder)
-        final = root / f"step-{step:08}"
-        if final.exists():  # left by a run that was stopped after this step and went on from an older checkpoint
-            shutil.rmtree(final)
-        temporary.rename(final)
-        _flush(root)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _point(root, "LATEST", final.name)
+    temporary.mkdir(parents=True, exist_ok=True)
+    write_model(temporary / "model")
+    state = {"rng.cpu": torch.get_rng_state(), **state}
+    if torch.cuda.is_available():
+        state["rng.cuda"] = torch.cuda.get_rng_state()
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, temporary / _STATE)
+    (temporary / "state.json").write_text(json.dumps(record), encoding="utf-8")
+    files = sorted(p for p in temporary.rglob("*") if p.is_file())
+    manifest = {p.relative_to(temporary).as_posix(): [p.stat().st_size, _digest(p)] for p in files}
+    (temporary / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    for path in [*files, temporary / _MANIFEST]:
+        _flush(path)
+    for folder in [p for p in temporary.rglob("*") if p.is_dir()] + [temporary]:
+        _flush(folder)
+    if final.exists():  # left by a run that was stopped after this step and went on from an older checkpoint
+        shutil.rmtree(final)
+    temporary.rename(final)
+    _flush(final.parent)
+    _point(final.parent, "LATEST", final.name)
 
 
 def latest(root: Path) -> Checkpoint | None:
@@ -137,7 +136,9 @@ def verify(folder: Path) -> Checkpoint:
 def restore(checkpoint: Checkpoint, optimiser: Optimiser, average: Average | None = None) -> dict[str, Any]:
     """Put weights, optimiser, average and random state back. Returns the state of the stream."""
     try:
-        tensors = load_file(checkpoint.folder / "state.safetensors")
+        tensors = load_file(checkpoint.folder / _STATE)
+        if (checkpoint.folder / _PARTS).is_dir():
+            tensors |= load_parts(checkpoint.folder / _PARTS, optimiser.weights())
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{checkpoint.folder}: cannot be read ({error}).") from None
     record = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from typing import Literal
 import psutil
 import torch
 
-from dragoman.store.workers import cores
+from dragoman.jobs import cores
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -180,10 +181,10 @@ def _parts(model: nn.Module) -> Iterator[Any]:
 
 def full(tensor: torch.Tensor) -> torch.Tensor:
     """A weight or its like put together from the parts of all processes, which must all ask for it."""
-    if not hasattr(tensor, "full_tensor"):
+    if not is_part(tensor):
         return tensor
     with watched():
-        found: torch.Tensor = tensor.full_tensor()
+        found: torch.Tensor = tensor.full_tensor()  # type: ignore[attr-defined]
     return found
 
 
@@ -197,9 +198,45 @@ def gathered(tensors: Mapping[str, torch.Tensor], world: World) -> dict[str, tor
     return found
 
 
+def is_part(tensor: torch.Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")
+
+
+def save_parts(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write each process's parts as safetensors, and what all have alike once. All processes call it."""
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+
+    held = {name: tensor.detach() for name, tensor in tensors.items()}
+    with watched():
+        dcp.save(held, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+
+
+def load_parts(folder: Path, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """All that `save_parts` has written, by however many processes: cut like `weights`, where it is of a weight's
+    shape, or whole. What is there says the folder, not an optimiser, for a new one has no moments yet."""
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+
+    reader = HuggingFaceStorageReader(str(folder))
+    held: Any = reader.read_metadata().state_dict_metadata
+    cut = {weight.shape: weight for weight in weights.values() if is_part(weight)}
+    found = {}
+    for name, one in held.items():
+        template = cut.get(one.size)
+        if template is None:
+            found[name] = torch.zeros(one.size, dtype=one.properties.dtype)
+        else:
+            found[name] = torch.zeros_like(template, dtype=one.properties.dtype)
+    with watched(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+        dcp.load(found, storage_reader=reader, no_dist=not torch.distributed.is_initialized())
+    return found
+
+
 def like(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """`value`, which every process has whole, cut as `weight` is where the two are of one shape."""
-    if not hasattr(weight, "full_tensor") or hasattr(value, "full_tensor") or value.shape != weight.shape:
+    if not is_part(weight) or is_part(value) or value.shape != weight.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
 

@@ -2,7 +2,8 @@
 
 Many model classes have no dropout of their own; forward hooks on the branches of a block give them one. On a processor
 the generator would cost more than the block itself; hashing (element number + seed) vectorises and is compiled together
-with the block. The seeds come from torch's generator at each forward pass, so a resumed run draws the same masks.
+with the block. The seeds come from torch's generator at each forward pass, which the loop sets for each micro-batch: a resumed
+run draws the same masks, and so does one with another number of processes.
 """
 
 from __future__ import annotations

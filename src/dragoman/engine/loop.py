@@ -62,8 +62,7 @@ def fit(
 
     The loss of a step is the sum over all its micro-batches divided by all their target tokens, so that accumulation
     changes nothing but memory. So does the number of processes: each reads the whole stream and passes its share of a step's
-    micro-batches; where dropout and noise are drawn, `seed` and the micro-batch's place say what (one process alone draws
-    on from torch's generator).
+    micro-batches; where dropout and noise are drawn, `seed`, the step and the micro-batch's place in it say what.
     """
     device = next(model.parameters()).device
     for number in range(start + 1, steps + 1):
@@ -108,41 +107,11 @@ def _pass(
     seeds: tuple[int, int],
 ) -> float:
     """Find the step's gradient, add to `sums` as `add_groups` does, and return the mean loss of a unit. `seeds`: of the
-    phase and the step."""
-    if current().size > 1:
-        return _shared_pass(model, batches, loss, optimiser, units, sums, seeds)
-    if not optimiser.named.backward:
+    phase and the step.
 
-        @torch.no_grad()
-        def value() -> float:
-            found = [loss(model, batch) for batch in batches]
-            for batch, each in zip(batches, found, strict=True):
-                add_groups(sums, batch, each)
-            return float(torch.stack([each.sum() for each in found]).sum()) / units
-
-        mean = optimiser.estimate(value)
-        sums /= 2  # every token was seen twice
-        return mean
-    total = torch.zeros((), device=sums.device)
-    for batch in batches:
-        each = loss(model, batch)
-        optimiser.backward(each.sum() / units)
-        total += each.detach().sum()
-        add_groups(sums, batch, each.detach())
-    return float(total) / units
-
-
-def _shared_pass(
-    model: nn.Module,
-    batches: Sequence[Batch],
-    loss: Loss,
-    optimiser: Optimiser,
-    units: int,
-    sums: torch.Tensor,
-    seeds: tuple[int, int],
-) -> float:
-    """`_pass` where several processes share the batches. Each passes every so-manieth; where the model is sharded, all have
-    equally many passes, and one without a batch of its own passes the first with weight 0."""
+    Of several processes each passes every so-manieth batch; where the model is sharded, all have equally many passes, and one
+    without a batch of its own passes the first with weight 0.
+    """
     world = current()
     mine = world.dealt(list(enumerate(batches)))
     total = torch.zeros((), dtype=torch.float64, device=sums.device)
@@ -157,11 +126,11 @@ def _shared_pass(
         sums.copy_(figures[1:].view_as(sums))
         return float(figures[0]) / units
 
-    own = torch.get_rng_state()
     if not optimiser.named.backward:
 
         @torch.no_grad()
         def value() -> float:
+            own = torch.get_rng_state()
             total.zero_()
             for number, batch in mine:
                 each = passed(number, batch)
@@ -174,8 +143,9 @@ def _shared_pass(
 
         mean = optimiser.estimate(value)
         world.add(sums)
-        sums /= 2
+        sums /= 2  # every token was seen twice
         return mean
+    own = torch.get_rng_state()
     rounds = -(-len(batches) // world.size) if distribute.is_sharded(model) else len(mine)
     for turn in range(rounds):
         distribute.last_pass(model, turn == rounds - 1)
@@ -188,7 +158,7 @@ def _shared_pass(
         total += each.detach().sum()
         add_groups(sums, batch, each.detach())
     torch.set_rng_state(own)
-    if not distribute.is_sharded(model):
+    if world.size > 1 and not distribute.is_sharded(model):
         distribute.sum_gradients(optimiser.masters, world)
     return everywhere()
 

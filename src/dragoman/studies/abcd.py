@@ -29,7 +29,8 @@ def run(
     overrides: Sequence[str],
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray: str | None = None,
     listener: Listener = SILENT,
 ) -> dict[str, Any]:
     """Run the study of a recipe into `out`, write its tables and its page, and return its record.
@@ -37,7 +38,7 @@ def run(
     Raises RecipeError, DataError when no arm is finished, and what preparing the shared texts raises.
     """
     base, arms = read(path, overrides)
-    outcomes = runner.run(base, arms, runner.seeds_of(base), out, jobs=jobs, listener=listener)
+    outcomes = runner.run(base, arms, runner.seeds_of(base), out, jobs=jobs, ray=ray, listener=listener)
     found = record.make(base, arms, outcomes, out, listener)
     report.render(out)
     return found

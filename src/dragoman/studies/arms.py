@@ -8,7 +8,7 @@ teachers, the base, and the base's translations.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from dragoman import pipeline
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.text import RecipeText, as_override
-from dragoman.errors import CheckpointError, DragomanError, RecipeError
+from dragoman.errors import CheckpointError, RecipeError
+from dragoman.jobs import Here, Place, Runner, WorkerLostError, explain, opened
 from dragoman.store.run import energy
 from dragoman.store.run.artifact import Artifact, link, write_json
 from dragoman.store.run.run_state import locked
@@ -25,6 +26,7 @@ from dragoman.studies.shared import Shared
 
 COST = "cost.json"  # in a run's folder: what it has taken so far
 _OUTPUTS = "outputs.json"
+PRELOADED = ("dragoman.stages.train", "dragoman.stages.plan", "dragoman.stages.model", "dragoman.engine.setup")
 
 Changes = Mapping[str, Any] | Sequence[str]  # nested keys, or `section.key=value` as on the command line
 
@@ -135,10 +137,12 @@ def run(
     seeds: Sequence[int],
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray: str | None = None,
     listener: Listener = SILENT,
 ) -> list[Outcome]:
-    """Run every arm with every seed, `jobs` at a time; outcomes in the order of the arms.
+    """Run every arm with every seed, `jobs` at a time, of which each has its share of the cores, or on the Ray cluster `ray`,
+    which must see the same folders; outcomes in the order of the arms.
 
     `base` is the recipe without the changes of an arm: its held-out texts are those of all arms. What is finished and
     made of the same things is skipped, so a study that was stopped goes on. An arm that fails does not stop the others.
@@ -154,12 +158,10 @@ def run(
         shared = Shared(base, out / "shared", listener)
         planned = [job for arm in arms for job in _planned(arm, seeds, shared, out)]
         ready = [job for job in planned if isinstance(job, Job)]
-        if jobs == 1:
-            done = {(o.arm, o.seed): o for o in map(lambda job: _here(job, out, listener), ready)}
-        else:
-            from dragoman.studies.processes import at_once
-
-            done = {(o.arm, o.seed): o for o in at_once(ready, out, jobs, listener)}
+        worker = _Worker(out)
+        here = ray is None and (jobs or 1) == 1
+        pool = Here(worker, listener) if here else opened(worker, jobs, ray, once=True, preload=PRELOADED)
+        done = {(o.arm, o.seed): o for o in _outcomes(ready, Runner(pool, listener), listener)}
     outcomes = [done[job.arm, job.seed] if isinstance(job, Job) else job for job in planned]
     for outcome in outcomes:
         if outcome.failed:
@@ -190,12 +192,32 @@ def _measured(arm: Arm) -> Recipe:
     )
 
 
-def _here(job: Job, out: Path, listener: Listener) -> Outcome:
-    try:
-        work(job, out, Named(job.title, listener))
-    except Exception as error:  # whatever it is, the other arms stand
-        return Outcome(job.arm, job.seed, job.folder, explain(error))
-    return Outcome(job.arm, job.seed, job.folder)
+@dataclass(frozen=True)
+class _Worker:
+    """Runs jobs of the study in the folder `out`."""
+
+    out: Path
+
+    def start(self, place: Place) -> Callable[[Job], None]:
+        def run_one(job: Job) -> None:
+            if job.recipe.plan.threads is None:
+                place.pin()
+            work(job, self.out, Named(job.title, place.listener), alone=not place.cores)
+
+        return run_one
+
+
+def _outcomes(jobs: Sequence[Job], runner: Runner[Job, None], listener: Listener) -> Iterator[Outcome]:
+    with runner:
+        for count, ended in enumerate(runner.completed(jobs), 1):
+            job, failed = ended.job, explain(ended.error) if ended.error is not None else ""
+            if isinstance(ended.error, WorkerLostError):
+                failed = (
+                    f"{ended.error}, most likely killed for want of memory. Run the study again with fewer --workers; what "
+                    "the arm had reached is kept."
+                )
+            yield Outcome(job.arm, job.seed, job.folder, failed)
+            listener.progress("study: runs", count, len(jobs))
 
 
 def work(job: Job, out: Path, listener: Listener, *, alone: bool = True) -> None:
@@ -209,11 +231,6 @@ def work(job: Job, out: Path, listener: Listener, *, alone: bool = True) -> None
     finally:
         if before is None or _finished(job.folder) != before:
             _book(job.folder / COST, spent.seconds, spent.joules if alone else None)
-
-
-def explain(error: Exception) -> str:
-    """A failure in one line: dragoman's own errors speak for themselves."""
-    return str(error) if isinstance(error, DragomanError) else f"{type(error).__name__}: {error}"
 
 
 def _finished(folder: Path) -> str | None:

@@ -46,7 +46,8 @@ def run(
     tokens: Sequence[int] = (),
     budget: int | None = None,
     limit: float = LIMIT,
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray: str | None = None,
     listener: Listener = SILENT,
 ) -> dict[str, Any]:
     """Run the grid of `shares` x `tokens` (by default the recipe's) into `out`, fit, predict, write study.json,
@@ -62,7 +63,7 @@ def run(
     grid = {(share, size): f"share-{share:g}-{size}" for size in budgets for share in sorted(set(shares))}
     changes = {name: changed(number, hybrid, share, size) for (share, size), name in grid.items()}
     arms = runner.read_arms(path, overrides, changes)
-    outcomes = runner.run(base, arms, runner.seeds_of(base), out, jobs=jobs, listener=listener)
+    outcomes = runner.run(base, arms, runner.seeds_of(base), out, jobs=jobs, ray=ray, listener=listener)
     found = record.make(base, arms, outcomes, out, listener)
     points = [point for cell, name in grid.items() for point in _points(cell, name, outcomes, number)]
     wanted = [budget] if budget is not None else budgets

@@ -20,12 +20,13 @@ from dragoman.core.recipe import Evaluate, Recipe
 from dragoman.core.recipe.search import Search
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DragomanError, ModelError, RecipeError, ResourceError
+from dragoman.jobs import Ended, Pool, Runner, explain, opened
 from dragoman.report import search as report
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact, digest, write_atomic, write_json
 from dragoman.store.run.run_state import locked
 from dragoman.studies import dev_split, trial
-from dragoman.studies.processes import shares
+from dragoman.studies.arms import PRELOADED
 from dragoman.studies.shared import Shared
 from dragoman.studies.space import check, distribution, grid, own_values, parameter_of, told, value_of, with_values
 from dragoman.studies.summary import ended_well, summary
@@ -40,12 +41,20 @@ _HOPELESS = 3  # trials that fail, none of them ending well, before the search g
 
 
 def run(
-    recipe: Recipe, out: Path, *, jobs: int = 1, listener: Listener = SILENT, start: trial.Start = trial.Process
+    recipe: Recipe,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    ray: str | None = None,
+    listener: Listener = SILENT,
+    pool: Pool | None = None,
 ) -> dict[str, Any]:
     """Search as the recipe's `search` says, in `out`; returns the record that is written to search.json.
 
     A search that was stopped goes on, trials in progress from their last checkpoint; one that has ended goes on when
-    `search.trials` grows. With one job, two runs give the same trials and the same figures.
+    `search.trials` grows. `jobs` trials are at work at once, each with its share of the cores, or as many as the Ray cluster
+    `ray` has room for, which must see the same folders; `pool`: given in their place. One at a time, two runs give the same
+    trials and the same figures.
     Raises RecipeError before anything runs when a key or a value of the space does not fit the recipe, CheckpointError
     when `out` holds another search or is in use, ModelError when every trial fails.
     """
@@ -53,11 +62,10 @@ def run(
         raise RecipeError("the recipe has no section `search`: name the keys to vary under `search.space`.")
     check(recipe, recipe.search)
     with locked(out):
-        work = _Search(recipe, recipe.search, out, jobs, listener, start)
-        try:
+        pool = pool or opened(trial.Worker(), jobs, ray, once=True, preload=PRELOADED)
+        with Runner[trial.Job, None](pool, listener) as runner:  # what still runs ends with a checkpoint
+            work = _Search(recipe, recipe.search, out, runner, listener)
             work.loop()
-        finally:
-            work.stop()
         return work.finish()
 
 
@@ -69,8 +77,8 @@ class _Place:
     """A trial at work."""
 
     asked: optuna.trial.Trial
-    running: trial.Running
-    cores: tuple[int, ...]  # the number of the place, and the cores that it has
+    job: trial.Job
+    number: int  # the runner's
     begun: float
 
 
@@ -78,10 +86,10 @@ class _Search:
     """Asks Optuna for values, trains them in processes, tells Optuna what came out."""
 
     def __init__(
-        self, recipe: Recipe, settings: Search, out: Path, jobs: int, listener: Listener, start: trial.Start
+        self, recipe: Recipe, settings: Search, out: Path, runner: Runner[trial.Job, None], listener: Listener
     ) -> None:
-        self.recipe, self.settings, self.out, self.jobs, self.listener = recipe, settings, out, jobs, listener
-        self._start = start
+        self.recipe, self.settings, self.out, self.listener = recipe, settings, out, listener
+        self._runner, self.jobs = runner, runner.pool.size
         self._running: dict[int, _Place] = {}
         base = with_values(recipe, {})
         self._shared = Shared(base, out / "shared", listener)
@@ -135,7 +143,7 @@ class _Search:
         unfinished = [t for t in self.study.get_trials() if t.state == optuna.trial.TrialState.RUNNING]
         waiting = [optuna.trial.Trial(self.study, frozen._trial_id) for frozen in unfinished]
         while True:
-            while len(self._running) < self.jobs:
+            while self._runner.free:
                 if waiting:
                     self._begin(waiting.pop(0))
                 elif not self._enough():
@@ -144,15 +152,10 @@ class _Search:
                     break
             if not self._running:
                 return
+            ended = self._runner.next(_PAUSE)
             for number in list(self._running):
-                self._look(number)
+                self._look(number, ended)
             self._tell_progress()
-            time.sleep(_PAUSE)
-
-    def stop(self) -> None:
-        """End what is running, with a checkpoint; the next run goes on there."""
-        for place in self._running.values():
-            place.running.stop()
 
     def _enough(self) -> bool:
         done = self.study.get_trials(deepcopy=False)
@@ -219,39 +222,36 @@ class _Search:
         except DragomanError as error:
             self._fail(asked, str(error), 0.0)
             return
-        taken = [place.cores for place in self._running.values()]
-        cores = next(share for share in shares(self.jobs) if share not in taken) if self.jobs > 1 else ()
-        self._running[asked.number] = _Place(asked, self._start(job, cores[1:]), cores, time.perf_counter())
+        self._running[asked.number] = _Place(asked, job, self._runner.give(job), time.perf_counter())
 
-    def _look(self, number: int) -> None:
+    def _look(self, number: int, ended: Ended[trial.Job, None] | None) -> None:
         """Report what is new; end the trial when it has ended or has fallen behind."""
         import optuna
 
         here = self._running[number]
-        asked, running = here.asked, here.running
-        alive = running.alive  # before the log is read: what it wrote before it ended is read then
+        asked, job = here.asked, here.job
+        alive = ended is None or ended.number != here.number
         known = self.study.get_trials(deepcopy=False)[number].intermediate_values
-        for place, score, tokens in trial.points(running.job.folder, self.settings.metric):
+        for place, score, tokens in trial.points(job.folder, self.settings.metric):
             if place not in known:
                 asked.report(score, place)
                 if alive and place < 20 and asked.should_prune():
-                    running.stop()
+                    self._runner.stop(here.number)
                     del self._running[number]
                     # not those until it stopped: how soon that was would decide how many trials a budget has
                     asked.set_user_attr("tokens", tokens)
                     asked.set_user_attr("seconds", round(time.perf_counter() - here.begun, 2))
                     self.study.tell(asked, state=optuna.trial.TrialState.PRUNED)
-                    trial.tidy(running.job.folder, model=False)
+                    trial.tidy(job.folder, model=False)
                     self.listener.say(f"search: trial {number} falls behind after {place / 20:.0%}: ended")
                     return
-        if not alive:
+        if ended is not None and not alive:
             del self._running[number]
-            self._end(asked, running.job)
+            self._end(asked, job, ended.error)
 
-    def _end(self, asked: optuna.trial.Trial, job: trial.Job) -> None:
-        found = trial.result(job)
-        if found is None:
-            raise KeyboardInterrupt  # it was asked to stop, not by us: so are we
+    def _end(self, asked: optuna.trial.Trial, job: trial.Job, error: Exception | None) -> None:
+        lost = f"{error and explain(error)}, most likely killed for want of memory; see {trial.LOG}"
+        found = trial.result(job) or {"failed": lost, "seconds": 0.0}
         asked.set_user_attr("tokens", trial.tokens(job.folder))
         if found["failed"]:
             self._fail(asked, found["failed"], found["seconds"])

@@ -7,22 +7,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DragomanError
+from dragoman.jobs import Place, explain
 from dragoman.store.run.artifact import Artifact, digest, write_json
-from dragoman.studies.children import obey, stop
 
 RESULT, TRANSLATIONS, LOG = "trial.json", "dev.jsonl", "log.txt"
-_PRELOADED = ("dragoman.stages.train", "dragoman.stages.plan", "dragoman.stages.model", "dragoman.engine.setup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +37,6 @@ class Job:
         """What the trial is made of."""
         sections = self.recipe.model_dump(mode="json", by_alias=True, include={"pairs", "seed", "plan", "train"})
         return digest(sections, {name: stage.key for name, stage in self.given.items()})
-
-
-class Running(Protocol):
-    """A trial at work."""
-
-    job: Job
-
-    @property
-    def alive(self) -> bool: ...
-
-    def stop(self) -> None:
-        """End it after the step in progress, with a checkpoint; returns when it has ended."""
-
-
-class Start(Protocol):
-    def __call__(self, job: Job, cores: Sequence[int]) -> Running: ...
 
 
 class Point(NamedTuple):
@@ -118,36 +99,6 @@ def tidy(folder: Path, *, model: bool) -> None:
         (folder / "train" / "manifest.json").unlink(missing_ok=True)
 
 
-# ---------------------------------------------------------------- in the search's process
-
-
-class Process:
-    """A trial in a process that is forked from a server that has loaded PyTorch once for all trials."""
-
-    def __init__(self, job: Job, cores: Sequence[int]) -> None:
-        context = get_context("forkserver")
-        context.set_forkserver_preload(list(_PRELOADED))
-        self.job = job
-        self._mine, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(job, theirs, tuple(cores)), name=f"trial {job.number}")
-        self._process.start()
-        theirs.close()
-
-    @property
-    def alive(self) -> bool:
-        if self._process.is_alive():
-            return True
-        self._process.join()
-        if result(self.job) is None:
-            code = self._process.exitcode
-            failed = f"its process ended with code {code}, most likely killed for want of memory; see {LOG}"
-            write_json(self.job.folder / RESULT, {"key": self.job.key, "failed": failed, "seconds": 0.0})
-        return False
-
-    def stop(self) -> None:
-        stop(self._process)
-
-
 # ---------------------------------------------------------------- in the trial's process
 
 
@@ -164,16 +115,19 @@ class _Logged:
         del task, done, total, facts
 
 
-def _run(job: Job, connection: Connection, cores: Sequence[int]) -> None:
-    obey(connection)
-    if cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with (job.folder / LOG).open("a", encoding="utf-8") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        with suppress(KeyboardInterrupt):
-            work(job)
+class Worker:
+    """Trains trials, in processes of their own."""
+
+    def start(self, place: Place) -> Callable[[Job], None]:
+        def train(job: Job) -> None:
+            place.pin()
+            job.folder.mkdir(parents=True, exist_ok=True)
+            with (job.folder / LOG).open("a", encoding="utf-8") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+                work(job)
+
+        return train
 
 
 def work(job: Job) -> None:
@@ -191,12 +145,9 @@ def work(job: Job) -> None:
             trained.folder / str(trained.facts["folder"]), precision="fp32", threads=job.recipe.plan.threads
         )
         dev_split.translate(translator, job.recipe, job.halves, job.folder / TRANSLATIONS)
-    except DragomanError as error:
-        failed = str(error)
     except Exception as error:  # whatever it is, the other trials stand
-        import traceback
-
-        traceback.print_exc()
-        failed = f"{type(error).__name__}: {error}"
+        if not isinstance(error, DragomanError):
+            traceback.print_exc()
+        failed = explain(error)
     seconds = round(time.perf_counter() - begun, 2)
     write_json(job.folder / RESULT, {"key": job.key, "failed": failed, "seconds": seconds})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -14,6 +15,7 @@ from dragoman.core.corpus.checks import Checker
 from dragoman.core.recipe import Checks, Normalise
 from dragoman.core.records import Example, Finding, Rejected, Text
 from dragoman.core.text.normalise import leak_key, normalise
+from dragoman.jobs import Place
 from dragoman.store.corpus.duplicates import Signatures, hash_texts, signatures
 from dragoman.store.corpus.selection import Rows
 
@@ -21,6 +23,7 @@ INTERIM_COLUMNS = (
     *("source", "target", "source_language", "target_language", "origin", "line", "domain", "document"),
     *("reason", "detail", "flag"),
 )
+_GARBAGE = 100_000  # objects between two collections: rows are many and in no cycles, looking at them costs a twentieth
 _NEVER_ON_GIVEN = "empty"  # the one finding that takes a row out of a given held-out file
 
 Row = Example | Text | Rejected
@@ -66,7 +69,9 @@ class Cleaner:
     near: bool  # whether signatures are needed
     folder: Path  # for the interim files
 
-    def start(self) -> Callable[[Chunk], Cleaned]:
+    def start(self, place: Place) -> Callable[[Chunk], Cleaned]:
+        if place.cores:  # in a process of its own
+            gc.set_threshold(_GARBAGE)
         checker = Checker(self.checks, self.languages)
 
         def clean(chunk: Chunk) -> Cleaned:

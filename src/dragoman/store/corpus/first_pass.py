@@ -15,11 +15,11 @@ from dragoman.core.corpus.splits import SPLITS, TRAIN
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import ParallelSource, Prepare, Recipe, TextSource
 from dragoman.core.records import Text
+from dragoman.jobs import Crew, crew, in_order
 from dragoman.store.corpus.clean import Chunk, Cleaner, Row
 from dragoman.store.corpus.duplicates import SLOTS, Signatures
 from dragoman.store.corpus.selection import Rows
 from dragoman.store.formats.readers import files_of, read_parallel, read_text
-from dragoman.store.workers import cores, in_order
 
 CHUNK = 4000  # rows
 _CHUNK_CHARACTERS = 2_000_000
@@ -57,7 +57,7 @@ class Intake:
 
     folder: Path
     languages: tuple[str, ...]
-    processes: int
+    crew: Crew
     pairs: Part = field(default_factory=Part)
     texts: Part = field(default_factory=Part)
     read: Counter[str] = field(default_factory=Counter)
@@ -77,8 +77,8 @@ class Intake:
 def take_in(recipe: Recipe, settings: Prepare, folder: Path, listener: Listener) -> Intake:
     """Read and clean everything that the recipe names; interim files go to `folder`."""
     progress = _Progress(recipe, settings, listener)
-    processes = 1 if progress.total is not None and progress.total < _SMALL else cores()
-    intake = Intake(folder, _languages(recipe, settings), processes)
+    small = progress.total is not None and progress.total < _SMALL
+    intake = Intake(folder, _languages(recipe, settings), crew(small=small))
     near = settings.deduplicate.near is not None or settings.holdout.near is not None
     cleaner = Cleaner(settings.normalise, settings.checks, intake.languages, near, folder)
     kinds: dict[int, tuple[Part, str]] = {}
@@ -91,7 +91,7 @@ def take_in(recipe: Recipe, settings: Prepare, folder: Path, listener: Listener)
             yield chunk
 
     with intake._signature_file.open("wb") as stream:
-        for cleaned in in_order(chunks(), cleaner, processes):
+        for cleaned in in_order(chunks(), cleaner, intake.crew, listener):
             part, name = kinds.pop(cleaned.chunk)
             part.parts.append(cleaned.rows)
             part.pieces.append(Piece(cleaned.chunk, name, len(cleaned.rows)))

@@ -15,10 +15,10 @@ from dragoman.core.corpus.splits import TRAIN, Numbers, mix
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Checks
 from dragoman.core.records import Example, Finding
+from dragoman.jobs import Place, in_order
 from dragoman.store.corpus.clean import interim_path, read_interim
 from dragoman.store.corpus.first_pass import Intake, Piece
 from dragoman.store.corpus.selection import Rows
-from dragoman.store.workers import in_order
 
 _TEXTS = ("source", "target", "source_language", "target_language")
 
@@ -38,7 +38,7 @@ class _Doubter:
     checker: Checker
     folder: Path
 
-    def start(self) -> Callable[[int], list[tuple[int, Finding]]]:
+    def start(self, place: Place) -> Callable[[int], list[tuple[int, Finding]]]:
         def look(chunk: int) -> list[tuple[int, Finding]]:
             found = self.checker.check_many(passed_examples(self.folder, chunk))
             return [(place, findings[0]) for place, findings in enumerate(found) if findings]
@@ -67,7 +67,7 @@ def doubt(settings: Checks, rows: Rows, intake: Intake, seed: int, listener: Lis
     findings = {}
     begin = 0
     jobs = (piece.number for piece in pieces)
-    for piece, found in zip(pieces, in_order(jobs, _Doubter(checker, intake.folder), intake.processes), strict=True):
+    for piece, found in zip(pieces, in_order(jobs, _Doubter(checker, intake.folder), intake.crew), strict=True):
         findings.update({begin + place: finding for place, finding in found})
         begin += piece.passed
         listener.progress("prepare: judge", begin, len(rows))

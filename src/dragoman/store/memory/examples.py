@@ -20,12 +20,12 @@ from dragoman.core.recipe.assist import GlossaryUse, MemoryUse
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError, RecipeError
+from dragoman.jobs import Crew, Place, cores, in_order
 from dragoman.store.corpus import records
 from dragoman.store.memory.glossary import Glossary, glossary_file
 from dragoman.store.memory.retrieval import Excluded, Retriever
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.artifact import digest, file_digest, write_json
-from dragoman.store.workers import cores, in_order
 
 OF_TRAINING = "training.sqlite"  # a memory that was made of the training texts
 CANDIDATES = 500  # compared per sentence: the same best match as with 3,000 for 99.8 % of Tatoeba's sentences
@@ -183,7 +183,7 @@ class _Finder:
     wanted: Wanted
     held_out: frozenset[str]
 
-    def start(self) -> Callable[[Job], list[list[Shot]]]:
+    def start(self, place: Place) -> Callable[[Job], list[list[Shot]]]:
         return _Search(Memory.open(self.memory), self.wanted, self.held_out)
 
 
@@ -259,7 +259,7 @@ def _search_all(
     temporary = path.with_suffix(".part")
     done = 0
     with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for found in in_order(_jobs(rows()), finder, processes):
+        for found in in_order(_jobs(rows()), finder, Crew(processes)):
             stream.writelines(json.dumps(shots, ensure_ascii=False) + "\n" for shots in found)
             done += len(found)
             listener.progress("examples from the memory", done, total)
