@@ -22,8 +22,9 @@ from dragoman.report import monitor as page
 from dragoman.store.corpus import records
 from dragoman.store.run import baseline
 from dragoman.store.run.artifact import write_json
+from dragoman.store.run.erase import erase
 from dragoman.store.run.observer import Observer
-from dragoman.store.run.watch import erase, watch
+from dragoman.store.run.watch import watch
 from tests.commands import Command
 
 WAY = Direction("en", "fr")
@@ -144,8 +145,8 @@ def test_erase_by_command(tmp_path: Path, dragoman: Command) -> None:
     run, random = run_of(tmp_path), np.random.default_rng(6)
     told(run, [text(random) for _ in range(20)], tenant="acme")
     told(run, [text(random) for _ in range(30)])
-    assert "20 events of acme are erased" in dragoman("monitor", run, "--erase", "acme").out
-    assert watch(run).totals()["segments"] == 30 and erase(run, "acme") == 0
+    assert "20 rows of acme are erased" in dragoman("monitor", run, "--erase", "acme").out
+    assert watch(run).totals()["segments"] == 30 and erase(run, tenant="acme").total == 0
 
 
 _FORMS = [

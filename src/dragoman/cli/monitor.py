@@ -34,7 +34,17 @@ def monitor(
     every: Annotated[float, typer.Option("--every", min=1, help="Seconds between two looks.")] = 60.0,
     erase: Annotated[
         str | None,
-        typer.Option("--erase", metavar="TENANT", help="Take all that the ledger holds of a tenant out of it."),
+        typer.Option(
+            "--erase", metavar="TENANT", help="Take all that is kept of a tenant out: ledger, memories, feedback ..."
+        ),
+    ] = None,
+    older: Annotated[
+        float | None,
+        typer.Option("--older", min=0, metavar="DAYS", help="Take out what use left more than so long ago."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", metavar="FOLDER", help="With --erase or --older: a server's folder elsewhere."),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -50,9 +60,8 @@ def monitor(
 
             pipeline.run(Recipe.load(run), run.parent, stages=["monitor"], listener=here.listener)
             run = run.parent
-        if erase is not None:
-            gone = looking.erase(run, erase)
-            here.result(f"{gone:,} events of {erase} are erased", event="erased", tenant=erase, events=gone)
+        if erase is not None or older is not None:
+            _erase(here, run, erase, older, state)
             return
         while True:
             found = looking.watch(run)
@@ -68,6 +77,17 @@ def monitor(
             time.sleep(every)
         if any(one.drifted for one in found.directions):
             raise typer.Exit(7)
+
+
+def _erase(here: Session, run: Path, tenant: str | None, days: float | None, state: Path | None) -> None:
+    from dragoman.store.run.erase import erase
+
+    gone = erase(run, tenant=tenant, days=days, state=state)
+    whose = f"of {tenant}" if tenant is not None else f"older than {days:g} days"
+    for path in gone.left:
+        here.listener.warn(f"{path}: still holds a text {whose}, for it was made from it: delete it, or make it again")
+    told = [f"{gone.total:,} rows {whose} are erased", *(f"  {path}: {count:,}" for path, count in gone.rows.items())]
+    here.result("\n".join(told), event="erased", tenant=tenant, days=days, **gone.to_json())
 
 
 def _alert(here: Session, found: Watched) -> None:

@@ -19,8 +19,8 @@ from dragoman.core.watch.feedback import Edit, distances, for_test, outlying
 from dragoman.store.corpus import records
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run.erase import erase
 from dragoman.store.run.feedback import Desk, read
-from dragoman.store.run.watch import erase
 from tests.commands import Command
 
 WAY = Direction("en", "fr")
@@ -287,7 +287,7 @@ def test_nothing_of_an_erased_tenant_stays(tmp_path: Path) -> None:
         )
         desk.store.show([Edit(secret, "", WAY, "zarquon machine", tenant="acme")])
         desk.store.write(run / "feedback")
-    erase(run, "acme")
+    erase(run, tenant="acme")
     held = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert b"zarquon" not in held and b"vogon" in held
 

@@ -351,15 +351,3 @@ def _sample(run: Path, way: Direction) -> list[Example]:
     step = max(1, records.count(folder) // _LEARN)
     rows = (row for number, row in enumerate(records.read(folder, Example)) if number % step == 0)
     return [turned for row in rows if (turned := row.towards(way)) is not None]
-
-
-def erase(run: Path, tenant: str, ledger: Ledger) -> int:
-    """All feedback of a tenant, its segments in the memory, and the files that were written of it; how many rows."""
-    store = Feedback(ledger.engine)
-    count = store.erase(tenant)
-    if (run / FOLDER).is_dir():
-        store.write(run / FOLDER)
-    if memory_file(run).is_file():
-        with Memory.open(memory_file(run)) as memory:
-            memory.remove(tenant, origin=ORIGIN)
-    return count

@@ -15,6 +15,7 @@ from dragoman.core.text.languages import Direction
 from dragoman.core.watch.personal import PERSONAL, masked, personal
 from dragoman.errors import CheckpointError, DataError, RecipeError
 from dragoman.store.run.baseline import Baseline
+from dragoman.store.run.trained import whose
 
 if TYPE_CHECKING:
     from dragoman.store.ledger import Event, Ledger
@@ -32,11 +33,12 @@ class Observer:
 
     @classmethod
     def of(cls, run: Path) -> Observer | None:
-        """The observer of a run whose recipe has `monitor` and whose stage `monitor` is finished; else None.
+        """The observer of a run, or of the bundle in its `deploy`; None unless its stage `monitor` is finished.
 
         A ledger that cannot be opened (a folder that is read only, a data base that is away) is told in one warning, and
         nothing is recorded: no translation fails for it.
         """
+        run = whose(run)
         settings = settings_of(run)
         if settings is None:
             return None

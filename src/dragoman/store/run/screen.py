@@ -29,7 +29,7 @@ from dragoman.core.watch.screening import Shown, WordList
 from dragoman.errors import DataError
 from dragoman.store.guard import Judge
 from dragoman.store.run.observer import settings_of
-from dragoman.store.run.trained import directions_of, prompt_of
+from dragoman.store.run.trained import directions_of, prompt_of, whose
 
 _SURE = 0.9  # probability from which a source counts as one in another language
 _REMEMBERED = 10_000  # judgements of sources, for those of their answers
@@ -77,15 +77,16 @@ class Screen:
     @classmethod
     def of(cls, run: Path) -> Self | None:
         """The screen of a run whose recipe has `monitor.screen`; else None. Raises DataError where a list cannot be read."""
-        settings = settings_of(run)
+        own = whose(run)
+        settings = settings_of(own)
         if settings is None:
-            _refuse_unread(run)
+            _refuse_unread(own)
         if settings is None or settings.screen is None:
             return None
         directions = directions_of(run)
         languages = [code for one in directions for code in (one.source, one.target)]
         lists = {
-            primary(language): WordList(_lines([run / name for name in files]), language)
+            primary(language): WordList(_lines([own / name for name in files]), language)
             for language, files in settings.screen.words.items()
         }
         return cls(settings.screen, list(dict.fromkeys(languages)), lists=lists, prompt=prompt_of(run))

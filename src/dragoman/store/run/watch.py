@@ -145,14 +145,3 @@ def _named(ledger: Ledger, window: Window, found: Sequence[Found], language: str
             if int(hashed([word], key)[0]) in wanted and len(named.setdefault(word, [])) < _EXAMPLES:
                 named[word].append(source)
     return named
-
-
-def erase(run: Path, tenant: str) -> int:
-    """Take all that a run's ledger, feedback and memory of feedback hold of a tenant out; how many events. Raises DataError as
-    `watch`."""
-    from dragoman.store.run import feedback
-
-    settings = wanted(run)
-    with Ledger.open(ledger_of(run, settings), create=False) as ledger:
-        feedback.erase(run, tenant, ledger)
-        return ledger.erase(tenant=tenant)
