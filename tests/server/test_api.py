@@ -80,6 +80,31 @@ def test_a_match_comes_with_what_differs_and_the_source_is_detected(live: Live) 
     assert live.http.post("/api/segments", json={"text": "x" * 100_001, "target": "de"}).status_code == 413
 
 
+# ---------------------------------------------------------------- hosting platforms
+
+
+def test_what_hosting_platforms_ask_a_container_for(full: Live) -> None:
+    assert full.http.get("/ping").status_code == 200
+    asked = {"text": ["the dog", "the cat"], "source": "en", "target": "de"}
+    assert len(full.json("POST", "/invocations", json=asked)["translations"]) == 2
+    instances = [
+        {"text": "the dog", "source": "en", "target": "de"},
+        {"text": "der Hund", "source": "de", "target": "en"},
+        {"text": "the cat", "source": "en", "target": "de"},
+    ]
+    found = full.json("POST", "/predict", json={"instances": instances})["predictions"]
+    assert [one["target_language"] for one in found] == ["de", "en", "de"]
+    assert [one["text"] for one in found] == [one["text"] for one in instances]  # this engine gives texts back
+    for wrong in (
+        {},
+        {"instances": []},
+        {"instances": ["x"]},
+        {"instances": [{"text": "a"}]},
+        {"instances": [{**instances[0], "x": 1}]},
+    ):
+        assert full.http.post("/predict", json=wrong).status_code == 400
+
+
 # ---------------------------------------------------------------- documents
 
 

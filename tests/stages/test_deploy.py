@@ -122,6 +122,20 @@ def test_a_gguf_file_passes_the_gate_and_is_for_a_server_of_the_users_own(run: P
         deploy(run, "deploy.formats=[hf, gguf-q4_k_m]")
 
 
+def test_a_folder_for_a_platform_and_what_a_million_characters_cost(run: Path, dragoman: Command) -> None:
+    deploy(run, "deploy.formats=[hf]")
+    done = dragoman(
+        "deploy", run, "deploy.formats=[hf]", "--for", "vertex", "--price", "2", "--own-price", "0.5", "--json"
+    )
+    *_, folder, prices = map(json.loads, done.out.splitlines())
+    Bundle.read(Path(folder["folder"]) / "model").verify()
+    there, own = prices["prices"]
+    speed = Bundle.read(run / "deploy" / "bundle").formats["hf"]["measured"]["characters_per_second"]
+    assert there["per_million"]["1.0"] == pytest.approx(2 / 3600 / speed * 1e6)
+    assert there["per_million"]["0.25"] == pytest.approx(4 * there["per_million"]["1.0"])
+    assert own["per_million"]["1.0"] == pytest.approx(there["per_million"]["1.0"] / 4)
+
+
 def test_plain_transformers_loads_the_export_with_its_template(run: Path) -> None:
     deploy(run, "deploy.formats=[hf]")
     folder = run / "deploy" / "bundle" / "hf"

@@ -220,6 +220,23 @@ def deploy(
     overrides: Overrides = None,
     out: Out = None,
     force: Force = None,
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for", metavar="PLATFORM", help="Also a folder for sagemaker, vertex, azure, bedrock; again for more."
+        ),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option("--price", min=0, help="What a machine there costs an hour: told for a million characters."),
+    ] = None,
+    own_price: Annotated[
+        float | None, typer.Option("--own-price", min=0, help="What your own machine costs an hour, to compare.")
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option("--characters-per-second", min=0.001, help="Measured there; else as deploy measured here."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -243,6 +260,11 @@ def deploy(
             checked = checked.model_copy(update={"deploy": Deploy()})
         done = pipeline.run(checked, folder, stages=["deploy"], force=force or (), given=given, listener=here.listener)
         tell_run(here, checked, folder, done)
+        from dragoman.cli import platforms as hosted
+
+        hosted.write(here, folder, platforms or [])
+        if price is not None or own_price is not None:
+            hosted.tell_prices(here, folder, price, own_price, speed)
 
 
 def _stages(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dragoman.core.prompt.prompts import Format, render
+from dragoman.core.prompt.prompts import Format, render, spelt
 from dragoman.core.scores.metrics import TITLES
 from dragoman.core.text.languages import Direction, name
 from dragoman.errors import DragomanError
@@ -151,18 +151,13 @@ def _prompts(run: RunFolder) -> list[dict[str, str]]:
         own = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     except (DragomanError, OSError, ValueError, KeyError):
         return []
-    signs = {"begin": _spelt(own.get("bos_token")), "end": _spelt(own.get("eos_token"))}
     found = []
     for direction in _directions(run):
         rendered = render(form, direction, "{text}")
-        text = "".join(signs.get(piece.kind, piece.text) for piece in rendered.pieces)
+        text = spelt(rendered, own.get("bos_token"), own.get("eos_token"))
         turns = "\n\n".join(turn.text for turn in rendered.turns)
         found.append({"direction": str(direction), "prompt": text or turns, "chat": "yes" if rendered.turns else ""})
     return found
-
-
-def _spelt(token: object) -> str:
-    return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
 
 
 def _datasets(run: RunFolder) -> list[str]:

@@ -20,7 +20,15 @@ from dragoman.server import (
     openapi,
     page,
 )
-from dragoman.server.dialects import deepl, deepl_documents, deepl_glossaries, deepl_memories, libretranslate, openai
+from dragoman.server.dialects import (
+    deepl,
+    deepl_documents,
+    deepl_glossaries,
+    deepl_memories,
+    libretranslate,
+    openai,
+    platforms,
+)
 from dragoman.server.errors import Dialect, Refused, response
 from dragoman.server.gateway import Gateway
 from dragoman.server.operation import Operation, Path, Receive, Scope, Send, _headed
@@ -30,7 +38,7 @@ def operations(gateway: Gateway) -> list[Operation]:
     """All that this server can be asked, those asked most often first."""
     modules: Iterable[Any] = (
         libretranslate, deepl, openai, health, deepl_glossaries, deepl_documents, deepl_memories, api, api_segments,
-        api_documents, api_preferences, api_runs, openapi,
+        api_documents, api_preferences, api_runs, platforms, openapi,
     )  # fmt: skip
     return [*(one for module in modules for one in module.OPERATIONS), *page.operations(gateway)]
 

@@ -100,6 +100,9 @@ _BODIES: dict[tuple[str, str], Schema] = {
         "text target", text=_TEXTS, source=_LANGUAGE, target=_LANGUAGE, format={"enum": ["text", "html", "xml"]},
         model=_TEXT, models=_list(_TEXT), glossary_id=_TEXT, memory_id=_TEXT, context=_TEXT, exact={"type": "boolean"},
     ),
+    ("api", "predict"): _object(
+        "instances", instances=_list(_object("text target", text=_TEXT, source=_LANGUAGE, target=_LANGUAGE)),
+    ),
     ("api", "confirm"): _object(
         "text translation source target", text=_TEXT, translation=_TEXT, source=_LANGUAGE, target=_LANGUAGE,
         machine=_TEXT, document=_TEXT, model=_TEXT,
@@ -117,6 +120,7 @@ _BODIES: dict[tuple[str, str], Schema] = {
         document=_TEXT, verdict={"enum": ["good", "bad"]}, rating={"type": "number"},
     ),
 }  # fmt: skip
+_BODIES["api", "invocations"] = _BODIES["api", "translate"]
 _ANSWERS: dict[tuple[str, str], Schema] = {
     ("libretranslate", "translate"): _object("translatedText", translatedText=_TEXTS),
     ("libretranslate", "detect"): _list(_object("language confidence", language=_TEXT, confidence={"type": "number"})),

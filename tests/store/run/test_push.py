@@ -7,24 +7,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, ModelError, QualityError
-from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.memory.translation_memory import memory_file
 from dragoman.store.run.artifact import write_json
 from dragoman.store.run.bundle import BUNDLE, Bundle
 from dragoman.store.run.push import Permissions, bundle_to_push
+from tests.store.bundles import FACTS, FORMATS, SECRET, bundle
 from tests.store.hub_server import COMMIT, WRITER, Hub, Repository, hub
 
 NOTHING = Permissions()
-FACTS = {"name": "clinic", "base": "someone/base", "licence": "apache-2.0"}
-FORMATS = {"hf": {"format": "hf", "verdict": "passed"}}
-SECRET = "Our secret sentence."
 
 
 @pytest.fixture
@@ -32,19 +28,6 @@ def server(tmp_path: Path) -> Iterator[Hub]:
     (tmp_path / "served").mkdir()
     with hub(tmp_path / "served") as found:
         yield found
-
-
-def bundle(folder: Path, facts: Mapping[str, Any] = FACTS, formats: Mapping[str, Any] = FORMATS) -> Path:
-    (folder / "hf").mkdir(parents=True)
-    (folder / "model").mkdir()
-    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\nA card.\n", encoding="utf-8")
-    (folder / "hf" / "model.safetensors").write_bytes(bytes(range(256)) * 9)
-    (folder / "hf" / "config.json").write_text("{}", encoding="utf-8")
-    (folder / "model" / "dragoman.json").write_text("{}", encoding="utf-8")
-    with Memory.open(memory_file(folder), create=True) as memory:
-        memory.add([Example(SECRET, "Unser Geheimnis.", "en", "de")])
-    Bundle.finish(folder, "hf", dict(formats), dict(facts))
-    return folder
 
 
 def dragoman(server: Hub, home: Path, *words: object, key: str = WRITER) -> subprocess.CompletedProcess[str]:

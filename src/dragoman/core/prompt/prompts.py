@@ -139,6 +139,17 @@ class Rendered:
     answer: str | None = None  # chat only: the trained answer; pieces carry theirs
 
 
+def spelt(rendered: Rendered, begin: object = None, end: object = None) -> str:
+    """A prompt of pieces as one text. `begin`, `end`: the tokenizer's own tokens as its configuration has them, left out where
+    there is none."""
+    signs = {"begin": _spelling(begin), "end": _spelling(end)}
+    return "".join(signs.get(piece.kind, piece.text) for piece in rendered.pieces)
+
+
+def _spelling(token: object) -> str:
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
+
+
 def language_token(language: str) -> str:
     """The control token of a language in the compact format: `<|pt-BR|>`."""
     return f"<|{language}|>"

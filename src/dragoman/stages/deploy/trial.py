@@ -24,16 +24,18 @@ def main(job: Path, answer: Path) -> None:
     loading = time.perf_counter() - started
     sets: Mapping[str, Sequence[Mapping[str, str]]] = asked["sets"]
     translator.translate([sets["dev"][0]["source"]], sets["dev"][0]["direction"])  # what is made once only
-    outputs, seconds, rows = {}, 0.0, 0
+    outputs, seconds, rows, characters = {}, 0.0, 0, 0
     for name, part in sets.items():
         began = time.perf_counter()
         outputs[name] = by_direction(part, lambda some, way: translator.translate([r["source"] for r in some], way))
         seconds += time.perf_counter() - began
         rows += len(part)
+        characters += sum(len(row["source"]) for row in part)
     times = latencies(translator, sets["dev"][: int(asked["latency"])])
     found = {
         "load_seconds": loading,
         "sentences_per_second": rows / seconds,
+        "characters_per_second": characters / seconds,  # of the sources
         "p50": statistics.median(times) if times else 0.0,
         "p95": sorted(times)[min(len(times) - 1, int(0.95 * len(times)))] if times else 0.0,
         "outputs": {name: [h.text for h in made] for name, made in outputs.items()},
