@@ -87,7 +87,9 @@ def ours(kind: str, folder: Path, steps: int) -> dict[str, Any]:
     from dragoman.engine.phase_data import Inputs, trainable
     from dragoman.engine.phases import kind_of
 
-    common = f"learning_rate: {RATE}, optimiser: adamw, accumulation: 1, schedule: constant, warmup: 0, evaluate_every: 9999"
+    common = (
+        f"learning_rate: {RATE}, optimiser: adamw, accumulation: 1, schedule: constant, warmup: 0, evaluate_every: 9999"
+    )
     phase = {
         "dpo": f"prefer: {{method: dpo, batch_tokens: {PAIRS * 130}, packing: sorted, {common}}}",
         "grpo": f"reinforce: {{method: grpo, steps: {steps}, prompts: {PROMPTS}, group: {GROUP}, rewards: {{chrf: 1}}, "
@@ -213,7 +215,12 @@ def peers(kind: str, folder: Path, steps: int, *, checkpointing: bool) -> dict[s
         )
         config: Any = DPOConfig(**options, per_device_train_batch_size=PAIRS)
         trainer: Any = DPOTrainer(
-            loaded.model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=lora, callbacks=[clock]
+            loaded.model,
+            args=config,
+            train_dataset=data,
+            processing_class=tokenizer,
+            peft_config=lora,
+            callbacks=[clock],
         )
         trainer.train()
         return {"units": PAIRS * (steps - 1), "seconds": clock.seconds}
@@ -294,7 +301,7 @@ def main() -> None:
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(given.data, given.model, folder, count=PAIRS * 12)
+        prepare(given.data, given.model, folder, count=PAIRS * (given.steps + 1))
         for number in range(given.rounds):
             for kind in given.kinds:
                 for name in given.contenders:

@@ -15,6 +15,7 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.engine.log import read
 from dragoman.errors import DataError
+from dragoman.report.page import render
 from dragoman.stages import model, plan, train
 from dragoman.stages.train import candidates
 from dragoman.store.corpus import records
@@ -178,3 +179,19 @@ def test_a_scorer_of_the_users_own_ranks(begun: Path, texts: Artifact, tmp_path:
         lengths = [len(one["text"]) for one in row["candidates"]]
         assert lengths == sorted(lengths) and not any("i" in one["text"] for one in row["candidates"])
         assert all(one["utilities"]["short"] == 100 - len(one["text"]) for one in row["candidates"])
+
+
+def test_a_phase_tells_what_it_gained_by_other_measures(begun: Path, texts: Artifact, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    facts = go(run, texts, "cpo", "train.1.prefer.rank_by={mbr: 1}")
+    assert facts["gained"]["trained_by"] == ["chrf"]
+    figures = facts["gained"]["figures"]
+    looks = [one for one in read(run / "train" / "1-prefer" / "metrics.jsonl") if one["event"] == "evaluate"]
+    best = next(one for one in looks if one["step"] == facts["best_step"])
+    assert looks[0]["step"] == 0
+    for name in ("chrf", "bleu", "ter"):
+        assert figures[name] == [round(looks[0][name], 4), round(best[name], 4)]
+    assert figures["length"] == [looks[0]["outputs"]["length"], best["outputs"]["length"]]
+    page = render(run).read_text()
+    assert page.count("trained by this") == 1 and "Characters for one of the references" in page

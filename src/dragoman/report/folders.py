@@ -16,12 +16,13 @@ _RECIPES = ("recipe.lock.yaml", "recipe.yaml")
 
 @dataclass(frozen=True)
 class Phase:
-    """The log of one training phase: its `step`, `evaluate` and, of a mixture, `window` events, in order."""
+    """The log of one training phase: its `step` and `evaluate` events and, where it has some, `window` and `rewarded`, in order."""
 
     name: str
     steps: Sequence[Mapping[str, Any]]
     evaluations: Sequence[Mapping[str, Any]]
     windows: Sequence[Mapping[str, Any]] = ()
+    rewarded: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,10 @@ def _phase(path: Path) -> Phase:
         except ValueError as error:
             if number < len(lines):
                 raise DataError(f"{path}:{number}: damaged line ({error}).") from None
-    kinds = {kind: [event for event in events if event.get("event") == kind] for kind in ("step", "evaluate", "window")}
-    return Phase(path.parent.name, kinds["step"], kinds["evaluate"], kinds["window"])
+    kinds = [
+        [event for event in events if event.get("event") == kind] for kind in ("step", "evaluate", "window", "rewarded")
+    ]
+    return Phase(path.parent.name, *kinds)
 
 
 def read_record(path: Path, kind: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman.core.scores.metrics import TITLES
 from dragoman.core.scores.outputs import KINDS
 from dragoman.core.text.languages import Direction, name, script
-from dragoman.report import hybrid, plots
+from dragoman.report import hybrid, phase_outputs, plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import RunFolder
 from dragoman.report.help import share
@@ -102,6 +102,9 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "synthetic_plot": plots.rejected(made["reasons"]) if made.get("reasons") else "",
         "curves": plots.curves(run.phases),
         "mixtures": hybrid.mixtures(run.phases),
+        "outputs": phase_outputs.outputs(run.phases),
+        "figure_names": phase_outputs.NAMES,
+        "score_names": phase_outputs.SCORES,
         "directions": hybrid.directions(run.phases),
         "phases": [entry for entry in entries if "operation" not in entry],
         "operations": [entry for entry in entries if "operation" in entry],

@@ -157,18 +157,19 @@ def curves(phases: Sequence[Any]) -> dict[str, str]:
             points += [(offset + e["step"], e[metric]) for e in phase.evaluations if metric in e]
         offset += max((int(e["step"]) for e in phase.steps), default=0)
     if train:
-        found["loss"] = _curve("loss", "Loss", [("training", train, False), ("dev", dev, True)], marks)
+        found["loss"] = curve("loss", "Loss", [("training", train, False), ("dev", dev, True)], marks)
     if quality["chrf"]:
         lines = [("chrF2++", quality["chrf"], True), ("BLEU", quality["bleu"], True)]
-        found["quality"] = _curve("quality", "Translated dev sample", lines, marks)
+        found["quality"] = curve("quality", "Translated dev sample", lines, marks)
     if rate:
-        found["rate"] = _curve("rate", "Learning rate", [("", rate, False)], marks)
+        found["rate"] = curve("rate", "Learning rate", [("", rate, False)], marks)
     return found
 
 
-def _curve(
+def curve(
     name: str, title: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]], bool]], marks: Sequence[float]
 ) -> str:
+    """Lines as (label, points, with dots) over the steps; `marks`: steps at which a phase begins."""
     with drawing(3.7, 2.5, f"curve-{name}") as (figure, svg):
         axes = figure.subplots()
         for number, (label, points, dots) in enumerate(lines):

@@ -40,5 +40,9 @@ class Distil(Training):
         return self.directions or pairs
 
     @property
+    def learned_by(self) -> list[str]:
+        return []  # a teacher is its measure, none of these
+
+    @property
     def model_folders(self) -> list[str]:
         return [self.teacher]

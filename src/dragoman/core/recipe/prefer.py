@@ -81,6 +81,16 @@ class Prefer(Training):
         return not (self.rank_by.keys() - {"checks"}) if self.reference == "auto" else self.reference
 
     @property
+    def learned_by(self) -> list[str]:
+        figures = {
+            "chrf": ["chrf"],
+            "mbr": ["chrf"],
+            "bleu": ["bleu"],
+            "checks": ["empty", "copied", "off_target", "repeated", "length"],
+        }
+        return list(dict.fromkeys(name for utility in self.rank_by for name in figures.get(utility, [])))
+
+    @property
     def strength(self) -> tuple[float, float, float]:
         """beta, weight of the likelihood, gamma."""
         beta, likelihood, gamma = DEFAULTS[self.method]

@@ -66,5 +66,11 @@ class Reinforce(Training):
         return {name: float(weight) for name, weight in self.rewards.items() if weight != "gate"}
 
     @property
+    def learned_by(self) -> list[str]:
+        figures = {"language": ["off_target", "copied"], "length": ["length"], "chrf": ["chrf"], "bleu": ["bleu"]}
+        always = ["empty", "repeated", "unfinished", "looped"]
+        return [*(name for reward in self.rewards for name in figures.get(reward, [])), *always]
+
+    @property
     def gates(self) -> list[str]:
         return [name for name, weight in self.rewards.items() if weight == "gate"]

@@ -80,6 +80,12 @@ class Training(TrainEntry):
     select: Literal["best", "last"] = "best"  # the checkpoint that the phase ends with: best by dev chrF, or the last
     patience: PositiveCount | None = None  # stop after so many evaluations without a better dev chrF
 
+    @property
+    def learned_by(self) -> list[str] | None:
+        """The figures of its evaluations that it was trained by itself, so that a gain in them alone is no proof; None
+        where it imitates references."""
+        return None
+
     @model_validator(mode="after")
     def _patience_selects(self) -> Self:
         if self.select == "last" and self.patience is not None:

@@ -43,6 +43,7 @@ class Evaluation(Watcher):
         self.chrf: float | None = None  # its
         self.begun: float | None = None  # the chrF before the first step
         self.stale = 0  # evaluations since the best
+        self.figures: list[dict[str, Any]] = []  # compared before the first step, and at the best one
         self.broken = ""  # the guard rail that ended the phase
         self.seconds = 0.0
 
@@ -61,6 +62,7 @@ class Evaluation(Watcher):
         record = self.measures.take()
         self.measures.broken(record)  # it is the best so far
         self.begun = record.get("chrf") if self.translates else None
+        self._compare(record, first=True)
         self._write(0, record, time.perf_counter() - begun, course)
         if self.begun is not None:
             sentences = f"on {len(self.measures.dev)} sentences"
@@ -85,6 +87,7 @@ class Evaluation(Watcher):
         better = not self.broken and (last or chrf is None or self.chrf is None or chrf > self.chrf)
         if better:
             self.step, self.chrf, self.stale = step, chrf, 0
+            self._compare(record)
         else:
             self.stale += 1
         self._write(step, record, time.perf_counter() - begun, course)
@@ -99,6 +102,12 @@ class Evaluation(Watcher):
             best = " (best)" if better and not last else ""
             course.listener.say(f"train: step {step}: {figures}{sentences}{best}")
         return record
+
+    def _compare(self, record: Mapping[str, Any], *, first: bool = False) -> None:
+        """Keep what a gain has to show in. (A phase that begins with a model from scratch has no first figures.)"""
+        if "outputs" in record:
+            figures = {name: round(record[name], 4) for name in ("chrf", "bleu", "ter")} | record["outputs"]
+            self.figures = [figures] if first else [*self.figures[:1], figures]
 
     def _write(self, step: int, record: Mapping[str, Any], seconds: float, course: Course) -> None:
         self.seconds += seconds
@@ -129,6 +138,7 @@ class Evaluation(Watcher):
             "chrf": self.chrf,
             "begun": self.begun,
             "stale": self.stale,
+            "figures": self.figures,
             "broken": self.broken,
             "seconds": self.seconds,
             "guards": self.measures.state(),
@@ -137,6 +147,7 @@ class Evaluation(Watcher):
     def restore(self, state: Mapping[str, Any]) -> None:
         self.step, self.chrf, self.begun = state["step"], state["chrf"], state["begun"]
         self.stale, self.broken, self.seconds = state["stale"], state["broken"], state["seconds"]
+        self.figures = state["figures"]
         self.measures.restore(state["guards"])
 
     def facts(self, course: Course) -> dict[str, Any]:
@@ -150,5 +161,14 @@ class Evaluation(Watcher):
             "best_step": self.step,
             "best_chrf": self.chrf,
             "begin_chrf": self.begun,
+            **self._gained(),
             **({"stopped": self.broken} if self.broken else {}),
         }
+
+    def _gained(self) -> dict[str, Any]:
+        """Figures before and after, with those that the phase was trained by."""
+        if len(self.figures) < 2:
+            return {}
+        before, after = self.figures
+        by = self.training.learned_by or []
+        return {"gained": {"trained_by": by, "figures": {name: [before[name], after[name]] for name in after}}}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.metrics import score
+from dragoman.core.scores.outputs import KINDS, Examiner
 from dragoman.engine import distribute
 from dragoman.engine.world import ALONE, World, current
 from dragoman.stages.train.guards import Guards
@@ -30,6 +32,7 @@ class Measures:
 
         recipe, phase, loaded, texts = inputs.recipe, inputs.phase, inputs.loaded, inputs.texts
         self.loaded, self.model, self.loss = loaded, model, loss
+        self.compared, self.languages = phase.training.learned_by is not None, recipe.languages
         self.own_attention = loaded.model.config._attn_implementation
         self.dev = arrange.dev_sample(phase.directions(recipe.pairs), texts, phase.training.evaluate_sentences)
         self._batches = arrange.dev_batches(loaded, self.dev, data.chosen.batch_tokens)
@@ -79,6 +82,8 @@ class Measures:
         record |= figures
         if self.guards is not None:
             record |= self.guards.translations(pairs, found)
+        if self.compared:
+            record |= compared(pairs, found, self.languages)
         record["samples"] = _samples(pairs, found)
         return record
 
@@ -124,6 +129,21 @@ def translated(
     if len(by_direction) > 1:
         record["chrf_by_direction"] = {name: round(value, 4) for name, value in by_direction.items()}
     return record, pairs, found
+
+
+def compared(pairs: Sequence[Example], found: Sequence[Hypothesis], languages: Sequence[str]) -> dict[str, Any]:
+    """TER of translated development pairs, and under `outputs` what a phase that was trained by another measure may do to them
+    unseen: characters for one of the references, and the shares that are copied, off-target, repeated and so on."""
+    examiners = {way: Examiner(way, languages) for way in {pair.direction for pair in pairs}}
+    seen = Counter(
+        flag
+        for pair, one in zip(pairs, found, strict=True)
+        for flag in examiners[pair.direction].flags(pair.source, one, pair.target)
+    )
+    made, wanted = sum(len(one.text) for one in found), sum(len(pair.target) for pair in pairs)
+    shares = {kind: round(seen[kind] / len(pairs), 4) for kind in KINDS}
+    ter = score("ter", [one.text for one in found], [pair.target for pair in pairs]).value
+    return {"ter": ter, "outputs": {"length": round(made / max(1, wanted), 4), **shares}}
 
 
 def _samples(pairs: Sequence[Example], found: Sequence[Hypothesis]) -> list[dict[str, str]]:
