@@ -22,6 +22,7 @@ from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.core.records import Example, Hypothesis
 from dragoman.engine.batch import Batch, Corpus, collate, epoch_order
+from dragoman.engine.model_scorer import ModelScorer
 from dragoman.engine.on_policy import Sampler
 from dragoman.engine.score import corpus_of
 from dragoman.engine.token_scores import token_losses
@@ -77,7 +78,7 @@ class GroupStream:
         terms: Callable[[Example], Sequence[Term]],
         accumulation: int,
         seed: int,
-        scorers: Sequence[Scorer] = (),
+        scorers: Sequence[Scorer | ModelScorer] = (),
     ) -> None:
         self.corpus, self.pairs, self.wish, self.judge, self.sampler = corpus, pairs, wish, judge, sampler
         self.frozen, self.terms, self.accumulation, self.seed = frozen, terms, accumulation, seed

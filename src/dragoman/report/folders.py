@@ -16,7 +16,7 @@ _RECIPES = ("recipe.lock.yaml", "recipe.yaml")
 
 @dataclass(frozen=True)
 class Phase:
-    """The log of one training phase: its `step` and `evaluate` events and, where it has some, `window` and `rewarded`, in order."""
+    """The log of one training phase: its `step`, `evaluate` and, where it has some, `window` and `rewarded` events."""
 
     name: str
     steps: Sequence[Mapping[str, Any]]

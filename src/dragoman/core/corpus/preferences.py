@@ -179,16 +179,23 @@ def _utilities(
 
 
 def _paired(candidates: Sequence[Candidate], wish: Prefer) -> tuple[list[tuple[int, int]], Counter[str]]:
-    """Best and worst, then second best and second worst, as long as they differ enough."""
+    """The two that differ most, then the two that do of the rest, and so on, as long as they differ enough. Only candidates
+    of like length make a pair: the best by chrF is longer than the worst, the best by BLEU shorter, and length is what would
+    be learned first."""
     pairs: list[tuple[int, int]] = []
     why: Counter[str] = Counter()
-    for number in range(min(wish.pairs, len(candidates) // 2)):
-        better, worse = candidates[number], candidates[-1 - number]
-        lengths = sorted((max(1, len(better.text)), max(1, len(worse.text))))
-        if better.utility - worse.utility < max(wish.margin, 1e-9):
-            why["tie"] += 1
-        elif lengths[1] > wish.length * lengths[0]:
-            why["length"] += 1
-        else:
-            pairs.append((number, len(candidates) - 1 - number))
+    left = list(range(len(candidates)))
+    sizes = [max(1, len(one.text)) for one in candidates]
+    for _ in range(min(wish.pairs, len(candidates) // 2)):
+        apart = [
+            (candidates[i].utility - candidates[j].utility, i, j) for n, i in enumerate(left) for j in left[n + 1 :]
+        ]
+        enough = [each for each in apart if each[0] >= max(wish.margin, 1e-9)]
+        alike = [(d, i, j) for d, i, j in enough if max(sizes[i], sizes[j]) <= wish.length * min(sizes[i], sizes[j])]
+        if not alike:
+            why["length" if enough else "tie"] += 1
+            break
+        _, better, worse = max(alike, key=lambda each: (each[0], -each[1], each[2]))
+        pairs.append((better, worse))
+        left = [number for number in left if number not in (better, worse)]
     return pairs, why

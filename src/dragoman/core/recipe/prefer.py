@@ -43,7 +43,7 @@ class Prefer(Training):
     reference: bool | Literal["auto"] = "auto"  # whether it is a candidate; auto: where `checks` alone rank
     pairs: PositiveCount = 1  # of one sentence: best and worst, second best and second worst, ...
     margin: Annotated[float, Field(ge=0)] = 5.0  # points of utility; what is closer is a tie, and dropped
-    length: Annotated[float, Field(ge=1)] = 2.0  # a pair whose sides differ more in length teaches length: dropped
+    length: Annotated[float, Field(ge=1)] = 1.1  # sides that differ more in length make no pair: it would teach length
     beta: Annotated[float, Field(gt=0)] | None = None  # default: by the method
     likelihood: Annotated[float, Field(ge=0)] | None = None  # weight of the better one's own cross-entropy
     gamma: Annotated[float, Field(ge=0)] | None = None  # of simpo: how much better it has to be
@@ -79,6 +79,10 @@ class Prefer(Training):
         """Whether the reference is one of the candidates. By chrF to itself it would always win; as one voice among the
         model's own samples it mostly loses, and a person's translation would be trained against."""
         return not (self.rank_by.keys() - {"checks"}) if self.reference == "auto" else self.reference
+
+    @property
+    def model_folders(self) -> list[str]:
+        return [folder for scorer in self.scorers.values() for folder in scorer.models]
 
     @property
     def learned_by(self) -> list[str]:

@@ -66,6 +66,10 @@ class Reinforce(Training):
         return {name: float(weight) for name, weight in self.rewards.items() if weight != "gate"}
 
     @property
+    def model_folders(self) -> list[str]:
+        return [folder for scorer in self.scorers.values() for folder in scorer.models]
+
+    @property
     def learned_by(self) -> list[str]:
         figures = {"language": ["off_target", "copied"], "length": ["length"], "chrf": ["chrf"], "bleu": ["bleu"]}
         always = ["empty", "repeated", "unfinished", "looped"]

@@ -1,4 +1,4 @@
-"""Scorers of the user's own: a server or a program that says how good translations are (docs/train.md, "Scorers")."""
+"""Scorers of the user's own: a server, a program or a model that says how good translations are (docs/train.md, "Scorers")."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ ScorerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Scorer(Section):
-    """One of: a server that is asked by POST, a program that is asked line by line."""
+    """One of: a server that is asked by POST, a program that is asked line by line, a model of dragoman's."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = None
     command: Annotated[str, Field(min_length=1)] | None = None  # started in the recipe's folder, kept until the end
+    model: str | None = None  # folder of a run or of a model: how likely it holds the translation ...
+    against: str | None = None  # ... and how much likelier than this one does, such as the one that it was tuned from
     range: tuple[float, float] = (
         0.0,
         1.0,
@@ -26,11 +28,18 @@ class Scorer(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.url is None) == (self.command is None):
-            raise ValueError("a scorer has either a `url` or a `command`")
+        if sum(each is not None for each in (self.url, self.command, self.model)) != 1:
+            raise ValueError("a scorer has either a `url`, a `command` or a `model`")
+        if self.against is not None and self.model is None:
+            raise ValueError("`against` belongs to a scorer that is a `model`")
         if self.range[0] == self.range[1]:
             raise ValueError("`range` is the score of the worst and that of the best translation: they differ")
         return self
+
+    @property
+    def models(self) -> list[str]:
+        """The folders of its models, as the recipe names them."""
+        return [each for each in (self.model, self.against) if each is not None]
 
 
 def check_names(key: str, used: Iterable[str], own: Iterable[str], scorers: Mapping[str, Any]) -> None:

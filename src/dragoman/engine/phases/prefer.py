@@ -153,7 +153,7 @@ class Preferred(Watcher):
     def _measured(self, step: int, course: Course) -> None:
         training = self.model.training
         self.model.eval()
-        hits = means = margin = 0.0
+        hits = means = margin = right = 0.0
         pairs = len(self.held.corpus)
         device = next(self.model.parameters()).device
         for start in range(0, pairs, 8):
@@ -162,6 +162,7 @@ class Preferred(Watcher):
             hits += float((found.w > found.l).sum())
             means += float((found.mean_w > found.mean_l).sum())
             margin += float((found.w - found.l).sum())
+            right += float(((found.w - found.a_w) / found.tokens_w > (found.l - found.a_l) / found.tokens_l).sum())
         self.model.train(training)
         self.last = {
             "pairs": pairs,
@@ -169,6 +170,8 @@ class Preferred(Watcher):
             "likelier_per_token": round(means / pairs, 4),
             "margin": round(margin / pairs, 4),
         }
+        if anchored(self.wish) and step:  # before the first step there is nothing to tell them by
+            self.last["likelier_than_at_the_start"] = round(right / pairs, 4)
         course.log.write({"event": "preferred", "step": step, **self.last})
         course.listener.say(
             f"train: step {step}: the better side is the likelier one in {hits / pairs:.0%} of {pairs} held-out pairs "

@@ -24,6 +24,7 @@ from dragoman.engine.general_text import general_text
 from dragoman.engine.group_stream import Frozen, GroupStream, scored
 from dragoman.engine.loop import Step
 from dragoman.engine.losses import Loss
+from dragoman.engine.model_scorer import opened
 from dragoman.engine.on_policy import Sampler
 from dragoman.engine.phase_data import Inputs, Material
 from dragoman.engine.phases.kind import Kind, Ready
@@ -33,7 +34,6 @@ from dragoman.engine.setup import Settings, resolved
 from dragoman.engine.watcher import Course, Watcher
 from dragoman.store.memory import examples
 from dragoman.store.memory.retrieval import Retriever
-from dragoman.store.scorers import opened
 
 _RATE = 0.1  # of the rate that supervised tuning of the same weights has
 _SHOWN = 8  # groups that are written down at an evaluation
@@ -188,7 +188,7 @@ def _stream(
         terms,
         chosen.accumulation,
         inputs.recipe.seed,
-        opened(wish.scorers, "train.reinforce", Path(inputs.recipe.resolve("."))),
+        opened(wish.scorers, "train.reinforce", inputs.recipe, loaded),
     )
 
 

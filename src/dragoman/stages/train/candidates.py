@@ -23,11 +23,12 @@ from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
 from dragoman.engine.load import Loaded
+from dragoman.engine.model_scorer import ModelScorer, opened
 from dragoman.engine.setup import directed, grouped
 from dragoman.errors import DataError
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import write_atomic, write_json
-from dragoman.store.scorers import Scorer, opened
+from dragoman.store.scorers import Scorer
 from dragoman.translator import Translator
 
 FILE, COUNTS = "candidates.jsonl", "counts.json"
@@ -50,7 +51,7 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
     translator = Translator(loaded)
     flaggers = {direction: Flagger(direction, recipe.languages) for direction in {row.direction for row in todo}}
     sampling = Sampling(seed=recipe.seed, temperature=wish.temperature, top_p=wish.top_p)
-    scorers = opened(wish.scorers, "train.prefer", Path(recipe.resolve(".")))
+    scorers = opened(wish.scorers, "train.prefer", recipe, loaded)
     loaded.model.eval()
     with (out / FILE).open("a", encoding="utf-8") as stream:
         while done < len(todo):
@@ -81,7 +82,7 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
 
 
 def _given(
-    scorers: Sequence[Scorer],
+    scorers: Sequence[Scorer | ModelScorer],
     direction: Direction,
     rows: Sequence[Example],
     candidates: Sequence[Sequence[tuple[str, Hypothesis]]],
