@@ -27,7 +27,7 @@ def made(*texts: str, finished: bool = True) -> list[tuple[str, Hypothesis]]:
 
 def test_best_and_worst_make_a_pair() -> None:
     texts = made("Nehmen Sie 20 Tabletten ein.", REFERENCE[:-1], "Nimm das Arzneimittel mit 20 Tabletten.")
-    found = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"chrf": 1}), FLAGGER)
+    found = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"chrf": 1}, length=2), FLAGGER)
     assert found.pairs == ((0, 2),) and found.candidates[0].text == REFERENCE[:-1]
     assert [one.utility for one in found.candidates] == sorted((one.utility for one in found.candidates), reverse=True)
 
@@ -98,3 +98,28 @@ def test_every_candidate_is_kept_or_counted(texts: list[str], finished: list[boo
 def test_keys_that_mean_nothing_are_refused(keys: dict[str, object], told: str) -> None:
     with pytest.raises((ValueError, RecipeError), match=told):
         Prefer(**keys)  # type: ignore[arg-type]
+
+
+def test_only_candidates_of_like_length_make_a_pair() -> None:
+    texts = made(
+        "Nehmen Sie 20 ein.", REFERENCE, REFERENCE[:-5] + "mit.", "Nimm du 20 Stück dieses einen Mittels hinein."
+    )
+    loose = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"chrf": 1}, length=9), FLAGGER)
+    assert loose.pairs == ((0, 3),) and loose.candidates[3].text == "Nehmen Sie 20 ein."
+    tight = rank(SOURCE, REFERENCE, texts, WAY, Prefer(rank_by={"chrf": 1}, length=1.2), FLAGGER)
+    (better, worse), *_ = tight.pairs
+    assert (better, tight.candidates[worse].text) == (0, "Nimm du 20 Stück dieses einen Mittels hinein.")
+    alone = rank(SOURCE, REFERENCE, texts[:2], WAY, Prefer(rank_by={"chrf": 1}), FLAGGER)
+    assert not alone.pairs and alone.dropped == {"length": 1}
+
+
+@given(st.lists(st.text("ab c", min_size=1, max_size=12), min_size=2, max_size=8), st.integers(1, 4), st.floats(1, 3))
+def test_pairs_are_apart_alike_and_disjoint(texts: list[str], pairs: int, length: float) -> None:
+    wish = Prefer(rank_by={"mbr": 1, "mbr_bleu": 1}, pairs=pairs, length=length, margin=1)
+    found = rank(SOURCE, REFERENCE, made(*texts), WAY, wish, FLAGGER)
+    used = [number for pair in found.pairs for number in pair]
+    assert len(used) == len(set(used)) and len(found.pairs) <= pairs
+    for better, worse in found.pairs:
+        one, other = found.candidates[better], found.candidates[worse]
+        assert one.utility - other.utility >= 1
+        assert max(len(one.text), len(other.text)) <= length * min(len(one.text), len(other.text))

@@ -1,8 +1,9 @@
 """From ranked candidates to pairs: of one source, which translation is better than which, and why no pair was made.
 
-Candidates are ranked by utilities in points, 0 to 100, weighed as the recipe says: chrF to the reference; expected chrF under
-the other candidates (minimum Bayes risk, as Yang et al. 2024 rank for preference tuning, arXiv 2311.08380); the checks that
-flag a translation; sentence BLEU; scorers of the user's own. Best and worst make a pair ("BW" there).
+Candidates are ranked by utilities in points, 0 to 100, weighed as the recipe says: chrF or BLEU to the reference; expected
+chrF or BLEU under the other candidates (minimum Bayes risk, as Yang et al. 2024 rank for preference tuning, arXiv
+2311.08380); the checks that flag a translation; scorers of the user's own. Best and worst make a pair ("BW" there), where they
+are of like length.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from dragoman.core.corpus import leaks
 from dragoman.core.recipe.prefer import Prefer
@@ -161,20 +164,32 @@ def _utilities(
         columns["chrf"] = segments("chrf", list(texts), [reference] * len(texts), direction.target).single.tolist()
     if "bleu" in wish.rank_by:
         columns["bleu"] = sentence_bleu(list(texts), [reference] * len(texts), direction.target).tolist()
-    if (
-        "mbr" in wish.rank_by
-    ):  # under the model's own samples, each as often as it was drawn; the reference is none of them
-        shares = Counter(samples)
-        pool = list(dict.fromkeys([*texts, *samples]))
-        matrix = mbr.pairwise(pool)
-        weights = [shares[text] / len(samples) for text in pool]
-        columns["mbr"] = [float(matrix[pool.index(text)] @ weights) for text in texts]
+    if {"mbr", "mbr_bleu"} & wish.rank_by.keys():
+        columns |= _expected(texts, samples, direction, wish)
     if "checks" in wish.rank_by:
         columns["checks"] = [max(0.0, 100.0 - _FLAG * severity(one)) for one in flags]
     columns |= {name: [100.0 * float(each[text]) for text in texts] for name, each in given.items()}
     for name, values in columns.items():
         for row, value in zip(found, values, strict=True):
             row[name] = float(value)
+    return found
+
+
+def _expected(
+    texts: Sequence[str], samples: Sequence[str], direction: Direction, wish: Prefer
+) -> dict[str, Sequence[float]]:
+    """Utilities under the model's own samples, each as often as it was drawn; the reference is none of them."""
+    shares = Counter(samples)
+    pool = list(dict.fromkeys([*texts, *samples]))
+    weights = [shares[text] / len(samples) for text in pool]
+    found: dict[str, Sequence[float]] = {}
+    if "mbr" in wish.rank_by:
+        matrix = mbr.pairwise(pool)
+        found["mbr"] = [float(matrix[pool.index(text)] @ weights) for text in texts]
+    if "mbr_bleu" in wish.rank_by:
+        hypotheses, references = [text for text in texts for _ in pool], [other for _ in texts for other in pool]
+        single = sentence_bleu(hypotheses, references, direction.target)
+        found["mbr_bleu"] = (single.reshape(len(texts), len(pool)) @ np.array(weights)).tolist()
     return found
 
 

@@ -11,7 +11,7 @@ from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount
 from dragoman.core.text.languages import Direction
 
-UTILITIES = ("chrf", "bleu", "mbr", "checks")  # dragoman's own
+UTILITIES = ("chrf", "bleu", "mbr", "mbr_bleu", "checks")  # dragoman's own
 Weight = Annotated[float, Field(gt=0)]
 
 # method -> (beta, weight of the likelihood of the better one, margin gamma): as their papers or their authors' code have them
@@ -90,6 +90,7 @@ class Prefer(Training):
             "chrf": ["chrf"],
             "mbr": ["chrf"],
             "bleu": ["bleu"],
+            "mbr_bleu": ["bleu"],
             "checks": ["empty", "copied", "off_target", "repeated", "length"],
         }
         return list(dict.fromkeys(name for utility in self.rank_by for name in figures.get(utility, [])))
