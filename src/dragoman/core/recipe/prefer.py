@@ -43,7 +43,7 @@ class Prefer(Training):
     reference: bool | Literal["auto"] = "auto"  # whether it is a candidate; auto: where `checks` alone rank
     pairs: PositiveCount = 1  # of one sentence: best and worst, second best and second worst, ...
     margin: Annotated[float, Field(ge=0)] = 5.0  # points of utility; what is closer is a tie, and dropped
-    length: Annotated[float, Field(ge=1)] = 1.1  # sides that differ more in length make no pair: it would teach length
+    length: Annotated[float, Field(ge=1)] = 1.05  # sides that differ more in length make no pair: it would teach length
     beta: Annotated[float, Field(gt=0)] | None = None  # default: by the method
     likelihood: Annotated[float, Field(ge=0)] | None = None  # weight of the better one's own cross-entropy
     gamma: Annotated[float, Field(ge=0)] | None = None  # of simpo: how much better it has to be
