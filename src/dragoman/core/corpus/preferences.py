@@ -201,14 +201,15 @@ def _paired(candidates: Sequence[Candidate], wish: Prefer) -> tuple[list[tuple[i
     why: Counter[str] = Counter()
     left = list(range(len(candidates)))
     sizes = [max(1, len(one.text)) for one in candidates]
-    for _ in range(min(wish.pairs, len(candidates) // 2)):
+    wanted = min(wish.pairs, len(candidates) // 2)
+    while len(pairs) < wanted:
         apart = [
             (candidates[i].utility - candidates[j].utility, i, j) for n, i in enumerate(left) for j in left[n + 1 :]
         ]
         enough = [each for each in apart if each[0] >= max(wish.margin, 1e-9)]
         alike = [(d, i, j) for d, i, j in enough if max(sizes[i], sizes[j]) <= wish.length * min(sizes[i], sizes[j])]
         if not alike:
-            why["length" if enough else "tie"] += 1
+            why["length" if enough else "tie"] = wanted - len(pairs)
             break
         _, better, worse = max(alike, key=lambda each: (each[0], -each[1], each[2]))
         pairs.append((better, worse))
