@@ -1,9 +1,10 @@
 """The whole circle on real text: `python benchmarks/circle.py --data ../shared/data --out OUT`.
 
-A small run on Tatoeba en-fr meets medical text (EMEA). Does the monitor see it? 500 post-edits (the references) come back, of
-segments that `pick` chose and of segments drawn at random; each arm is refreshed. chrF2++ before and after on medical text that
-nobody has seen and on Tatoeba's test set, with paired tests; what the gate says; time and energy.
-The record goes to benchmarks/results/circle.json.
+A small run on Tatoeba en-fr meets medical text (EMEA). Does the monitor see it? 500 post-edits (the references) come back through
+`feedback import`, of segments that `pick` chose and of segments drawn at random; each arm is refreshed by its command. chrF2++ and
+BLEU before and after on medical text that nobody has seen and on Tatoeba, with paired tests; what the gate says; time and energy.
+`--arm NAME=OVERRIDES` refreshes the edits of `pick` once more by another rule: `--arm 'replay 8={replay: 8}'`.
+A step that is finished stands in OUT/steps and is not done again. The record goes to benchmarks/results/circle.json.
 """
 
 from __future__ import annotations
@@ -12,80 +13,245 @@ import argparse
 import csv
 import gzip
 import json
+import os
 import platform
+import resource
 import shutil
+import subprocess
 import sys
-import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
-from dragoman import pick, pipeline, refresh
+from dragoman import pipeline
 from dragoman.assistant import Assistant
 from dragoman.cli.terminal import screen
 from dragoman.core.recipe import Recipe
 from dragoman.core.scores.metrics import segments
 from dragoman.core.scores.statistics import differences
 from dragoman.core.text.languages import Direction
-from dragoman.core.watch.feedback import Edit
-from dragoman.store.run import promotion
 from dragoman.store.run.artifact import versions, write_json
 from dragoman.store.run.costs import read, total
-from dragoman.store.run.feedback import Desk
 from dragoman.store.run.watch import watch
 from dragoman.translator import Translator
 
 RESULTS = Path(__file__).parent / "results"
 WAY = Direction("en", "fr")
+DOCUMENT = 20  # segments; a share of documents is kept for testing
 RECIPE = """
 name: base
 pairs: [en-fr]
 seed: 7
 prepare:
   parallel:
-    - {path: DATA/tatoeba/train.en-fr.tsv.gz, quoting: none, limit: 40000}
+    - {path: DATA/tatoeba/train.en-fr.tsv.gz, quoting: none, limit: 100000}
     - {path: DATA/tatoeba/dev.en-fr.tsv.gz, quoting: none, use: dev, limit: 300}
     - {path: DATA/tatoeba/test.en-fr.tsv.gz, quoting: none, use: test, limit: 500}
+  deduplicate: {exact: true, near: null}
+  holdout: {near: null}
 model: {new: {hidden: 128, layers: 4, heads: 4, feed_forward: 384, vocabulary: 8000, context: 256}}
 plan: {threads: 1}
 train:
-  - sft: {tokens: 1M, optimiser: muon, learning_rate: 6e-3, dropout: 0.1, label_smoothing: 0.1, batch_tokens: 2048, evaluate_sentences: 50, evaluate_every: 200}
+  - sft: {tokens: 1200k, optimiser: muon, learning_rate: 7e-3, schedule: linear, compile: true, dropout: 0.1, label_smoothing: 0.1, batch_tokens: 1024, accumulation: 3, evaluate_sentences: 50, evaluate_every: 400}
 evaluate: {sets: [dev, test]}
+log: {kwh: 0.3, currency: EUR}
 monitor: {feedback: {trusted: [people]}}
 """
 Pair = tuple[str, str]
 
 
-def medical(path: Path) -> list[Pair]:
-    """Pairs that fit the small model's context, each source once."""
+class Steps:
+    """What is done stands in a file each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        path = self.folder / f"{name}.json"
+        if not path.is_file():
+            begun = processor_seconds()
+            made = work()
+            write_json(path, {**made, "processor_seconds": round(processor_seconds() - begun, 1)})
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        print(name, json.dumps(shown(found), ensure_ascii=False), flush=True)
+        return found
+
+
+def shown(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != "outputs"}
+
+
+def processor_seconds() -> float:
+    """Of this process and its ended children."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def command(*words: object, allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    """What `dragoman ... --json` says last."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dragoman", *map(str, words), "--json"], capture_output=True, text=True
+    )
+    if done.returncode not in allowed:
+        raise SystemExit(f"dragoman {' '.join(map(str, words))}: {done.returncode}\n{done.stderr[-3000:]}")
+    said = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if line.startswith("{")]
+    return {**said[-1], "code": done.returncode} if said else {"code": done.returncode}
+
+
+def rows_of(path: Path, longest: int = 10_000) -> list[Pair]:
+    """Pairs, each source once."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return list({row["source"]: row["target"] for row in rows if 15 <= len(row["source"]) <= 200}.items())
+        return list({row["source"]: row["target"] for row in rows if 15 <= len(row["source"]) <= longest}.items())
 
 
-def scored(before: list[str], after: list[str], references: list[str]) -> dict[str, float]:
-    old, new = (segments("chrf", texts, references, "fr") for texts in (before, after))
-    [found] = differences([(old, new)])
+def scored(before: list[str], after: list[str], references: list[str]) -> dict[str, dict[str, float]]:
+    found = {}
+    for metric in ("chrf", "bleu"):
+        old, new = (segments(metric, texts, references, "fr") for texts in (before, after))
+        [test] = differences([(old, new)])
+        found[metric] = {
+            "before": round(old.score.value, 2),
+            "after": round(new.score.value, 2),
+            "gain": round(test.gain, 2),
+            "low": round(test.interval.low, 2),
+            "high": round(test.interval.high, 2),
+            "p": test.p_randomisation,
+        }
+    return found
+
+
+def translated(run: Path, sets: dict[str, list[Pair]]) -> dict[str, list[str]]:
+    model = Translator.load(run, threads=1)
+    return {name: [one.text for one in model.translate([a for a, _ in held], WAY)] for name, held in sets.items()}
+
+
+def copied(base: Path, arm: Path, rules: dict[str, Any] | None = None) -> Path:
+    """The run once more, for an arm of its own, with other rules of its refresh."""
+    shutil.rmtree(arm, ignore_errors=True)
+    shutil.copytree(base, arm, ignore=shutil.ignore_patterns("memory", "refreshes", "audit.jsonl", "*.lock"))
+    for name in ("recipe.yaml", "recipe.lock.yaml"):
+        if rules and (arm / name).is_file():
+            recipe = yaml.safe_load((arm / name).read_text(encoding="utf-8"))
+            recipe["monitor"]["refresh"] = {**recipe["monitor"].get("refresh", {}), **rules}
+            (arm / name).write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
+    return arm
+
+
+def drift(run: Path, sources: Sequence[str]) -> dict[str, Any]:
+    """What the monitor finds once these were translated."""
+    with Assistant.load(run, threads=1) as helper:
+        helper.translate(sources, WAY)
+    [seen] = watch(run).directions
     return {
-        "before": round(old.score.value, 2),
-        "after": round(new.score.value, 2),
-        "gain": round(found.gain, 2),
-        "low": round(found.interval.low, 2),
-        "high": round(found.interval.high, 2),
-        "p": found.p_randomisation,
+        "segments": seen.segments,
+        "drifted": [one.name for one in seen.drifted],
+        "expected": seen.estimate.to_json() if seen.estimate else None,
     }
 
 
-def translated(run: Path, sources: list[str]) -> list[str]:
-    return [one.text for one in Translator.load(run, threads=1).translate(sources, WAY)]
+def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def copied(base: Path, arm: Path) -> Path:
-    """The run once more, for an arm of its own."""
-    shutil.rmtree(arm, ignore_errors=True)
-    shutil.copytree(base, arm, ignore=shutil.ignore_patterns("ledger.sqlite*", "memory", "refreshes", "audit.jsonl"))
-    return arm
+def refreshed(arm: Path, sets: dict[str, list[Pair]], before: dict[str, list[str]]) -> dict[str, Any]:
+    """What the command made of the arm's edits, and its translations."""
+    planned = command("refresh", arm, "--dry-run")
+    made = command("refresh", arm)
+    after = translated(Path(made["folder"]), sets)
+    promoted = command("promote", arm, allowed=(0, 7))
+    cost = total(read(Path(made["folder"])))
+    return {
+        "dry_run": {name: planned[name] for name in ("due", "why", "edits", "tests", "replay")},
+        "gate": {name: made[name] for name in ("passed", "against", "sets")},
+        "promoted": promoted["code"] == 0,
+        "cost": cost.to_json(),
+        "scores": {kind: scored(before[kind], after[kind], [b for _, b in pairs]) for kind, pairs in sets.items()},
+        "outputs": after,
+    }
+
+
+class Circle:
+    """The steps, each from what the earlier ones left."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.out, self.given = given.out, given
+        self.step = Steps(given.out / "steps")
+        rows = rows_of(given.data / "medical" / "emea_en-fr_train.tsv.gz", 200)
+        order = np.random.default_rng(7).permutation(len(rows)).tolist()
+        general = rows_of(given.data / "tatoeba" / "test.en-fr.tsv.gz")
+        self.sets = {"medical": [rows[number] for number in order[: given.test]], "Tatoeba": general[-given.test :]}
+        self.pool = dict(rows[number] for number in order[given.test : given.test + given.pool])
+        self.base, self.used = self.out / "base", self.out / "used"
+
+    def train(self) -> dict[str, Any]:
+        recipe = RECIPE.replace("DATA", str(self.given.data.resolve())).lstrip()
+        self.base.mkdir(parents=True, exist_ok=True)
+        (self.base / "recipe.yaml").write_text(recipe, encoding="utf-8")
+        show = screen(sys.stderr, as_json=False, quiet=False)
+        pipeline.run(Recipe.load(self.base / "recipe.yaml"), self.base, listener=show)
+        return {"cost": total(read(self.base)).to_json()}
+
+    def watch(self) -> dict[str, Any]:
+        peace = copied(self.base, self.out / "peace")
+        control = drift(peace, [a for a, _ in self.sets["Tatoeba"]])
+        return {"Tatoeba": control, "medical": drift(copied(self.base, self.used), [a for a, _ in self.sets["medical"]])}
+
+    def pick(self) -> dict[str, Any]:
+        """The pool in documents; what `pick` chose, with the references in the place of a person's edits."""
+        folder, chooser = self.out / "new", copied(self.used, self.out / "chooser")
+        folder.mkdir(exist_ok=True)
+        texts = list(self.pool)
+        for start in range(0, len(texts), DOCUMENT):
+            write_table(folder / f"{start:05}.tsv", [["source"], *([text] for text in texts[start : start + DOCUMENT])])
+        picked = self.out / "picked.tsv"
+        told = command("pick", chooser, folder, "--rows", self.given.edits, "--samples", 2, "--out", picked)
+        head, *rows = [line.split("\t") for line in picked.read_text(encoding="utf-8").splitlines()]
+        plain = {" ".join(source.split()): target for source, target in self.pool.items()}
+        write_table(self.out / "pick.tsv", [head, *([row[0], plain[row[0]], *row[2:]] for row in rows)])
+        return {"of": told["read"], "left_out": told["left_out"], "rows": len(rows)}
+
+    def draw(self) -> dict[str, Any]:
+        drawn = list(self.pool.items())[: self.given.edits]
+        [machine] = translated(self.base, {"drawn": drawn}).values()
+        rows = [[a, b, said, f"{number // DOCUMENT:05}"] for number, ((a, b), said) in enumerate(zip(drawn, machine))]
+        write_table(self.out / "random.tsv", [["source", "target", "machine", "document"], *rows])
+        return {"rows": len(rows)}
+
+    def arm(self, name: str, edits: str, rules: dict[str, Any] | None, before: dict[str, list[str]]) -> dict[str, Any]:
+        arm = copied(self.used, self.out / "arms" / name.replace(" ", "-"), rules)
+        taken = command("feedback", "import", arm, self.out / f"{edits}.tsv", "--user", "people")
+        taken = {key: taken[key] for key in ("accepted", "waiting", "parts", "rejected", "without_machine")}
+        return {"rules": rules or {}, "feedback": taken, **refreshed(arm, self.sets, before)}
+
+    def run(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "command": "python benchmarks/circle.py " + " ".join(f"--arm '{one}'" for one in self.given.arm),
+            "machine": platform.processor() or platform.machine(),
+            "versions": versions(),
+            "training": self.step("train", self.train),
+            "drift": self.step("drift", self.watch),
+        }
+        before = self.step("before", lambda: {"outputs": translated(self.base, self.sets)})["outputs"]
+        found["choice"] = self.step("pick", self.pick)
+        self.step("draw", self.draw)
+        arms = {"pick": ("pick", None), "random": ("random", None)}
+        for one in self.given.arm:
+            name, _, rules = one.partition("=")
+            arms[name] = ("pick", yaml.safe_load(rules))
+        made = {
+            name: self.step(f"arm {name}", lambda name=name, edits=edits, rules=rules: self.arm(name, edits, rules, before))
+            for name, (edits, rules) in arms.items()
+        }
+        found["arms"] = {name: shown(one) for name, one in made.items()}
+        found["pick against random"] = {
+            kind: scored(made["random"]["outputs"][kind], made["pick"]["outputs"][kind], [b for _, b in pairs])
+            for kind, pairs in self.sets.items()
+        }
+        return found
 
 
 def main() -> None:
@@ -93,76 +259,15 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--edits", type=int, default=500)
-    arguments.add_argument("--pool", type=int, default=1_000)
-    arguments.add_argument("--test", type=int, default=300)
+    arguments.add_argument("--pool", type=int, default=1_500)
+    arguments.add_argument("--test", type=int, default=500)
+    arguments.add_argument("--arm", action="append", default=[], metavar="NAME=RULES")
     given = arguments.parse_args()
-    show = screen(sys.stderr, as_json=False, quiet=False)
-    base = given.out / "base"
-    base.mkdir(parents=True, exist_ok=True)
-    (base / "recipe.yaml").write_text(RECIPE.replace("DATA", str(given.data.resolve())).lstrip(), encoding="utf-8")
-    pipeline.run(Recipe.load(base / "recipe.yaml"), base, listener=show)
-    rows = medical(given.data / "medical" / "emea_en-fr_train.tsv.gz")
-    order = np.random.default_rng(7).permutation(len(rows)).tolist()
-    test = [rows[number] for number in order[: given.test]]
-    pool = dict(rows[number] for number in order[given.test : given.test + given.pool])
-    with gzip.open(given.data / "tatoeba" / "test.en-fr.tsv.gz", "rt", encoding="utf-8") as stream:
-        general = [(a, b) for a, b, *_ in (line.rstrip("\n").split("\t") for line in list(stream)[1:301])]
-    sets = {"medical": test, "Tatoeba": general}
-    found: dict[str, Any] = {
-        "command": "python benchmarks/circle.py",
-        "machine": platform.processor() or platform.machine(),
-        "versions": versions(),
-        "training": total(read(base)).to_json(),
-    }
-
-    used = copied(base, given.out / "used")
-    with Assistant.load(used, threads=1) as helper:
-        helper.translate([a for a, _ in test], WAY, listener=show)
-    [seen] = watch(used).directions
-    found["drift"] = {
-        "drifted": [one.name for one in seen.drifted],
-        "expected_chrf": seen.estimate.to_json() if seen.estimate else None,
-    }
-    before = {name: translated(base, [a for a, _ in pairs]) for name, pairs in sets.items()}
-
-    chooser = copied(base, given.out / "chooser")
-    begun = time.perf_counter()
-    picks = pick.pick(chooser, [(text, "") for text in pool], WAY, given.edits, samples=2, listener=show)
-    found["choice"] = {"seconds": round(time.perf_counter() - begun, 1), "of": len(pool)}
-    drawn = list(pool)[: given.edits]
-    arms = {"pick": {one.source: one.machine for one in picks.rows}}
-    arms["random"] = dict(zip(drawn, translated(base, drawn), strict=True))
-    for name, shown in arms.items():
-        arm = copied(base, given.out / name)
-        edits = [Edit(source, pool[source], WAY, machine, user="people") for source, machine in shown.items()]
-        with Desk.open(arm) as desk:
-            taken = desk.take(edits)
-            said = desk.store.summary(WAY)
-        planned = refresh.plan(arm)
-        begun = time.perf_counter()
-        made = refresh.refresh(arm, anyway=True, listener=show)
-        assert made is not None
-        after = {kind: translated(made.folder, [a for a, _ in pairs]) for kind, pairs in sets.items()}
-        found[name] = {
-            "feedback": {**taken.to_json(), "said": said.to_json() if said else None},
-            "dry_run": planned.to_json(),
-            "seconds": round(time.perf_counter() - begun, 1),
-            "cost": total(read(made.folder)).to_json(),
-            "gate": made.verdict.to_json(),
-            "chrf": {kind: scored(before[kind], after[kind], [b for _, b in pairs]) for kind, pairs in sets.items()},
-            "outputs": after,
-        }
-        try:
-            found[name]["promoted"] = promotion.promote(arm)[0].name
-        except Exception as error:
-            found[name]["promoted"] = f"no: {error}".replace(str(given.out), "OUT")
-        print(json.dumps({key: value for key, value in found[name].items() if key != "outputs"}, indent=1), flush=True)
-    first, second = found["random"].pop("outputs"), found["pick"].pop("outputs")
-    found["pick against random"] = {
-        kind: scored(first[kind], second[kind], [b for _, b in pairs]) for kind, pairs in sets.items()
-    }
-    write_json(RESULTS / "circle.json", found)
-    print(json.dumps(found["pick against random"], indent=1))
+    given.out.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    found = Circle(given).run()
+    told = json.dumps(found, indent=1, ensure_ascii=False).replace(str(given.out), "OUT")
+    (RESULTS / "circle.json").write_text(told + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dragoman import pick, pipeline, refresh
+from dragoman.assistant import Assistant
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
@@ -16,9 +19,10 @@ from dragoman.core.text.normalise import leak_key
 from dragoman.core.watch.feedback import Edit
 from dragoman.errors import CheckpointError, DataError
 from dragoman.store.corpus import records
-from dragoman.store.run import audit, promotion
+from dragoman.store.run import aliases, audit, promotion
 from dragoman.store.run.feedback import Desk, read
 from dragoman.store.run.run_state import locked
+from dragoman.store.run.watch import watch
 from tests.commands import Command
 from tests.store.run.test_feedback import sentence
 
@@ -123,6 +127,48 @@ def test_from_post_edits_to_a_challenger_and_its_trial(edited: Path, dragoman: C
     promotion.verify(edited)
     held = (edited / audit.FILE).read_text()
     assert "aujourd" not in held and "garçon" not in held  # no texts
+
+
+def test_the_champion_translates_with_what_the_run_has(edited: Path, dragoman: Command) -> None:
+    """The alias moves to the challenger: it answers, with the run's memory, and its events stand in the run's ledger."""
+    challenger = promotion.refreshes(edited)[-1]
+    known = json.loads((challenger / "feedback" / "train.jsonl").read_text().splitlines()[0])
+    before = watch(edited).model
+    aliases.assign(promotion.aliases_file(edited), "champion", aliases.target(challenger))
+    try:
+        done = dragoman("translate", edited, "A new sentence.", known["source"])
+        assert done.code == 0 and "the champion" in done.err
+        with Assistant.load(challenger, observed=False) as helper:
+            [answer] = helper.translate(["A new sentence."], WAY)
+        assert done.out.split("\n")[:2] == [answer.text, known["target"]]
+        seen = watch(edited)
+        assert seen.model != before and seen.totals()["segments"] == 2 and seen.totals()["memory"] == 1
+        assert not (challenger / "ledger.sqlite").exists() and not (challenger / "memory").exists()
+    finally:
+        promotion.aliases_file(edited).unlink()
+    assert watch(edited).model == before
+
+
+def test_a_refresh_learns_from_choices_where_the_recipe_says_so(edited: Path, tmp_path: Path) -> None:
+    run = tmp_path / "clinic"
+    shutil.copytree(edited, run, ignore=shutil.ignore_patterns("refreshes", "server", "*.lock", "new"))
+    for name in ("recipe.yaml", "recipe.lock.yaml"):
+        recipe = yaml.safe_load((run / name).read_text())
+        sft = {"epochs": 0.2, "batch_tokens": 1024, "evaluate_sentences": 4, "compile": False}
+        prefer = {"people": True, "sources": 8, "evaluate_sentences": 4, "compile": False}
+        recipe["monitor"]["refresh"] = {"least": 1, "replay": 0, "train": [{"sft": sft}, {"prefer": prefer}]}
+        (run / name).write_text(yaml.safe_dump(recipe, allow_unicode=True))
+    (run / "server").mkdir()
+    sides = {"first": {"model": "a@1", "text": "Le chat dort."}, "second": {"model": "b@2", "text": "Le chat chante."}}
+    told = {"source": "The cat sleeps.", "source_language": "en", "target_language": "fr", "verdict": "first", **sides}
+    line = json.dumps({**told, "at": "2026-05-01T10:00:00+00:00", "tenant": "default", "by": "anna"})
+    (run / "server" / "preferences.jsonl").write_text(line + "\n")
+    made = refresh.refresh(run, anyway=True)
+    assert made is not None
+    pairs = [json.loads(one) for one in (made.folder / "feedback" / "pairs.jsonl").read_text().splitlines()]
+    assert any(one["better"] == "Le chat dort." and one["worse"] == "Le chat chante." for one in pairs)
+    facts = json.loads((made.folder / "train" / "manifest.json").read_text())["facts"]["phases"]
+    assert [one["name"] for one in facts] == ["0-sft", "1-prefer"] and facts[1]["steps"] > 0
 
 
 def test_two_refreshes_at_once(edited: Path) -> None:

@@ -28,6 +28,7 @@ from dragoman.errors import CheckpointError, DataError
 from dragoman.store.corpus import records
 from dragoman.store.formats import readers
 from dragoman.store.formats.documents import Document, suffixes
+from dragoman.store.run import promotion
 from dragoman.store.run.artifact import write_atomic
 from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.feedback import Desk
@@ -125,7 +126,7 @@ def pick(
             left_out[why] += 1
         else:
             rows[key] = (text, document)
-    with Assistant.load(run) as helper:
+    with Assistant.load(promotion.in_use(run)) as helper:
         helper.observer = None  # a choice is no use: nothing is recorded
         answers = helper.answers([text for text, _ in rows.values()], direction, listener=listener)
         kept = [
@@ -168,7 +169,7 @@ def _confidence(answer: Answer) -> float:
 
 def _show(run: Path, picked: Sequence[Picked], direction: Direction, tenant: str) -> None:
     """Remember what the machine said, so that the post-edits can be held against it."""
-    model = key_of(run) or ""
+    model = key_of(promotion.in_use(run)) or ""
     with Desk.open(run) as desk:
         desk.store.show(Edit(one.source, "", direction, one.machine, tenant=tenant, model=model) for one in picked)
 

@@ -32,7 +32,8 @@ from dragoman.store.feedback import ACCEPTED, TEST, TRAIN, Feedback, Kept
 from dragoman.store.ledger import Ledger
 from dragoman.store.run import audit, promotion
 from dragoman.store.run.aliases import Target
-from dragoman.store.run.artifact import write_atomic, write_json
+from dragoman.store.run.artifact import ABOUT, write_atomic, write_json
+from dragoman.store.run.feedback import Desk
 from dragoman.store.run.observer import ledger_of, settings_of
 from dragoman.store.run.run_state import locked
 from dragoman.store.run.watch import watch
@@ -216,10 +217,10 @@ def _begin(run: Path, planned: Planned, now: float, listener: Listener) -> Path:
     before = promotion.refreshes(run)
     folder = run / promotion.FOLDER / f"{int(before[-1].name) + 1 if before else 1:04}"
     data = folder / "data"
-    with Ledger.open(ledger_of(run, settings)) as ledger:
-        store = Feedback(ledger.engine)
-        rows = store.rows(kind="edit", status=ACCEPTED)
-        counts = store.write(folder / "feedback")
+    with Desk.open(run) as desk:
+        desk.gather()
+        rows = desk.store.rows(kind="edit", status=ACCEPTED)
+        counts = desk.store.write(folder / "feedback")
     sources = _texts(run, data, rows, planned.replay, own)
     tests = [one for one in sources if Path(one["path"]).name.startswith("feedback.")]
     recipe = {
@@ -247,10 +248,11 @@ def _begin(run: Path, planned: Planned, now: float, listener: Listener) -> Path:
         "why": list(planned.decision.why),
         "rows": counts,
     }
-    write_json(folder / promotion.ABOUT, told)
+    write_json(folder / ABOUT, told)
     audit.add(run, "refresh", number=int(folder.name), **planned.to_json())
     listener.say(
-        f"refresh: {counts['train']:,} post-edits and {planned.replay:,} old rows; {counts['test']:,} kept for testing"
+        f"refresh: {counts['train']:,} post-edits, {counts['pairs']:,} pairs and {planned.replay:,} old rows; "
+        f"{counts['test']:,} kept for testing"
     )
     return folder
 
@@ -270,7 +272,7 @@ def _phases(rules: Rules, own: Recipe) -> Sequence[Phase]:
     last = next((phase for phase in reversed(own.train) if phase.sft is not None), Phase.model_validate({"sft": {}}))
     assert last.sft is not None  # noqa: S101 # that is how it was chosen
     sft = last.sft.model_dump(mode="json", exclude_unset=True)
-    for key in ("tokens", "synthetic", "shots", "memory", "glossary", "evaluate_every", "checkpoint_every"):
+    for key in ("tokens", "synthetic", "shots", "memory", "glossary", "evaluate_every", "checkpoint_every", "compile"):
         sft.pop(key, None)
     sft["epochs"] = rules.epochs
     if isinstance(last.sft.learning_rate, float):

@@ -1,7 +1,7 @@
 """An engine of the tests: answers `<text>!`, and does what a text tells it.
 
 Texts: `die` ends the process; `hang` never answers; `fail` fails alone; `garbage`, `other`, `few`, `unasked` answer what no
-engine may; `slow` takes a second. A first argument `NAME` is put in front of every answer.
+engine may; `slow` takes a second. A first argument `NAME` is put in front of every answer. With a delay of 9 every text fails.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dragoman.server.work import Result, frame, read
 class Faulty(worker.NullDesk):
     name = ""
     out: BinaryIO
+    fails = False
 
     def answers(self, texts: list[str], *rest: Any) -> list[Result]:  # type: ignore[override]
         watch = rest[-1]
@@ -37,7 +38,7 @@ class Faulty(worker.NullDesk):
             if text in ("garbage", "unasked"):
                 self.out.flush()
                 time.sleep(1)
-            if text == "fail":
+            if text == "fail" or self.fails:
                 raise ValueError(f"cannot do {text}")
         if "slow" in texts:
             for _ in range(20):
@@ -52,8 +53,9 @@ class Faulty(worker.NullDesk):
 def main() -> None:
     out = worker.pipe()
     *names, specification = sys.argv[1:]
-    pairs = json.loads(specification).get("null") or ["en-de", "de-en"]
-    desk = Faulty(pairs, 0.0)
+    told = json.loads(specification)
+    desk = Faulty(told.get("null") or ["en-de", "de-en"], 0.0)
+    desk.fails = told.get("delay") == 9
     desk.name, desk.out = "".join(names), out
     worker.work(desk, sys.stdin.buffer, _Few(out))  # type: ignore[arg-type]
 

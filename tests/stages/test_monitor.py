@@ -17,6 +17,7 @@ from dragoman.core.recipe import Monitor, Normalise
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.core.watch.features import hashed, measure
+from dragoman.core.watch.trial import Trial
 from dragoman.errors import CheckpointError, DataError
 from dragoman.report import monitor as page
 from dragoman.store.corpus import records
@@ -24,7 +25,7 @@ from dragoman.store.run import baseline
 from dragoman.store.run.artifact import write_json
 from dragoman.store.run.erase import erase
 from dragoman.store.run.observer import Observer
-from dragoman.store.run.watch import watch
+from dragoman.store.run.watch import TRIAL, watch
 from tests.commands import Command
 
 WAY = Direction("en", "fr")
@@ -113,6 +114,23 @@ def test_no_score_is_claimed_for_texts_that_are_not_like_the_held_out_ones(
     found = watch(run).directions[0].estimate
     assert found is not None and found.trusted == trusted
     assert ("not known" in dragoman("monitor", run).out) == ("not known" in page.page(watch(run))) == (not trusted)
+
+
+def test_champion_and_challenger_stand_side_by_side(tmp_path: Path, dragoman: Command) -> None:
+    run = run_of(tmp_path)
+    told(run, [text(np.random.default_rng(1))])
+    trial = Trial("canary", "clinic-0001@abc", 0.05, 0.0)
+    for number in range(100):
+        trial.champion.add(failed=False, flagged=number % 10 == 0, confidence=60.0 + number % 7)
+        trial.challenger.add(failed=number % 2 == 0, flagged=False, confidence=50.0)
+    (why,) = [one for one in trial.look() if "without" in one]
+    write_json(run / "server" / TRIAL, trial.to_json())
+    shown = dragoman("monitor", run).out
+    assert "canary: clinic-0001@abc" in shown and f"stopped: {why}" in shown
+    assert "50.0% [40.4%, 59.6%]" in shown and " [62.6, 63.3]" in shown
+    assert dragoman("monitor", run, "--json").record["trial"]["challenger"]["failed"] == 50
+    (run / "server" / TRIAL).write_text("{")
+    assert "damaged" in dragoman("monitor", run).err
 
 
 def test_too_few_are_said_to_be_too_few(tmp_path: Path, dragoman: Command) -> None:

@@ -40,6 +40,16 @@ class Wanted:
     backend: str = "auto"
 
 
+def in_use(run: Path, listener: Listener) -> Path:
+    """The folder that translates for a run: its champion's, which is told."""
+    from dragoman.store.run import promotion
+
+    found = promotion.in_use(run)
+    if found.resolve() != run.resolve():
+        listener.say(f"translating with the champion, {found}")
+    return found
+
+
 def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listener) -> Assistant:
     """The run's model with as much help as is wanted and there."""
     from dragoman.assistant import Assistant, settings_of

@@ -124,6 +124,7 @@ def show(
         for one in rows[-_SHOWN:]:
             why = f" ({one.reason})" if one.reason else ""
             said = f"= {one.value:g}" if one.value is not None else f"-> {one.edit.text}"
+            said += f" (not: {one.edit.machine})" if one.kind == "choice" else ""
             lines.append(f"{one.id}  {one.kind}, {one.status}{why}, {one.edit.user}: {one.edit.source} {said}")
         here.result("\n".join(lines))
 
@@ -157,6 +158,7 @@ def write(run: Run, json: Json = False, debug: Debug = False) -> None:
         from dragoman.store.run.feedback import FOLDER, Desk
 
         with Desk.open(run) as desk:
+            desk.gather()
             counts = desk.store.write(run / FOLDER)
         told = ", ".join(f"{name}.jsonl {count:,}" for name, count in counts.items())
         here.result(f"{run / FOLDER}: {told}", event="written", folder=run / FOLDER, **counts)
@@ -164,7 +166,8 @@ def write(run: Run, json: Json = False, debug: Debug = False) -> None:
 
 def _chosen(desk: Desk, user: str | None, ids: list[int] | None) -> list[Kept]:
     from dragoman.errors import ArgumentError
+    from dragoman.store.feedback import JUDGED
 
     if user is None and not ids:
         raise ArgumentError("say which: --user NAME, or --id NUMBER.")
-    return desk.store.rows(kind="edit", user=user, ids=ids)
+    return desk.store.rows(kind=JUDGED, user=user, ids=ids)

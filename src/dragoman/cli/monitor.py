@@ -13,6 +13,7 @@ from dragoman.cli.options import Debug, Json, Quiet
 from dragoman.cli.session import Session, session
 
 if TYPE_CHECKING:
+    from dragoman.core.watch.trial import Trial
     from dragoman.store.run.watch import Seen, Watched
 
 _SHOWN = 8  # tests of a direction, where nothing drifted
@@ -130,9 +131,36 @@ def lines(found: Watched) -> list[str]:
         told.append(f"  screened: {rule} " + ", ".join(f"{action} {texts:,}" for action, texts in counts.items()))
     if found.lost:
         told.append("  not recorded: " + ", ".join(f"{reason} {count:,}" for reason, count in found.lost.items()))
+    if found.trial is not None:
+        told += ["", *_trial(found.trial)]
     for seen in found.directions:
         told += ["", *_direction(seen)]
     return told
+
+
+def _trial(trial: Trial) -> list[str]:
+    """Champion and challenger side by side, with 95 % intervals."""
+    from dragoman.core.watch.trial import Side, wilson
+    from dragoman.report.tables import grid
+
+    def share(count: int, of: int) -> str:
+        low, high = wilson(count, of)
+        return f"{count / of:.1%} [{low:.1%}, {high:.1%}]" if of else ""
+
+    def cells(side: Side) -> list[str]:
+        sure = side.confidence
+        told = f"{sure.value:.1f} [{sure.interval[0]:.1f}, {sure.interval[1]:.1f}]" if sure.count > 1 else ""
+        return [f"{side.texts:,}", share(side.failed, side.texts), share(side.flagged, side.texts - side.failed), told]
+
+    since = datetime.fromtimestamp(trial.since, UTC).strftime("%Y-%m-%d %H:%M")
+    rows = [["", "texts", "failed", "flagged", "confidence"]]
+    rows += [["champion", *cells(trial.champion)], ["challenger", *cells(trial.challenger)]]
+    told = [f"{trial.kind}: {trial.model}, share {trial.share:g}, since {since} UTC"]
+    told += ["  " + line for line in grid(rows).split("\n")]
+    if trial.agreement.count > 1:
+        low, high = trial.agreement.interval
+        told.append(f"  chrF2++ of one to the other {trial.agreement.value:.1f} [{low:.1f}, {high:.1f}]")
+    return [*told, *(f"  stopped: {why}" for why in trial.stopped)]
 
 
 def _direction(seen: Seen) -> list[str]:

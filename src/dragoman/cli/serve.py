@@ -13,6 +13,7 @@ from dragoman.cli.session import Session, session
 
 if TYPE_CHECKING:
     from dragoman.server.gateway import Gateway
+    from dragoman.server.trials import Wanted
 
 keys_app = typer.Typer(help="Who may ask a server. A key is shown once, when it is made.", no_args_is_help=True)
 State = Annotated[
@@ -58,6 +59,23 @@ class Options:
     ] = 10.0
     batch: Annotated[int, typer.Option("--batch", min=1, help="Texts in one batch.")] = 64
     cache: Annotated[int, typer.Option("--cache", min=0, help="MiB of answers that are kept; 0: none.")] = 64
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            "--shadow",
+            metavar="MODEL",
+            help="An alias or model that translates a share too, for figures; nobody gets it.",
+        ),
+    ] = None
+    canary: Annotated[
+        str | None,
+        typer.Option(
+            "--canary", metavar="MODEL", help="An alias or model that a share of users gets, until it is worse."
+        ),
+    ] = None
+    share: Annotated[
+        float, typer.Option("--share", min=0, max=1, help="Of requests (--shadow) or of users (--canary).")
+    ] = 0.05
     null: Annotated[
         str | None, typer.Option("--null", metavar="PAIR", help="No model: every text comes back. For load tests.")
     ] = None
@@ -73,6 +91,17 @@ class Options:
     def named(self) -> list[tuple[str | None, Path]]:
         """The names and folders of what is served."""
         return [_named(one) for one in self.runs or []]
+
+    @property
+    def trial(self) -> Wanted | None:
+        """The model that is tried beside the champion. Raises ArgumentError where there are two."""
+        from dragoman.errors import ArgumentError
+        from dragoman.server.trials import Wanted
+
+        if self.shadow and self.canary:
+            raise ArgumentError("--shadow and --canary exclude each other: first the one, then the other.")
+        name = self.shadow or self.canary
+        return Wanted("shadow" if self.shadow else "canary", name, self.share) if name else None
 
     @property
     def open(self) -> bool:
@@ -127,6 +156,7 @@ def _gateway(given: Options, here: Session) -> tuple[Gateway, str]:
         aliases=given.aliases,
         runs=given.training,
         models=[*models, *stand_ins],
+        trial=given.trial,
     )
     if given.open and given.keys is None and not gateway.keys:
         gateway.keys.close()

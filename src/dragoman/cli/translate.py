@@ -121,6 +121,7 @@ def translate(given: Options) -> None:
     with session(as_json=given.json, quiet=given.quiet, debug=given.debug, resumes=spread) as here:
         from dragoman.cli import batch, bulk, documents, segments
 
+        given.run = documents.in_use(given.run, here.listener)
         if given.mbr and given.beam > 1:
             raise ArgumentError("--beam and --mbr exclude each other: search with a beam, or choose among samples.")
         text, file = _input(given.text, given.file)

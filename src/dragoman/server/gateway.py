@@ -17,14 +17,17 @@ from dragoman.server import languages, logs
 from dragoman.server.bundles import Bundle, Bundles
 from dragoman.server.call import Call
 from dragoman.server.documents import Documents
+from dragoman.server.engine import Away
 from dragoman.server.errors import Refused, bad
 from dragoman.server.feedback import Desks
 from dragoman.server.glossaries import Glossaries, Stored
 from dragoman.server.imports import Imports
 from dragoman.server.keys import LOCAL, Keys, Pace, Principal
 from dragoman.server.metrics import Metrics
+from dragoman.server.scheduler import Shed
 from dragoman.server.settings import Limits
 from dragoman.server.translate import Translation, Wish, translate
+from dragoman.server.trials import Trials, Wanted
 from dragoman.store.memory.translation_memory import Memory
 from dragoman.store.run.aliases import Aliases, Target
 from dragoman.store.run.screen import Counts, Screen
@@ -69,13 +72,14 @@ class Gateway:
         page: Path | None = None,
         runs: Path | None = None,
         models: Sequence[Target | NullModel] = (),
+        trial: Wanted | None = None,
     ) -> None:
         """`models`: what is served besides what the aliases point to; the first answers where no name is given.
 
         `state`: the folder of keys, glossaries and the server's memory. `must_have_key`: also while there are no keys.
         `no_keys`: everybody is let in, as the local user is. `secure`: it is reached by TLS. `aliases`: the file to follow,
         `aliases.json` in `state` by default. `command`: what starts an engine instead of the usual one. `page`: the folder
-        of the web page. `runs`: a folder of training runs to show.
+        of the web page. `runs`: a folder of training runs to show. `trial`: the model that is tried beside the champion.
         """
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.state, self.limits, self.secure = state, limits or Limits(), secure
@@ -97,6 +101,7 @@ class Gateway:
         )
         self.threads = ThreadPoolExecutor(_THREADS, "markup")
         self.desks = Desks(state)
+        self.trials = None if trial is None else Trials(trial, state, self.bundles, self.threads)
         self.documents = Documents(self)
         self.imports = Imports(self)
         self.aliases = aliases or state / "aliases.json"
@@ -127,6 +132,8 @@ class Gateway:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         await self.documents.close()
+        if self.trials is not None:
+            await self.trials.close()
         await self.bundles.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.desks.close)
@@ -141,6 +148,8 @@ class Gateway:
                 self.keys.flush()
                 self.documents.sweep()
                 self.imports.sweep()
+                if self.trials is not None:
+                    self.trials.write()
             except Exception as error:  # a full disk: told, and tried again
                 logs.fault("tick", error)
 
@@ -261,13 +270,40 @@ class Gateway:
                 await asyncio.to_thread(_screened, bundle, bundle.screen, texts, directions, call.principal.tenant)
             self.charge(call, characters)
             try:
-                found = await translate(bundle, texts, directions, wish, self.threads)
+                bundle, found = await self._tried(call, bundle, texts, directions, wish, named=bool(model))
                 _refuse(one.blocked for one in found)
             except BaseException:
                 self.keys.refund(call.principal, characters)
                 raise
         self._count(call, bundle, found)
         return Answered(bundle, found, sure)
+
+    async def _tried(
+        self,
+        call: Call,
+        bundle: Bundle,
+        texts: Sequence[str],
+        directions: Sequence[Direction],
+        wish: Wish,
+        *,
+        named: bool,
+    ) -> tuple[Bundle, list[Translation]]:
+        """The translations, and whose they are: the canary's, where this call falls to it and it answers."""
+        if self.trials is None or named:
+            return bundle, await translate(bundle, texts, directions, wish, self.threads)
+        other = self.trials.canary(call, bundle)
+        if other is not None:
+            with self.bundles.held(other):
+                try:
+                    found = await translate(other, texts, directions, wish, self.threads)
+                    call.model = other.title
+                    self.trials.seen(bundle, other, found, directions, wish)
+                    return other, found
+                except (Away, Shed):
+                    self.trials.lost(bundle, len(texts))
+        found = await translate(bundle, texts, directions, wish, self.threads)
+        self.trials.seen(bundle, bundle, found, directions, wish)
+        return bundle, found
 
     def count(self, call: Call, texts: Sequence[str]) -> int:
         """The characters of a request. Raises Refused where they, or the texts, are too many."""

@@ -20,6 +20,8 @@ from dragoman.core.text.languages import Direction
 from dragoman.core.watch.feedback import Distance, Edit, form
 from dragoman.store.run.artifact import write_atomic
 
+EDIT, CHOICE = "edit", "choice"  # kinds that are judged and may be trained on
+JUDGED = (EDIT, CHOICE)
 ACCEPTED, WAITING, REVOKED, OLD = "accepted", "waiting", "revoked", "superseded"
 TRAIN, TEST, NEITHER = "train", "test", ""
 _GROUP = 500  # values in one IN
@@ -29,7 +31,7 @@ _feedback = sql.Table(
     _tables,
     sql.Column("id", sql.Integer, primary_key=True),
     sql.Column("at", sql.Float, nullable=False, index=True),
-    sql.Column("kind", sql.String, nullable=False),  # edit, verdict (1 or 0), rating
+    sql.Column("kind", sql.String, nullable=False),  # edit; choice (of `text` over `machine`); verdict (1 or 0), rating
     sql.Column("user", sql.String, nullable=False, index=True),
     sql.Column("tenant", sql.String, nullable=False, index=True),
     sql.Column("direction", sql.String, nullable=False),
@@ -173,12 +175,14 @@ class Feedback:
     # ---------------------------------------------------------------- read
 
     def rows(
-        self, *, kind: str | None = None, status: str | None = None, part: str | None = None, user: str | None = None,
-        tenant: str | None = None, ids: Sequence[int] | None = None, since: float = 0.0,
+        self, *, kind: str | Sequence[str] | None = None, status: str | None = None, part: str | None = None,
+        user: str | None = None, tenant: str | None = None, ids: Sequence[int] | None = None, since: float = 0.0,
     ) -> list[Kept]:  # fmt: skip
         """In the order in which they came."""
         found = sql.select(_feedback).where(_feedback.c.at >= since).order_by(_feedback.c.id)
-        for name, value in (("kind", kind), ("status", status), ("part", part), ("user", user), ("tenant", tenant)):
+        if kind is not None:
+            found = found.where(_feedback.c.kind.in_([kind] if isinstance(kind, str) else list(kind)))
+        for name, value in (("status", status), ("part", part), ("user", user), ("tenant", tenant)):
             if value is not None:
                 found = found.where(_feedback.c[name] == value)
         if ids is not None:
@@ -216,7 +220,7 @@ class Feedback:
 
     def standing(self, user: str, since: float) -> tuple[int, int, int]:
         """(accepted since, judged by checks in all, failed by checks in all) of a user."""
-        mine = (_feedback.c.user == user, _feedback.c.kind == "edit")
+        mine = (_feedback.c.user == user, _feedback.c.kind.in_(JUDGED))
         failed = sql.or_(_feedback.c.reason.like("check %"), _feedback.c.reason.in_(("marker", "outlier")))
         count = sql.select(sql.func.count())
         with self.engine.connect() as connection:
@@ -259,12 +263,37 @@ class Feedback:
         )
 
     def counts(self) -> dict[str, Counter[str]]:
-        """user -> status, with its reason where it has one -> post-edits."""
+        """user -> status, with its reason where it has one -> post-edits and choices."""
         found: dict[str, Counter[str]] = {}
-        for one in self.rows(kind="edit"):
+        for one in self.rows(kind=JUDGED):
             told = f"{one.status}: {one.reason}" if one.reason and one.status != ACCEPTED else one.status
             found.setdefault(one.edit.user, Counter())[told] += 1
         return found
+
+    def pairs(self) -> list[Mapping[str, str]]:
+        """What people want rather (source, better, worse, direction): what they edited, and what most chose of two. Of one user
+        the latest choice counts; a tie is no pair."""
+        rows = self.rows(kind=JUDGED, status=ACCEPTED, part=TRAIN)
+        found = [
+            one.edit for one in rows if one.kind == EDIT and one.edit.machine and one.edit.machine != one.edit.text
+        ]
+        votes: dict[tuple[str, str, str, str, str], Edit] = {}
+        for row in rows:
+            if row.kind == CHOICE:
+                one = row.edit
+                first, second = sorted((one.text, one.machine))
+                votes[str(one.direction), one.source, first, second, f"{one.tenant} {one.user}"] = one
+        polls: dict[tuple[str, ...], list[Edit]] = {}
+        for (*about, _), one in votes.items():
+            polls.setdefault(tuple(about), []).append(one)
+        for held in polls.values():
+            counts = Counter(one.text for one in held).most_common()
+            if len(counts) == 1 or counts[0][1] > counts[1][1]:
+                found.append(next(one for one in held if one.text == counts[0][0]))
+        return [
+            {"source": one.source, "better": one.text, "worse": one.machine, "direction": str(one.direction)}
+            for one in found
+        ]
 
     def write(self, folder: Path) -> dict[str, int]:
         """train.jsonl, test.jsonl (source, target, document) and pairs.jsonl (better, worse) of all that is accepted."""
@@ -284,11 +313,7 @@ class Feedback:
             ]
             for name, edits in parts.items()
         }
-        lines["pairs"] = [
-            {"source": one.source, "better": one.text, "worse": one.machine, "direction": str(one.direction)}
-            for one in parts[TRAIN]
-            if one.machine and one.machine != one.text
-        ]
+        lines["pairs"] = self.pairs()
         for name, held in lines.items():
             text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in held)
             write_atomic(folder / f"{name}.jsonl", text.encode())

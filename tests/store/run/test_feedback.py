@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from dragoman.store.corpus import records
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.erase import erase
-from dragoman.store.run.feedback import Desk, read
+from dragoman.store.run.feedback import CHOICES, Desk, read
 from tests.commands import Command
 
 WAY = Direction("en", "fr")
@@ -329,3 +330,60 @@ def test_a_ledger_that_keeps_texts_tells_what_the_machine_said(tmp_path: Path) -
     ledger = Ledger.open(tmp_path / "ledger.sqlite")
     assert ledger.translations(["a"], "en-fr", "default") == {}
     ledger.close()
+
+
+def _chosen(source: str, first: str, second: str, verdict: str, by: str, minute: int) -> str:
+    sides = {"first": {"model": "a@1", "text": first}, "second": {"model": "b@2", "text": second}}
+    about = {"at": f"2026-05-01T10:{minute:02}:00+00:00", "tenant": "default", "by": by}
+    languages = {"source_language": "en", "target_language": "fr"}
+    return json.dumps({**about, **languages, "source": source, **sides, "verdict": verdict}) + "\n"
+
+
+def test_what_people_choose_becomes_pairs_by_majority(tmp_path: Path, dragoman: Command) -> None:
+    run = run_of(tmp_path / "run", "{trusted: [anna, ben, carla, dan], test: 0}")
+    (run / "server").mkdir()
+    random = np.random.default_rng(3)
+    rows = [sentence(random) for _ in range(5)]
+    better, worse = [b for _, b in rows], [b.replace("près", "proche") for _, b in rows]
+    sources = [a for a, _ in rows]
+    lines = [
+        _chosen(sources[0], better[0], worse[0], "first", "anna", 1),
+        _chosen(sources[1], worse[1], better[1], "second", "anna", 2),
+        _chosen(sources[1], better[1], worse[1], "second", "ben", 3),  # one against one
+        _chosen(sources[2], better[2], worse[2], "second", "anna", 4),
+        _chosen(sources[2], better[2], worse[2], "first", "anna", 5),  # thought better of it
+        _chosen(sources[3], better[3], worse[3], "first", "anna", 6),
+        _chosen(sources[3], better[3], worse[3], "second", "ben", 7),
+        _chosen(sources[3], worse[3], better[3], "second", "carla", 8),
+        _chosen(sources[4], better[4], worse[4], "same", "anna", 9),
+        _chosen(sources[4], "12 345.", worse[4], "first", "dan", 10),  # fails the checks
+        "{half a line\n",
+        _chosen(sources[4], better[4], worse[4], "neither", "anna", 11),
+    ]
+    (run / "server" / CHOICES).write_text("".join(lines))
+    assert dragoman("feedback", "write", run, "--json").record["pairs"] == 3
+    found = [json.loads(line) for line in (run / "feedback" / "pairs.jsonl").read_text().splitlines()]
+    assert {(one["source"], one["better"], one["worse"]) for one in found} == {
+        (sources[number], better[number], worse[number]) for number in (0, 2, 3)
+    }
+    with Desk.open(run) as desk:
+        assert not memory_file(run).is_file()  # a machine's translation is nobody's own words
+        (waits,) = desk.store.rows(status="waiting")
+        assert waits.edit.user == "dan" and waits.reason.startswith("check ")
+        again = desk.gather()
+        assert (again.accepted, again.known, again.rejected) == (0, 9, {"damaged": 2})
+        desk.revoke(desk.store.rows(kind="choice", user="carla"))
+        assert len(desk.store.pairs()) == 2
+
+
+def test_one_user_chooses_no_more_than_others_edit(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "{most: 3, test: 0}")
+    (run / "server").mkdir()
+    random = np.random.default_rng(3)
+    rows = list(dict(sentence(random) for _ in range(8)).items())
+    lines = [_chosen(a, b.replace("près", "proche"), b, "first", "eve", number) for number, (a, b) in enumerate(rows)]
+    now = [line.replace("2026-05-01T10", f"{date.today()}T00") for line in lines]
+    (run / "server" / CHOICES).write_text("".join(now))
+    with Desk.open(run) as desk:
+        taken = desk.gather()
+        assert taken.accepted == 3 and taken.waiting["cap"] == len(rows) - 3

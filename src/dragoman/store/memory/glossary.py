@@ -17,7 +17,7 @@ from dragoman.core.text.languages import Direction, matches, spoken
 from dragoman.core.text.languages import tag as language_tag
 from dragoman.errors import DataError
 from dragoman.store.formats.xml import LANGUAGE, TruncatedError, events, forget, local
-from dragoman.store.run.artifact import write_atomic
+from dragoman.store.run.artifact import home, write_atomic
 
 FIELDS = ("source_language", "target_language", "source", "target", "part_of_speech", "note")
 # What other tools call the columns, without spaces, hyphens and underscores.
@@ -39,7 +39,7 @@ _MOST = 2_000  # pairs of terms of one concept: they multiply, so that a small f
 
 def glossary_file(run: Path) -> Path:
     """Where the glossary of a run lies."""
-    return run / "memory" / "glossary.tsv"
+    return home(run) / "memory" / "glossary.tsv"
 
 
 class Glossary:

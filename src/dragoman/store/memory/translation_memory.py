@@ -32,6 +32,7 @@ from dragoman.store.memory.fuzzy import CANDIDATES, Query, key
 from dragoman.store.memory.index import Index
 from dragoman.store.memory.segments import Segment, Table
 from dragoman.store.memory.vectors import Encoder, Vectors
+from dragoman.store.run.artifact import home
 
 DEFAULT_TENANT = "default"
 
@@ -65,7 +66,7 @@ class Holding:
 
 def memory_file(run: Path) -> Path:
     """Where the memory of a run lies; a path to a .sqlite file is one itself."""
-    return run if run.suffix == ".sqlite" else run / "memory" / "memory.sqlite"
+    return run if run.suffix == ".sqlite" else home(run) / "memory" / "memory.sqlite"
 
 
 class Memory:

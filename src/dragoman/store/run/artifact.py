@@ -21,6 +21,7 @@ from typing import Any
 from dragoman.errors import CheckpointError
 
 MANIFEST = "manifest.json"
+REFRESHES, ABOUT = "refreshes", "refresh.json"  # the challengers of a run, and what each says of itself
 _BLOCK = 1 << 20
 _PACKAGES = ("dragoman", "torch", "transformers", "tokenizers", "peft", "sacrebleu", "numpy", "pyarrow")
 
@@ -138,6 +139,14 @@ def link(file: Path, place: Path) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write JSON atomically, keys in the order given, UTF-8."""
     write_atomic(path, (json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n").encode())
+
+
+def home(folder: Path) -> Path:
+    """Where memory, glossary, ledger and feedback of a run lie: those of a challenger in the run that it was made for."""
+    if not (folder / ABOUT).is_file():
+        return folder
+    whole = folder.resolve()
+    return whole.parents[1] if whole.parent.name == REFRESHES else folder
 
 
 def model_folder(folder: Path) -> Path:

@@ -6,10 +6,12 @@ refresh; but a fixed share of documents, chosen by the hash of their name, is ke
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +25,20 @@ from dragoman.core.watch.feedback import FEWEST, Distance, Edit, checker, distan
 from dragoman.core.watch.screening import control_marks
 from dragoman.errors import DataError
 from dragoman.store.corpus import records
-from dragoman.store.feedback import ACCEPTED, NEITHER, OLD, REVOKED, TEST, TRAIN, WAITING, Feedback, Kept
+from dragoman.store.feedback import (
+    ACCEPTED,
+    CHOICE,
+    EDIT,
+    JUDGED,
+    NEITHER,
+    OLD,
+    REVOKED,
+    TEST,
+    TRAIN,
+    WAITING,
+    Feedback,
+    Kept,
+)
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.admission import refusal_of
 from dragoman.store.memory.translation_memory import Memory, memory_file
@@ -33,6 +48,8 @@ from dragoman.store.run.trained import key_of
 ORIGIN = "feedback"  # of its segments in the memory
 _ASIDE = ("feedback.sqlite", "memory.sqlite")  # of a server that serves no run, in its folder
 FOLDER = "feedback"
+CHOICES = "preferences.jsonl"  # in the server's folder: which of two translations people chose
+_SIDES = {"first": ("first", "second"), "second": ("second", "first")}  # verdict -> better, worse
 _LEARN = 10_000  # training rows that the checks learn from
 _MONTH = 30 * 86_400.0
 
@@ -107,8 +124,9 @@ class Desk:
         """A rating of a translation, in any scale that is kept to."""
         self.store.add(edit, "rating", ACCEPTED, value=value)
 
-    def take(self, edits: Iterable[Edit | Rejected], listener: Listener = SILENT) -> Taken:
-        """Judge post-edits and lay them away; the memory has the accepted ones then."""
+    def take(self, edits: Iterable[Edit | Rejected], listener: Listener = SILENT, kind: str = EDIT) -> Taken:
+        """Judge post-edits and lay them away; the memory has the accepted ones then. Of the kind CHOICE they are translations
+        that people chose (`text`) over others (`machine`), which no memory gets."""
         taken = Taken()
         rows: list[Edit] = []
         for one in edits:
@@ -129,10 +147,14 @@ class Desk:
                 taken.without_machine += not one.machine
                 judged = not why and distance is not None and user not in self.rules.trusted
                 far = "outlier" if judged and distance and outlying(distance.chrf, closeness) else ""
-                self._lay(one, why or far or self._refused(one), distance, taken)
+                self._lay(one, why or far or self._refused(one, kind), distance, taken, kind)
             taken.revoked += self._suspend(user)
         listener.progress("feedback", len(rows), len(rows))
         return taken
+
+    def gather(self, place: Path | None = None) -> Taken:
+        """Take in what a server of this run was told of two translations since the last time."""
+        return self.take(choices(place or self.run / "server" / CHOICES), kind=CHOICE)
 
     def _with_machine(self, edits: Sequence[Edit]) -> list[Edit]:
         """With the machine's translation, where `pick` gave the source out or the ledger keeps texts."""
@@ -164,7 +186,7 @@ class Desk:
             why.append(refusal.reason if refusal else "marker" if added else check)
         return why
 
-    def _refused(self, edit: Edit) -> str:
+    def _refused(self, edit: Edit, kind: str) -> str:
         """What speaks against it besides its texts: its user's share, or another person's word."""
         if edit.user in self.rules.trusted:
             return ""
@@ -172,6 +194,8 @@ class Desk:
             return "approval"
         if self.store.standing(edit.user, time.time() - _MONTH)[0] >= self.rules.most:
             return "cap"
+        if kind == CHOICE:  # people may differ: the most have it
+            return ""
         others = [one for one in self.store.others(edit) if one.edit.user != edit.user]
         if any(form(one.edit.text) != form(edit.text) for one in others) or (
             not others and self._is_known_otherwise(edit)
@@ -188,11 +212,11 @@ class Desk:
             exact = {form(one.target) for one in found if one.exact} - own
         return bool(exact) and form(edit.text) not in exact
 
-    def _lay(self, edit: Edit, why: str, distance: Distance | None, taken: Taken) -> None:
+    def _lay(self, edit: Edit, why: str, distance: Distance | None, taken: Taken, kind: str) -> None:
         status = WAITING if why else ACCEPTED
         part, told = (NEITHER, why) if why else self._part(edit)
-        before = self.store.others(edit) if not why else []
-        if self.store.add(edit, "edit", status, told, part, distance) is None:
+        before = self.store.others(edit) if not why and kind == EDIT else []
+        if self.store.add(edit, kind, status, told, part, distance) is None:
             taken.known += 1
             return
         if why:
@@ -202,7 +226,7 @@ class Desk:
         taken.parts[part or told] += 1
         own = [one for one in before if one.edit.user == edit.user]
         self._withdraw(own, OLD, "a newer one")
-        if part != TEST:
+        if part != TEST and kind == EDIT:
             self._remember([edit])
         self._note(edit, part)
 
@@ -231,25 +255,25 @@ class Desk:
 
     def _of_part(self, part: str) -> set[str]:
         """Whatever became of it since: what was once trained on cannot become a test."""
-        rows = self.store.rows(kind="edit", part=part)
+        rows = self.store.rows(kind=JUDGED, part=part)
         return leaks.keys_of((one.edit.source, one.edit.text) for one in rows)
 
     # ---------------------------------------------------------------- decide later
 
     def accept(self, rows: Sequence[Kept]) -> int:
-        """A person lets post-edits in that wait; how many."""
-        waiting = [one for one in rows if one.kind == "edit" and one.status in (WAITING, REVOKED)]
+        """A person lets post-edits and choices in that wait; how many."""
+        waiting = [one for one in rows if one.kind in JUDGED and one.status in (WAITING, REVOKED)]
         for one in waiting:
             part, told = self._part(one.edit)
             self.store.mark([one.id], ACCEPTED, told, part)
-            if part != TEST:
+            if part != TEST and one.kind == EDIT:
                 self._remember([one.edit])
             self._note(one.edit, part)
         return len(waiting)
 
     def revoke(self, rows: Sequence[Kept], reason: str = "revoked") -> int:
-        """Take accepted post-edits back, out of the memory too; how many."""
-        chosen = [one for one in rows if one.kind == "edit" and one.status == ACCEPTED]
+        """Take accepted post-edits and choices back, out of the memory too; how many."""
+        chosen = [one for one in rows if one.kind in JUDGED and one.status == ACCEPTED]
         self._withdraw(chosen, REVOKED, reason)
         return len(chosen)
 
@@ -258,14 +282,13 @@ class Desk:
         _, judged, failed = self.store.standing(user, 0.0)
         if user in self.rules.trusted or judged < FEWEST or failed <= self.rules.failing * judged:
             return 0
-        return self.revoke(self.store.rows(kind="edit", status=ACCEPTED, user=user), "user")
+        return self.revoke(self.store.rows(kind=JUDGED, status=ACCEPTED, user=user), "user")
 
     def _withdraw(self, rows: Sequence[Kept], status: str, reason: str) -> None:
         self.store.mark([one.id for one in rows], status, reason)
         if rows and memory_file(self.run).is_file():
             with Memory.open(memory_file(self.run)) as memory:
-                for one in rows:
-                    edit = one.edit
+                for edit in (one.edit for one in rows if one.kind == EDIT):
                     memory.remove(
                         edit.tenant,
                         direction=edit.direction,
@@ -320,6 +343,26 @@ def read(
     return found
 
 
+def choices(path: Path) -> Iterator[Edit | Rejected]:
+    """What people chose of two translations, from a server's file; where both were the same to them there is no choice."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                row = json.loads(line)
+                if row["verdict"] == "same":
+                    continue
+                better, worse = (row[side] for side in _SIDES[row["verdict"]])
+                yield Edit(
+                    row["source"], better["text"], Direction(row["source_language"], row["target_language"]), worse["text"],
+                    user=row["by"], tenant=row["tenant"], model=worse["model"],
+                    at=datetime.fromisoformat(row["at"]).timestamp(),
+                )  # fmt: skip
+            except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+                yield Rejected("damaged", type(error).__name__, str(path), number)
+
+
 def _head(path: Path) -> frozenset[str]:
     """The names of a table's columns; nothing for other formats."""
     from dragoman.store.files import read_blocks
@@ -328,8 +371,6 @@ def _head(path: Path) -> frozenset[str]:
         return frozenset()
     first = next(iter(read_blocks(str(path))), b"").split(b"\n", 1)[0].decode("utf-8-sig", "replace")
     if ".jsonl" in path.name.lower():
-        import json
-
         try:
             return frozenset(json.loads(first))
         except ValueError:

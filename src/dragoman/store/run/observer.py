@@ -14,6 +14,7 @@ from dragoman.core.recipe import Monitor, Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.core.watch.personal import PERSONAL, masked, personal
 from dragoman.errors import CheckpointError, DataError, RecipeError
+from dragoman.store.run.artifact import home
 from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.trained import whose
 
@@ -134,7 +135,8 @@ def _storable(text: str) -> str:
 
 
 def settings_of(run: Path) -> Monitor | None:
-    """The section `monitor` of a run's recipe."""
+    """The section `monitor` of a run's recipe; of a challenger, that of the run that it was made for."""
+    run = home(run)
     for name in ("recipe.lock.yaml", "recipe.yaml"):
         if (run / name).is_file():
             try:
@@ -147,4 +149,4 @@ def settings_of(run: Path) -> Monitor | None:
 def ledger_of(run: Path, settings: Monitor) -> str:
     """Where the ledger of a run is: a path (relative ones start at the run), or a URL."""
     place = settings.ledger or FILE
-    return place if "://" in place else str(run / place)
+    return place if "://" in place else str(home(run) / place)

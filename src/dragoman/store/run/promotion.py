@@ -15,9 +15,9 @@ from typing import Any
 from dragoman.errors import CheckpointError, DataError, QualityError, ResourceError
 from dragoman.store.run import aliases, audit
 from dragoman.store.run.aliases import CHALLENGER, CHAMPION, Aliases, Target
-from dragoman.store.run.artifact import MANIFEST, model_folder
+from dragoman.store.run.artifact import ABOUT, MANIFEST, REFRESHES, model_folder
 
-FOLDER, ABOUT, GATE = "refreshes", "refresh.json", "gate.json"
+FOLDER, GATE = REFRESHES, "gate.json"
 
 
 def aliases_file(run: Path) -> Path:
@@ -29,6 +29,12 @@ def champion(run: Path) -> Target:
     """What is promoted now: by the aliases, else the run itself. Its checksum is not made anew."""
     found = Aliases.read(aliases_file(run)).targets.get(CHAMPION)
     return found if found is not None else aliases.target(run)
+
+
+def in_use(run: Path) -> Path:
+    """The folder that answers for a run: of its champion, where one was promoted."""
+    found = Aliases.read(aliases_file(run)).targets.get(CHAMPION)
+    return found.folder if found is not None else run
 
 
 def refreshes(run: Path) -> list[Path]:

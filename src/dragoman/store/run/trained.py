@@ -10,7 +10,7 @@ from dragoman.core.prompt.prompts import Format
 from dragoman.core.recipe import Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.errors import ModelError, RecipeError
-from dragoman.store.run.artifact import MANIFEST, Artifact, model_folder
+from dragoman.store.run.artifact import MANIFEST, Artifact, home, model_folder
 from dragoman.store.run.bundle import bundle_of
 
 
@@ -34,9 +34,9 @@ def help_of(run: Path) -> tuple[int, bool]:
 
 
 def whose(folder: Path) -> Path:
-    """The run that a folder belongs to which is served: of the bundle that lies in it, the run; else the folder itself."""
+    """The run that a folder belongs to which is served: of a bundle or a challenger that lies in it, the run; else the folder."""
     whole = folder.resolve()
-    return whole.parents[1] if (whole.parent.name, whole.name) == ("deploy", "bundle") else whole
+    return home(whole.parents[1] if (whole.parent.name, whole.name) == ("deploy", "bundle") else whole)
 
 
 def key_of(run: Path) -> str | None:

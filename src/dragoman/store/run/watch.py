@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,16 @@ from dragoman.core.text.languages import Direction
 from dragoman.core.watch.drift import FEWEST, Found, compare
 from dragoman.core.watch.estimate import Estimate, estimate
 from dragoman.core.watch.features import hashed, words
-from dragoman.errors import DataError
+from dragoman.core.watch.trial import Trial
+from dragoman.errors import CheckpointError, DataError
 from dragoman.store.feedback import Edited, Feedback
 from dragoman.store.ledger import Ledger, Window
+from dragoman.store.run import promotion
+from dragoman.store.run.artifact import home
 from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.observer import ledger_of, settings_of
 
+TRIAL = "trial.json"  # in the server's folder
 _EXAMPLES = 3  # of a new word
 
 
@@ -66,6 +71,7 @@ class Watched:
     lost: Mapping[str, int]
     price: float | None = None
     screened: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # rule -> what was done -> texts
+    trial: Trial | None = None  # of a challenger where a server runs
 
     def totals(self) -> dict[str, Any]:
         """Over all days of this model."""
@@ -82,6 +88,7 @@ class Watched:
         return {
             "run": str(self.run),
             "model": self.model,
+            "trial": self.trial.to_json() if self.trial else None,
             "totals": self.totals(),
             "directions": [one.to_json() for one in self.directions],
             "days": [{**row, "flags": dict(row["flags"])} for row in self.days],
@@ -101,13 +108,33 @@ def wanted(run: Path) -> Monitor:
 
 
 def watch(run: Path, *, now: float | None = None) -> Watched:
-    """Look at a run's ledger. Raises CheckpointError without a baseline, DataError without `monitor`."""
+    """Look at a run's ledger: what its champion did. Raises CheckpointError without a baseline, DataError without `monitor`."""
+    run = promotion.in_use(run)
     settings = wanted(run)
     baseline = Baseline.read(run)
     now = time.time() if now is None else now
     with Ledger.open(ledger_of(run, settings)) as ledger:  # before the first translation it is empty
         seen = [_seen(ledger, baseline, direction, settings, now) for direction in baseline.facts]
-        return Watched(run, baseline.model, seen, ledger.days(), ledger.losses(), settings.price, ledger.screened())
+        return Watched(
+            run,
+            baseline.model,
+            seen,
+            ledger.days(),
+            ledger.losses(),
+            settings.price,
+            ledger.screened(),
+            _trial(home(run) / "server" / TRIAL),
+        )
+
+
+def _trial(path: Path) -> Trial | None:
+    """Raises CheckpointError where it is damaged."""
+    try:
+        return Trial.of(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}). Delete it: the trial begins again.") from None
 
 
 def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor, now: float) -> Seen:
