@@ -93,7 +93,10 @@ def processor_seconds() -> float:
 def command(*words: object, allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
     """What `dragoman ... --json` says last."""
     done = subprocess.run(
-        [sys.executable, "-m", "dragoman", *map(str, words), "--json"], capture_output=True, text=True
+        [sys.executable, "-m", "dragoman", *map(str, words), "--json"],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if done.returncode not in allowed:
         raise SystemExit(f"dragoman {' '.join(map(str, words))}: {done.returncode}\n{done.stderr[-3000:]}")
@@ -198,7 +201,10 @@ class Circle:
     def watch(self) -> dict[str, Any]:
         peace = copied(self.base, self.out / "peace")
         control = drift(peace, [a for a, _ in self.sets["Tatoeba"]])
-        return {"Tatoeba": control, "medical": drift(copied(self.base, self.used), [a for a, _ in self.sets["medical"]])}
+        return {
+            "Tatoeba": control,
+            "medical": drift(copied(self.base, self.used), [a for a, _ in self.sets["medical"]]),
+        }
 
     def pick(self) -> dict[str, Any]:
         """The pool in documents; what `pick` chose, with the references in the place of a person's edits."""
@@ -217,7 +223,10 @@ class Circle:
     def draw(self) -> dict[str, Any]:
         drawn = list(self.pool.items())[: self.given.edits]
         [machine] = translated(self.base, {"drawn": drawn}).values()
-        rows = [[a, b, said, f"{number // DOCUMENT:05}"] for number, ((a, b), said) in enumerate(zip(drawn, machine))]
+        rows = [
+            [a, b, said, f"{number // DOCUMENT:05}"]
+            for number, ((a, b), said) in enumerate(zip(drawn, machine, strict=True))
+        ]
         write_table(self.out / "random.tsv", [["source", "target", "machine", "document"], *rows])
         return {"rows": len(rows)}
 
@@ -243,7 +252,9 @@ class Circle:
             name, _, rules = one.partition("=")
             arms[name] = ("pick", yaml.safe_load(rules))
         made = {
-            name: self.step(f"arm {name}", lambda name=name, edits=edits, rules=rules: self.arm(name, edits, rules, before))
+            name: self.step(
+                f"arm {name}", lambda name=name, edits=edits, rules=rules: self.arm(name, edits, rules, before)
+            )
             for name, (edits, rules) in arms.items()
         }
         found["arms"] = {name: shown(one) for name, one in made.items()}

@@ -17,7 +17,9 @@ from typing import Any
 import sqlalchemy as sql
 
 from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import storable
 from dragoman.core.watch.feedback import Distance, Edit, form
+from dragoman.store.ledger import NUMBER, create_tables
 from dragoman.store.run.artifact import write_atomic
 
 EDIT, CHOICE = "edit", "choice"  # kinds that are judged and may be trained on
@@ -29,7 +31,7 @@ _tables = sql.MetaData()
 _feedback = sql.Table(
     "feedback",
     _tables,
-    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("id", NUMBER, primary_key=True),
     sql.Column("at", sql.Float, nullable=False, index=True),
     sql.Column("kind", sql.String, nullable=False),  # edit; choice (of `text` over `machine`); verdict (1 or 0), rating
     sql.Column("user", sql.String, nullable=False, index=True),
@@ -109,7 +111,7 @@ class Feedback:
 
     def __init__(self, engine: sql.Engine) -> None:
         self.engine = engine
-        _tables.create_all(engine)
+        create_tables(engine, _tables)
 
     # ---------------------------------------------------------------- write
 
@@ -130,10 +132,10 @@ class Feedback:
             "direction": str(edit.direction),
             "document": edit.document,
             "model": edit.model,
-            "source": edit.source,
+            "source": storable(edit.source),
             "source_key": key(edit.source),
-            "machine": edit.machine,
-            "text": edit.text,
+            "machine": storable(edit.machine),
+            "text": storable(edit.text),
             "value": value,
             "status": status,
             "reason": reason,
@@ -321,7 +323,7 @@ class Feedback:
 
 
 def key(source: str) -> str:
-    return hashlib.blake2b(form(source).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(form(storable(source)).encode(), digest_size=16).hexdigest()
 
 
 def _mean(values: Sequence[float]) -> float | None:

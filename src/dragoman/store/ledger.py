@@ -13,7 +13,8 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -34,10 +35,11 @@ _DAY = 86_400.0
 
 _log = logging.getLogger(__name__)
 _tables = sql.MetaData()
+NUMBER = sql.BigInteger().with_variant(sql.Integer, "sqlite")  # of rows: 2^31 are not enough for ever
 _events = sql.Table(
     "events",
     _tables,
-    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("id", NUMBER, primary_key=True),
     sql.Column("at", sql.Float, nullable=False, index=True),  # seconds since 1970
     sql.Column("model", sql.String, nullable=False),
     sql.Column("direction", sql.String, nullable=False),
@@ -55,7 +57,7 @@ _events = sql.Table(
 _texts = sql.Table(
     "texts",
     _tables,
-    sql.Column("event", sql.Integer, primary_key=True),
+    sql.Column("event", NUMBER, primary_key=True),
     sql.Column("at", sql.Float, nullable=False),
     sql.Column("tenant", sql.String, nullable=False),
     sql.Column("source", sql.Text, nullable=False),
@@ -74,7 +76,7 @@ _days = sql.Table(
 _lost = sql.Table(
     "lost",
     _tables,
-    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("id", NUMBER, primary_key=True),
     sql.Column("at", sql.Float, nullable=False),
     sql.Column("reason", sql.String, nullable=False),
     sql.Column("segments", sql.Integer, nullable=False),
@@ -151,21 +153,21 @@ class Ledger:
     @classmethod
     def open(cls, place: Path | str, *, create: bool = True) -> Self:
         """A file, or the URL of a data base. Raises DataError when it is missing, damaged or cannot be reached."""
-        name = str(place)
+        name = shown = str(place)
         is_url = "://" in name
         if not is_url and not create and not Path(name).is_file():
             raise DataError(
                 f"{name}: no ledger. It is written once something is translated with `monitor` in the recipe."
             )
         try:
+            shown = sql.make_url(name).render_as_string() if is_url else name  # without its password
             engine = sql.create_engine(name if is_url else f"sqlite:///{name}")
             if engine.dialect.name == "sqlite":
                 sql.event.listen(engine, "connect", _prepare)
-            _tables.create_all(engine)
+            create_tables(engine, _tables)
         except (SQLAlchemyError, ImportError, OSError) as error:
-            shown = sql.make_url(name).render_as_string() if is_url else name
             raise DataError(f"{shown}: cannot be used as a ledger: {str(error).splitlines()[0]}") from None
-        return cls(engine, name)
+        return cls(engine, shown)
 
     # ---------------------------------------------------------------- write
 
@@ -385,7 +387,7 @@ class Ledger:
             return connection.execute(found).scalar_one_or_none() if count else None
 
     def _drop(self, which: sql.ColumnElement[bool]) -> int:
-        with self.engine.begin() as connection:
+        with self._alone() as connection:
             old = by_day(connection.execute(sql.select(_events).where(which)))
             if not old:
                 return 0
@@ -412,12 +414,35 @@ class Ledger:
                     [dict(zip([*(c.name for c in columns), "texts"], row[:-1], strict=True)) for row in rows],
                 )
 
+    @contextmanager
+    def _alone(self) -> Iterator[sql.Connection]:
+        """A transaction in which no other process prunes, and that sees no event which comes meanwhile: none is counted twice,
+        none dropped uncounted."""
+        postgresql = self.engine.dialect.name == "postgresql"
+        with self.engine.connect() as connection:
+            if postgresql:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():  # SQLite locks with the first change
+                lock = (
+                    sql.text("LOCK TABLE days IN EXCLUSIVE MODE") if postgresql else _days.delete().where(sql.false())
+                )
+                connection.execute(lock)
+                yield connection
+
     def _shrink(self) -> None:
         """Give the room back, and leave no old byte in free pages or in the log."""
         if self.engine.dialect.name == "sqlite":
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(sql.text("VACUUM"))
                 connection.execute(sql.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
+def create_tables(engine: sql.Engine, tables: sql.MetaData) -> None:
+    """Create the tables that are not there; in PostgreSQL one server after the other, else both may try the same."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sql.text("SELECT pg_advisory_xact_lock(4036)"))
+        tables.create_all(connection)
 
 
 def _prepare(connection: Any, record: object) -> None:

@@ -110,3 +110,8 @@ def leak_key(text: str) -> str:
     if (folded := _WESTERN_FOLD(text)) is not None:
         return folded.decode(ENCODING)
     return _fold(text)
+
+
+def storable(text: str) -> str:
+    """Without what a data base refuses: lone surrogates, and NUL in PostgreSQL."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

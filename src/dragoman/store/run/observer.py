@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dragoman.core.answers import Answer
 from dragoman.core.recipe import Monitor, Recipe
 from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import storable
 from dragoman.core.watch.personal import PERSONAL, masked, personal
 from dragoman.errors import CheckpointError, DataError, RecipeError
 from dragoman.store.run.artifact import home
@@ -103,14 +104,15 @@ class Observer:
                 answer.confidence,
                 answer.flags,
                 self.baseline.measured(
-                    _storable(answer.source),
-                    _storable(answer.text),
+                    storable(answer.source),
+                    storable(answer.text),
                     direction,
                     flags=answer.flags,
                     score=answer.score if answer.tokens else math.nan,
                     match=answer.matches[0].match if answer.matches else 0.0,
                     terms=len(answer.terms),
                 ),
+                (storable(answer.source), storable(answer.text)) if self.settings.texts else None,
                 self._kept(answer, direction) if self.settings.texts else None,
             )
             for answer in answers
@@ -127,11 +129,6 @@ class Observer:
             masked(source, personal(source, direction.source, rules)),
             masked(target, personal(target, direction.target, rules)),
         )
-
-
-def _storable(text: str) -> str:
-    """Without what a data base refuses: lone surrogates, and NUL in PostgreSQL."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def settings_of(run: Path) -> Monitor | None:
