@@ -21,7 +21,7 @@ from dragoman.server.call import Call
 from dragoman.server.errors import Refused, bad
 from dragoman.server.gateway import Gateway
 from dragoman.server.operation import Operation, json_response
-from dragoman.store.run.feedback import CHOICES as FILE
+from dragoman.store.run.choices import FILE
 
 _BYTES = 256 << 20  # of the file; then no more are kept
 _VERDICTS = ("first", "second", "same")

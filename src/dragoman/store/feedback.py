@@ -19,8 +19,8 @@ import sqlalchemy as sql
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import storable
 from dragoman.core.watch.feedback import Distance, Edit, form
-from dragoman.store.ledger import NUMBER, create_tables
 from dragoman.store.run.artifact import write_atomic
+from dragoman.store.tables import NUMBER, create_tables
 
 EDIT, CHOICE = "edit", "choice"  # kinds that are judged and may be trained on
 JUDGED = (EDIT, CHOICE)

@@ -13,8 +13,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +26,7 @@ from dragoman.core.watch.drift import Sample
 from dragoman.core.watch.features import NAMES, SKETCH, Measured
 from dragoman.errors import DataError
 from dragoman.store.ledger_days import by_day, day_of, summed
+from dragoman.store.tables import NUMBER, alone, create_tables
 
 _QUEUE = 20_000  # segments that may wait
 _GROUP = 2_000  # segments of one transaction
@@ -35,7 +35,6 @@ _DAY = 86_400.0
 
 _log = logging.getLogger(__name__)
 _tables = sql.MetaData()
-NUMBER = sql.BigInteger().with_variant(sql.Integer, "sqlite")  # of rows: 2^31 are not enough for ever
 _events = sql.Table(
     "events",
     _tables,
@@ -387,7 +386,7 @@ class Ledger:
             return connection.execute(found).scalar_one_or_none() if count else None
 
     def _drop(self, which: sql.ColumnElement[bool]) -> int:
-        with self._alone() as connection:
+        with alone(self.engine, _days) as connection:  # no event counts twice, none is dropped uncounted
             old = by_day(connection.execute(sql.select(_events).where(which)))
             if not old:
                 return 0
@@ -401,7 +400,7 @@ class Ledger:
     def _add_up(self) -> None:
         """One row for a day, where each call left one."""
         columns = [_screened.c[name] for name in ("day", "model", "direction", "tenant", "rule", "action")]
-        with self.engine.begin() as connection:
+        with alone(self.engine, _screened) as connection:
             rows = connection.execute(
                 sql.select(*columns, sql.func.sum(_screened.c.texts).label("texts"), sql.func.count()).group_by(
                     *columns
@@ -414,35 +413,12 @@ class Ledger:
                     [dict(zip([*(c.name for c in columns), "texts"], row[:-1], strict=True)) for row in rows],
                 )
 
-    @contextmanager
-    def _alone(self) -> Iterator[sql.Connection]:
-        """A transaction in which no other process prunes, and that sees no event which comes meanwhile: none is counted twice,
-        none dropped uncounted."""
-        postgresql = self.engine.dialect.name == "postgresql"
-        with self.engine.connect() as connection:
-            if postgresql:
-                connection.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():  # SQLite locks with the first change
-                lock = (
-                    sql.text("LOCK TABLE days IN EXCLUSIVE MODE") if postgresql else _days.delete().where(sql.false())
-                )
-                connection.execute(lock)
-                yield connection
-
     def _shrink(self) -> None:
         """Give the room back, and leave no old byte in free pages or in the log."""
         if self.engine.dialect.name == "sqlite":
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(sql.text("VACUUM"))
                 connection.execute(sql.text("PRAGMA wal_checkpoint(TRUNCATE)"))
-
-
-def create_tables(engine: sql.Engine, tables: sql.MetaData) -> None:
-    """Create the tables that are not there; in PostgreSQL one server after the other, else both may try the same."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sql.text("SELECT pg_advisory_xact_lock(4036)"))
-        tables.create_all(connection)
 
 
 def _prepare(connection: Any, record: object) -> None:

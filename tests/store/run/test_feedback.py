@@ -20,8 +20,9 @@ from dragoman.core.watch.feedback import Edit, distances, for_test, outlying
 from dragoman.store.corpus import records
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run.choices import FILE as CHOICES
 from dragoman.store.run.erase import erase
-from dragoman.store.run.feedback import CHOICES, Desk, read
+from dragoman.store.run.feedback import Desk, read
 from tests.commands import Command
 
 WAY = Direction("en", "fr")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,14 +41,13 @@ from dragoman.store.feedback import (
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.admission import refusal_of
 from dragoman.store.memory.translation_memory import Memory, memory_file
+from dragoman.store.run import choices
 from dragoman.store.run.observer import ledger_of, settings_of
 from dragoman.store.run.trained import key_of
 
 ORIGIN = "feedback"  # of its segments in the memory
 _ASIDE = ("feedback.sqlite", "memory.sqlite")  # of a server that serves no run, in its folder
 FOLDER = "feedback"
-CHOICES = "preferences.jsonl"  # in the server's folder: which of two translations people chose
-_SIDES = {"first": ("first", "second"), "second": ("second", "first")}  # verdict -> better, worse
 _LEARN = 10_000  # training rows that the checks learn from
 _MONTH = 30 * 86_400.0
 
@@ -154,7 +152,7 @@ class Desk:
 
     def gather(self, place: Path | None = None) -> Taken:
         """Take in what a server of this run was told of two translations since the last time."""
-        return self.take(choices(place or self.run / "server" / CHOICES), kind=CHOICE)
+        return self.take(choices.read(place or self.run / "server" / choices.FILE), kind=CHOICE)
 
     def _with_machine(self, edits: Sequence[Edit]) -> list[Edit]:
         """With the machine's translation, where `pick` gave the source out or the ledger keeps texts."""
@@ -341,26 +339,6 @@ def read(
             continue
         found.append(Edit(turned.source, turned.target, direction, shown.get(row.line, ""), row.document, user, tenant))
     return found
-
-
-def choices(path: Path) -> Iterator[Edit | Rejected]:
-    """What people chose of two translations, from a server's file; where both were the same to them there is no choice."""
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                row = json.loads(line)
-                if row["verdict"] == "same":
-                    continue
-                better, worse = (row[side] for side in _SIDES[row["verdict"]])
-                yield Edit(
-                    row["source"], better["text"], Direction(row["source_language"], row["target_language"]), worse["text"],
-                    user=row["by"], tenant=row["tenant"], model=worse["model"],
-                    at=datetime.fromisoformat(row["at"]).timestamp(),
-                )  # fmt: skip
-            except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-                yield Rejected("damaged", type(error).__name__, str(path), number)
 
 
 def _head(path: Path) -> frozenset[str]:

@@ -122,7 +122,7 @@ class Observer:
         """The texts of an answer as they are kept: without what the recipe redacts."""
         screen = self.settings.screen
         rules = [rule for rule in PERSONAL if screen is not None and getattr(screen, rule) == "redact"]
-        source, target = _storable(answer.source), _storable(answer.text)
+        source, target = storable(answer.source), storable(answer.text)
         if not rules:
             return source, target
         return (

@@ -34,7 +34,7 @@ def help_of(run: Path) -> tuple[int, bool]:
 
 
 def whose(folder: Path) -> Path:
-    """The run that a folder which is served belongs to: where a bundle or a challenger lies in it, that run; else the folder."""
+    """The run that a served folder belongs to: where a bundle or a challenger lies in it, that run; else the folder."""
     whole = folder.resolve()
     return home(whole.parents[1] if (whole.parent.name, whole.name) == ("deploy", "bundle") else whole)
 
