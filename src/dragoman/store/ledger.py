@@ -84,7 +84,7 @@ _lost = sql.Table(
 _screened = sql.Table(
     "screened",
     _tables,
-    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("id", NUMBER, primary_key=True),
     *(
         sql.Column(name, sql.String, nullable=False)
         for name in ("day", "model", "direction", "tenant", "rule", "action")

@@ -112,7 +112,6 @@ class Observer:
                     match=answer.matches[0].match if answer.matches else 0.0,
                     terms=len(answer.terms),
                 ),
-                (storable(answer.source), storable(answer.text)) if self.settings.texts else None,
                 self._kept(answer, direction) if self.settings.texts else None,
             )
             for answer in answers
