@@ -188,6 +188,7 @@ class Circle:
         general = rows_of(given.data / "tatoeba" / "test.en-fr.tsv.gz")
         self.sets = {"medical": [rows[number] for number in order[: given.test]], "Tatoeba": general[-given.test :]}
         self.pool = dict(rows[number] for number in order[given.test : given.test + given.pool])
+        write_json(given.out / "steps" / "sets.json", self.sets)  # for estimate.py
         self.base, self.used = self.out / "base", self.out / "used"
 
     def train(self) -> dict[str, Any]:

@@ -159,8 +159,12 @@ def _estimated(
 ) -> Estimate | None:
     """The expected score; not to be trusted where the sources or the log-probabilities drifted."""
     made = estimate(confidence, held) if found else None
-    strange = any(one.drifted for one in found if one.side == "input" or one.name == "score")
-    return replace(made, trusted=not strange) if made is not None else None
+    return replace(made, trusted=trusted(found)) if made is not None else None
+
+
+def trusted(found: Sequence[Found]) -> bool:
+    """Whether the confidence was tried on such texts: neither the sources nor the log-probabilities drifted."""
+    return not any(one.drifted for one in found if one.side == "input" or one.name == "score")
 
 
 def _named(ledger: Ledger, window: Window, found: Sequence[Found], language: str, key: str) -> dict[str, list[str]]:
