@@ -3,6 +3,7 @@
 1. Events a second and the latency of a group that is acknowledged (on the disk), in groups of 1, 32 and 500.
 2. What an event costs on the side: measuring and queueing, as `translate` does it, in processor time.
 3. A writer that is killed at random, again and again: acknowledged events that are missing afterwards.
+4. With `--run RUN --texts FILE` alone: a run's translations with and without its ledger by turns, in processor time.
 """
 
 from __future__ import annotations
@@ -95,11 +96,49 @@ def kills(count: int) -> dict[str, int]:
     return {"kills": count, "acknowledged": acknowledged, "lost": lost}
 
 
+def by_turns(run: Path, texts: list[str], rounds: int) -> dict[str, object]:
+    """Processor seconds of the same translations, with the ledger (flushed) and without, one after the other."""
+    from dragoman.assistant import Assistant
+
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    with Assistant.load(run, threads=1) as helper:
+        observer = helper.observer
+        assert observer is not None
+        for number in range(2 * rounds + 1):
+            recorded = number % 2 == 0
+            helper.observer = observer if recorded else None
+            begun = time.process_time()
+            helper.translate(texts, WAY)
+            observer.ledger.flush()
+            if number:  # the first round warms up
+                spent[recorded].append(time.process_time() - begun)
+        helper.observer = observer
+        assert not observer.ledger.lost
+    ratios = np.array(spent[True]) / np.array(spent[False])
+    return {
+        "segments": len(texts),
+        "with": [round(one, 3) for one in spent[True]],
+        "without": [round(one, 3) for one in spent[False]],
+        "median_ratio": round(float(np.median(ratios)), 4),
+        "ms_per_segment_without": round(1e3 * float(np.median(spent[False])) / len(texts), 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ledger.json")
+    parser.add_argument("--run", type=Path, help="A finished run en-fr with `monitor`; only this is measured then.")
+    parser.add_argument("--texts", type=Path, help="Its sources: a line each.")
+    parser.add_argument("--rounds", type=int, default=5)
     wanted = parser.parse_args()
+    if wanted.run is not None:
+        texts = wanted.texts.read_text(encoding="utf-8").splitlines()
+        known = json.loads(wanted.out.read_text()) if wanted.out.is_file() else {}
+        known["with_a_model"] = {"load": os.getloadavg()[0], **by_turns(wanted.run, texts, wanted.rounds)}
+        print(json.dumps(known["with_a_model"], indent=1))
+        wanted.out.write_text(json.dumps(known, indent=1) + "\n")
+        return
     found = {
         "machine": platform.machine(),
         "load": os.getloadavg()[0],
