@@ -12,6 +12,7 @@ processor seconds are given beside them.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -68,6 +69,7 @@ def recipe_of(name: str, *, shard: bool = False) -> str:
 
 def rank(number: int, size: int, port: int, folder: Path, jobs: Mapping[str, str], stop_after: int | None) -> None:
     """Train the jobs {folder's name: recipe} one after the other, as process `number`; run in a process of its own."""
+    os.setsid()
     if size > 1:
         found = {
             "RANK": number,
@@ -194,10 +196,20 @@ def spent(folder: Path) -> dict[str, float]:
 def parity(folder: Path) -> dict[str, Any]:
     """Every kind of phase on one process, on two with all weights and on two with parts; then stopped and gone on."""
     prepared(folder)
-    done(started(1, folder, {f"one-{name}": recipe_of(name) for name in PHASES}))
     ways = {"replicated": False, "sharded": True}
-    jobs = {f"{way}-{name}": recipe_of(name, shard=shard) for way, shard in ways.items() for name in PHASES}
-    done(started(2, folder, jobs))
+    running = started(1, folder, {f"one-{name}": recipe_of(name) for name in PHASES})
+    for way, shard in ways.items():
+        running += started(2, folder, {f"{way}-{name}": recipe_of(name, shard=shard) for name in PHASES})
+    stopped = {
+        f"{before}-{after}-{way}": (before, after, recipe_of("hybrid", shard=shard))
+        for before, after in ((2, 1), (1, 2))
+        for way, shard in ways.items()
+    }
+    early = [started(before, folder, {name: text}, stop_after=27) for name, (before, _, text) in stopped.items()]
+    done(running)
+    for process in itertools.chain.from_iterable(early):
+        process.join(600)
+    done([one for name, (_, after, text) in stopped.items() for one in started(after, folder, {name: text})])
     two_against_one = {
         name: {
             way: {**compared(folder / f"one-{name}", folder / f"{way}-{name}"), **spent(folder / f"{way}-{name}")}
@@ -206,14 +218,7 @@ def parity(folder: Path) -> dict[str, Any]:
         | {"one": spent(folder / f"one-{name}")}
         for name in PHASES
     }
-    resumed = {}
-    for before, after in ((2, 1), (1, 2)):
-        for way, shard in ways.items():
-            job = {f"{before}-{after}-{way}": recipe_of("hybrid", shard=shard)}
-            for process in started(before, folder, job, stop_after=27):
-                process.join(600)
-            done(started(after, folder, job))
-            resumed[f"{before} -> {after}, {way}"] = compared(folder / "one-hybrid", folder / next(iter(job)))
+    resumed = {name: compared(folder / "one-hybrid", folder / name) for name in stopped}
     return {"two_against_one": two_against_one, "stopped_at_step_27_and_gone_on": resumed}
 
 
