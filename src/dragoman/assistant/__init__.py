@@ -222,7 +222,7 @@ class Assistant:
         self._attempt(todo, direction, settings, settings.decoding, listener)
         if settings.retry:
             doubtful = [draft for draft in todo if draft.flags and draft.best.tokens]
-            if self._can(other_than(settings.decoding)):
+            if self.can(other_than(settings.decoding)):
                 self._attempt(doubtful, direction, settings, other_than(settings.decoding), listener)
             misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
             self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)
@@ -301,7 +301,7 @@ class Assistant:
         """The settings that a doubtful text is tried again with."""
         return other_than(self.settings.decoding)
 
-    def _can(self, decoding: Decoding) -> bool:
+    def can(self, decoding: Decoding) -> bool:
         """Whether the translator is able to decode so; some backends are greedy only."""
         own = getattr(self.translator, "can", None)
         return own is None or bool(own(decoding))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from dragoman.core.text.languages import name
 from dragoman.errors import CheckpointError, DataError
 from dragoman.server import markup
+from dragoman.server.alternatives import MOST, alternatives
 from dragoman.server.bundles import Bundle
 from dragoman.server.call import Call
 from dragoman.server.errors import Refused, bad
@@ -71,6 +72,7 @@ async def translate(gateway: Gateway, call: Call) -> Response:
     memory = call.text("memory_id", "")
     if memory and gateway.imports.get(call.principal.tenant, memory) is None:
         raise Refused("not_found", "there is no translation memory of this id.", field="memory_id")
+    wanted = call.number("alternatives", 0, 0, MOST)
     models = call.words("models") or [call.text("model", "")]
     if len(models) > _MOST_MODELS:
         raise bad(f"'models' names more than {_MOST_MODELS}.", "models")
@@ -89,6 +91,12 @@ async def translate(gateway: Gateway, call: Call) -> Response:
             glossaries=[gateway.glossary(call, glossary)] if glossary else [],
         )
         told = [one.to_json() for one in done.translations]
+        if wanted:
+            others = await alternatives(gateway, done, wish, wanted)
+            told = [
+                {**one, "alternatives": [other.to_json() for other in many]}
+                for one, many in zip(told, others, strict=True)
+            ]
         if done.sure is not None:
             told = [{**one, "sure": round(sure, 3)} for one, sure in zip(told, done.sure, strict=True)]
         answers.append({"model": done.bundle.title, "translations": told if many else told[0]})

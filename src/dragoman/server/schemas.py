@@ -99,6 +99,7 @@ _BODIES: dict[tuple[str, str], Schema] = {
     ("api", "translate"): _object(
         "text target", text=_TEXTS, source=_LANGUAGE, target=_LANGUAGE, format={"enum": ["text", "html", "xml"]},
         model=_TEXT, models=_list(_TEXT), glossary_id=_TEXT, memory_id=_TEXT, context=_TEXT, exact={"type": "boolean"},
+        alternatives={"type": "integer", "minimum": 0, "maximum": 10},
     ),
     ("api", "predict"): _object(
         "instances", instances=_list(_object("text target", text=_TEXT, source=_LANGUAGE, target=_LANGUAGE)),

@@ -276,7 +276,7 @@ class RemoteAssistant(Assistant):
     ) -> list[Answer]:
         del listener
         settings = settings or self.settings
-        wide = settings.decoding != self.settings.decoding
+        wide = self._options.wide or settings.decoding != self.settings.decoding
         options = replace(self._options, exact=settings.exact and self._options.exact, wide=wide)
         tasks = self._tasks(texts, direction, queries, contexts, options)
         return [self._received(task, result) for task, result in zip(tasks, self._ask(tasks), strict=True)]

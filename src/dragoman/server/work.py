@@ -29,6 +29,7 @@ class Options:
     min_match: float | None = None  # None = as the run has it
     glossary: str = ""  # the digest of the terms; "" = the run's own
     wide: bool = False  # the assistant's other width of the beam
+    draw: int = 0  # the seed of a sample in place of the likeliest translation; 0 = none
     recall: bool = False  # only what the memory has; the model is not asked
     state: tuple[int, ...] = ()
 

@@ -92,6 +92,13 @@ class NullDesk:
         return [None if options.recall else Answer(text, text, "model", tokens=1) for text in texts]
 
 
+def _sample(seed: int) -> Any:
+    """How an alternative is drawn: nothing unlikely, for a person is going to read it."""
+    from dragoman.core.recipe import Decoding, Sampling
+
+    return Decoding(sample=Sampling(seed=seed, temperature=0.8, top_p=0.9))
+
+
 class AssistantDesk:
     """A run's model, with the memories and glossaries that a request names."""
 
@@ -131,8 +138,10 @@ class AssistantDesk:
             settings = replace(settings, min_match=options.min_match)
         if options.recall:
             return cast(Sequence[Result], assistant.recall(texts, direction, contexts))
-        if options.wide:
+        if options.wide and assistant.can(assistant.other_decoding):
             settings = replace(settings, decoding=assistant.other_decoding)
+        elif options.draw and assistant.can(sample := _sample(options.draw)):
+            settings = replace(settings, decoding=sample, retry=False)
         asked = [text if query is None else query for text, query in zip(texts, queries, strict=True)]
         return cast(
             Sequence[Result],

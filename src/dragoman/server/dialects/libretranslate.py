@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import PurePath
 
 from starlette.responses import Response
@@ -11,14 +10,14 @@ from starlette.responses import Response
 from dragoman.core.text.identify import likely, strays
 from dragoman.core.text.languages import name
 from dragoman.server import markup
+from dragoman.server.alternatives import MOST, alternatives
 from dragoman.server.call import Call
 from dragoman.server.documents import Job
 from dragoman.server.errors import Dialect, Refused, bad
 from dragoman.server.feedback import edit_of, take
-from dragoman.server.gateway import Answered, Gateway
+from dragoman.server.gateway import Gateway
 from dragoman.server.health import is_ready
 from dragoman.server.operation import Operation, json_response
-from dragoman.server.translate import translate as translations_of
 
 _MOST_DETECTED = 5
 _SURE = 0.05  # the least probability of a language that is listed
@@ -28,15 +27,16 @@ _WAIT = 600.0  # seconds for a document
 async def translate(gateway: Gateway, call: Call) -> Response:
     texts, many = call.texts_of("q")
     kind = call.choice("format", ("text", "html"), "text")
-    wanted = call.number("alternatives", 0, 0, 10)
+    wanted = call.number("alternatives", 0, 0, MOST)
     source = call.text("source", "auto")
     glossary = call.text("glossary_id", "")
+    wish = gateway.wish(call, markup=kind, cut_at=markup.BLOCKS if kind == "html" else frozenset())
     done = await gateway.translate(
         call,
         texts,
         None if source == "auto" else source,
         call.text("target"),
-        gateway.wish(call, markup=kind, cut_at=_cuts(kind)),
+        wish,
         model=call.text("model", "") or None,
         glossaries=[gateway.glossary(call, glossary)] if glossary else [],
     )
@@ -48,26 +48,10 @@ async def translate(gateway: Gateway, call: Call) -> Response:
             for one, sure in zip(found, done.sure, strict=True)
         ]
     if wanted:
-        answer["alternatives"] = await _alternatives(gateway, call, texts, kind, done)
+        others = await alternatives(gateway, done, wish, wanted)
+        answer["alternatives"] = [[one.text for one in many] for many in others]
     answer["details"] = [one.to_json() for one in found]
     return json_response(answer if many else {name: values[0] for name, values in answer.items()})  # type: ignore[index]
-
-
-def _cuts(kind: str) -> frozenset[str]:
-    return markup.BLOCKS if kind == "html" else frozenset()
-
-
-async def _alternatives(gateway: Gateway, call: Call, texts: list[str], kind: str, done: Answered) -> list[list[str]]:
-    """The translation with the assistant's other width of the beam, where it is another one."""
-    wish = gateway.wish(call, markup=kind, cut_at=_cuts(kind))
-    wish = replace(wish, options=replace(wish.options, wide=True, exact=False))
-    directions = [one.direction for one in done.translations]
-    with gateway.bundles.held(done.bundle):
-        others = await translations_of(done.bundle, texts, directions, wish, gateway.threads)
-    return [
-        [other.text] if other.failure is None and not other.blocked and other.text != one.text else []
-        for one, other in zip(done.translations, others, strict=True)
-    ]
 
 
 async def detect(gateway: Gateway, call: Call) -> Response:

@@ -240,7 +240,7 @@ function detail(one, focus) {
         h("div", { class: "buttons" }, may ? save : h("span", { class: "small muted" }, "This key may not save translations."),
           h("button", { type: "button", class: "quiet", onclick: () => { edit.value = one.text; edit.focus(); } }, "Undo")),
         told),
-      h("div", {}, evidence(one), (one.matches ?? []).map((match) => similar(match, edit)), terms(one))));
+      h("div", {}, evidence(one), others(one, edit), (one.matches ?? []).map((match) => similar(match, edit)), terms(one))));
   $("detail").onkeydown = (event) => { if (event.key === "Escape") close(); };
   if (focus) edit.focus();
 }
@@ -258,6 +258,28 @@ function evidence(one) {
   if (one.flags.length) parts.push(h("ul", { class: "plainlist" }, one.flags.map((flag) => h("li", {}, h("strong", {}, flag), `: ${FLAGS[flag] ?? "see the documentation"}`))));
   if (!parts.length && !one.matches.length && !one.terms.length) parts.push(h("p", { class: "muted" }, "Nothing in the memory is like it, and no term of the glossary is in it. The model alone wrote it."));
   return parts;
+}
+
+/** What else the model would say, once somebody asks. */
+function others(one, edit) {
+  if (one.failure) return null;
+  const place = h("div", { "aria-live": "polite" });
+  const go = h("button", { type: "button", class: "quiet", onclick: async () => {
+    go.disabled = true;
+    try {
+      const asked = { text: one.source, source: answer.source, target: answer.target, model: answer.model, alternatives: 3 };
+      if ($("glossary").value) asked.glossary_id = $("glossary").value;
+      const { translations } = await ask("POST", "/api/translate", asked);
+      fill(place, translations.alternatives.length ? translations.alternatives.map((other) => h("div", { class: "match" },
+        h("p", { dir: direction(answer.target), lang: answer.target }, other.text),
+        h("button", { type: "button", class: "quiet", onclick: () => { edit.value = other.text; edit.focus(); } }, "Use this one")))
+        : h("p", { class: "small muted" }, "The model has no other translation."));
+    } catch (refusal) {
+      fill(place, h("p", { class: "problem" }, refusal.message));
+    }
+    go.disabled = false;
+  } }, "Other translations");
+  return h("div", {}, go, place);
 }
 
 const pieces = (found) => found.map(([text, kind]) => (kind ? h("mark", { title: `another ${kind}` }, text) : text));
