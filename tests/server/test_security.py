@@ -23,6 +23,7 @@ from tests.server.living import Live, living, until  # isort: skip
 
 OPEN = {
     "/health/live",
+    "/ping",  # SageMaker's question whether it is ready
     "/health/ready",
     "/health/startup",
     "/health",
