@@ -28,8 +28,8 @@ model: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 344
 plan: {precision: fp32, threads: 1}
 train:
   - sft: {epochs: 2, batch_tokens: 512, learning_rate: 2e-2, evaluate_every: 40, evaluate_sentences: 10}
-  - prefer: {method: METHOD, sources: 60, candidates: 4, margin: 1, length: 2, epochs: 3, batch_tokens: 256, learning_rate: 1e-3,
-             evaluate_every: 5, checkpoint_every: 5, evaluate_sentences: 10}
+  - prefer: {method: METHOD, sources: 60, candidates: 4, margin: 1, length: 2, epochs: 3, batch_tokens: 256,
+             learning_rate: 1e-3, evaluate_every: 5, checkpoint_every: 5, evaluate_sentences: 10}
 """
 
 

@@ -52,7 +52,7 @@ PHASES = {
       learning_rate: 1e-3
       evaluate_every: 12
       evaluate_sentences: 6""",
-    "prefer": """  - prefer: {method: dpo, sources: 40, candidates: 3, margin: 1, epochs: 6, batch_tokens: 200, accumulation: 3,
+    "prefer": """  - prefer: {method: dpo, sources: 40, candidates: 3, margin: 1, length: 2, epochs: 6, batch_tokens: 200, accumulation: 3,
              optimiser: OPT, learning_rate: 3e-4, evaluate_every: 12, evaluate_sentences: 6}""",
 }
 ADJECTIVES = {"old": "alte", "new": "neue", "big": "große", "red": "rote"}

@@ -64,8 +64,8 @@ class PreferenceTuning(Kind):
         rows, kept, too_long = _encoded(pairs, encoder, size, token_limit(recipe, loaded))
         if len(kept) < 2:
             raise DataError(
-                f"train: {len(kept)} pairs of candidates are left, and two are the least. Lower `margin`, raise `sources`, "
-                "`candidates` or `temperature`; candidates/counts.json in the phase's folder says why none was made."
+                f"train: {len(kept)} pairs of candidates are left, and two are the least. Lower `margin`, raise `length`, "
+                "`sources`, `candidates` or `temperature`; candidates/counts.json in the phase's folder says why none was made."
             )
         corpus, _ = Corpus.of(((ids, trained, 1.0) for ids, trained in rows), loaded.context)
         held = _held(len(kept))
