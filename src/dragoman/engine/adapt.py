@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from dragoman.core.recipe import Adapt, Phase
 from dragoman.core.recipe.adapt import METHODS, Method
 from dragoman.engine import layers, load, virtual_tokens
 from dragoman.engine.batch import Batch
+from dragoman.engine.by_layer import by_layer
 from dragoman.engine.moving import ALL, SEEDS, Movement
 from dragoman.engine.quantise import Quantise
 from dragoman.engine.token_scores import token_losses
@@ -105,13 +107,24 @@ def _with_adapter(model: Any, wish: Adapt, chosen: Method) -> Any:
     return wrapped
 
 
-def finish(out: Path, phase: Phase, made: Loaded, model: Any, weights: Mapping[str, torch.Tensor], base: Path) -> None:
-    """Write `out/model`, and `out/adapter` where there is one. With `merge: false` the model is base and adapter."""
+def finish(
+    out: Path,
+    phase: Phase,
+    made: Loaded,
+    model: Any,
+    weights: Mapping[str, torch.Tensor],
+    base: Path,
+    *,
+    beside: bool = False,
+) -> None:
+    """Write `out/model`, and `out/adapter` where there is one. With `merge: false` the model is base and adapter; `beside`:
+    also where the recipe does not say."""
     if phase.adapt == "full" or not method(phase).adapter:
         load.save_trained(out / "model", made, model, weights, base)
         return
     load.save_trained(out / "adapter", made, model, weights, base)
-    if phase.adapt.merge is not False and not method(phase).virtual:
+    wanted = not beside if phase.adapt.merge is None else phase.adapt.merge
+    if wanted and not method(phase).virtual:
         load.save(out / "model", replace(made, model=load.load(out / "adapter", dtype="auto").model))
     else:
         load.save_trained(out / "model", made, model, weights, base)
@@ -122,13 +135,17 @@ def check_saved(folder: Path, model: Any, batch: Batch, dtype: torch.dtype, quan
     """Compare the log-probabilities of the batch's target tokens under the trained model and under the saved one; returns
     how far they are apart (mean, nats).
 
-    Raises ModelError where they differ by more than rounding: to `dtype`, in which the trained model computes, to that of
-    the saved weights, and to the bits of the base that was trained on, where it was `quantised`.
+    The saved one is mapped from its files and comes to the device of the batch a block at a time, so that it need not fit
+    beside the one that was trained. Raises ModelError where they differ by more than rounding: to `dtype`, in which the
+    trained model computes, to that of the saved weights, and to the bits of the base that was trained on, where it was
+    `quantised`.
     """
-    saved = load.load(folder, dtype="auto", device=batch.ids.device).model
+    saved = load.load(folder, dtype="auto", merge=False).model
     model.eval()
     saved.eval()
-    trained, found = (token_losses(m, batch) for m in (model, saved))
+    trained = token_losses(model, batch)
+    with by_layer(saved, batch.ids.device) if batch.ids.device.type != "cpu" else nullcontext():
+        found = token_losses(saved, batch)
     coarse = {dtype, saved.dtype} != {torch.float32}
     limit = (_ROUNDING[quantised] if quantised else 5e-2 if coarse else 2e-3) * (1 + float(trained.mean()))
     if not (apart := float((trained - found).abs().mean())) <= limit:

@@ -24,6 +24,7 @@ from dragoman.engine import gguf, quantise
 from dragoman.engine.tokenizer import ids_of, load_tokenizer
 from dragoman.errors import ModelError, first, first_line
 from dragoman.store.run.artifact import write_json
+from dragoman.store.run.linked import check_linked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -149,8 +150,10 @@ def load(
     dtype: torch.dtype | str = torch.float32,
     device: torch.device | str = "cpu",
     quantised: quantise.Quantise | None = None,
+    merge: bool = True,
 ) -> Loaded:
-    """Load a folder that dragoman made; `dtype="auto"` keeps the precision that the weights are saved in. Raises
+    """Load a folder that dragoman made; `dtype="auto"` keeps the precision that the weights are saved in. An adapter is
+    merged into its base where it can be; without `merge` it stays beside it, and no weight of the base is copied. Raises
     ModelError with what is missing."""
     card = Card.read(folder)
     if base := (card.facts or {}).get("adapter_of"):
@@ -161,8 +164,8 @@ def load(
                 f"{folder}: is an adapter beside its base, and only a whole model can be quantised. Set `merge: true` in "
                 "the phase that made it, or take out `model.quantise`."
             )
-        model = _with_adapter(load_model(folder / str(base), dtype=dtype, device=device), folder)
-        if virtual_tokens.of(model) is None:  # it is merged now
+        model = _with_adapter(load_model(folder / str(base), dtype=dtype, device=device), folder, merge)
+        if merge and virtual_tokens.of(model) is None:
             card = replace(card, facts={key: value for key, value in (card.facts or {}).items() if key != "adapter_of"})
         return Loaded(model, load_tokenizer(folder, card.tokenizer), card)
     model = load_model(folder, dtype=dtype, device=device, quantised=quantised)
@@ -206,6 +209,7 @@ def load_model(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # how far the work is, the listener says
+    check_linked(folder)
     where, single = gguf.place(folder)
     options: dict[str, Any] = {"dtype": dtype} | (gguf.unpacked() if single else {"use_safetensors": True})
     if quantised:
@@ -234,6 +238,7 @@ def load_model(
     if single:
         gguf.as_ordinary(model)
     if quantised:
+        quantise.own(model)
         quantise.trainable(model)
         return model
     return model.to(device)
@@ -337,8 +342,8 @@ def _save_adapter(folder: Path, model: Any, state: dict[str, torch.Tensor], base
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's blank card; the run's own says what there is to say
 
 
-def _with_adapter(model: PreTrainedModel, adapter: Path) -> Any:
-    """The model with an adapter: merged where that can be."""
+def _with_adapter(model: PreTrainedModel, adapter: Path, merge: bool) -> Any:
+    """The model with an adapter: merged where that can be, and is wanted."""
     from peft import PeftModel
 
     from dragoman.engine import virtual_tokens
@@ -346,7 +351,8 @@ def _with_adapter(model: PreTrainedModel, adapter: Path) -> Any:
     if (with_tokens := virtual_tokens.read(adapter, model)) is not None:
         return with_tokens
     with peft_at_peace(), _whole(adapter):
-        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        wrapped = PeftModel.from_pretrained(model, str(adapter))
+        return wrapped.merge_and_unload() if merge else wrapped
 
 
 @contextmanager

@@ -44,6 +44,14 @@ def configuration(kind: Quantise, dtype: torch.dtype) -> Any:
     )
 
 
+def own(model: torch.nn.Module) -> None:
+    """Copy what was not quantised out of the file it is mapped from: as long as one tensor holds the mapping, every page
+    that was read to be quantised counts as this process's memory."""
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.device.type == "cpu" and tensor.is_floating_point():
+            tensor.data = tensor.data.clone()
+
+
 def trainable(model: torch.nn.Module) -> None:
     """Keep the layers in the form that has gradients. On processors that multiply bf16, bitsandbytes packs a layer anew at
     its first use outside training, and what is packed passes no gradient on to the layers before it."""

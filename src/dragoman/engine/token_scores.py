@@ -327,9 +327,9 @@ class Head:
             tokens = logits.argmax(-1)
             return tokens, log_probabilities(logits, tokens)
         weight = self._layer.weight
-        best = torch.full((len(found),), float("-inf"))
-        total = torch.zeros(len(found))
-        tokens = torch.zeros(len(found), dtype=torch.long)
+        best = torch.full((len(found),), float("-inf"), device=found.device)
+        total = torch.zeros(len(found), device=found.device)
+        tokens = torch.zeros(len(found), dtype=torch.long, device=found.device)
         for start in range(0, len(weight), _PART):
             part = nn.functional.linear(found, weight[start : start + _PART])
             top = part.amax(-1).float()

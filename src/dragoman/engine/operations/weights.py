@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from dragoman.errors import ModelError
 from dragoman.store.run.artifact import write_json
+from dragoman.store.run.linked import check_linked
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = 2 << 30  # bytes of a file that is written, at most, unless a single tensor has more
@@ -31,6 +32,7 @@ class Weights:
     def __enter__(self) -> Weights:
         self._stack = ExitStack()
         self._files: dict[str, Any] = {}
+        check_linked(self.folder)
         try:
             for file in self._listed():
                 self._files[file] = self._stack.enter_context(safe_open(str(self.folder / file), framework="pt"))

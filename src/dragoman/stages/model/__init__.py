@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ _FERTILITY_SEGMENTS = 2_000
 def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
     """Make `out/model`. Facts: folder, new, base, commit, parameters, licence, fertility, prompt, context, vocabulary."""
     from dragoman.engine import layers, load
+    from dragoman.engine.linked_model import save_linked
 
     section = recipe.model
     if section is None:
@@ -39,15 +41,21 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             raise ModelError(
                 "a new model's tokenizer is trained on the prepared text: give the recipe a `prepare` section."
             )
-        loaded, commit = _new(recipe, section, section.new, texts.folder, listener), None
+        loaded, commit, source = _new(recipe, section, section.new, texts.folder, listener), None, None
     else:
-        loaded, commit = _base(recipe, section, texts.folder if texts else None, listener)
-    load.save(out / "model", loaded)
+        loaded, commit, source = _base(recipe, section, texts.folder if texts else None, listener)
+    shutil.rmtree(out / "model", ignore_errors=True)  # what is written must not go through a link into the base
+    linked = source is not None and save_linked(out / "model", loaded, source)
+    if linked:
+        listener.say(f"model: the weights stay in {source} and are linked; `dragoman pack` puts them into the run")
+    else:
+        load.save(out / "model", loaded)
     facts = {
         "folder": "model",
         "new": section.new is not None,
         "base": loaded.card.base,
         "commit": commit,
+        "linked": linked,
         "parameters": layers.parameters(loaded.model),
         "licence": loaded.card.licence,
         "architecture": loaded.model.config.model_type,
@@ -143,8 +151,11 @@ def _segments(texts: Path) -> Iterator[str]:
 # ---------------------------------------------------------------- a given model
 
 
-def _base(recipe: Recipe, section: ModelSection, texts: Path | None, listener: Listener) -> tuple[Loaded, str | None]:
-    """The base, and the commit that a hub id stood for."""
+def _base(
+    recipe: Recipe, section: ModelSection, texts: Path | None, listener: Listener
+) -> tuple[Loaded, str | None, Path | None]:
+    """The base, the commit that a hub id stood for, and the folder of its weights where another program made them: a run of
+    our own may be gone tomorrow."""
     import torch
 
     from dragoman.engine import gguf, load
@@ -171,7 +182,11 @@ def _base(recipe: Recipe, section: ModelSection, texts: Path | None, listener: L
         commit = where.name
     card = load.Card.read(where) if (where / load.CARD).is_file() else None
     tokenizer = load_tokenizer(where, card.tokenizer if card else "auto", name)
-    model = load.load_model(where, dtype="auto", name=name)
+    if card is not None:  # an adapter beside its base is merged into it
+        model = load.load(where, dtype="auto").model
+        card = replace(card, facts={k: v for k, v in (card.facts or {}).items() if k != "adapter_of"})
+    else:
+        model = load.load_model(where, dtype="auto", name=name)
     facts = None
     if single:
         kept = gguf.types(where)
@@ -195,7 +210,7 @@ def _base(recipe: Recipe, section: ModelSection, texts: Path | None, listener: L
         best, tried = prompt_choice.chosen(loaded, recipe.pairs, texts, listener)
         if best is not None:
             loaded = replace(loaded, card=replace(found, prompt=best, facts={**(facts or {}), "prompts_tried": tried}))
-    return loaded, commit
+    return loaded, commit, where if card is None and not single else None
 
 
 def _choose_prompt(choice: str, own: Format | None, tokenizer: Any, languages: Iterable[str]) -> Format:

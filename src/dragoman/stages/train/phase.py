@@ -35,6 +35,7 @@ from dragoman.stages.train.evaluation import Evaluation
 from dragoman.stages.train.measures import Measures
 from dragoman.stages.train.progress import Progress
 from dragoman.stages.train.signals import Stop, stoppable
+from dragoman.store.run import linked
 from dragoman.store.run.artifact import Artifact, write_json
 
 
@@ -292,7 +293,7 @@ class Trainer:
         for old in ("adapter", "model"):
             shutil.rmtree(self.out / old, ignore_errors=True)
         with self._averaged(), as_loaded(self.loaded.model, self.loaded.model.config._attn_implementation):
-            adapt.finish(self.out, self.phase, made, self.model, weights, self.base)
+            adapt.finish(self.out, self.phase, made, self.model, weights, self.base, beside=self._beside())
             batch = self.stream.longest().to(self.loaded.device)
             quantised = self.chosen.quantise
             with distribute.whole(self.model):
@@ -301,7 +302,7 @@ class Trainer:
                 )
             if quantised:
                 self.listener.say(
-                    f"train: {self.name}: trained on the base in {quantised}; the saved model has it in full precision "
+                    f"train: {self.name}: trained on the base in {quantised}; what is saved goes with it in full precision "
                     f"and scores target tokens {apart:.3f} nats apart. It is the saved one that is evaluated."
                 )
         facts = self._facts(step, course)
@@ -314,6 +315,11 @@ class Trainer:
         done = Artifact.finish(self.out, "train-phase", self.key, facts)
         self.world.barrier()
         return done
+
+    def _beside(self) -> bool:
+        """Whether an adapter stays apart unless the recipe says otherwise: where the run does not have its base's weights
+        but links to them, and no other phase goes on from here."""
+        return linked.is_linked(self.base) and self.phase is self.recipe.train[-1]
 
     def _facts(self, step: int, course: Course) -> dict[str, Any]:
         facts: dict[str, Any] = {"steps": step}
