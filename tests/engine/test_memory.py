@@ -9,11 +9,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, MistralConfig
 
-from dragoman.core.recipe import Adapt, Phase, Recipe
+from dragoman.core.recipe import Adapt, OptimiserOptions, Phase, Recipe
+from dragoman.engine import fitting
 from dragoman.engine.batch import Batch
 from dragoman.engine.fitting import fitted, told
 from dragoman.engine.losses import cross_entropy
 from dragoman.engine.memory import GIB, Geometry, estimate
+from dragoman.engine.optimisers import OPTIMISERS
 from dragoman.engine.phase_data import trainable
 from dragoman.engine.setup import Settings
 from tests.tiny import FAMILIES, tiny
@@ -115,7 +117,79 @@ def test_what_costs_least_gives_way_first() -> None:
     assert "activations recomputed" in told(SETTINGS, chosen)
 
 
+def steps_down(made: Recipe) -> list[tuple[bool, str, str | None]]:
+    """(recomputation, optimiser, quantisation) in the order in which they are tried."""
+    found = [
+        (s.recompute, s.optimiser, s.quantise)
+        for s in fitting._candidates(made, made.train[0], SETTINGS, 64, free=False)
+    ]
+    return [one for number, one in enumerate(found) if one not in found[:number]]
+
+
+def test_the_order_in_which_things_give_way_is_fixed() -> None:
+    assert steps_down(recipe("sft: {}")) == [
+        (False, "adamw", None),
+        (True, "adamw", None),
+        (True, "adamw8bit", None),
+        (True, "adafactor", None),
+        (True, "adalomo", None),
+    ]
+    assert steps_down(recipe("sft: {}, adapt: {method: lora}")) == [
+        (False, "adamw", None),
+        (True, "adamw", None),
+        (True, "adamw8bit", None),
+        (True, "adamw8bit", "nf4"),
+    ]
+
+
+def test_each_optimiser_of_the_order_takes_less_and_has_its_own_rate() -> None:
+    made = recipe("sft: {recompute: true, batch_tokens: 1024}")
+    totals, settings = [], []
+    room = float("inf")
+    for _ in range(4):
+        chosen, found = fit(made, room)
+        totals.append(found)
+        settings.append(chosen)
+        room = found.total - 1
+    assert [s.optimiser for s in settings] == ["adamw", "adamw8bit", "adafactor", "adalomo"]
+    assert [s.learning_rate for s in settings] == pytest.approx([1e-4, 1e-4, 1e-3, 1e-3])
+    adamw, small, factored, lomo = totals
+    assert small.optimiser < adamw.optimiser  # small weights keep their moments in fp32
+    assert factored.optimiser < adamw.optimiser / 4
+    assert (lomo.gradients, lomo.optimiser) == (0, factored.optimiser)
+    # it has one pass a step, so there are more of them
+    assert (settings[3].accumulation, settings[3].steps) == (1, SETTINGS.steps * SETTINGS.accumulation)
+    assert "adalomo in place of adamw, at 0.001" in told(SETTINGS, settings[3])
+
+
+@pytest.mark.parametrize("name", ["adamw8bit", "lion8bit", "adafactor"])
+def test_what_an_optimiser_keeps_is_what_is_counted(name: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    for shape in ((300, 100), (64, 32), (70,)):
+        weight = torch.nn.Parameter(torch.randn(shape))
+        made = OPTIMISERS[name].make([{"params": [weight], "lr": 0.0}], OptimiserOptions(name=name))  # type: ignore[index,arg-type]
+        weight.grad = torch.randn(shape)
+        made.step()
+        kept = [v for k, v in made.state[weight].items() if isinstance(v, torch.Tensor) and v.ndim and "qmap" not in k]
+        state = OPTIMISERS[name].state  # type: ignore[index]
+        assert state is not None
+        assert state(shape) == sum(v.numel() * v.element_size() for v in kept)
+
+
+def test_a_refusal_says_what_would_do() -> None:
+    made = recipe("sft: {batch_tokens: 1024, recompute: false, optimiser: adamw}")
+    longest = Batch(torch.zeros(16, 64, dtype=torch.long), None, torch.zeros(800), torch.zeros(800), 1024)
+    given = {"device": "cuda", "program": 0}
+    needed = fit(made, 0)[1].total
+    phase, config = made.train[0], FAMILIES["llama"]
+    said = fitting.advice(made, phase, SETTINGS, longest, config, room=needed * 0.9, **given)  # type: ignore[arg-type]
+    assert "`batch_tokens: 512` with `accumulation: 8`" in said
+    said = fitting.advice(made, phase, SETTINGS, longest, config, room=1, **given)  # type: ignore[arg-type]
+    assert said.startswith("Even `adapt: {method: lora}`, ")
+    assert "take a smaller model" in said
+
+
 def test_only_what_is_left_to_auto_gives_way() -> None:
-    made = recipe("sft: {batch_tokens: 1024, recompute: false}, adapt: {method: lora}", "null")
-    assert fit(made, 0)[0] == SETTINGS
-    assert fit(recipe("sft: {batch_tokens: 1024, recompute: false}"), 0)[0].quantise is None  # full tuning
+    fixed = "batch_tokens: 1024, recompute: false, optimiser: adamw"
+    assert fit(recipe(f"sft: {{{fixed}}}, adapt: {{method: lora}}", "null"), 0)[0] == SETTINGS
+    assert fit(recipe(f"sft: {{{fixed}}}"), 0)[0] == SETTINGS  # full tuning is never quantised

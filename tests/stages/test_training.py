@@ -94,9 +94,8 @@ def test_plan_counts_bytes_by_kind_and_says_what_gives_way(tmp_path: Path, prepa
     assert found["memory"] == kinds["total"]
     assert kinds["weights"] >= 4 * kinds["parameters"]
     assert not found["settings"]["recompute"]
-    with pytest.raises(ResourceError, match="adapt: {method: lora}"):
+    with pytest.raises(ResourceError, match=r"Even `adapt: {method: lora}`.*`recompute: true`.* take a smaller model"):
         plan.run(recipe("plan.memory=0.01"), inputs, tmp_path / "plan2", "p", ear)
-    assert any("to fit into 0.0 GiB: activations recomputed" in line for line in ear.said)
 
 
 def test_plan_refuses_what_cannot_fit(tmp_path: Path, prepared: Artifact) -> None:

@@ -26,10 +26,12 @@ from dragoman.engine.dropout import add_dropout
 from dragoman.engine.layers import decoder_layers
 from dragoman.engine.losses import Loss, cross_entropy
 from dragoman.engine.optimise import Kind, Optimiser
+from dragoman.engine.optimisers import OPTIMISERS
 from dragoman.engine.recompute import recompute
 from dragoman.engine.token_scores import assume_plain
 
 GIB = 2**30
+_HELD, _GAPS = 250 * 2**20, 0.1  # bytes, and a share of the activations (`_allocator`)
 _SLACK = 1.04  # of what is taken and given back in every step: an allocator loses a little between blocks
 
 
@@ -43,12 +45,15 @@ class Memory:
     optimiser: int
     activations: int  # what the forward pass keeps for the backward pass
     buffers: int  # what is taken and given back inside a step: logits, products, a quantised layer in full precision
+    allocator: int  # what the processor's allocator holds of what was given back, and libraries of the first step
     program: int  # the interpreter and its libraries, on the processor
     parameters: int
+    overlap: int = 0  # in the kinds above twice: activations that are gone before the last gradients are there
 
     @property
     def total(self) -> int:
-        return sum(getattr(self, field.name) for field in fields(self) if field.name != "parameters")
+        kinds = (field.name for field in fields(self) if field.name not in ("parameters", "overlap"))
+        return sum(getattr(self, kind) for kind in kinds) - self.overlap
 
     @property
     def bits(self) -> float:
@@ -89,20 +94,12 @@ def estimate(
     """The memory of a phase whose base has the configuration `config`, on a device that need not be there: the fake one
     is always a processor, whose fused attention keeps what that of a GPU keeps. Raises NotImplementedError for a method
     that looks at the values of the weights. A mask of attention is counted where a real pass may do without one."""
-    from transformers import AutoModelForCausalLM
 
-    from dragoman.engine.adapt import adapted, base_dtype, method
+    from dragoman.engine.adapt import method
 
     if method(phase).moves is not None or method(phase).virtual:
         raise NotImplementedError(f"the memory of {phase.adapt} is not counted by shapes alone")
-    own = copy.deepcopy(config)
-    if hasattr(own, "quantization_config"):
-        del own.quantization_config
-    dtype = base_dtype(phase, geometry.precision)
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(own, dtype=dtype)
-        if phase.adapt != "full":
-            model, _ = adapted(model, phase.adapt)
+    own, model = _model(config, phase, geometry)
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     parameters = sum(p.numel() for p in model.parameters())
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"), _Live() as live:
@@ -111,9 +108,7 @@ def estimate(
         add_dropout(inner, phase.training.dropout)
         if device == "cpu" and not geometry.packed and geometry.length <= attention.LONGEST and attention.suits(own):
             inner.set_attn_implementation(attention.register())
-        optimiser = Optimiser(
-            model, kind=geometry.optimiser, learning_rate=0.0, weight_decay=0.0, clip=None, dtype=geometry.precision
-        )
+        optimiser = _optimiser(model, geometry)
         if geometry.recompute:
             recompute(model, random=False)
         saved, buffers = _packed(inner, geometry)
@@ -129,9 +124,12 @@ def estimate(
             peak, kept = _pass(model, batch, function, optimiser, live)
         gradients = _bytes([m.grad for m in optimiser.masters if m.grad is not None])
         at_rest = live.now - gradients
-        for one in optimiser.optimisers:
-            one.step()
-        state = live.now - gradients - at_rest
+        if (keeps := OPTIMISERS[geometry.optimiser].state) is not None:
+            state = sum(keeps(tuple(master.shape)) for master in optimiser.masters)
+        else:
+            for one in optimiser.optimisers:
+                one.step()
+            state = live.now - gradients - at_rest
     # a step in the middle of training: gradients of before are gone when it begins
     active = peak - base
     activations = min(kept, active)
@@ -143,9 +141,39 @@ def estimate(
         optimiser=state,
         activations=activations,
         buffers=round(rest * _SLACK),
+        allocator=_allocator(activations) if device == "cpu" else 0,
         program=program,
         parameters=parameters,
+        overlap=max(0, activations + gradients - max(active, gradients)),
     )
+
+
+def _model(config: Any, phase: Phase, geometry: Geometry) -> tuple[Any, Any]:
+    """The configuration without what it says of quantisation, and the model that the phase trains, without values."""
+    from transformers import AutoModelForCausalLM
+
+    from dragoman.engine.adapt import adapted, base_dtype
+
+    own = copy.deepcopy(config)
+    if hasattr(own, "quantization_config"):
+        del own.quantization_config
+    dtype = base_dtype(phase, geometry.precision)
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(own, dtype=dtype)
+        if phase.adapt != "full":
+            model, _ = adapted(model, phase.adapt)
+    return own, model
+
+
+def _optimiser(model: Any, geometry: Geometry) -> Optimiser:
+    """The phase's optimiser; in place of one that looks at values as it is made or steps, any other."""
+    named = OPTIMISERS[geometry.optimiser]
+    kind: Kind = geometry.optimiser if named.state is None else "sgd"
+    made = Optimiser(model, kind=kind, learning_rate=0.0, weight_decay=0.0, clip=None, dtype=geometry.precision)
+    if named.in_backward:
+        for parameter in made.parameters:
+            parameter.register_post_accumulate_grad_hook(_used_up)
+    return made
 
 
 def program() -> int:
@@ -162,6 +190,19 @@ def _pass(model: nn.Module, batch: Batch, loss: Loss, optimiser: Optimiser, live
     total.backward()
     optimiser.absorb()
     return live.peak, kept
+
+
+def _used_up(parameter: torch.Tensor) -> None:
+    """What an optimiser that steps in the backward pass does to a gradient."""
+    if parameter.grad is not None:
+        _, parameter.grad = parameter.grad.float(), None
+
+
+def _allocator(activations: int) -> int:
+    """Bytes beside those that are in use: glibc gives nothing back below 64 MiB at the end of its heap and leaves gaps
+    between what lives long and what does not, and the first step reads in libraries and kernels. Measured
+    (`benchmarks/memory_plan.py`)."""
+    return round(_HELD + _GAPS * activations)
 
 
 def _packed(model: Any, geometry: Geometry) -> tuple[int, int]:

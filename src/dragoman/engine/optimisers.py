@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ Groups = list[dict[str, Any]]  # each with `params`, `lr` and `weight_decay`
 Make = Callable[[Groups, OptimiserOptions], torch.optim.Optimizer]
 _BETAS = (0.9, 0.98)
 _EPS = 1e-9
+_LEAST_8BIT = 4096  # numbers of a weight whose moments bitsandbytes keeps in 8 bits
 
 
 class Lion(torch.optim.Optimizer):
@@ -79,10 +81,27 @@ def _muon(groups: Groups, wish: OptimiserOptions) -> torch.optim.Optimizer:
     return Muon(groups, momentum=0.95 if wish.momentum is None else wish.momentum)
 
 
+def _factored(shape: tuple[int, ...]) -> int:
+    """Bytes of Adafactor's second moments: a row and a column of each matrix (Shazeer and Stern 2018)."""
+    if len(shape) < 2:
+        return 4 * math.prod(shape)
+    return 4 * (math.prod(shape) // shape[-1] + math.prod(shape) // shape[-2])
+
+
+def _in_8_bits(moments: int) -> Callable[[tuple[int, ...]], int]:
+    """Bytes of moments in blocks of 256 with a scale each (Dettmers et al. 2022); small weights keep them in fp32."""
+
+    def state(shape: tuple[int, ...]) -> int:
+        size = math.prod(shape)
+        return moments * (4 * size if size < _LEAST_8BIT else size + 4 * -(-size // 256))
+
+    return state
+
+
 @dataclass(frozen=True)
 class Named:
     """One optimiser. `make` gets groups of weights in fp32, of which `hidden` optimisers take the blocks' matrices only and
-    leave the others to AdamW. What it keeps for them, `engine.memory` sees by making it."""
+    leave the others to AdamW. What it keeps for them, `engine.memory` sees by making it, or is told by `state`."""
 
     make: Make
     rate: float = 1.0  # factor on AdamW's learning rate where the recipe says `auto`
@@ -90,6 +109,7 @@ class Named:
     hidden: bool = False
     in_backward: bool = False  # a weight moves as soon as its gradient is there, which is then given back
     backward: bool = True  # needs gradients at all
+    state: Callable[[tuple[int, ...]], int] | None = None  # bytes kept of a weight, where its step looks at values
     only: str | None = None  # the kind of device that it works on
     needs: str | None = None  # what must be installed beside dragoman
 
@@ -101,7 +121,7 @@ OPTIMISERS: Mapping[OptimiserName, Named] = {
     "adadelta": Named(lambda g, w: torch.optim.Adadelta(g, rho=0.98), rate=3000, decay=0.0),
     "adam": Named(lambda g, w: torch.optim.Adam(g, betas=_BETAS, eps=_EPS, fused=True), decay=0.0),
     "adamw": Named(lambda g, w: adamw(g)),
-    "adafactor": Named(lambda g, w: torch.optim.Adafactor(g), rate=10),
+    "adafactor": Named(lambda g, w: torch.optim.Adafactor(g), rate=10, state=_factored),
     "lion": Named(lambda g, w: Lion(g), rate=0.2),
     "muon": Named(_muon, rate=2, hidden=True),
     "galore": Named(
@@ -109,14 +129,19 @@ OPTIMISERS: Mapping[OptimiserName, Named] = {
         rate=4,
         hidden=True,
     ),
-    "adamw8bit": Named(_bitsandbytes("AdamW8bit", betas=_BETAS, eps=1e-8), needs="bitsandbytes"),
-    "lion8bit": Named(_bitsandbytes("Lion8bit"), rate=0.2, needs="bitsandbytes"),
+    "adamw8bit": Named(_bitsandbytes("AdamW8bit", betas=_BETAS, eps=1e-8), state=_in_8_bits(2), needs="bitsandbytes"),
+    "lion8bit": Named(_bitsandbytes("Lion8bit"), rate=0.2, state=_in_8_bits(1), needs="bitsandbytes"),
     "paged_adamw": Named(_bitsandbytes("PagedAdamW", betas=_BETAS, eps=1e-8), only="cuda", needs="bitsandbytes"),
     "paged_adamw8bit": Named(
-        _bitsandbytes("PagedAdamW8bit", betas=_BETAS, eps=1e-8), only="cuda", needs="bitsandbytes"
+        _bitsandbytes("PagedAdamW8bit", betas=_BETAS, eps=1e-8),
+        state=_in_8_bits(2),
+        only="cuda",
+        needs="bitsandbytes",
     ),
-    "lomo": Named(lambda g, w: torch.optim.SGD(g), rate=1000, decay=0.0, in_backward=True),  # 2306.09782
-    "adalomo": Named(lambda g, w: torch.optim.Adafactor(g), rate=10, in_backward=True),  # 2310.10195
+    "lomo": Named(
+        lambda g, w: torch.optim.SGD(g), rate=1000, decay=0.0, in_backward=True, state=lambda shape: 0
+    ),  # 2306.09782
+    "adalomo": Named(lambda g, w: torch.optim.Adafactor(g), rate=10, in_backward=True, state=_factored),  # 2310.10195
     "mezo": Named(lambda g, w: torch.optim.SGD(g), rate=0.05, decay=0.0, backward=False),  # zeroth_order.py
 }
 

@@ -127,21 +127,26 @@ def _check_weights(
     from dragoman.engine.adapt import method
 
     chosen = method(phase)
-    needed = size * chosen.bytes_per_weight * (precision.itemsize / 4 if chosen.adapter else 1)
+    each = chosen.bytes_per_weight
+    if phase.adapt == "full" and phase.training.optimiser == "auto":
+        each = 6  # fp32 and bf16 weights, at least: `_counted` says which optimiser leaves room
+    needed = size * each * (precision.itemsize / 4 if chosen.adapter else 1)
     if recipe.model is not None and recipe.model.quantise is not None and phase.takes("nf4"):
         return  # some layers are kept whole: `_counted` says how much it is
     if needed > available * _HEADROOM:
         advice = "use `adapt: {method: lora}`" if phase.adapt == "full" else "choose a smaller base"
         raise ResourceError(
-            f"plan: weights, gradients and optimiser of {size / 1e6:,.0f}M parameters need {needed / _GIB:.1f} GiB; "
+            f"plan: weights and optimiser of {size / 1e6:,.0f}M parameters need {needed / _GIB:.1f} GiB; "
             f"{available / _GIB:.1f} GiB are free on {hardware.device}. To make it fit, {advice}."
         )
 
 
 def _counted(name: str, given: Inputs, data: Material, program: int, available: int) -> tuple[Settings, Memory] | None:
     """The settings that fit, and their memory by kind; None where it cannot be counted by shapes alone, and a trial run
-    has to tell it."""
-    from dragoman.engine.fitting import fitted, told
+    has to tell it. Raises ResourceError, with what would fit, where none of what the recipe allows does (what is counted
+    is of a whole model, and says nothing of a sharded one)."""
+    from dragoman.engine.fitting import advice, fitted, told
+    from dragoman.engine.world import current
 
     device, config = given.hardware.device, given.loaded.model.config
     longest, room = data.stream.longest(), available * _HEADROOM
@@ -154,6 +159,12 @@ def _counted(name: str, given: Inputs, data: Material, program: int, available: 
     except Exception as error:
         given.listener.say(f"plan: {name}: memory from a trial run, as it cannot be counted ({type(error).__name__})")
         return None
+    if memory.total > room and not (given.recipe.plan.shard and current().size > 1):
+        way = advice(given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, program=program)
+        raise ResourceError(
+            f"plan: phase {name} needs about {memory.total / _GIB:.1f} GiB, {available / _GIB:.1f} GiB are free, of which "
+            f"{1 - _HEADROOM:.0%} are left to others. {way}"
+        )
     if changed := told(data.chosen, chosen):
         given.listener.say(f"plan: {name}: to fit into {available / _GIB:.1f} GiB: {changed}")
     return chosen, memory
@@ -321,7 +332,7 @@ def _tell_few_tested(prepared: Mapping[str, Any], listener: Listener) -> None:
 def _tell_memory(name: str, kinds: Mapping[str, Any], listener: Listener) -> None:
     parts = [
         f"{kind} {kinds[kind] / _GIB:.2f}" + (f" ({kinds['bits']:.1f} bits a parameter)" if kind == "weights" else "")
-        for kind in ("weights", "masters", "gradients", "optimiser", "activations", "buffers", "program")
+        for kind in ("weights", "masters", "gradients", "optimiser", "activations", "buffers", "allocator", "program")
         if kinds[kind] >= _GIB / 200
     ]
     listener.say(f"plan: {name}: GiB: {', '.join(parts)}")
