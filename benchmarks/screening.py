@@ -1,8 +1,8 @@
 """False alarms and power of screening on real text: `python benchmarks/screening.py --data ../shared/data`.
 
 False alarms: 10,000 sentences of Tatoeba and 10,000 of a drug agency (EMEA) en-fr, the references as answers; what a rule says
-there is an alarm. It is a false one except for the personal data of EMEA's addresses, which are real: those of `email`, `phone`
-and `ip` are listed by their kind and were read one by one. Leaks: each answer with the example that the memory finds for it.
+there is an alarm. Those of `email` and `phone` in EMEA are
+for the most part real addresses of companies and authorities, which this does not tell apart. Leaks: each answer with the example that the memory finds for it.
 Power: data and texts planted into sentences of Tatoeba, made from a seed; none of them is a person's.
 """
 

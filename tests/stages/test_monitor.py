@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -235,3 +236,12 @@ def test_odd_texts_are_recorded_like_others(tmp_path: Path, odd: str) -> None:
     run = run_of(tmp_path, "{texts: {days: 3}}")
     told(run, [odd, "plain"])
     assert watch(run).totals()["segments"] == 2
+
+
+def test_a_report_is_of_its_time_alone(tmp_path: Path, dragoman: Command) -> None:
+    run, random = run_of(tmp_path), np.random.default_rng(6)
+    told(run, [text(random) for _ in range(20)])
+    done = dragoman("monitor", run, "--report", "week", "--html", tmp_path / "w.html")
+    assert done.code == 0 and "20 segments since 20" in done.out and "Models" in (tmp_path / "w.html").read_text()
+    assert watch(run, now=time.time() + 9 * 86_400, days=7).totals()["segments"] == 0
+    assert dragoman("monitor", run, "--report", "year").code != 0

@@ -11,6 +11,7 @@ import typer
 
 from dragoman.cli.options import Debug, Json, Quiet
 from dragoman.cli.session import Session, session
+from dragoman.errors import ArgumentError
 
 if TYPE_CHECKING:
     from dragoman.core.watch.trial import Trial
@@ -25,6 +26,10 @@ def monitor(
         typer.Argument(metavar="RUN|RECIPE", help="The folder of a run, or its recipe: then stage 7 is run first."),
     ],
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page.")] = None,
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="day|week|month", help="Of the last day, week or month alone."),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on looking, every --every seconds, until stopped.")
     ] = False,
@@ -65,7 +70,7 @@ def monitor(
             _erase(here, run, erase, older, state)
             return
         while True:
-            found = looking.watch(run)
+            found = looking.watch(run, days=_days(report))
             _tell(here, found)
             if alert or watch:
                 _alert(here, found)
@@ -78,6 +83,15 @@ def monitor(
             time.sleep(every)
         if any(one.drifted for one in found.directions):
             raise typer.Exit(7)
+
+
+_PERIODS = {"day": 1.0, "week": 7.0, "month": 30.0}
+
+
+def _days(report: str | None) -> float | None:
+    if report is None or report in _PERIODS:
+        return None if report is None else _PERIODS[report]
+    raise ArgumentError(f"--report: '{report}' is none of {', '.join(_PERIODS)}.")
 
 
 def _erase(here: Session, run: Path, tenant: str | None, days: float | None, state: Path | None) -> None:
@@ -114,11 +128,15 @@ def _tell(here: Session, found: Watched) -> None:
     here.result("\n".join(lines(found)), event="monitor", **found.to_json())
 
 
+def since_of(found: Watched) -> str:
+    return datetime.fromtimestamp(found.since, UTC).strftime("%Y-%m-%d") if found.since else "the release"
+
+
 def lines(found: Watched) -> list[str]:
     """For a terminal."""
     total = found.totals()
     told = [
-        f"{found.run}: {total['segments']:,} segments since the release, {total['memory']:,} of them from the memory"
+        f"{found.run}: {total['segments']:,} segments since {since_of(found)}, {total['memory']:,} of them from the memory"
     ]
     if total["segments"]:
         speed = total["segments"] / total["seconds"] if total["seconds"] else 0.0

@@ -6,6 +6,7 @@ from dragoman.core.scores.metrics import TITLES
 from dragoman.report.card import write_card
 from dragoman.report.comparison import Comparison, compare
 from dragoman.report.deploy import bundle_card, deploy_plot, deploy_table
+from dragoman.report.factsheet import write_factsheet
 from dragoman.report.folders import read_outputs
 from dragoman.report.help import help_table
 from dragoman.report.multiple_choice import closed_table
@@ -28,4 +29,5 @@ __all__ = [
     "set_table",
     "verdict",
     "write_card",
+    "write_factsheet",
 ]

@@ -31,6 +31,9 @@ def page(found: Watched) -> str:
         fewest=FEWEST,
         lost=found.lost,
         screened=found.screened,
+        versions=found.versions,
+        firing=found.firing,
+        since=datetime.fromtimestamp(found.since, UTC).strftime("%Y-%m-%d") if found.since else "the release",
         days=_days(found.days),
         when=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

@@ -336,6 +336,12 @@ class Ledger:
                 found.setdefault(rule, {})[action] = int(texts)
         return found
 
+    def versions(self, since: float = 0.0) -> dict[str, int]:
+        """Segments by the key of the model that gave them, from `since` on, as far as events are kept one by one."""
+        wanted = sql.select(_events.c.model, sql.func.count()).where(_events.c.at >= since).group_by(_events.c.model)
+        with self.engine.connect() as connection:
+            return {model: int(count) for model, count in connection.execute(wanted)}
+
     def losses(self) -> dict[str, int]:
         """Segments that could not be kept, by reason."""
         with self.engine.connect() as connection:

@@ -37,6 +37,7 @@ class ParallelSource(Section):
     subset: str | None = None  # HF data sets: configuration name
     partition: str = "train"  # HF data sets: which split to read
     domain: str = ""  # domain of all its rows; a `columns.domain` wins
+    licence: str | None = None  # for the data statement; changes nothing else
     weight: Annotated[float, Field(gt=0)] | None = None  # see `balance`
     use: Literal["train", "dev", "test"] = "train"  # `dev`/`test`: a given held-out file; it is never trained on
     limit: PositiveCount | None = None  # read at most so many rows
@@ -56,6 +57,7 @@ class TextSource(Section):
     subset: str | None = None
     partition: str = "train"
     domain: str = ""
+    licence: str | None = None  # for the data statement; changes nothing else
     document: str | int | None = None
     limit: PositiveCount | None = None
 

@@ -146,6 +146,7 @@ def write_run(
         ):
             source.backup(copy)  # whole, whoever writes into it meanwhile
     write_atomic(bundle / "README.md", report.bundle_card(run, record).encode())
+    report.write_factsheet(run, bundle)
 
 
 def provenance(recipe: Recipe, trained: Artifact, model: Path, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def run(
         if sentence := report.verdict(entry, scorer.metrics):
             listener.say(f"evaluate: {sentence}")
     page, card = report.render(out.parent), report.write_card(out.parent)
-    listener.say(f"evaluate: report {page}, model card {card}")
+    listener.say(f"evaluate: report {page}, model card {card}, FactSheet {report.write_factsheet(out.parent)}")
     if short:
         raise QualityError(
             "evaluate.must_gain is not met: "

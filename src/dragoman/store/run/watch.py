@@ -19,6 +19,7 @@ from dragoman.core.watch.trial import Trial
 from dragoman.errors import CheckpointError, DataError
 from dragoman.store.feedback import Edited, Feedback
 from dragoman.store.ledger import Ledger, Window
+from dragoman.store.ledger_days import day_of
 from dragoman.store.run import promotion
 from dragoman.store.run.artifact import home
 from dragoman.store.run.baseline import Baseline
@@ -72,6 +73,9 @@ class Watched:
     price: float | None = None
     screened: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # rule -> what was done -> texts
     trial: Trial | None = None  # of a challenger where a server runs
+    since: float = 0.0  # of a report on a time
+    versions: Mapping[str, int] = field(default_factory=dict)  # key of the model -> segments
+    firing: Sequence[str] = ()  # alerts, by rule and direction
 
     def totals(self) -> dict[str, Any]:
         """Over all days of this model."""
@@ -93,6 +97,9 @@ class Watched:
             "directions": [one.to_json() for one in self.directions],
             "days": [{**row, "flags": dict(row["flags"])} for row in self.days],
             "lost": dict(self.lost),
+            "since": self.since,
+            "versions": dict(self.versions),
+            "firing": list(self.firing),
             "screened": {rule: dict(counts) for rule, counts in self.screened.items()},
         }
 
@@ -107,23 +114,31 @@ def wanted(run: Path) -> Monitor:
     return settings
 
 
-def watch(run: Path, *, now: float | None = None) -> Watched:
-    """Look at a run's ledger: what its champion did. Raises CheckpointError without a baseline, DataError without `monitor`."""
+def watch(run: Path, *, now: float | None = None, days: float | None = None) -> Watched:
+    """Look at a run's ledger; with `days` at the last so many days alone: the sums, what was screened, what people said, and
+    the models. The window of the drift tests stays as the recipe has it. Raises CheckpointError without a baseline, DataError
+    without `monitor`."""
     run = promotion.in_use(run)
     settings = wanted(run)
     baseline = Baseline.read(run)
     now = time.time() if now is None else now
+    since = 0.0 if days is None else now - days * 86_400
     with Ledger.open(ledger_of(run, settings)) as ledger:  # before the first translation it is empty
-        seen = [_seen(ledger, baseline, direction, settings, now) for direction in baseline.facts]
+        seen = [_seen(ledger, baseline, direction, settings, now, since) for direction in baseline.facts]
+        sums = [row for row in ledger.days() if row["day"] >= day_of(since)]
+        firing = _firing(ledger, settings, run)
         return Watched(
             run,
             baseline.model,
             seen,
-            ledger.days(),
+            sums,
             ledger.losses(),
             settings.price,
-            ledger.screened(),
+            ledger.screened(since),
             _trial(home(run) / "server" / TRIAL),
+            since,
+            ledger.versions(since),
+            firing,
         )
 
 
@@ -137,7 +152,16 @@ def _trial(path: Path) -> Trial | None:
         raise CheckpointError(f"{path}: damaged ({error}). Delete it: the trial begins again.") from None
 
 
-def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor, now: float) -> Seen:
+def _firing(ledger: Ledger, settings: Monitor, run: Path) -> list[str]:
+    from dragoman.store.alerts.outbox import Alerts  # here, for it knows what is watched
+
+    if not settings.alerts:
+        return []
+    states = Alerts(ledger.engine, settings, run.resolve().name).states()
+    return [f"{one['rule']} ({one['direction']})" for one in states if one["state"] == "firing"]
+
+
+def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor, now: float, reported: float) -> Seen:
     since = now - settings.window.days * 86_400
     window = ledger.window(baseline.model, direction, most=settings.window.segments, since=since)
     found = compare(baseline.sample(direction), window.sample, level=settings.level)
@@ -150,7 +174,7 @@ def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor,
         found,
         _estimated(window.confidence, held, found),
         _named(ledger, window, found, Direction.parse(direction).source, baseline.model),
-        Feedback(ledger.engine).summary(direction, since),
+        Feedback(ledger.engine).summary(direction, reported or since),
     )
 
 
