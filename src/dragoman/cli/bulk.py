@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragoman.cli.documents import Wanted
 from dragoman.cli.session import Session
-from dragoman.core.recipe import Decoding, Mbr
 from dragoman.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -20,27 +18,15 @@ _SHARD = 1000
 
 def spec_of(run: Path, to: str | None, origin: str | None, wanted: Wanted) -> Spec:
     """What every worker translates with."""
-    from dragoman.assistant import settings_of
     from dragoman.bulk import Spec
     from dragoman.core.text.languages import choose
-    from dragoman.store.memory.retrieval import MAX_TERMS
     from dragoman.store.run.trained import directions_of
 
     direction = choose(directions_of(run), to, origin)
-    settings = settings_of(run)
-    settings = replace(
-        settings,
-        tenant=wanted.tenant,
-        exact=wanted.exact,
-        decoding=Decoding(beam=wanted.beam, mbr=Mbr(candidates=wanted.mbr) if wanted.mbr else None),
-        terms=MAX_TERMS if wanted.glossary else settings.terms,
-        shots=settings.shots if wanted.shots is None else wanted.shots,
-        min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
-    )
     return Spec(
         run.resolve(),
         str(direction),
-        settings,
+        wanted.settings(run),
         memory=wanted.memory is not False,
         glossary=wanted.glossary.resolve() if wanted.glossary is not None else None,
         precision=wanted.precision,

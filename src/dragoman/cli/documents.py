@@ -15,7 +15,7 @@ from dragoman.core.text.languages import Direction, choose, other_regions
 from dragoman.errors import DataError
 
 if TYPE_CHECKING:
-    from dragoman.assistant import Assistant
+    from dragoman.assistant import Assistant, Settings
     from dragoman.assistant.tally import Tally
     from dragoman.store.formats.documents import Document
     from dragoman.store.formats.documents.translate import DocumentReport, Fill
@@ -39,6 +39,22 @@ class Wanted:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     backend: str = "auto"
 
+    def settings(self, run: Path) -> Settings:
+        """How the help of a run is used."""
+        from dragoman.assistant import settings_of
+        from dragoman.store.memory.retrieval import MAX_TERMS
+
+        own = settings_of(run)
+        return replace(
+            own,
+            tenant=self.tenant,
+            exact=self.exact,
+            decoding=Decoding(beam=self.beam, mbr=Mbr(candidates=self.mbr) if self.mbr else None),
+            terms=MAX_TERMS if self.glossary else own.terms,
+            shots=own.shots if self.shots is None else self.shots,
+            min_match=own.min_match if self.min_match is None else self.min_match,
+        )
+
 
 def in_use(run: Path, listener: Listener) -> Path:
     """The folder that translates for a run: its champion's, which is told."""
@@ -52,9 +68,8 @@ def in_use(run: Path, listener: Listener) -> Path:
 
 def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listener) -> Assistant:
     """The run's model with as much help as is wanted and there."""
-    from dragoman.assistant import Assistant, settings_of
+    from dragoman.assistant import Assistant
     from dragoman.cli.memory import tell_empty
-    from dragoman.store.memory.retrieval import MAX_TERMS
     from dragoman.store.memory.translation_memory import DEFAULT_TENANT, memory_file
     from dragoman.store.run.artifact import MANIFEST
 
@@ -62,22 +77,12 @@ def assistant(run: Path, direction: Direction, wanted: Wanted, listener: Listene
         listener.warn(f"{run}: its training is not finished, so this is the model as it was before training")
     if wanted.memory and not memory_file(run).is_file():
         raise DataError(f"{run}: has no memory. Make one with `dragoman memory build {run}`, or leave out --memory.")
-    settings = settings_of(run)
-    settings = replace(
-        settings,
-        tenant=wanted.tenant,
-        exact=wanted.exact,
-        decoding=Decoding(beam=wanted.beam, mbr=Mbr(candidates=wanted.mbr) if wanted.mbr else None),
-        terms=MAX_TERMS if wanted.glossary else settings.terms,
-        shots=settings.shots if wanted.shots is None else wanted.shots,
-        min_match=settings.min_match if wanted.min_match is None else wanted.min_match,
-    )
     glossary = glossary_of(wanted.glossary, direction, listener) if wanted.glossary else True
     helper = Assistant.load(
         run,
         memory=wanted.memory is not False,
         glossary=glossary,
-        settings=settings,
+        settings=wanted.settings(run),
         precision=wanted.precision,
         backend=wanted.backend,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from dragoman.core.text.languages import Direction
 
@@ -11,8 +12,34 @@ MAX_TEXT = (
 )
 
 
+class Paired:
+    """A text in one language, and in another."""
+
+    __slots__ = ()
+    source: str
+    target: str
+    source_language: str
+    target_language: str
+
+    @property
+    def direction(self) -> Direction:
+        return Direction(self.source_language, self.target_language)
+
+    @property
+    def reversed(self) -> Self:
+        record: Any = self
+        turned: Self = replace(
+            record,
+            source=self.target,
+            target=self.source,
+            source_language=self.target_language,
+            target_language=self.source_language,
+        )
+        return turned
+
+
 @dataclass(frozen=True, slots=True)
-class Example:
+class Example(Paired):
     """One translation pair. Text is Unicode without line breaks; languages are canonical BCP-47 tags."""
 
     source: str
@@ -29,20 +56,6 @@ class Example:
         """By its constructor, several times faster than what a frozen dataclass with slots has: many go to processes."""
         texts = (self.source, self.target, self.source_language, self.target_language)
         return Example, (*texts, self.origin, self.line, self.domain, self.document, self.weight)
-
-    @property
-    def direction(self) -> Direction:
-        return Direction(self.source_language, self.target_language)
-
-    @property
-    def reversed(self) -> Example:
-        return replace(
-            self,
-            source=self.target,
-            target=self.source,
-            source_language=self.target_language,
-            target_language=self.source_language,
-        )
 
     def towards(self, direction: Direction) -> Example | None:
         """The pair as a direction has it, as it stands or turned round; None when its languages are others.

@@ -10,14 +10,15 @@ from __future__ import annotations
 import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import regex
 
 from dragoman.core.memory.matching import Kind, Token, tokens
-from dragoman.core.text.languages import Direction, name, primary
+from dragoman.core.records import Paired
+from dragoman.core.text.languages import name, primary
 
 # Languages that Snowball knows under another one's name.
 _STEMMER_OF = {
@@ -37,7 +38,7 @@ _HANGUL = regex.compile(r"\p{Hangul}+")
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class Term(Paired):
     """One entry of a glossary. Entries with the same source are alternatives."""
 
     source: str
@@ -46,20 +47,6 @@ class Term:
     target_language: str
     part_of_speech: str = ""
     note: str = ""
-
-    @property
-    def direction(self) -> Direction:
-        return Direction(self.source_language, self.target_language)
-
-    @property
-    def reversed(self) -> Term:
-        return replace(
-            self,
-            source=self.target,
-            target=self.source,
-            source_language=self.target_language,
-            target_language=self.source_language,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,12 @@ class TrainEntry(Section):
     """The section of an entry of `train`, a phase's or an operation's: what the house asks of each (for a kind to answer
     otherwise)."""
 
+    @classmethod
+    def given(cls, section: TrainEntry) -> Self:
+        """The section of a phase of this kind."""
+        assert isinstance(section, cls)  # noqa: S101 # the table of kinds guarantees it
+        return section
+
     def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
         """The directions that it is about; `pairs` are the recipe's."""
         return pairs

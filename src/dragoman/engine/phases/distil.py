@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Phase
 from dragoman.core.recipe.distil import Distil
 from dragoman.core.recipe.training import Training
 from dragoman.engine import load
@@ -45,7 +44,7 @@ class Distillation(Kind):
     folder = "teacher"
 
     def data(self, inputs: Inputs) -> Material:
-        recipe, wish = inputs.recipe, _section(inputs.phase)
+        recipe, wish = inputs.recipe, Distil.given(inputs.phase.section)
         where = model_folder(Path(recipe.resolve(wish.teacher)))
         rows = pair_rows(inputs, inputs.phase.directions(recipe.pairs))
         _check_tokenizer(inputs, wish, where)
@@ -71,11 +70,10 @@ class Distillation(Kind):
 
     def loss(self, training: Training, *, compiled: bool) -> Loss:
         del compiled
-        assert isinstance(training, Distil)  # noqa: S101 # the table of kinds guarantees it
-        return distillation_loss(training)
+        return distillation_loss(Distil.given(training))
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
-        return [Taught(ready, _section(ready.inputs.phase))]
+        return [Taught(ready, Distil.given(ready.inputs.phase.section))]
 
     def tell_plan(self, name: str, facts: Mapping[str, Any], listener: Listener) -> None:
         del facts
@@ -129,11 +127,6 @@ class Taught(Watcher):
         course.log.write({"event": "taught", "step": step, "divergence": self.last})
         course.listener.say(f"train: step {step}: {self.last:.4f} nats a token from the teacher on development pairs")
         return self.last
-
-
-def _section(phase: Phase) -> Distil:
-    assert phase.distil is not None  # noqa: S101 # the table of kinds guarantees it
-    return phase.distil
 
 
 def _check_tokenizer(inputs: Inputs, wish: Distil, where: Path) -> None:

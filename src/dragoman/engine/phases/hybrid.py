@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dragoman.core.listen import Listener
-from dragoman.core.recipe import Hybrid, Phase, Recipe
+from dragoman.core.recipe import Hybrid, Recipe
 from dragoman.engine.curriculum_loop import Steering, batches_of, curriculum, require, rests
 from dragoman.engine.mixture import Mixture
 from dragoman.engine.optimise import annealing
@@ -25,7 +25,7 @@ class HybridTraining(Kind):
     guarded = True
 
     def data(self, inputs: Inputs) -> Material:
-        recipe, phase, loaded, hybrid = inputs.recipe, inputs.phase, inputs.loaded, _section(inputs.phase)
+        recipe, phase, loaded, hybrid = inputs.recipe, inputs.phase, inputs.loaded, Hybrid.given(inputs.phase.section)
         rows = hybrid_rows(recipe, hybrid, loaded, inputs.texts, inputs.made)
 
         def stream(budget: int, packing: Packing, accumulation: int) -> Mixture:
@@ -61,7 +61,7 @@ class HybridTraining(Kind):
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
         """The curriculum, with its probes."""
         inputs, data, training = ready.inputs, ready.data, ready.inputs.phase.training
-        hybrid, stream = _section(inputs.phase), data.stream
+        hybrid, stream = Hybrid.given(inputs.phase.section), data.stream
         assert isinstance(stream, Mixture)  # noqa: S101  - `data` made it
         chosen = curriculum(inputs.recipe, hybrid, data.tokens)
         warmup = training.warmup if training.warmup < 1 else training.warmup / data.chosen.steps
@@ -84,7 +84,7 @@ class HybridTraining(Kind):
 
     def plan(self, inputs: Inputs, data: Material) -> dict[str, Any]:
         """The starting shares and every task's rows and tokens. Refuses what the curriculum cannot do."""
-        phase, hybrid = inputs.phase, _section(inputs.phase)
+        phase, hybrid = inputs.phase, Hybrid.given(inputs.phase.section)
         chosen = curriculum(inputs.recipe, hybrid, data.tokens)
         dev = dev_sample(phase.directions(inputs.recipe.pairs), inputs.texts, phase.training.evaluate_sentences)
         measured = {"objective": bool(dev), "forgetting": data.general is not None}
@@ -115,11 +115,6 @@ class HybridTraining(Kind):
                 f"plan: {name}: `{facts['curriculum']}` has {windows} windows of `curriculum.every` steps to learn from, "
                 "and needs fifty or more. Lower `every`."
             )
-
-
-def _section(phase: Phase) -> Hybrid:
-    assert phase.hybrid is not None  # noqa: S101  - the table of kinds guarantees it
-    return phase.hybrid
 
 
 def _mixture(

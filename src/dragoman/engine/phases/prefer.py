@@ -15,7 +15,6 @@ from torch import nn
 
 from dragoman.core.listen import Listener
 from dragoman.core.prompt.prompts import Rendered, render
-from dragoman.core.recipe import Phase
 from dragoman.core.recipe.prefer import Prefer
 from dragoman.core.recipe.training import Training
 from dragoman.core.records import Example
@@ -56,7 +55,7 @@ class PreferenceTuning(Kind):
     folder = "candidates"
 
     def data(self, inputs: Inputs) -> Material:
-        recipe, loaded, wish = inputs.recipe, inputs.loaded, _section(inputs.phase)
+        recipe, loaded, wish = inputs.recipe, inputs.loaded, Prefer.given(inputs.phase.section)
         size = group_size(wish)
         pairs = read(inputs.made_here) if inputs.made_here is not None else _stand_ins(inputs, wish)
         encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
@@ -102,12 +101,11 @@ class PreferenceTuning(Kind):
 
     def loss(self, training: Training, *, compiled: bool) -> Loss:
         del compiled
-        assert isinstance(training, Prefer)  # noqa: S101 # the table of kinds guarantees it
-        return preference_loss(training)
+        return preference_loss(Prefer.given(training))
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
         assert isinstance(ready.data.held, PairStream)  # noqa: S101 # `data` made it
-        wish = _section(ready.inputs.phase)
+        wish = Prefer.given(ready.inputs.phase.section)
         counts = _counts(ready.inputs.made_here)
         return [Preferred(ready.model, ready.data.held, group_size(wish), wish, counts)]
 
@@ -177,11 +175,6 @@ class Preferred(Watcher):
             f"train: step {step}: the better side is the likelier one in {hits / pairs:.0%} of {pairs} held-out pairs "
             f"(per token {means / pairs:.0%}), by {margin / pairs:+.2f} nats"
         )
-
-
-def _section(phase: Phase) -> Prefer:
-    assert phase.prefer is not None  # noqa: S101 # the table of kinds guarantees it
-    return phase.prefer
 
 
 def read(folder: Path) -> list[Pair]:

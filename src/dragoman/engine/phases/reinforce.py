@@ -14,7 +14,6 @@ import torch
 from dragoman.core.corpus.rewards import Judge
 from dragoman.core.listen import Listener
 from dragoman.core.prompt.terms import Term
-from dragoman.core.recipe import Phase
 from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.core.recipe.training import Training
 from dragoman.core.records import Example
@@ -44,7 +43,7 @@ class Reinforcement(Kind):
     folder = "samples"
 
     def data(self, inputs: Inputs) -> Material:
-        recipe, wish = inputs.recipe, _section(inputs.phase)
+        recipe, wish = inputs.recipe, Reinforce.given(inputs.phase.section)
         rows = pair_rows(inputs, inputs.phase.directions(recipe.pairs))
         terms = _terms(inputs, wish)
         chosen = _settings(inputs, wish, rows)
@@ -66,14 +65,13 @@ class Reinforcement(Kind):
 
     def loss(self, training: Training, *, compiled: bool) -> Loss:
         del compiled
-        assert isinstance(training, Reinforce)  # noqa: S101 # the table of kinds guarantees it
-        return reinforce_loss(training)
+        return reinforce_loss(Reinforce.given(training))
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
         stream = ready.data.stream
         assert isinstance(stream, GroupStream) and ready.inputs.made_here is not None  # noqa: S101 # `data` made it
         stream.frozen.trained = ready.model
-        return [Rewarded(ready.model, stream, _section(ready.inputs.phase), ready.inputs.made_here)]
+        return [Rewarded(ready.model, stream, Reinforce.given(ready.inputs.phase.section), ready.inputs.made_here)]
 
     def tell_plan(self, name: str, facts: Mapping[str, Any], listener: Listener) -> None:
         del facts
@@ -155,11 +153,6 @@ class Rewarded(Watcher):
             lines.append(json.dumps({**told, "samples": made}, ensure_ascii=False))
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"step-{step:08}.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-
-
-def _section(phase: Phase) -> Reinforce:
-    assert phase.reinforce is not None  # noqa: S101 # the table of kinds guarantees it
-    return phase.reinforce
 
 
 def _terms(inputs: Inputs, wish: Reinforce) -> Callable[[Example], Sequence[Term]]:

@@ -20,7 +20,7 @@ class SupervisedTuning(Kind):
 
     def data(self, inputs: Inputs) -> Material:
         recipe, phase, loaded = inputs.recipe, inputs.phase, inputs.loaded
-        data = training_data(recipe, _section(phase), loaded, inputs.texts, inputs.listener, inputs.made)
+        data = training_data(recipe, Sft.given(phase.section), loaded, inputs.texts, inputs.listener, inputs.made)
         if inputs.planned:
             chosen = Settings.from_json(inputs.planned)
         else:
@@ -40,7 +40,7 @@ class SupervisedTuning(Kind):
         )
 
     def doubts(self, inputs: Inputs) -> Iterator[str]:
-        sft = _section(inputs.phase)
+        sft = Sft.given(inputs.phase.section)
         if not sft.shots.get(0) and sft.select == "best":
             yield (
                 "every prompt has examples, but the dev sentences by which the best checkpoint is chosen stand "
@@ -48,14 +48,9 @@ class SupervisedTuning(Kind):
             )
 
 
-def _section(phase: Phase) -> Sft:
-    assert isinstance(phase.section, Sft)  # noqa: S101  - the table of kinds guarantees it
-    return phase.section
-
-
 def settings(recipe: Recipe, phase: Phase, data: Data, hardware: Hardware, loaded: Loaded, *, fresh: bool) -> Settings:
     """Fill in every `auto` of a supervised phase. `fresh` = the model has not been trained yet."""
-    sft, corpus = _section(phase), data.corpus
+    sft, corpus = Sft.given(phase.section), data.corpus
     once = float((corpus.lengths * corpus.weight).sum())
     total = float(sft.tokens or once * sft.epochs)
 
