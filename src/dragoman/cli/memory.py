@@ -383,4 +383,4 @@ def _shown(query: str, found: Sequence[Match]) -> str:
         if match.differences:
             page.print(Text("       asked: ") + marked(query, [d.query_span for d in match.differences]))
         page.print(Text(f"       number {match.identifier}" + (f", from {where}" if where else ""), style="dim"))
-    return page.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+    return str(page.file.getvalue()).rstrip("\n")  # type: ignore[attr-defined]

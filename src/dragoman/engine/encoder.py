@@ -97,7 +97,7 @@ class Encoder:
 
     @cached_property
     def _has_terms(self) -> bool:
-        return {TERM, MEANS} <= self.tokenizer.get_vocab().keys()
+        return {TERM, MEANS} <= set(self.tokenizer.get_vocab())
 
     def _begin_ids(self) -> list[int]:
         """What the tokenizer itself puts before a text (usually BOS, sometimes nothing)."""

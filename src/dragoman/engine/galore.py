@@ -65,4 +65,5 @@ def _projector(gradient: torch.Tensor, rank: int, wide: bool) -> torch.Tensor:
     left, _, right = torch.linalg.svd(gradient.float(), full_matrices=False)
     columns = left[:, :rank] if wide else right[:rank].mT
     largest = columns.gather(0, columns.abs().argmax(0, keepdim=True))
-    return (columns * largest.sign()).contiguous()
+    turned: torch.Tensor = columns * largest.sign()
+    return turned.contiguous()

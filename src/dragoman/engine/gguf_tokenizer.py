@@ -56,7 +56,7 @@ class Described:
 
 def describe(tokenizer: PreTrainedTokenizerBase, size: int) -> Described:
     """The first `size` tokens, those with an embedding. Raises ModelError for what llama.cpp would cut otherwise."""
-    whole = json.loads(tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+    whole = json.loads(tokenizer.backend_tokenizer.to_str())
     model = whole["model"]
     if model["type"] != "BPE":
         raise ModelError(f"GGUF: a tokenizer of the kind {model['type']} is not written; only BPE is.")

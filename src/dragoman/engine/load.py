@@ -122,7 +122,7 @@ class Loaded:
 
     @property
     def device(self) -> torch.device:
-        return self.model.device
+        return torch.device(self.model.device)
 
     @property
     def shell(self) -> Shell:

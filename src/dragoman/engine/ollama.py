@@ -28,7 +28,7 @@ _CONTEXT = 4096  # memory for all of it is taken at once
 
 def begins(loaded: Loaded) -> bool:
     """Whether the model's prompts begin with the token that begins a text."""
-    return _ids(loaded, _direction(loaded), _MARKS[0])[0] == loaded.tokenizer.bos_token_id
+    return bool(_ids(loaded, _direction(loaded), _MARKS[0])[0] == loaded.tokenizer.bos_token_id)
 
 
 def write(loaded: Loaded, out: Path, file: str, context: int) -> tuple[list[str], str]:

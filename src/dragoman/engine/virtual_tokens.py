@@ -131,7 +131,7 @@ def attach(model: Any, kind: Kind, weight: torch.Tensor | int) -> Any:
     model.set_attn_implementation(NAME)
     tokens = VirtualTokens(model, kind, nn.Parameter(torch.zeros(1, 1)))
     for module in modules:
-        module.virtual_tokens = tokens  # type: ignore[union-attr, assignment]
+        module.virtual_tokens = tokens  # type: ignore[union-attr]
     start = _first_values(model, tokens, weight) if isinstance(weight, int) else weight
     place = next(model.parameters()).device
     tokens.weight = nn.Parameter(start.to(place).contiguous())
@@ -147,7 +147,7 @@ def _first_values(model: Any, tokens: VirtualTokens, count: int) -> torch.Tensor
     """Embeddings of random tokens [tokens, hidden size], or their keys and values as PEFT lays out a prefix."""
     embed = model.get_input_embeddings()
     ids = torch.randperm(model.config.get_text_config().vocab_size)[:count].to(embed.weight.device)
-    embeddings = embed(ids).float()
+    embeddings: torch.Tensor = embed(ids).float()
     if tokens.kind == "prompt":
         return embeddings
     model.eval()

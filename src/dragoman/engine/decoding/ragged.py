@@ -22,7 +22,7 @@ _GROWTH = 1.25  # of the memory, where it is too small
 _COLUMNS = 32  # more at least
 
 
-class _Layer(CacheLayerMixin):
+class _Layer(CacheLayerMixin):  # type: ignore[misc] # transformers is not read for its types
     """Keys and values [rows, heads, columns, size] of one layer."""
 
     def __init__(self, places: _Places) -> None:

@@ -12,10 +12,10 @@ from dragoman.engine.moving import SEEDS, Names, Rounds, blocks_of, every
 
 def movement(model: nn.Module, wish: Adapt, seeds: SEEDS, steps: int) -> Rounds:
     blocks, outside = blocks_of(model)
-    groups = [*map(frozenset, blocks), outside]
+    groups: list[Names] = [*map(frozenset, blocks), outside]
 
     def chosen(number: int) -> Names:
         cycle, place = divmod(number, len(groups))
-        return groups[np.random.default_rng([*seeds, cycle]).permutation(len(groups))[place]]
+        return groups[int(np.random.default_rng([*seeds, cycle]).permutation(len(groups))[place])]
 
     return Rounds(chosen, wish.every or every(50, steps, len(groups)), rounds=len(groups))

@@ -123,7 +123,7 @@ class _Matrix:
 
     @property
     def values(self) -> torch.Tensor:
-        weight: torch.Tensor = self.module.weight.data  # type: ignore[assignment,union-attr]
+        weight: torch.Tensor = self.module.weight.data  # type: ignore[assignment]
         return weight.T if self.flipped else weight
 
     def prune(self, section: Prune, scores: torch.Tensor) -> None:

@@ -254,8 +254,10 @@ def _anchors(inputs: Inputs, wish: Prefer, rows: Sequence[tuple[list[int], list[
     if not anchored(wish) or inputs.made_here is None:
         return np.zeros(len(rows))
     path = inputs.made_here / "anchors.npy"
-    if path.is_file() and len(kept := np.load(path)) == len(rows):
-        return kept
+    if path.is_file():
+        kept: Floats = np.load(path)
+        if len(kept) == len(rows):
+            return kept
     loaded = inputs.loaded
     loaded.model.eval()
     found = score(

@@ -77,14 +77,14 @@ def chosen(
     forms = candidates(loaded.tokenizer)
     listener.say(f"model: trying {len(forms)} prompts on {len(sample)} development sentences")
     home = loaded.model.device
-    model = loaded.model.to(device)  # type: ignore[arg-type]
+    model = loaded.model.to(device)
     was_training = model.training
     model.eval()
     try:
         trials = _trials(replace(loaded, model=model), forms, sample, listener)
     finally:
         model.train(was_training)
-        model.to(home)  # type: ignore[arg-type]
+        model.to(home)
     if not trials:
         listener.warn("model: no development sentence fits the model's context, so the prompt is taken by rule")
         return None, []
