@@ -5,6 +5,7 @@
 # make check   lint and test
 # make docs    the documentation as a site, in build/site
 # make package builds the wheel, installs it into a folder of its own and uses it
+# make lock    resolves all dependencies afresh and writes constraints.txt
 # make fuzz    damaged files for every reader, SECONDS=60 each; guided by coverage where atheris is installed
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.ready
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chromium lint check docs package fuzz clean
+.PHONY: help setup demo test test-all chromium lint check docs package lock fuzz clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -63,6 +64,15 @@ package: $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --target build/package dist/*.whl
 	cd build/package && PYTHONPATH=. $(abspath $(BIN))/python -c 'import dragoman, pathlib; assert pathlib.Path(dragoman.__file__).is_relative_to(pathlib.Path.cwd())'
 	cd build/package && PYTHONPATH=. $(abspath $(BIN))/python -m dragoman new sample --pair en-fr && rm -r sample
+
+# all extras but `s3` and `trackio` (see constraints.txt), and the tools of `make docs`
+lock:
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet 'torch>=2.13,<2.14'
+	build/lock/bin/python -m pip install --quiet '.[dev,postgres,mlflow,wandb,nvidia]' 'mkdocs-material>=9.7' 'mkdocstrings[python]>=1.0'
+	{ grep '^#' constraints.txt; build/lock/bin/python -m pip freeze --all --exclude pip --exclude dragoman | sed 's/+.*//'; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 fuzz: $(STAMP)
 	$(BIN)/python benchmarks/fuzz/readers.py --seconds $(SECONDS)
