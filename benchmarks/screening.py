@@ -26,7 +26,8 @@ from dragoman.core.answers import Answer
 from dragoman.core.prompt.prompts import FORMATS
 from dragoman.core.recipe import Screen as Policy
 from dragoman.core.text.languages import Direction
-from dragoman.core.watch.personal import _IBAN_LENGTHS, PERSONAL, luhn, personal
+from dragoman.core.watch.national_ids import luhn
+from dragoman.core.watch.personal import _IBAN_LENGTHS, PERSONAL, personal
 from dragoman.core.watch.screening import Shown, control_marks, injected, leaked, refused
 from dragoman.store.run.screen import Screen
 

@@ -15,15 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
+from dragoman.assistant.confirmed import kept
 from dragoman.assistant.draft import Draft, other_than, ways_of
 from dragoman.assistant.tally import Tally
 from dragoman.core.answers import CERTAIN, Answer
 from dragoman.core.arguments import several
-from dragoman.core.corpus.lost import lost
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.memory.matching import Match
 from dragoman.core.recipe import Decoding, Normalise
-from dragoman.core.records import Example, Hypothesis
+from dragoman.core.records import Hypothesis
 from dragoman.core.scores.confidence import DOUBTFUL
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
@@ -366,7 +366,7 @@ class Assistant:
             if self._memory_path is None:
                 raise DataError("the translation cannot be kept: this assistant works without a memory.")
             self.memory = Memory.open(self._memory_path, create=True)
-        return confirm(
+        return kept(
             self.memory,
             source,
             target,
@@ -376,29 +376,6 @@ class Assistant:
             creator=creator,
             anyway=anyway,
         )
-
-
-def confirm(
-    memory: Memory,
-    source: str,
-    target: str,
-    direction: Direction,
-    tenant: str = DEFAULT_TENANT,
-    *,
-    context: str = "",
-    creator: str = "",
-    anyway: bool = False,
-) -> bool:
-    """`Assistant.confirm` without a model."""
-    if not anyway and source.strip() and target.strip() and (found := lost(source, target, direction)):
-        raise DataError(
-            f"the translation is not kept: {'; '.join(found)}. Mend it, or keep it as it is with --anyway (`anyway=True`)."
-        )
-    example = Example(source, target, direction.source, direction.target, origin="confirmed")
-    added = memory.add([example], tenant, context=context, creator=creator)
-    if added.rejected:
-        raise DataError(f"the translation cannot be kept: {', '.join(added.rejected)}.")
-    return bool(added.count)
 
 
 def settings_of(run: Path) -> Settings:

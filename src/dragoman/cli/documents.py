@@ -331,7 +331,7 @@ def confirm(
 ) -> None:
     """Put one confirmed translation into the memory of a run; a run without one gets one. `anyway`: also where something
     that must come through a translation did not."""
-    from dragoman.assistant import confirm as keep
+    from dragoman.assistant.confirmed import kept as keep
     from dragoman.core.text.numbers import exchanged, unmatched
     from dragoman.store.memory.translation_memory import Memory, memory_file
     from dragoman.store.run.trained import directions_of

@@ -244,7 +244,7 @@ class _Live(TorchDispatchMode):
     """Counts the bytes of all storages that are alive."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch has no types for it
         self.now = self.peak = 0
         self._sizes: dict[int, int] = {}
 

@@ -175,7 +175,7 @@ class Optimiser:
 
     def backward(self, loss: torch.Tensor) -> None:
         """Differentiate a part of the step's loss and add its gradients to those of the step."""
-        (loss * self.scale.factor if self.scale is not None else loss).backward()  # type: ignore[no-untyped-call]
+        (loss * self.scale.factor if self.scale is not None else loss).backward()
         self.absorb()
 
     @torch.no_grad()

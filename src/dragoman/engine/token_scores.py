@@ -41,7 +41,8 @@ def token_losses(model: nn.Module, batch: Batch, smoothing: float = 0.0, chunk: 
     targets = hidden.reshape(-1, hidden.shape[-1])[batch.where]
     weight = inner.get_output_embeddings().weight
     gradients = torch.is_grad_enabled()
-    losses: torch.Tensor = _TokenLosses.apply(targets, weight, batch.labels, smoothing, chunk or one_chunk, gradients)
+    apply: Any = _TokenLosses.apply  # torch has no types for it
+    losses: torch.Tensor = apply(targets, weight, batch.labels, smoothing, chunk or one_chunk, gradients)
     return losses
 
 

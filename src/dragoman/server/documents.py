@@ -22,7 +22,8 @@ from dragoman.server.call import Call, Upload
 from dragoman.server.errors import Refused, bad
 from dragoman.server.glossaries import Stored
 from dragoman.server.keys import Principal
-from dragoman.server.translate import Asking, GivenUpError, RemoteAssistant, Wish
+from dragoman.server.remote import Asking, GivenUpError, RemoteAssistant
+from dragoman.server.translate import Wish
 from dragoman.server.work import Result, Task
 from dragoman.store.formats.documents import Document, Keys, has_keys, sniff, suffixes
 

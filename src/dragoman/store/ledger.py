@@ -26,7 +26,8 @@ from dragoman.core.watch.drift import Sample
 from dragoman.core.watch.features import NAMES, SKETCH, Measured
 from dragoman.errors import DataError
 from dragoman.store.ledger_days import by_day, day_of, summed
-from dragoman.store.tables import NUMBER, alone, create_tables
+from dragoman.store.ledger_tables import DAYS, EVENTS, LOST, SCREENED, TABLES, TEXTS
+from dragoman.store.tables import alone, create_tables
 
 _QUEUE = 20_000  # segments that may wait
 _GROUP = 2_000  # segments of one transaction
@@ -34,63 +35,6 @@ _MB = 1_000_000
 _DAY = 86_400.0
 
 _log = logging.getLogger(__name__)
-_tables = sql.MetaData()
-_events = sql.Table(
-    "events",
-    _tables,
-    sql.Column("id", NUMBER, primary_key=True),
-    sql.Column("at", sql.Float, nullable=False, index=True),  # seconds since 1970
-    sql.Column("model", sql.String, nullable=False),
-    sql.Column("direction", sql.String, nullable=False),
-    sql.Column("tenant", sql.String, nullable=False, index=True),
-    sql.Column("origin", sql.String, nullable=False),  # model or memory
-    sql.Column("characters", sql.Integer, nullable=False),  # of the source
-    sql.Column("tokens", sql.Integer, nullable=False),  # generated
-    sql.Column("seconds", sql.Float, nullable=False),
-    sql.Column("confidence", sql.Float),
-    sql.Column("flags", sql.String, nullable=False),
-    sql.Column("features", sql.LargeBinary, nullable=False),
-    sql.Column("sketch", sql.LargeBinary, nullable=False),
-    sql.Column("unknown", sql.LargeBinary, nullable=False),
-)
-_texts = sql.Table(
-    "texts",
-    _tables,
-    sql.Column("event", NUMBER, primary_key=True),
-    sql.Column("at", sql.Float, nullable=False),
-    sql.Column("tenant", sql.String, nullable=False),
-    sql.Column("source", sql.Text, nullable=False),
-    sql.Column("target", sql.Text, nullable=False),
-)
-_days = sql.Table(
-    "days",
-    _tables,
-    *(sql.Column(name, sql.String, primary_key=True) for name in ("day", "model", "direction", "tenant", "origin")),
-    *(sql.Column(name, sql.Integer, nullable=False) for name in ("segments", "characters", "tokens")),
-    sql.Column("seconds", sql.Float, nullable=False),
-    sql.Column("confidence", sql.Float, nullable=False),  # the sum over `confident` segments
-    sql.Column("confident", sql.Integer, nullable=False),
-    sql.Column("flags", sql.Text, nullable=False),  # JSON: name -> segments
-)
-_lost = sql.Table(
-    "lost",
-    _tables,
-    sql.Column("id", NUMBER, primary_key=True),
-    sql.Column("at", sql.Float, nullable=False),
-    sql.Column("reason", sql.String, nullable=False),
-    sql.Column("segments", sql.Integer, nullable=False),
-)
-
-_screened = sql.Table(
-    "screened",
-    _tables,
-    sql.Column("id", NUMBER, primary_key=True),
-    *(
-        sql.Column(name, sql.String, nullable=False)
-        for name in ("day", "model", "direction", "tenant", "rule", "action")
-    ),
-    sql.Column("texts", sql.Integer, nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +107,7 @@ class Ledger:
             engine = sql.create_engine(name if is_url else f"sqlite:///{name}")
             if engine.dialect.name == "sqlite":
                 sql.event.listen(engine, "connect", _prepare)
-            create_tables(engine, _tables)
+            create_tables(engine, TABLES)
         except (SQLAlchemyError, ImportError, OSError) as error:
             raise DataError(f"{shown}: cannot be used as a ledger: {str(error).splitlines()[0]}") from None
         return cls(engine, shown)
@@ -256,21 +200,21 @@ class Ledger:
     def _insert(self, connection: sql.Connection, given: Sequence[Event | Screened]) -> None:
         events = [one for one in given if isinstance(one, Event)]
         if counts := [one for one in given if isinstance(one, Screened)]:
-            connection.execute(_screened.insert(), [_counted(one) for one in counts])
+            connection.execute(SCREENED.insert(), [_counted(one) for one in counts])
         with self._lock:
             untold, self._untold = self._untold, Counter()
         if untold:
             told = [{"at": time.time(), "reason": reason, "segments": count} for reason, count in untold.items()]
-            connection.execute(_lost.insert(), told)
+            connection.execute(LOST.insert(), told)
         plain = [event for event in events if event.texts is None]
         if plain:
-            connection.execute(_events.insert(), [_row(event) for event in plain])
+            connection.execute(EVENTS.insert(), [_row(event) for event in plain])
         for event in events:
             if event.texts is not None:
-                key = connection.execute(_events.insert().values(**_row(event))).inserted_primary_key
+                key = connection.execute(EVENTS.insert().values(**_row(event))).inserted_primary_key
                 assert key is not None  # noqa: S101 # an insert of one row has one
                 texts = dict(zip(("source", "target"), event.texts, strict=True))
-                connection.execute(_texts.insert().values(event=key[0], at=event.at, tenant=event.tenant, **texts))
+                connection.execute(TEXTS.insert().values(event=key[0], at=event.at, tenant=event.tenant, **texts))
 
     # ---------------------------------------------------------------- read
 
@@ -279,13 +223,13 @@ class Ledger:
     ) -> Window:
         """The latest `most` events of a model in a direction."""
         found = (
-            sql.select(_events)
-            .where(_events.c.model == model, _events.c.direction == direction, _events.c.at >= since)
-            .order_by(_events.c.at.desc(), _events.c.id.desc())
+            sql.select(EVENTS)
+            .where(EVENTS.c.model == model, EVENTS.c.direction == direction, EVENTS.c.at >= since)
+            .order_by(EVENTS.c.at.desc(), EVENTS.c.id.desc())
             .limit(most)
         )
         if until is not None:
-            found = found.where(_events.c.at < until)
+            found = found.where(EVENTS.c.at < until)
         with self.engine.connect() as connection:
             rows = connection.execute(found).all()[::-1]
         good = [row for row in rows if len(row.features) == 4 * len(NAMES) and len(row.sketch) == SKETCH]
@@ -303,7 +247,7 @@ class Ledger:
     def texts(self, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
         """(source, translation) of the events whose texts were kept."""
         with self.engine.connect() as connection:
-            rows = connection.execute(sql.select(_texts).where(_texts.c.event.in_(list(ids)))).all()
+            rows = connection.execute(sql.select(TEXTS).where(TEXTS.c.event.in_(list(ids)))).all()
         return {row.event: (row.source, row.target) for row in rows}
 
     def translations(self, sources: Sequence[str], direction: str, tenant: str) -> dict[str, tuple[str, str]]:
@@ -312,11 +256,11 @@ class Ledger:
         with self.engine.connect() as connection:
             for start in range(0, len(sources), 500):
                 rows = (
-                    sql.select(_texts.c.source, _texts.c.target, _events.c.model)
-                    .join(_events, _events.c.id == _texts.c.event)
-                    .where(_texts.c.source.in_(list(sources[start : start + 500])), _events.c.direction == direction)
-                    .where(_texts.c.tenant == tenant)
-                    .order_by(_events.c.id)
+                    sql.select(TEXTS.c.source, TEXTS.c.target, EVENTS.c.model)
+                    .join(EVENTS, EVENTS.c.id == TEXTS.c.event)
+                    .where(TEXTS.c.source.in_(list(sources[start : start + 500])), EVENTS.c.direction == direction)
+                    .where(TEXTS.c.tenant == tenant)
+                    .order_by(EVENTS.c.id)
                 )
                 found |= {row.source: (row.target, row.model) for row in connection.execute(rows)}
         return found
@@ -324,13 +268,13 @@ class Ledger:
     def days(self) -> list[dict[str, Any]]:
         """Sums by day, model, direction, tenant and origin, of all that was ever kept; `flags` a count by name."""
         with self.engine.connect() as connection:
-            return summed([*_kept_days(connection), *by_day(connection.execute(sql.select(_events)))])
+            return summed([*_kept_days(connection), *by_day(connection.execute(sql.select(EVENTS)))])
 
     def screened(self, since: float = 0.0) -> dict[str, dict[str, int]]:
         """Texts by rule and by what was done, of all tenants, from the day of `since` on."""
         found: dict[str, dict[str, int]] = {}
-        columns = (_screened.c.rule, _screened.c.action)
-        wanted = sql.select(*columns, sql.func.sum(_screened.c.texts)).where(_screened.c.day >= day_of(since))
+        columns = (SCREENED.c.rule, SCREENED.c.action)
+        wanted = sql.select(*columns, sql.func.sum(SCREENED.c.texts)).where(SCREENED.c.day >= day_of(since))
         with self.engine.connect() as connection:
             for rule, action, texts in connection.execute(wanted.group_by(*columns).order_by(*columns)):
                 found.setdefault(rule, {})[action] = int(texts)
@@ -346,7 +290,7 @@ class Ledger:
         """Segments that could not be kept, by reason."""
         with self.engine.connect() as connection:
             rows = connection.execute(
-                sql.select(_lost.c.reason, sql.func.sum(_lost.c.segments)).group_by(_lost.c.reason)
+                sql.select(LOST.c.reason, sql.func.sum(LOST.c.segments)).group_by(LOST.c.reason)
             ).all()
         return dict(Counter({reason: int(count) for reason, count in rows}) + self._untold)
 
@@ -356,13 +300,13 @@ class Ledger:
         """Add events older than `days` up by day and drop them, the oldest also where the ledger exceeds `size` MB; drop texts
         older than `text_days`. Returns how many events were dropped."""
         now = time.time() if now is None else now
-        dropped = self._drop(_events.c.at < now - days * _DAY)
+        dropped = self._drop(EVENTS.c.at < now - days * _DAY)
         self._add_up()
         if text_days is not None:
             with self.engine.begin() as connection:
-                connection.execute(_texts.delete().where(_texts.c.at < now - text_days * _DAY))
+                connection.execute(TEXTS.delete().where(TEXTS.c.at < now - text_days * _DAY))
         while self.size() > size * _MB and (middle := self._oldest()) is not None:
-            dropped += self._drop(_events.c.id <= middle)
+            dropped += self._drop(EVENTS.c.id <= middle)
             self._shrink()
         if dropped:
             self._shrink()
@@ -371,10 +315,10 @@ class Ledger:
     def erase(self, *, tenant: str) -> int:
         """Take all events, texts and sums of a tenant out, so that no byte of them stays; returns how many events."""
         with self.engine.begin() as connection:
-            connection.execute(_texts.delete().where(_texts.c.tenant == tenant))
-            connection.execute(_days.delete().where(_days.c.tenant == tenant))
-            connection.execute(_screened.delete().where(_screened.c.tenant == tenant))
-            count = connection.execute(_events.delete().where(_events.c.tenant == tenant)).rowcount
+            connection.execute(TEXTS.delete().where(TEXTS.c.tenant == tenant))
+            connection.execute(DAYS.delete().where(DAYS.c.tenant == tenant))
+            connection.execute(SCREENED.delete().where(SCREENED.c.tenant == tenant))
+            count = connection.execute(EVENTS.delete().where(EVENTS.c.tenant == tenant)).rowcount
         self._shrink()
         return int(count)
 
@@ -387,35 +331,33 @@ class Ledger:
     def _oldest(self) -> int | None:
         """The id in the middle of the oldest tenth; None when nothing is left."""
         with self.engine.connect() as connection:
-            count = connection.execute(sql.select(sql.func.count()).select_from(_events)).scalar_one()
-            found = sql.select(_events.c.id).order_by(_events.c.id).offset(min(count - 1, count // 10)).limit(1)
+            count = connection.execute(sql.select(sql.func.count()).select_from(EVENTS)).scalar_one()
+            found = sql.select(EVENTS.c.id).order_by(EVENTS.c.id).offset(min(count - 1, count // 10)).limit(1)
             return connection.execute(found).scalar_one_or_none() if count else None
 
     def _drop(self, which: sql.ColumnElement[bool]) -> int:
-        with alone(self.engine, _days) as connection:  # no event counts twice, none is dropped uncounted
-            old = by_day(connection.execute(sql.select(_events).where(which)))
+        with alone(self.engine, DAYS) as connection:  # no event counts twice, none is dropped uncounted
+            old = by_day(connection.execute(sql.select(EVENTS).where(which)))
             if not old:
                 return 0
             rows = [{**row, "flags": json.dumps(row["flags"])} for row in summed([*_kept_days(connection), *old])]
-            connection.execute(_days.delete())
-            connection.execute(_days.insert(), rows)
-            gone = sql.select(_events.c.id).where(which)
-            connection.execute(_texts.delete().where(_texts.c.event.in_(gone)))
-            return int(connection.execute(_events.delete().where(which)).rowcount)
+            connection.execute(DAYS.delete())
+            connection.execute(DAYS.insert(), rows)
+            gone = sql.select(EVENTS.c.id).where(which)
+            connection.execute(TEXTS.delete().where(TEXTS.c.event.in_(gone)))
+            return int(connection.execute(EVENTS.delete().where(which)).rowcount)
 
     def _add_up(self) -> None:
         """One row for a day, where each call left one."""
-        columns = [_screened.c[name] for name in ("day", "model", "direction", "tenant", "rule", "action")]
-        with alone(self.engine, _screened) as connection:
+        columns = [SCREENED.c[name] for name in ("day", "model", "direction", "tenant", "rule", "action")]
+        with alone(self.engine, SCREENED) as connection:
             rows = connection.execute(
-                sql.select(*columns, sql.func.sum(_screened.c.texts).label("texts"), sql.func.count()).group_by(
-                    *columns
-                )
+                sql.select(*columns, sql.func.sum(SCREENED.c.texts).label("texts"), sql.func.count()).group_by(*columns)
             ).all()
             if any(row[-1] > 1 for row in rows):
-                connection.execute(_screened.delete())
+                connection.execute(SCREENED.delete())
                 connection.execute(
-                    _screened.insert(),
+                    SCREENED.insert(),
                     [dict(zip([*(c.name for c in columns), "texts"], row[:-1], strict=True)) for row in rows],
                 )
 
@@ -434,7 +376,7 @@ def _prepare(connection: Any, record: object) -> None:
 
 
 def _kept_days(connection: sql.Connection) -> list[dict[str, Any]]:
-    rows = connection.execute(sql.select(_days))
+    rows = connection.execute(sql.select(DAYS))
     return [{**row._mapping, "flags": Counter(json.loads(row.flags))} for row in rows]
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.markup.inline import Inline
-from dragoman.core.watch.personal import added, hidden, luhn, masked, personal
+from dragoman.core.watch.national_ids import luhn
+from dragoman.core.watch.personal import added, hidden, masked, personal
 
 FOUND = [
     ("en", "Mail jane.doe+x@mail.example.co.uk now", "email", "jane.doe+x@mail.example.co.uk"),

@@ -159,48 +159,53 @@ def translate_document(
         wrapped=[unit.wrapped for unit in wanted],
     )
     verdicts = judge(renderings) if judge is not None else [Verdict()] * len(renderings)
-    further: list[tuple[str, ...]] = [()] * len(renderings)
-    if screen is not None:
-        looked = screen.renderings([unit.source.plain for unit in wanted], renderings)
-        renderings = [replace(one, text=text) for one, (_, text, _) in zip(renderings, looked, strict=True)]
-        further = [flags for _, _, flags in looked]
-        blocked |= {unit.id: rule for unit, (rule, _, _) in zip(wanted, looked, strict=True) if rule}
-        refused += [unit for unit in wanted if unit.id in blocked]
+    renderings, further, more = _screened(wanted, renderings, screen)
+    blocked |= more
+    refused += [unit for unit in wanted if unit.id in blocked]
     outcomes |= dict.fromkeys(blocked, "blocked")
     report.problems += [Problem(unit.id, unit.line, f"blocked by the rule {blocked[unit.id]}") for unit in refused]
     matches = {name: one.memory for name, one in done.items()}
     unsure: set[str] = set()
-    for unit, rendering, verdict, more in zip(wanted, renderings, verdicts, further, strict=True):
+    for unit, rendering, verdict, flagged in zip(wanted, renderings, verdicts, further, strict=True):
         report.reasons.update(rendering.reasons)
         if unit.id in blocked:
             continue
-        doubt = (
-            "no attempt kept its markup"
-            if rendering.outcome is Outcome.SOURCE
-            else document.doubt(unit.id, rendering.text)
-        )
-        if doubt:
+        lost = rendering.outcome is Outcome.SOURCE
+        if doubt := "no attempt kept its markup" if lost else document.doubt(unit.id, rendering.text):
             report.problems.append(Problem(unit.id, unit.line, doubt))
-            outcomes[unit.id] = "source" if rendering.outcome is Outcome.SOURCE else "problem"
+            outcomes[unit.id] = "source" if lost else "problem"
             continue
         verbatim = rendering.outcome is Outcome.VERBATIM
         flag = _FLAGS.get(rendering.outcome)
-        flags = (*verdict.flags, *more, *([flag] if flag else []))
+        flags = (*verdict.flags, *flagged, *([flag] if flag else []))
         done[unit.id] = Translated(rendering.text, verdict.score, flags, None, verdict.similar, verbatim)
         outcomes[unit.id] = rendering.outcome.name.lower()
         matches[unit.id] = verdict.match
         if verdict.score is not None and verdict.score < verdict.bound:
             unsure.add(unit.id)
     for unit in document.units:
-        made = done.get(unit.id)
         outcome = outcomes.get(unit.id, "kept" if unit.translatable else "locked")
-        target = made.text if made else unit.target
-        shown = None if target is None else target if isinstance(target, str) else target.text
-        score, doubts = (made.score, made.flags) if made else (None, ())
-        similar = made.similar if made else None
-        low = unit.id in unsure
-        report.lines.append(Line(unit, shown, outcome, score, doubts, matches.get(unit.id), similar, low))
+        report.lines.append(_line(unit, done.get(unit.id), outcome, matches.get(unit.id), unit.id in unsure))
     return document.with_targets(done, marking), report
+
+
+def _screened(
+    units: Sequence[Unit], made: list[Rendering], screen: Screens | None
+) -> tuple[list[Rendering], list[tuple[str, ...]], dict[str, str]]:
+    """The renderings as they may stand, further flags of each, and the rules that block some, by unit."""
+    if screen is None:
+        return made, [()] * len(made), {}
+    looked = screen.renderings([unit.source.plain for unit in units], made)
+    shown = [replace(one, text=text) for one, (_, text, _) in zip(made, looked, strict=True)]
+    blocked = {unit.id: rule for unit, (rule, _, _) in zip(units, looked, strict=True) if rule}
+    return shown, [flags for _, _, flags in looked], blocked
+
+
+def _line(unit: Unit, made: Translated | None, outcome: str, match: int | None, low: bool) -> Line:
+    target = made.text if made else unit.target
+    shown = None if target is None else target if isinstance(target, str) else target.text
+    score, doubts = (made.score, made.flags) if made else (None, ())
+    return Line(unit, shown, outcome, score, doubts, match, made.similar if made else None, low)
 
 
 def _looked_up(
