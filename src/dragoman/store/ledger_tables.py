@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sql
 
+from dragoman.store.tables import NUMBER
+
 TABLES = sql.MetaData()
 EVENTS = sql.Table(
     "events",
