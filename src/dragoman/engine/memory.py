@@ -53,7 +53,7 @@ class Memory:
     @property
     def total(self) -> int:
         kinds = (field.name for field in fields(self) if field.name not in ("parameters", "overlap"))
-        return sum(getattr(self, kind) for kind in kinds) - self.overlap
+        return int(sum(getattr(self, kind) for kind in kinds) - self.overlap)
 
     @property
     def bits(self) -> float:
