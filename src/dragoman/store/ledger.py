@@ -282,7 +282,7 @@ class Ledger:
 
     def versions(self, since: float = 0.0) -> dict[str, int]:
         """Segments by the key of the model that gave them, from `since` on, as far as events are kept one by one."""
-        wanted = sql.select(_events.c.model, sql.func.count()).where(_events.c.at >= since).group_by(_events.c.model)
+        wanted = sql.select(EVENTS.c.model, sql.func.count()).where(EVENTS.c.at >= since).group_by(EVENTS.c.model)
         with self.engine.connect() as connection:
             return {model: int(count) for model, count in connection.execute(wanted)}
 
