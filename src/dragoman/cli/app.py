@@ -15,6 +15,7 @@ from dragoman.cli import (
     launch,
     memory,
     monitor,
+    pack,
     pick,
     push,
     records,
@@ -214,18 +215,6 @@ _translating_verb("evaluate", "Stage 5: scores, intervals, tests, the report. Al
 
 
 @app.command()
-def pack(run: RunFolder, json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Put the weights that a run links to into it, so that it can be moved."""
-    with session(as_json=json, quiet=quiet, debug=debug, folder=run) as here:
-        from dragoman.store.run import linked
-
-        made = linked.pack(run)
-        size = sum(file.stat().st_size for file in made)
-        told = f"{len(made)} files, {size / 2**30:.2f} GiB, put into {run}" if made else f"{run}: links to no weights"
-        here.result(told, event="packed", run=run, files=[str(file) for file in made])
-
-
-@app.command()
 def deploy(
     run: Annotated[
         Path, typer.Argument(metavar="RUN|RECIPE", help="The folder of a run, or a recipe.", show_default=False)
@@ -311,6 +300,7 @@ def _stages(
 
 
 app.command()(translate.translate)
+app.command()(pack.pack)
 
 
 @app.command()
