@@ -61,11 +61,7 @@ def monitor(
         from dragoman.store.run import watch as looking
 
         if run.suffix in (".yaml", ".yml"):
-            from dragoman import pipeline
-            from dragoman.core.recipe import Recipe
-
-            pipeline.run(Recipe.load(run), run.parent, stages=["monitor"], listener=here.listener)
-            run = run.parent
+            run = _made(here, run)
         if erase is not None or older is not None:
             _erase(here, run, erase, older, state)
             return
@@ -83,6 +79,15 @@ def monitor(
             time.sleep(every)
         if any(one.drifted for one in found.directions):
             raise typer.Exit(7)
+
+
+def _made(here: Session, recipe: Path) -> Path:
+    """Run the stage of a recipe first; returns the folder of the run."""
+    from dragoman import pipeline
+    from dragoman.core.recipe import Recipe
+
+    pipeline.run(Recipe.load(recipe), recipe.parent, stages=["monitor"], listener=here.listener)
+    return recipe.parent
 
 
 _PERIODS = {"day": 1.0, "week": 7.0, "month": 30.0}

@@ -26,7 +26,7 @@ from dragoman.core.watch.drift import Sample
 from dragoman.core.watch.features import NAMES, SKETCH, Measured
 from dragoman.errors import DataError
 from dragoman.store.ledger_days import by_day, day_of, summed
-from dragoman.store.ledger_tables import DAYS, EVENTS, LOST, SCREENED, TABLES, TEXTS
+from dragoman.store.ledger_tables import DAYS, EVENTS, LOST, SCREENED, TABLES, TEXTS, kept_days
 from dragoman.store.tables import alone, create_tables
 
 _QUEUE = 20_000  # segments that may wait
@@ -268,7 +268,7 @@ class Ledger:
     def days(self) -> list[dict[str, Any]]:
         """Sums by day, model, direction, tenant and origin, of all that was ever kept; `flags` a count by name."""
         with self.engine.connect() as connection:
-            return summed([*_kept_days(connection), *by_day(connection.execute(sql.select(EVENTS)))])
+            return summed([*kept_days(connection), *by_day(connection.execute(sql.select(EVENTS)))])
 
     def screened(self, since: float = 0.0) -> dict[str, dict[str, int]]:
         """Texts by rule and by what was done, of all tenants, from the day of `since` on."""
@@ -340,7 +340,7 @@ class Ledger:
             old = by_day(connection.execute(sql.select(EVENTS).where(which)))
             if not old:
                 return 0
-            rows = [{**row, "flags": json.dumps(row["flags"])} for row in summed([*_kept_days(connection), *old])]
+            rows = [{**row, "flags": json.dumps(row["flags"])} for row in summed([*kept_days(connection), *old])]
             connection.execute(DAYS.delete())
             connection.execute(DAYS.insert(), rows)
             gone = sql.select(EVENTS.c.id).where(which)
@@ -373,11 +373,6 @@ def _prepare(connection: Any, record: object) -> None:
     del record
     for line in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "secure_delete=ON"):
         connection.execute(f"PRAGMA {line}")
-
-
-def _kept_days(connection: sql.Connection) -> list[dict[str, Any]]:
-    rows = connection.execute(sql.select(DAYS))
-    return [{**row._mapping, "flags": Counter(json.loads(row.flags))} for row in rows]
 
 
 def _counted(one: Screened) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from typing import Any
+
 import sqlalchemy as sql
 
 from dragoman.store.tables import NUMBER
@@ -63,3 +67,9 @@ SCREENED = sql.Table(
     ),
     sql.Column("texts", sql.Integer, nullable=False),
 )
+
+
+def kept_days(connection: sql.Connection) -> list[dict[str, Any]]:
+    """The sums by day of events that were dropped; `flags` counted by name."""
+    rows = connection.execute(sql.select(DAYS))
+    return [{**row._mapping, "flags": Counter(json.loads(row.flags))} for row in rows]
