@@ -33,7 +33,7 @@ pairs: [en-fr]
 prepare: {parallel: [data.tsv], checks: {language: null, alignment: null, coverage: null}, deduplicate: {near: null}, holdout: {dev: 10, test: 60, near: null}}
 model: {new: {hidden: 32, layers: 2, heads: 4, feed_forward: 64, vocabulary: 400, context: 128}}
 plan: {threads: 1, precision: fp32}
-train: {sft: {tokens: 20k, evaluate_sentences: 4, compile: false, batch_tokens: 1024, learning_rate: 1e-2}}
+train: {sft: {tokens: 20k, evaluate_sentences: 4, compile: false, batch_tokens: 1024, learning_rate: 1e-2, shots: {0: 0.7, 1: 0.3}}}
 evaluate: {sets: [dev, test], bootstrap: 20, randomisation: 20}
 monitor: {feedback: {trusted: [anna], test: 0.3}, refresh: {edits: 60, least: 20, epochs: 1, replay: 0.5}}
 """
@@ -110,6 +110,9 @@ def test_from_post_edits_to_a_challenger_and_its_trial(edited: Path, dragoman: C
     assert made is not None and [one.name for one in promotion.refreshes(edited)] == ["0001"]
     assert [one.name.split()[0] for one in made.verdict.sets][:1] == ["test"]
     challenger = made.folder
+    sft = Recipe.load(challenger / "recipe.yaml").train[0].sft
+    assert sft is not None and sft.shots == {0: 0.7, 1: 0.3}  # what it was good at it stays good at
+    assert sft.select == "last"  # the old dev set would choose the checkpoint that learned least
     trained = {leak_key(row.source) for row in records.read(challenger / "prepare" / "train", Example)}
     frozen = {leak_key(row.source) for row in records.read(edited / "prepare" / "test", Example)}
     tests = {

@@ -266,15 +266,17 @@ def _kept(own: Recipe) -> dict[str, Any]:
 
 
 def _phases(rules: Rules, own: Recipe) -> Sequence[Phase]:
-    """Those that the recipe names, else its last `sft` once more: shorter, more gently, and on the texts alone."""
+    """Those that the recipe names, else its last `sft` once more: shorter, more gently, and to its end, for the old dev
+    texts know nothing of what was corrected: by them the checkpoint would be best that learned least."""
     if rules.train:
         return rules.train
     last = next((phase for phase in reversed(own.train) if phase.sft is not None), Phase.model_validate({"sft": {}}))
     assert last.sft is not None  # noqa: S101 # that is how it was chosen
     sft = last.sft.model_dump(mode="json", exclude_unset=True)
-    for key in ("tokens", "synthetic", "shots", "memory", "glossary", "evaluate_every", "checkpoint_every", "compile"):
+    own_files = ("synthetic", "memory", "glossary")  # they lie where the first recipe says, and were learned
+    for key in (*own_files, "tokens", "patience", "evaluate_every", "checkpoint_every", "compile"):
         sft.pop(key, None)
-    sft["epochs"] = rules.epochs
+    sft |= {"epochs": rules.epochs, "select": "last"}
     if isinstance(last.sft.learning_rate, float):
         sft["learning_rate"] = last.sft.learning_rate * _RATE
     phase = last.model_dump(mode="json", exclude_unset=True)
