@@ -136,7 +136,7 @@ def test_the_champion_translates_with_what_the_run_has(edited: Path, dragoman: C
     """The alias moves to the challenger: it answers, with the run's memory, and its events stand in the run's ledger."""
     challenger = promotion.refreshes(edited)[-1]
     known = json.loads((challenger / "feedback" / "train.jsonl").read_text().splitlines()[0])
-    before = watch(edited).model
+    before, held = watch(edited).model, {(path, path.stat().st_mtime_ns) for path in challenger.rglob("*")}
     aliases.assign(promotion.aliases_file(edited), "champion", aliases.target(challenger))
     try:
         done = dragoman("translate", edited, "A new sentence.", known["source"])
@@ -146,7 +146,7 @@ def test_the_champion_translates_with_what_the_run_has(edited: Path, dragoman: C
         assert done.out.split("\n")[:2] == [answer.text, known["target"]]
         seen = watch(edited)
         assert seen.model != before and seen.totals()["segments"] == 2 and seen.totals()["memory"] == 1
-        assert not (challenger / "ledger.sqlite").exists() and not (challenger / "memory").exists()
+        assert {(path, path.stat().st_mtime_ns) for path in challenger.rglob("*")} == held
     finally:
         promotion.aliases_file(edited).unlink()
     assert watch(edited).model == before

@@ -17,7 +17,7 @@ from dragoman.core.watch.personal import PERSONAL, masked, personal
 from dragoman.errors import CheckpointError, DataError, RecipeError
 from dragoman.store.run.artifact import home
 from dragoman.store.run.baseline import Baseline
-from dragoman.store.run.trained import whose
+from dragoman.store.run.trained import exported
 
 if TYPE_CHECKING:
     from dragoman.store.ledger import Event, Ledger
@@ -40,7 +40,7 @@ class Observer:
         A ledger that cannot be opened (a folder that is read only, a data base that is away) is told in one warning, and
         nothing is recorded: no translation fails for it.
         """
-        run = whose(run)
+        run = exported(run)  # a challenger has a baseline of its own, and its run's ledger
         settings = settings_of(run)
         if settings is None:
             return None

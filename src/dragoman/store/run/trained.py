@@ -33,10 +33,15 @@ def help_of(run: Path) -> tuple[int, bool]:
     return shots, terms
 
 
+def exported(folder: Path) -> Path:
+    """The run that a bundle was made of, where it still lies in it; else the folder."""
+    whole = folder.resolve()
+    return whole.parents[1] if (whole.parent.name, whole.name) == ("deploy", "bundle") else whole
+
+
 def whose(folder: Path) -> Path:
     """The run that a served folder belongs to: where a bundle or a challenger lies in it, that run; else the folder."""
-    whole = folder.resolve()
-    return home(whole.parents[1] if (whole.parent.name, whole.name) == ("deploy", "bundle") else whole)
+    return home(exported(folder))
 
 
 def key_of(run: Path) -> str | None:
