@@ -57,8 +57,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 STAGES = ["prepare", "model", "synthesise", "plan", "train", "evaluate", "deploy"]
 OTHERS = [
     "translate",
+    "pack",
     "confirm",
     "search",
+    "launch",
     "monitor",
     "pick",
     "push",

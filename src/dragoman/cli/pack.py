@@ -14,7 +14,7 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.",
 
 
 def pack(run: Run, json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Put the weights that a run links to into it, so that it can be moved."""
+    """Put the weights that a run links to into it. So that it can be moved."""
     with session(as_json=json, quiet=quiet, debug=debug, folder=run) as here:
         from dragoman.store.run import linked
 
