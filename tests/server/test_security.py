@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.routing import Route
 
-from dragoman.server.app import operations
+from dragoman.server.app import App, operations
 from dragoman.server.gateway import Gateway, NullModel
 from dragoman.server.keys import SCOPES
 from dragoman.server.operation import Operation
@@ -21,17 +22,18 @@ from dragoman.store.run.aliases import target
 
 from tests.server.living import Live, living, until  # isort: skip
 
+# Whatever is not here wants a key.
 OPEN = {
-    "/health/live",
-    "/ping",  # SageMaker's question whether it is ready
-    "/health/ready",
-    "/health/startup",
-    "/health",
-    "/frontend/settings",
-    "/openapi.json",
-    "/",
-    "/v3/translation_memories/upload/{token}",  # the token is the key
-    "/v3/translation_memories/download/{token}",
+    ("GET", "/health/live"),
+    ("GET", "/ping"),  # SageMaker's question whether it is ready
+    ("GET", "/health/ready"),
+    ("GET", "/health/startup"),
+    ("GET", "/health"),
+    ("GET", "/frontend/settings"),
+    ("GET", "/openapi.json"),
+    ("GET", "/"),
+    ("PUT", "/v3/translation_memories/upload/{token}"),  # the token is the key
+    ("GET", "/v3/translation_memories/download/{token}"),
 }
 
 
@@ -58,40 +60,80 @@ def all_operations() -> list[Operation]:
     return operations(Stub())  # type: ignore[arg-type]
 
 
-def test_only_these_paths_are_open() -> None:
-    assert {one.path for one in all_operations() if one.scope is None} == OPEN
-    assert {one.scope for one in all_operations()} - {None} <= set(SCOPES)
+def test_only_these_operations_are_open(guarded: Live) -> None:
+    known = operations(guarded.gateway)
+    page = {(one.method, one.path) for one in known if one.path.startswith("/page/")}
+    assert page  # the page's files are open, and nothing but files
+    assert all(method == "GET" and (guarded.gateway.page / path[6:]).is_file() for method, path in page)
+    assert {(one.method, one.path) for one in known if one.scope is None} - page == OPEN
+    assert {one.scope for one in known} - {None} <= set(SCOPES)
+    routes = App(guarded.gateway)._router.routes
+    assert all(isinstance(route, Route) for route in routes)  # nothing is mounted beside the operations
+    assert [route.path for route in routes if isinstance(route, Route)] == list(
+        dict.fromkeys(one.path for one in known)
+    )
+    for method, path in OPEN:
+        answer = guarded.http.request(method, re.sub(r"\{[^}]*\}", "x", path))
+        assert answer.status_code == (404 if "{" in path else 200), (method, path)
+
+
+def _reason(dialect: str, answer: httpx2.Response) -> str:
+    """Why somebody is refused, who finds it in the very form that clients of the dialect read."""
+    told = answer.json()
+    if dialect == "libretranslate":
+        assert list(told) == ["error"]
+        return str(told["error"])
+    if dialect == "deepl":
+        assert list(told) == ["message"]
+        return str(told["message"])
+    assert list(told) == ["error"]
+    assert set(told["error"]) == {"message", "type", "param", "code"}
+    if answer.status_code == 401:
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert told["error"]["type"] == "authentication_error"
+        assert dialect == "api" or told["error"]["code"] == "invalid_api_key"
+    else:
+        assert (told["error"]["type"], told["error"]["code"]) == ("permission_error", "scope")
+    return str(told["error"]["message"])
 
 
 def test_every_operation_refuses_whoever_has_no_right_to_it(guarded: Live) -> None:
-    expired = key(guarded, "expired", *SCOPES, days=-1.0)
-    revoked = key(guarded, "revoked", *SCOPES)
-    guarded.gateway.keys.list()
+    every = key(guarded, "all", *SCOPES)["Authorization"].removeprefix("Bearer ")
+    expired = key(guarded, "expired", *SCOPES, days=-1.0)["Authorization"].removeprefix("Bearer ")
+    revoked = key(guarded, "revoked", *SCOPES)["Authorization"].removeprefix("Bearer ")
     guarded.call(_revoke(guarded, "revoked"))
-    count = 0
-    for one in all_operations():
+    wrong = {one: key(guarded, f"not {one}", *(set(SCOPES) - {one})) for one in SCOPES}
+    nobody = ["", "Bearer", every, "Basic YTpi", f"Basic {every}", "\u00e4".encode().decode("latin-1")]
+    invalid = ["x", f"{every}x", every[:-1], every.upper(), f"{every},{every}", expired, revoked]
+    invalid.append("drg_000000000000_" + "A" * 43)
+    told = [*nobody, *(f"{scheme} {one}" for one in invalid for scheme in ("Bearer", "DeepL-Auth-Key"))]
+    headers = [{}, *({"Authorization": one.encode("latin-1")} for one in told)]
+    known = all_operations()
+    for one in known:
         if one.scope is None:
             continue
-        others = [scope for scope in SCOPES if scope != one.scope]
-        wrong = key(guarded, f"not {one.method} {one.path}", *others)
         path = re.sub(r"\{[^}]*\}", "x", one.path)
-        for headers, kinds in (
-            ({}, (401, 403)),
-            ({"Authorization": "Bearer drg_000000000000_" + "A" * 43}, (401, 403)),
-            ({"Authorization": "Basic YTpi"}, (401, 403)),
-            ({"Authorization": "DeepL-Auth-Key x"}, (401, 403)),
-            (expired, (401, 403)),
-            (revoked, (401, 403)),
-            (wrong, (403,)),
-        ):
-            answer = guarded.http.request(one.method, path, headers=headers)
-            assert answer.status_code in kinds, (one.method, path, headers, answer.status_code)
-            count += 1
+        late = one.dialect in ("deepl", "libretranslate")
+        requests: list[dict[str, Any]] = [{"headers": some} for some in headers]
+        if one.body == "fields" and one.dialect == "libretranslate":
+            requests += [{"json": {"api_key": some}} for some in [*invalid, "", None, 1, [every], {"key": every}]]
+        requests += (
+            [{"params": {"api_key": every, "auth_key": every, "key": every}}] if one.dialect != "libretranslate" else []
+        )
+        for request in requests:
+            answer = guarded.http.request(one.method, path, **request)
+            assert answer.status_code == (403 if late else 401), (one.method, path, request, answer.status_code)
+            assert "key" in _reason(one.dialect, answer), (one.method, path, request)
+            assert not any(some in answer.text for some in (every, expired, revoked))
+        answer = guarded.http.request(one.method, path, headers=wrong[one.scope])
+        assert answer.status_code == 403, (one.method, path)
+        assert f"'{one.scope}'" in _reason(one.dialect, answer)
+        if one.method == "GET":
+            assert guarded.http.head(path).status_code in (401, 403)
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - {
-            other.method for other in all_operations() if other.path == one.path
+            other.method for other in known if other.path == one.path
         }:
             assert guarded.http.request(method, path).status_code == 405
-    assert count > 250
 
 
 async def _revoke(live: Live, name: str) -> None:
