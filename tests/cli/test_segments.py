@@ -96,6 +96,8 @@ def test_one_segment_in_is_one_line_out() -> None:
         "matches": [{"percent": 85, "source": "b", "target": "c", "origin": "tm.tmx", "line": 7, "in_prompt": True}],
         "terms": [{"source": "s", "target": "t"}],
         "attempts": [],
+        "screened": [],
+        "blocked": None,
     }
     assert (second["translation"], second["confidence"], second["flags"]) == ("", None, [])
 
