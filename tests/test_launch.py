@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,8 @@ def test_what_is_missing_is_said_and_nothing_is_submitted_without_a_client(
     monkeypatch.setenv("PATH", str(tmp_path))
     for target in TARGETS:
         with pytest.raises(ResourceError, match="is not on this machine"):
-            submit(target, write(PLAIN, target, tmp_path))
+            wish = PLAIN if target != "kubernetes" else replace(PLAIN, storage="my-claim")
+            submit(target, write(wish, target, tmp_path))
     client = tmp_path / "sbatch"
     client.write_text("#!/bin/sh\necho Submitted $1\n")
     client.chmod(0o755)
@@ -148,3 +151,32 @@ def test_the_command(dragoman: Command, tmp_path: Path) -> None:
     assert dragoman("launch", tmp_path / "recipe.yaml", "--on", "kubernetes").code == 2
     assert dragoman("launch", tmp_path / "recipe.yaml", "--on", "slurm", "seeed=3").code == 2
     assert slurm(CARDS) == slurm(CARDS) and launch.RESTARTS == 3
+
+
+@pytest.mark.parametrize(
+    ("on", "options", "told"),
+    [
+        ("skypilot", ["--storage", "my-bucket"], "--storage 'my-bucket': should be the URL"),
+        ("kubernetes", ["--storage", "s3://b", "--image", "i"], "--storage 's3://b': should be the name of a volume"),
+        ("kubernetes", ["--storage", "c", "--image", "an image"], "--image 'an image'"),
+        ("slurm", ["--card", "H100\n#SBATCH --x"], "--card 'H100"),
+        ("slurm", ["--hours", "inf"], "--hours inf"),
+        ("slurm", ["--out", "recipe.yaml"], "--out recipe.yaml"),
+    ],
+)
+def test_what_no_cluster_takes_is_refused(
+    on: str, options: list[str], told: str, tmp_path: Path, dragoman: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    done = dragoman("launch", "recipe.yaml", "--on", on, *options)
+    assert done.code == 2 and told in done.err
+    assert list(tmp_path.iterdir()) == [tmp_path / "recipe.yaml"]
+
+
+def test_the_command_that_starts_it_can_be_pasted(tmp_path: Path, dragoman: Command) -> None:
+    folder = tmp_path / "Anna's clinic"
+    folder.mkdir()
+    (folder / "my recipe.yaml").write_text(RECIPE)
+    told = dragoman("launch", folder / "my recipe.yaml", "--on", "slurm").out
+    assert shlex.split(told.split("start it with: ")[1]) == ["sbatch", str(folder / "launch" / "job.sbatch")]

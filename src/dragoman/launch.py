@@ -203,6 +203,16 @@ _WHY = {
     "that holds the project's folder for Kubernetes.",
     "image": "--image: the container image with dragoman in it (deploy/Dockerfile makes one).",
 }
+_ALL_TAKE = (
+    ("card", r"[\w.:/-]+", "the name of a kind of card, such as H100"),
+    ("image", r"\S+", "the name of an image, such as registry/dragoman:1"),
+)
+_TAKES: Mapping[str, Sequence[tuple[str, str, str]]] = {  # field, pattern, what it is
+    "skypilot": [("storage", r"[a-z0-9]+://\S+", "the URL of a bucket, such as s3://my-bucket/clinic")],
+    "kubernetes": [
+        ("storage", r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "the name of a volume claim, such as my-claim"),
+    ],
+}
 
 
 def write(wish: Wish, target: str, folder: Path) -> Path:
@@ -210,9 +220,15 @@ def write(wish: Wish, target: str, folder: Path) -> Path:
     chosen = TARGETS[target]
     if missing := [_WHY[name] for name in chosen.needs if not getattr(wish, name)]:
         raise ArgumentError(f"launch --on {target} needs " + "\nlaunch: and needs ".join(missing))
-    folder.mkdir(parents=True, exist_ok=True)
+    for name, pattern, should in [*_TAKES.get(target, ()), *_ALL_TAKE]:
+        if (value := getattr(wish, name)) and not re.fullmatch(pattern, value):
+            raise ArgumentError(f"--{name} '{value}': should be {should}.")
     path = folder / chosen.file
-    path.write_text(chosen.write(wish), encoding="utf-8", newline="\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(chosen.write(wish), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ArgumentError(f"--out {folder}: {path} cannot be written there ({error.strerror}).") from None
     return path
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +54,8 @@ def launch(
         checked = Recipe.load(recipe, overrides or [])
         if on is On.skypilot and card == "gpu":
             raise ArgumentError("--card: SkyPilot wants a kind, such as L4, A100 or H100.")
+        if not math.isfinite(hours):
+            raise ArgumentError(f"--hours {hours}: should be a number of hours.")
         command = ["run", recipe.name, *(overrides or [])]
         wish = clusters.Wish(
             clusters.valid_name(checked.name),
@@ -66,6 +70,6 @@ def launch(
         )
         path = clusters.write(wish, on.value, out or recipe.parent / "launch")
         said = clusters.submit(on.value, path) if submit else ""
-        start = " ".join([*clusters.TARGETS[on.value].submit, str(path)])
+        start = shlex.join([*clusters.TARGETS[on.value].submit, str(path)])
         text = f"{path}\n{said}" if submit else f"{path}\nstart it with: {start}"
         here.result(text, event="launch", file=path, submitted=submit, said=said)

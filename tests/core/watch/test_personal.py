@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.markup.inline import Inline
+from dragoman.core.markup.inline import Inline, Span
 from dragoman.core.watch.national_ids import luhn
 from dragoman.core.watch.personal import added, hidden, masked, personal
 
@@ -99,6 +99,29 @@ def test_hiding_loses_nothing_and_leaves_nothing(parts: list[str]) -> None:
     assert all(span.kind == "personal" for span in made.spans)
     assert len(made.spans) == len(personal(text, "en"))
     assert "jane.doe" not in made.plain and "4111 1111 1111 1111" not in made.plain
+
+
+@given(
+    st.sampled_from(
+        ["jane.doe@example.org", "+33 6 12 34 56 78", "DE89 3704 0044 0532 0130 00", "4111 1111 1111 1111"]
+    ),
+    st.lists(st.integers(1, 15), max_size=3),
+)
+def test_markup_inside_a_datum_does_not_uncover_it(datum: str, cuts: list[int]) -> None:
+    ends = [0, *sorted(set(cuts)), len(datum)]
+    parts = [datum[a:b] for a, b in itertools.pairwise(ends)]
+    mixed = [one for part in parts for one in (Span(("<i/>",), "x"), part)]
+    text = Inline.of(["Note ", *mixed, " and a word."])
+    made = hidden(text, "en")
+    assert made.text == text.text
+    assert [one for one in made.spans if one.kind == "x"] == list(text.spans)
+    left = made.plain.removeprefix("Note ").removesuffix(" and a word.")
+    assert not any(map(str.isalnum, left)) or any(personal(part, "en") for part in parts)
+
+
+def test_what_follows_markup_is_no_part_of_a_datum() -> None:
+    made = hidden(Inline.of(["Mail jane@example.org", Span(("<br>",), "x"), "Next line."]), "en")
+    assert [one.raw for one in made.spans] == ["jane@example.org", "<br>"] and made.plain == "Mail Next line."
 
 
 @given(st.text(max_size=200))

@@ -97,20 +97,39 @@ def added(source: str, target: str, language: str = "", rules: Collection[str] =
 
 
 def hidden(text: Inline, language: str = "", rules: Collection[str] = PERSONAL) -> Inline:
-    """The text with a span in place of each datum: it is never sent, and comes back where the translation has the span."""
+    """The text with a span in place of each datum: it is never sent, and comes back where the translation has the span.
+
+    A datum with markup in it (`ada@<b>example.org</b>`) is hidden part by part.
+    """
     pieces: list[Piece] = []
-    for piece in text.pieces:
+    own = [personal(piece, language, rules) if isinstance(piece, str) else [] for piece in text.pieces]
+    across, at = _across(text, own, language, rules), 0
+    for piece, spots in zip(text.pieces, own, strict=True):
         if not isinstance(piece, str):
             pieces.append(
                 piece.with_flows([hidden(flow, language, rules) for flow in piece.flows]) if piece.flows else piece
             )
             continue
-        done = 0
-        for spot in personal(piece, language, rules):
+        end = at + len(piece)
+        parts = [Spot(one.rule, max(one.start, at) - at, min(one.end, end) - at) for one in across]
+        done, at = 0, end
+        for spot in sorted([*spots, *(one for one in parts if one.start < one.end)], key=lambda spot: spot.start):
             pieces += [piece[done : spot.start], Span((piece[spot.start : spot.end],), HIDDEN)]
             done = spot.end
         pieces.append(piece[done:])
     return Inline.of(pieces)
+
+
+def _across(text: Inline, own: Sequence[Sequence[Spot]], language: str, rules: Collection[str]) -> list[Spot]:
+    """Data of the text without its markup that no stretch between markup has by itself, with places in `text.plain`."""
+    if len(own) < 2:
+        return []
+    known, at = [], 0
+    for piece, spots in zip(text.pieces, own, strict=True):
+        known += [(at + spot.start, at + spot.end) for spot in spots]
+        at += len(piece) if isinstance(piece, str) else 0
+    found = personal(text.plain, language, rules)
+    return [one for one in found if not any(start < one.end and one.start < end for start, end in known)]
 
 
 def masked(text: str, spots: Sequence[Spot]) -> str:

@@ -55,7 +55,8 @@ def test_patterns_take_by_the_way_to_a_value(text: str, taken: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ",", "a,", "a..b", "a.", "[x]", "a b[", '"a', "a*", "**b", "!", "a]", "a[1", "x" * 2001]
+    "text",
+    ["", ",", "a,", "a..b", "a.", "[x]", "a b[", '"a', "a*", "**b", "!", "a]", "a[1", '"a\\q"', '"a\tb"', "x" * 2001],
 )
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match="keys"):
@@ -86,6 +87,19 @@ def test_at_keys_can_be_chosen() -> None:
     data = b'{"name": {"@value": "A text", "@language": "en"}}'
     assert not Document.open(data, "a.json").units
     assert [u.id for u in Document.open(data, "a.json", keys=Keys('**."@value"')).units] == ["name.@value"]
+
+
+def test_an_alias_beside_its_anchor_in_a_list_is_one_text() -> None:
+    for data in (
+        b"- &a Hello world\n- *a\n- - *a\n",
+        b"[&a Hello world, *a, [*a]]\n",
+        b"- &a {t: Hello world}\n- *a\n",
+    ):
+        for keys in (None, Keys("**")):
+            document = Document.open(data, "a.yaml", keys=keys)
+            assert [unit.source.plain for unit in document.units] == ["Hello world"]
+            made = document.with_targets({document.units[0].id: Translated("Salut")})
+            assert made == data.replace(b"Hello world", b"Salut")
 
 
 TREES = st.recursive(

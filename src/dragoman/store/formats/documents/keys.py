@@ -104,7 +104,10 @@ def _patterns(text: str) -> Iterable[_Pattern]:
         out = text.startswith("!", position)
         position += out
         while (found := _STEP.match(text, position)) is not None:
-            steps.append(_step(found))
+            try:
+                steps.append(_step(found))
+            except ValueError:  # an escape that JSON has not, or a sign that it wants escaped
+                raise _wrong(text, position) from None
             position = found.end()
             if text.startswith(".", position):
                 position += 1

@@ -218,8 +218,12 @@ def yaml_values(data: bytes, name: str, direction: Direction | None, keys: Keys 
         line = mark.line + 1 if mark is not None else 1
         raise DataError(f"{name}:{line}: is no YAML: {getattr(error, 'problem', None) or error}") from None
     paths: list[tuple[str | int, ...]] = []
+    looked: set[int] = set()
     for root in roots:
         for path, node, flow in _scalars(root, ()):
+            if id(node) in looked:  # an alias among the items of the list that has its anchor
+                continue
+            looked.add(id(node))
             paths.append(path)
             if keys and not keys.take(path):
                 continue
