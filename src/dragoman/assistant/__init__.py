@@ -290,7 +290,7 @@ class Assistant:
         assists = [draft.assist(settings.shots, settings.terms) for draft in drafts]
         wanted = assists if any(assists) else None
         made = self.translator.translate([draft.text for draft in drafts], direction, decoding, listener, wanted)
-        flags = self._flagger(direction).flags(
+        flags = self.flagger(direction).flags(
             [draft.text for draft in drafts], made, [draft.found.terms for draft in drafts]
         )
         for draft, hypothesis, doubts in zip(drafts, made, flags, strict=True):
@@ -306,7 +306,8 @@ class Assistant:
         own = getattr(self.translator, "can", None)
         return own is None or bool(own(decoding))
 
-    def _flagger(self, direction: Direction) -> Flagger:
+    def flagger(self, direction: Direction) -> Flagger:
+        """The checks of a direction."""
         if direction not in self._flaggers:
             languages = [code for one in self.translator.directions for code in (one.source, one.target)]
             self._flaggers[direction] = Flagger(direction, list(dict.fromkeys(languages)))
@@ -339,7 +340,7 @@ class Assistant:
     def _recalled(self, text: str, match: Match, found: Found, direction: Direction) -> Answer:
         """The answer that an exact match is."""
         made = Hypothesis(match.target, 0.0, 0, True)
-        flags = self._flagger(direction).flags([text], [made], [found.terms])[0]
+        flags = self.flagger(direction).flags([text], [made], [found.terms])[0]
         kept = tuple(flag for flag in flags if flag in _OF_MEMORY)
         return Answer(text, match.target, "memory", CERTAIN, flags=kept, matches=(match,), terms=found.terms)
 

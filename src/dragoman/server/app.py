@@ -25,6 +25,7 @@ from dragoman.server.dialects import (
     deepl_documents,
     deepl_glossaries,
     deepl_memories,
+    deepl_quality,
     libretranslate,
     openai,
     platforms,
@@ -37,8 +38,8 @@ from dragoman.server.operation import Operation, Path, Receive, Scope, Send, _he
 def operations(gateway: Gateway) -> list[Operation]:
     """All that this server can be asked, those asked most often first."""
     modules: Iterable[Any] = (
-        libretranslate, deepl, openai, health, deepl_glossaries, deepl_documents, deepl_memories, api, api_segments,
-        api_documents, api_preferences, api_runs, platforms, openapi,
+        libretranslate, deepl, openai, health, deepl_glossaries, deepl_documents, deepl_memories, deepl_quality, api,
+        api_segments, api_documents, api_preferences, api_runs, platforms, openapi,
     )  # fmt: skip
     return [*(one for module in modules for one in module.OPERATIONS), *page.operations(gateway)]
 

@@ -19,6 +19,7 @@ from dragoman.server.call import Call
 from dragoman.server.documents import Documents
 from dragoman.server.engine import Away
 from dragoman.server.errors import Refused, bad
+from dragoman.server.evaluations import Evaluations
 from dragoman.server.feedback import Desks
 from dragoman.server.glossaries import Glossaries, Stored
 from dragoman.server.imports import Imports
@@ -103,6 +104,7 @@ class Gateway:
         self.desks = Desks(state)
         self.trials = None if trial is None else Trials(trial, state, self.bundles, self.threads)
         self.documents = Documents(self)
+        self.evaluations = Evaluations(self)
         self.imports = Imports(self)
         self.aliases = aliases or state / "aliases.json"
         self.models = tuple(models)
@@ -132,6 +134,7 @@ class Gateway:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         await self.documents.close()
+        await self.evaluations.close()
         if self.trials is not None:
             await self.trials.close()
         await self.bundles.close()
@@ -147,6 +150,7 @@ class Gateway:
             try:
                 self.keys.flush()
                 self.documents.sweep()
+                self.evaluations.sweep()
                 self.imports.sweep()
                 if self.trials is not None:
                     self.trials.write()
@@ -178,7 +182,7 @@ class Gateway:
         self.draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.limits.drain):
-                while self.flying or self.documents.running:
+                while self.flying or self.documents.running or self.evaluations.running:
                     await asyncio.sleep(0.02)
 
     # ---------------------------------------------------------------- who asks

@@ -91,6 +91,11 @@ _BODIES: dict[tuple[str, str], Schema] = {
         translation_memory_threshold={"type": "integer", "minimum": 0, "maximum": 100},
         ignore_tags=_list(_TEXT), splitting_tags=_list(_TEXT), non_splitting_tags=_list(_TEXT),
     ),
+    ("deepl", "evaluate"): _object(
+        "metadata segments",
+        metadata=_object("source_language target_language", source_language=_LANGUAGE, target_language=_LANGUAGE),
+        segments=_list(_object("source target", source=_TEXT, target=_TEXT)), model=_TEXT,
+    ),
     ("deepl", "glossary_create"): _object("name", name=_TEXT, dictionaries=_list(_ENTRY), **_ENTRY["properties"]),
     ("deepl", "dictionary_put"): _ENTRY,
     ("openai", "chat"): _CHAT,
@@ -139,6 +144,12 @@ _ANSWERS: dict[tuple[str, str], Schema] = {
                 flags=_FLAGS,
             )
         ),
+    ),
+    ("deepl", "evaluate"): _object("job_id poll_url", job_id=_TEXT, poll_url=_TEXT),
+    ("deepl", "evaluation"): _object(
+        "job_id status", job_id=_TEXT, status={"enum": ["processing", "done", "failed"]},
+        segments=_list(_object("segment_index segment_score errors", segment_index=_NUMBER, segment_score=_CONFIDENCE)),
+        summary=_object("overall_score granular_counts", overall_score=_NUMBER, granular_counts={"type": "object"}),
     ),
     ("deepl", "usage"): _object("character_count character_limit", character_count=_NUMBER, character_limit=_NUMBER),
     ("openai", "models"): _object("object data", object={"const": "list"}, data=_list(_ref("Model"))),

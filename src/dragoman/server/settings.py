@@ -28,7 +28,7 @@ class Limits:
     grace: float = 3.0  # for which an answer that nobody waits for any more is still made: a retry takes it up
     patience: float = 300.0  # that one batch may take
     cache: int = 64 << 20  # bytes of answers that are kept; 0 = none
-    # documents
+    # documents; evaluations of quality are bounded likewise
     documents: int = 64  # held at once, waiting or done
     document_bytes: int = 256 << 20  # of all of them
     document_time: float = 3_600.0  # for which a translated document is kept

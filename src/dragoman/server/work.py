@@ -30,6 +30,7 @@ class Options:
     glossary: str = ""  # the digest of the terms; "" = the run's own
     wide: bool = False  # the assistant's other width of the beam
     draw: int = 0  # the seed of a sample in place of the likeliest translation; 0 = none
+    judge: bool = False  # score the translation that a task's `query` is; nothing is translated
     recall: bool = False  # only what the memory has; the model is not asked
     state: tuple[int, ...] = ()
 
@@ -41,7 +42,7 @@ class Task:
     text: str
     direction: Direction
     options: Options = field(default_factory=Options)
-    query: str | None = None  # what the memory is asked for, where that is not the text
+    query: str | None = None  # what the memory is asked for, where that is not the text; or the translation to judge
     context: str = ""  # the segment before it
     _hash: int = field(
         init=False, repr=False, compare=False

@@ -119,7 +119,14 @@ class AssistantDesk:
     def describe(self) -> dict[str, Any]:
         translator: Any = self._base.translator
         facts: dict[str, Any] = translator.description
-        return {**facts, "shots": self._base.settings.shots, "terms": self._base.settings.terms}
+        known = self._base.calibrations
+        return {
+            **facts,
+            "shots": self._base.settings.shots,
+            "terms": self._base.settings.terms,
+            "scores": translator.backend.abilities.score,
+            "calibrated": [str(one) for one in translator.directions if known is not None and known.of(one)],
+        }
 
     def answers(
         self,
@@ -132,7 +139,11 @@ class AssistantDesk:
     ) -> Sequence[Result]:
         from dataclasses import replace
 
+        from dragoman.assistant.judge import judged
+
         assistant = self._assistant(options)
+        if options.judge:
+            return judged(assistant, assistant.translator, texts, [one or "" for one in queries], direction, watch)
         settings = replace(assistant.settings, exact=options.exact)
         if options.min_match is not None:
             settings = replace(settings, min_match=options.min_match)

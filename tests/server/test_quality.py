@@ -1,0 +1,148 @@
+"""DeepL's quality evaluation: the model's own estimate of translations that a client brings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.core.scores.confidence import Calibration
+from dragoman.core.scores.flags import FLAGS
+from dragoman.server.dialects.deepl_quality import _ERRORS
+from dragoman.server.gateway import Gateway, NullModel
+from dragoman.store.run.aliases import target
+from dragoman.translator import Translator
+from tests.tiny import tiny
+
+from tests.server.living import Live, living, until  # isort: skip
+from tests.server.test_security import key  # isort: skip
+
+CALIBRATION = Calibration((-12.0, 0.0), (0.0, 100.0), 50.0)
+PAIRS = [
+    ("The cat sees the dog.", "Die Katze sieht den Hund."),
+    ("Read https://example.org/a now.", "Lesen Sie das jetzt."),
+    ("The dog sees a house and a tree.", ""),
+    ("The cat sees the dog.", "Der Hund sieht ein Haus."),
+    ("The cat sees the dog. " * 60, "Die Katze sieht den Hund. " * 60),
+    ("The cat sees the dog.", "Die Katze sieht den Hund."),
+]
+
+
+@pytest.fixture(scope="module")
+def judging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Path]]:
+    """A server of a tiny model that has a calibration for en-de, and not for de-en; keys are needed."""
+    folder = tmp_path_factory.mktemp("judging") / "clinic"
+    tiny(folder)
+    (folder / "evaluate").mkdir()
+    one = {"direction": "en-de", "decoding": "greedy", **CALIBRATION.to_json()}
+    told = json.dumps({"format": 1, "model": None, "calibrations": [one]})
+    (folder / "evaluate" / "confidence.json").write_text(told, encoding="utf-8")
+    state = tmp_path_factory.mktemp("state")
+    with living(Gateway(state, models=[target(folder), NullModel()], must_have_key=True, threads=1)) as live:
+        yield live, folder
+
+
+@pytest.fixture(scope="module")
+def anyone(judging: tuple[Live, Path]) -> dict[str, str]:
+    return key(judging[0], "anyone", "translate")
+
+
+def asked(pairs: list[tuple[str, str]], source: str = "en", into: str = "de", **more: Any) -> dict[str, Any]:
+    segments = [{"source": one, "target": other} for one, other in pairs]
+    return {"metadata": {"source_language": source, "target_language": into}, "segments": segments, **more}
+
+
+def evaluated(live: Live, who: dict[str, str], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    begun = live.http.post("/v1/quality-evaluation", json=asked(pairs), headers=who)
+    assert begun.status_code == 202, begun.text
+    assert int(begun.headers["retry-after"]) >= 1
+    assert begun.json()["poll_url"] == f"/v1/quality-evaluation/{begun.json()['job_id']}"
+
+    def told() -> Any:
+        return live.json("GET", begun.json()["poll_url"], headers=who)
+
+    until(lambda: told()["status"] != "processing")
+    return dict(told())
+
+
+def test_each_pair_gets_the_models_own_estimate_of_it(judging: tuple[Live, Path]) -> None:
+    live, folder = judging
+    who = key(live, "asks", "translate")
+    told = evaluated(live, who, PAIRS)
+    assert told["status"] == "done"
+    segments = told["segments"]
+    assert [(one["segment_index"], one["source"], one["target"]) for one in segments] == [
+        (place, *pair) for place, pair in enumerate(PAIRS)
+    ]
+    scores = [one["segment_score"] for one in segments]
+    own = Translator.load(folder).score(*map(list, zip(*PAIRS, strict=True)), "en-de")
+    assert own[4] is None
+    assert (scores[4], segments[4]["failure"]) == (None, "too_long")
+    for place in (0, 1, 3, 5):
+        likely = own[place]
+        assert likely is not None
+        assert scores[place] == pytest.approx(CALIBRATION(likely), abs=1.0)
+    assert scores[0] == scores[5] != scores[3]
+    assert scores[2] == 0.0  # nothing is no translation, however likely its end may be
+    assert [one["flag"] for one in segments[2]["errors"]] == ["empty"]
+    assert {"tag"} <= {one["flag"] for one in segments[1]["errors"]}
+    lengths = [len(source) for source, _ in PAIRS]
+    known = [place for place, score in enumerate(scores) if score is not None]
+    mean = sum(scores[place] * lengths[place] for place in known) / sum(lengths[place] for place in known)
+    assert told["summary"]["overall_score"] == round(mean)
+    counts = told["summary"]["granular_counts"]
+    assert counts["Accuracy"]["Omission"] == {"Critical": 1}
+    total = sum(n for parts in counts.values() for severities in parts.values() for n in severities.values())
+    assert total == sum(len(one["errors"]) for one in segments)
+
+
+def test_one_that_cannot_be_scored_fails_and_costs_nothing(judging: tuple[Live, Path]) -> None:
+    live, _ = judging
+    who = key(live, "fails", "translate", characters=10_000)
+    told = evaluated(live, who, [PAIRS[4]])
+    assert (told["status"], list(told["error"])) == ("failed", ["message"])
+    assert live.json("GET", "/v2/usage", headers=who)["character_count"] == 0
+    evaluated(live, who, [PAIRS[0]])
+    assert live.json("GET", "/v2/usage", headers=who)["character_count"] == sum(map(len, PAIRS[0]))
+
+
+def test_nobody_else_sees_it(judging: tuple[Live, Path]) -> None:
+    live, _ = judging
+    ada, bob = (key(live, name, "translate", tenant=name) for name in ("ada", "bob"))
+    place = live.json("POST", "/v1/quality-evaluation", json=asked(PAIRS[:1]), headers=ada)["poll_url"]
+    assert live.http.get(place, headers=ada).status_code == 200
+    assert live.http.get(place, headers=bob).status_code == 404
+    assert live.http.get(place).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (asked(PAIRS[:1], model="null"), 400, "cannot score"),
+        (asked([("Die Katze.", "The cat.")], "de", "en"), 400, "no calibration"),
+        (asked(PAIRS[:1], "en", "fr"), 400, "does not translate"),
+        (asked(PAIRS[:1], model="nobody"), 404, "no model"),
+        ({"segments": asked(PAIRS[:1])["segments"]}, 400, "metadata"),
+        ({**asked(PAIRS[:1]), "metadata": {"target_language": "de"}}, 400, "source_language"),
+        (asked([]), 400, "segments"),
+        ({**asked([]), "segments": ["x"]}, 400, "segment"),
+        ({**asked([]), "segments": [{"source": "x"}]}, 400, "segment"),
+        (asked([("  ", "x")]), 400, "no source"),
+        (asked([("x", "x")] * 501), 413, "500"),
+        (asked([("x", "x" * 10_001)]), 413, "10,000"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(
+    judging: tuple[Live, Path], anyone: dict[str, str], body: dict[str, Any], status: int, says: str
+) -> None:
+    live, _ = judging
+    answer = live.http.post("/v1/quality-evaluation", json=body, headers=anyone)
+    assert answer.status_code == status, answer.text
+    assert says in answer.json()["message"]
+
+
+def test_every_flag_of_a_given_translation_has_a_name_in_mqm() -> None:
+    assert set(_ERRORS) == set(FLAGS) - {"unfinished", "looped"}  # these two are of a translation being made
