@@ -221,7 +221,7 @@ def test_a_bundle_that_is_not_whole_is_refused(run: Path, tmp_path: Path) -> Non
     copy = tmp_path / "torso"
     shutil.copytree(bundle, copy)
     (copy / "bundle.json").unlink()
-    with pytest.raises(CheckpointError, match=r"not a whole bundle \(bundle.json is missing\)"):
+    with pytest.raises(CheckpointError, match=r"no whole bundle \(bundle.json is missing\)"):
         open_backend(copy)
     (copy / "bundle.json").write_text('{"format": 1}')
     with pytest.raises(CheckpointError, match="damaged"):

@@ -210,9 +210,11 @@ def _refuse(given: Options, *, document: bool, texts: bool) -> None:
         raise ArgumentError("--column names a column of a table, or of standard input.")
     if given.details and document:
         raise ArgumentError("--details is for segments and tables; documents have --html, --review and --json.")
-    if not document and (given.html or given.keys or given.fill != "untranslated"):
+    if not document and given.keys:
+        raise ArgumentError("--keys is for a JSON or YAML file, named as the only TEXT.")
+    if not document and (given.html or given.fill != "untranslated"):
         raise ArgumentError(
-            "--html, --keys and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
+            "--html and --fill are for documents: XLIFF, TMX, PO, or a text file that is not named by --in."
         )
 
 

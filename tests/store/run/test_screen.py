@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,3 +195,29 @@ def test_a_recipe_that_cannot_be_read_is_no_licence(tmp_path: Path) -> None:
         Screen.of(tmp_path)
     (tmp_path / "recipe.yaml").write_text("pairs: en-fr\nmonitor: {days: -1}\n", encoding="utf-8")
     assert Screen.of(tmp_path) is None
+
+
+def test_screening_that_is_not_in_effect_yet_stops_the_command(tmp_path: Path) -> None:
+    recipe, effective = tmp_path / "recipe.yaml", tmp_path / "recipe.lock.yaml"
+    bare = "name: a\npairs: [en-fr]\nmodel: {new: {}}\n"
+    asks = bare + "monitor:\n  screen: {email: redact}\n"
+
+    def written(mine: str, last: str, later: float) -> None:
+        recipe.write_text(mine, encoding="utf-8")
+        effective.write_text(last, encoding="utf-8")
+        os.utime(effective, (1e9, 1e9))
+        os.utime(recipe, (1e9 + later, 1e9 + later))
+
+    for mine, last in (
+        (asks, bare),
+        (asks, bare + "monitor: {}\n"),
+        (asks, asks.replace("redact", "flag")),
+    ):
+        written(mine, last, 5)
+        with pytest.raises(DataError, match=r"not in effect.*dragoman run"):
+            Screen.of(tmp_path)
+        written(mine, last, -5)  # what was said on the command line of the last run holds
+        assert (Screen.of(tmp_path) is None) == ("screen" not in last)
+    written(asks.replace("redact", "reduct"), bare, 5)
+    with pytest.raises(DataError, match="asks for screening"):
+        Screen.of(tmp_path)

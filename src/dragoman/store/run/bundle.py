@@ -43,7 +43,7 @@ class Bundle:
             wrong = [name for name, about in found.files.items() if not _fits(folder, name, int(about["size"]))]
         except FileNotFoundError:
             raise CheckpointError(
-                f"{folder}: is not a whole bundle ({BUNDLE} is missing). Run `dragoman deploy` again."
+                f"{folder}: is no run that was deployed, and no whole bundle ({BUNDLE} is missing). Run `dragoman deploy`."
             ) from None
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise CheckpointError(f"{path}: damaged ({error}). Run `dragoman deploy` again.") from None

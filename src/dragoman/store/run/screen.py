@@ -20,13 +20,14 @@ from dragoman.core.markup.flows import Outcome, Settings
 from dragoman.core.markup.inline import Inline, Piece, Span
 from dragoman.core.markup.rendering import Rendering, Sent, translate_inlines
 from dragoman.core.prompt.prompts import Format, render
+from dragoman.core.recipe import Monitor, Recipe
 from dragoman.core.recipe import Screen as Policy
 from dragoman.core.text.identify import Identifier
 from dragoman.core.text.languages import Direction, primary
 from dragoman.core.watch import personal, screening
 from dragoman.core.watch.personal import PERSONAL
 from dragoman.core.watch.screening import Shown, WordList
-from dragoman.errors import DataError
+from dragoman.errors import DataError, RecipeError
 from dragoman.store.guard import Judge
 from dragoman.store.run.observer import settings_of
 from dragoman.store.run.trained import directions_of, prompt_of, whose
@@ -81,6 +82,7 @@ class Screen:
         settings = settings_of(own)
         if settings is None:
             _refuse_unread(own)
+        _refuse_newer(own, settings)
         if settings is None or settings.screen is None:
             return None
         directions = directions_of(run)
@@ -315,12 +317,34 @@ def _put_together(source: Inline, made: Rendering, held: dict[str, Answer]) -> A
 def _refuse_unread(run: Path) -> None:
     """A recipe that cannot be read and asks for screening is no licence to translate without. Raises DataError."""
     for path in (run / "recipe.lock.yaml", run / "recipe.yaml"):
-        if path.is_file() and regex.search(
-            r"^\s+screen\s*:|[{,]\s*screen\s*:", path.read_text("utf-8", "replace"), regex.M
-        ):
+        if path.is_file() and _asked(path) is not None:
+            return  # it is in effect
+
+
+def _refuse_newer(run: Path, settings: Monitor | None) -> None:
+    """Nor is one that was changed since the last run, whose screening is not in effect yet. Raises DataError."""
+    recipe, effective = run / "recipe.yaml", run / "recipe.lock.yaml"
+    if not (recipe.is_file() and effective.is_file()) or recipe.stat().st_mtime <= effective.stat().st_mtime:
+        return
+    wanted = _asked(recipe)
+    screen = wanted.monitor.screen if wanted is not None and wanted.monitor is not None else None
+    if screen is not None and (settings is None or screen != settings.screen):
+        raise DataError(
+            f"{recipe}: its `monitor.screen` was changed since the last run and is not in effect. "
+            f"Run `dragoman run {recipe}` again: what is trained stays."
+        )
+
+
+def _asked(path: Path) -> Recipe | None:
+    """The recipe; None where it cannot be read and does not ask for screening. Raises DataError where it does."""
+    try:
+        return Recipe.load(path)
+    except RecipeError:
+        if regex.search(r"^\s+screen\s*:|[{,]\s*screen\s*:", path.read_text("utf-8", "replace"), regex.M):
             raise DataError(
                 f"{path}: cannot be read as a recipe, and it asks for screening. Mend it: dragoman plan {path}"
-            )
+            ) from None
+        return None
 
 
 def _key(text: str) -> bytes:
