@@ -216,8 +216,9 @@ def test_screening_that_is_not_in_effect_yet_stops_the_command(tmp_path: Path) -
         written(mine, last, 5)
         with pytest.raises(DataError, match=r"not in effect.*dragoman run"):
             Screen.of(tmp_path)
-        written(mine, last, -5)  # what was said on the command line of the last run holds
-        assert (Screen.of(tmp_path) is None) == ("screen" not in last)
+    for last in (bare, bare + "monitor: {}\n"):  # what was said on the command line of the last run holds
+        written(asks, last, -5)
+        assert Screen.of(tmp_path) is None
     written(asks.replace("redact", "reduct"), bare, 5)
     with pytest.raises(DataError, match="asks for screening"):
         Screen.of(tmp_path)
