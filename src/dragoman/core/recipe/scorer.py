@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
@@ -30,6 +31,13 @@ class Scorer(Section):
     def _one_kind(self) -> Self:
         if sum(each is not None for each in (self.url, self.command, self.model)) != 1:
             raise ValueError("a scorer has either a `url`, a `command` or a `model`")
+        if self.command is not None:
+            try:
+                words = shlex.split(self.command)
+            except ValueError as error:
+                raise ValueError(f"`command` cannot be split into words as a shell does it: {error}") from None
+            if not words:
+                raise ValueError("`command` is empty; name a program and its arguments")
         if self.against is not None and self.model is None:
             raise ValueError("`against` belongs to a scorer that is a `model`")
         if self.range[0] == self.range[1]:
