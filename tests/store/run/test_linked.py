@@ -74,3 +74,10 @@ def test_a_packed_run_needs_no_base_and_can_be_moved(run: Path, base: Path, tmp_
 def test_packing_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         pack(tmp_path / "none")
+
+
+def test_a_folder_that_is_no_run_is_not_called_packed(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no run"):
+        pack(tmp_path)
+    (tmp_path / "recipe.yaml").touch()
+    assert pack(tmp_path) == []

@@ -17,6 +17,8 @@ from dragoman.store.run.artifact import file_digest, write_json
 
 LINKED = "linked.json"
 
+_OF_A_RUN = ("recipe.lock.yaml", "recipe.yaml", "train", "model", "config.json")
+
 
 def link_weights(files: Iterable[Path], folder: Path) -> None:
     """Link `files` into `folder` under their own names. Raises OSError where the disk has no links."""
@@ -54,6 +56,8 @@ def pack(run: Path) -> list[Path]:
     for a folder that is none."""
     if not run.is_dir():
         raise CheckpointError(f"{run}: there is no such folder.")
+    if not any((run / name).exists() for name in _OF_A_RUN) and not any(run.rglob(LINKED)):
+        raise CheckpointError(f"{run}: is no run: it has neither a recipe nor a model. Name the folder of a run.")
     made = []
     for listing in sorted(run.rglob(LINKED)):
         folder = listing.parent
