@@ -10,7 +10,7 @@ from dragoman.core.prompt.prompts import render
 from dragoman.core.recipe.scorer import Scorer as Wish
 from dragoman.core.text.languages import Direction
 from dragoman.engine.encoder import Encoder
-from dragoman.engine.load import Loaded, load
+from dragoman.engine.load import Loaded
 from dragoman.engine.model_scorer import ModelScorer
 from dragoman.engine.score import score
 from tests.tiny import tiny
@@ -20,9 +20,8 @@ ROWS = [("a cat", "eine Katze", ""), ("a cat", "ein Hund", "r"), ("a cat", "eine
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
-    folder = tmp_path_factory.mktemp("models")
-    return [load(tiny(folder / str(seed), seed=seed)) for seed in (1, 2)]
+def models() -> list[Loaded]:
+    return [tiny(seed=seed) for seed in (1, 2)]
 
 
 def means(loaded: Loaded) -> list[float]:
