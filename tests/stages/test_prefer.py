@@ -122,7 +122,8 @@ def test_a_plan_makes_no_candidates(begun: Path, texts: Artifact, tmp_path: Path
     inputs["plan"] = planned
     facts = train.run(made, inputs, run / "train", "t3", Silent()).facts["phases"][1]
     counts = json.loads((run / "train" / "1-prefer" / "candidates" / "counts.json").read_text())
-    assert facts["steps"] <= planned.facts["phases"][1]["settings"]["steps"] and counts["pairs"] <= 60
+    assert counts["pairs"] <= 60  # candidates are longer or shorter than the references that were planned with
+    assert facts["steps"] <= 1.25 * planned.facts["phases"][1]["settings"]["steps"]
 
 
 def test_lora_prefers_too(begun: Path, texts: Artifact, tmp_path: Path) -> None:
