@@ -193,7 +193,7 @@ def test_a_scorer_that_is_always_the_same_is_an_error_that_names_it(run: Path, t
         (("rewards={chrf: 1, comet: 1}",), "`rewards` names comet, which is none of"),
         (("scorers={comet: {url: 'http://localhost:1'}}",), "comet is not used"),
         (("scorers={chrf: {command: x}}",), "chrf is dragoman's own"),
-        (("scorers={comet: {}}", "rewards={comet: 1}"), "either a `url` or a `command`"),
+        (("scorers={comet: {}}", "rewards={comet: 1}"), "a `url`, a `command` or a `model`"),
         (("scorers={comet: {command: x}}", "rewards={chrf: 1, comet: gate}"), "a gate is open or shut"),
     ],
 )

@@ -208,7 +208,7 @@ def test_dev_bleu_splits_words_as_each_target_language_wants(monkeypatch: pytest
     measures.loaded = loaded = tiny()
     measures.model, measures.loss = loaded.model, cross_entropy()
     measures.own_attention = loaded.model.config._attn_implementation
-    measures._batches, measures.guards = [], None
+    measures._batches, measures.guards, measures.compared = [], None, False
     for target in ("zh", "de"):
         measures.dev = [pair for pair in pairs if pair.target_language == target]
         references = [pair.target for pair in measures.dev]
