@@ -127,6 +127,7 @@ def test_a_stopped_job_goes_on_by_shard_and_refuses_another(tmp_path: Path) -> N
         translate(Job(tmp_path / "none.txt", tmp_path / "new", "m"), Here())
 
 
+@pytest.mark.long
 def test_a_killed_process_costs_no_row(run: Path, big: Path, tmp_path: Path) -> None:
     one, two = (Job(big, tmp_path / name, "m", rows=4) for name in ("one", "two"))
     translate(one, Processes(spec(run), 1))

@@ -176,6 +176,7 @@ def test_what_an_optimiser_keeps_is_what_is_counted(name: str) -> None:
         assert state(shape) == sum(v.numel() * v.element_size() for v in kept)
 
 
+@pytest.mark.long
 def test_a_refusal_says_what_would_do() -> None:
     made = recipe("sft: {batch_tokens: 1024, recompute: false, optimiser: adamw}")
     longest = Batch(torch.zeros(16, 64, dtype=torch.long), None, torch.zeros(800), torch.zeros(800), 1024)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.core.recipe import Adapt, OptimiserName, OptimiserOptions, Rates, Recipe
+from dragoman.core.recipe.adapt import METHODS
 from dragoman.engine import checkpoint, setup
 from dragoman.engine.batch import Stream
 from dragoman.engine.device import Hardware
@@ -32,6 +33,7 @@ from tests.tiny import tiny
 
 NAMES = get_args(OptimiserName)
 HERE = [name for name in NAMES if OPTIMISERS[name].only is None]  # those that work without a card
+SIZES = (2_000_000, 30_000_000, 135_000_000, 270_000_000, 1_000_000_000, 8_000_000_000, 70_000_000_000)
 GALORE = OptimiserOptions(name="galore", rank=8, every=3)
 
 
@@ -372,3 +374,12 @@ def test_what_a_movement_freezes_for_a_step_stays(name: OptimiserName) -> None:
         moved = {n for n, w in optimiser.weights().items() if not torch.equal(w, before[n])}
         assert moved == set(movement.at(step.number))
         before = {n: w.clone() for n, w in optimiser.weights().items()}
+
+
+def test_default_rates_of_lora_fall_with_the_size_of_the_model() -> None:
+    rates = [default_rate("adamw", size, fresh=False, tuning=METHODS["lora"].rate) for size in SIZES]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(2e-3)  # small models from scratch: five times the rate of tuning
+    assert rates[SIZES.index(270_000_000)] == pytest.approx(8e-4, rel=0.05)  # measured
+    assert rates[-1] == pytest.approx(2e-4)  # published
+    assert default_rate("adamw", 270_000_000, fresh=False) == pytest.approx(3.4e-5, rel=0.02)

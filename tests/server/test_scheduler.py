@@ -167,6 +167,7 @@ def test_equal_texts_in_flight_are_asked_once_and_later_ones_come_from_the_cache
         {"wide": True},
         {"draw": 1},
         {"recall": True},
+        {"judge": True},
         {"state": (2,)},
     ],
 )
@@ -194,7 +195,7 @@ def test_the_cache_tells_apart_whatever_changes_an_answer(change: dict[str, Any]
 
 
 def test_every_option_is_told_apart() -> None:
-    names = {"tenant", "memory", "exact", "min_match", "glossary", "wide", "draw", "recall", "state"}
+    names = {"tenant", "memory", "exact", "min_match", "glossary", "wide", "draw", "recall", "judge", "state"}
     assert set(Options.__dataclass_fields__) == names  # a new one belongs into the test above
     assert len({Options(), replace(Options(), tenant="x")}) == 2
 

@@ -150,6 +150,7 @@ class Dictionary:
         return [Reply(f"{NOUNS[a]} kennt {NOUNS[b]}.", digest=f"{a} {b}") for _, a, _, _, b in words]
 
 
+@pytest.mark.long
 def test_arms_share_what_a_teacher_makes_for_a_phase_with_synthetic_rows(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +207,7 @@ def translations(folder: Path) -> list[dict[str, Any]]:
     return [{**json.loads(row), "origin": "", "line": 0} for row in rows if row]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_side_by_side_is_the_same_as_one_by_one(project: Path) -> None:
     changes = {"real": {}, "gone": {"model": {"base": "./nowhere"}}, "both": BOTH}

@@ -143,6 +143,7 @@ def test_the_page_shows_runs_laws_and_choices() -> None:
 # ---------------------------------------------------------------- from a recipe to the page
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_small_grid_runs_to_its_page(tmp_path: Path, dragoman: Command) -> None:
     project = make_project(tmp_path)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dragoman.core.recipe import OptimiserName, OptimiserOptions, Rates
+from dragoman.core.recipe.adapt import METHODS, Rate
 from dragoman.engine import zeroth_order
 from dragoman.engine.distribute import full, like
 from dragoman.engine.layer_rates import factors
@@ -43,21 +44,24 @@ def annealing(schedule: Schedule, warmup: float) -> float:
     return (1 + warmup) / 2 if schedule in ("linear", "cosine") else 1.0
 
 
-def default_rate(kind: Kind, size: int, *, fresh: bool, tuning: tuple[float, float] = (1, 0.0)) -> float:
+_SMALL, _LARGE = 50e6, 8e9  # parameters: from the size of a real language model to that which `Rate.least` is meant for
+
+
+def default_rate(kind: Kind, size: int, *, fresh: bool, tuning: Rate = METHODS["full"].rate) -> float:
     """Peak learning rate where the recipe says `auto`.
 
     From scratch trials with small models decided (2 million parameters, 4,096 tokens a step: 4e-3 with AdamW), falling
     with the square root of the size; tuning uses what the published recipes share: full 2e-5 at billions of parameters,
-    and a tenth of the from-scratch rate for small models. `tuning`: the factor on that rate, and the least rate, of a
-    method of adaptation. Other optimisers take a multiple of AdamW's rate (`Named.rate`).
+    and a tenth of the from-scratch rate for small models. `tuning` is what a method of adaptation makes of it. Other
+    optimisers take a multiple of AdamW's rate (`Named.rate`).
     """
     own = OPTIMISERS[kind].rate
     scratch = 4e-3 * min(1.0, math.sqrt(2e6 / max(size, 1)))
     if fresh:
         return max(scratch, 3e-4) * own
     full = max(scratch / 10, 2e-5)
-    factor, least = tuning
-    return max(full * factor, least) * own
+    smaller = max(1.0, _LARGE / max(size, _SMALL))
+    return max(full * tuning.factor, tuning.least * smaller**tuning.rise) * own
 
 
 class Optimiser:

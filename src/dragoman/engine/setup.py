@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Packing = Literal["sorted", "packed"]
 
 _LENGTHS = 4  # forward passes of a step: in one of sorted rows all are of one length, and a step should see several
+_SMALLEST, _REAL = 256, 50e6  # tokens of a step, of a model of so many parameters or more
 _COMPILE_FROM = 3_000_000  # tokens: below, compiling takes longer than it saves
 
 
@@ -95,9 +96,17 @@ def resolved(
     training = phase.training
     tuning = method(phase)
     packing: Packing = "sorted" if training.packing == "auto" else training.packing
-    budget = training.batch_tokens if isinstance(training.batch_tokens, int) else _budget(hardware, total)
+    budget = (
+        training.batch_tokens
+        if isinstance(training.batch_tokens, int)
+        else _budget(hardware, total, parameters(loaded.model))
+    )
     accumulation = training.accumulation if isinstance(training.accumulation, int) else 1
-    if training.batch_tokens == training.accumulation == "auto" and packing == "sorted":
+    if (
+        training.batch_tokens == training.accumulation == "auto"
+        and packing == "sorted"
+        and budget >= _LENGTHS * _SMALLEST
+    ):
         budget, accumulation = budget // _LENGTHS, _LENGTHS
     # a row that is longer than the budget is a batch of its own; it does not make all others as large
     kind = _optimiser(training, hardware, fresh=fresh and not tuning.adapter)
@@ -170,11 +179,13 @@ def precision(recipe: Recipe, hardware: Hardware) -> Precision:
     return hardware.precision if recipe.plan.precision == "auto" else recipe.plan.precision
 
 
-def _budget(hardware: Hardware, total: float) -> int:
-    """Tokens of a step: as many as keep the machine busy, but at least some hundred steps in all."""
+def _budget(hardware: Hardware, total: float, size: int) -> int:
+    """Tokens of a step: as many as keep the machine busy, but at least some hundred steps in all. A real language model is
+    busy with fewer, and learns more from many small steps (benchmarks/results/default-rate.json)."""
     most = 4096 if hardware.device == "cpu" else 32_768
     budget = most
-    while budget > 1024 and total / budget < 300:
+    least = _SMALLEST if size >= _REAL else 1024
+    while budget > least and total / budget < 300:
         budget //= 2
     return budget
 

@@ -59,6 +59,7 @@ def normal() -> Sample:
     return sample([sentence(random) for _ in range(800)])
 
 
+@pytest.mark.long
 def test_no_drift_is_seldom_found(normal: Sample) -> None:
     random = np.random.default_rng(2)
     alarms = sum(bool(drifted(normal, sample([sentence(random) for _ in range(300)]))) for _ in range(40))

@@ -82,6 +82,7 @@ def test_one_domain_that_loses_shuts_it() -> None:
     assert found.sets[0].gain > 0 and ["domain law" in line for line in found.against] == [True]
 
 
+@pytest.mark.long
 def test_equal_systems_rarely_pass() -> None:
     passed = [judge([outputs("test", 0.3, 0.3, seed=seed)], forgetting=5.0, samples=50).passed for seed in range(20)]
     assert sum(passed) <= 3
