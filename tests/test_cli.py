@@ -245,8 +245,8 @@ def test_json_is_one_object_per_line(dragoman: Command, project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["hello", "--html", "page.html"], "--html, --keys and --fill are for documents"),
-        (["--in", "lines.txt", "--fill", "all"], "--html, --keys and --fill are for documents"),
+        (["hello", "--html", "page.html"], "--html and --fill are for documents"),
+        (["--in", "lines.txt", "--fill", "all"], "--html and --fill are for documents"),
         (["--in", "tm.tmx", "--column", "text"], "--column names a column of a table, or of standard input"),
         (["hello", "--column", "0"], "--column names a column of a table, or of standard input"),
     ],
