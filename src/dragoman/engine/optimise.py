@@ -61,7 +61,7 @@ def default_rate(kind: Kind, size: int, *, fresh: bool, tuning: Rate = METHODS["
         return max(scratch, 3e-4) * own
     full = max(scratch / 10, 2e-5)
     smaller = max(1.0, _LARGE / max(size, _SMALL))
-    return max(full * tuning.factor, tuning.least * smaller**tuning.rise) * own
+    return max(full * tuning.factor, tuning.least * math.pow(smaller, tuning.rise)) * own
 
 
 class Optimiser:
