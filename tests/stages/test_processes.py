@@ -148,7 +148,8 @@ def test_a_stopped_run_goes_on_with_another_number_of_processes(
     assert apart(weights(straight), weights(stopped)) < 1e-6
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_shards_go_on_with_another_number_of_processes(before: int, after: int, base: Path, tmp_path: Path) -> None:
     text, straight, stopped = recipe("average", shard=True), tmp_path / "straight", tmp_path / "stopped"
     alone(text, base, straight)

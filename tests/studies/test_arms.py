@@ -235,8 +235,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.long  # searches that are killed go on in the quick tests too
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_killed_study_goes_on_to_the_same_result(project: Path, jobs: int) -> None:
     text = (project / "recipe.yaml").read_text().replace("epochs: 1", "epochs: 6, checkpoint_every: 2")
     (project / "recipe.yaml").write_text(text)

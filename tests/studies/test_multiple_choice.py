@@ -15,6 +15,9 @@ from tests.studies.conftest import make_project
 ARMS = "study.arms={none: {train: []}, real: {}}"
 
 
+pytestmark = pytest.mark.long  # a whole study; the stage's own tests are quick
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_project(tmp_path_factory.mktemp("closed"))
