@@ -4,6 +4,7 @@ something else."""
 from __future__ import annotations
 
 import itertools
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -140,3 +141,35 @@ def test_the_time_is_bounded(text: str) -> None:
 
 def test_luhn() -> None:
     assert luhn("79927398713") and not any(luhn(f"7992739871{digit}") for digit in "012456789")
+
+
+@given(st.data())
+def test_a_datum_is_found_however_it_is_written(data: st.DataObject) -> None:
+    """No-break and narrow spaces, other hyphens, wide letters, marks that nobody sees, accents apart from their letters."""
+    rule, datum = data.draw(
+        st.sampled_from(
+            [
+                ("email", "jürgen@münchen.de"),
+                ("iban", "FR76 3000 6000 0112 3456 7890 189"),
+                ("card", "4111 1111 1111 1111"),
+                ("card", "4111-1111-1111-1111"),
+                ("phone", "06 12 34 56 78"),
+                ("phone", "+33 6 12 34 56 78"),
+            ]
+        )
+    )
+    kinds = {" ": " \u00a0\u202f\u2009\u3000", "-": "-\u2010\u2011\u2012\u2013"}
+    space, hyphen = (data.draw(st.sampled_from(kinds[sign])) for sign in " -")
+    written = datum.replace(" ", space).replace("-", hyphen)
+    if data.draw(st.booleans()):
+        written = unicodedata.normalize("NFD", written)
+    place = data.draw(st.integers(1, len(written) - 1))
+    written = (
+        written[:place] + data.draw(st.sampled_from(["", "\u200b", "\u00ad", "\u2060", "\u200e"])) + written[place:]
+    )
+    text = f"Voilà\u202f: {written}, merci."
+    spots = personal(text, "fr")
+    assert [spot.rule for spot in spots] == [rule]
+    assert text[spots[0].start : spots[0].end] == written
+    sent = [piece for piece in hidden(Inline.of([text]), "fr").pieces if isinstance(piece, str)]
+    assert "".join(sent) == text.replace(written, "")

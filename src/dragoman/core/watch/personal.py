@@ -78,13 +78,40 @@ def personal(text: str, language: str = "", rules: Collection[str] = PERSONAL) -
     without their country code."""
     found: list[Spot] = []
     if "@" in text or "＠" in text or any(map(str.isdigit, text)) or "::" in text:
+        read, places = _read(text)
         for rule in PERSONAL:
             if rule in rules:
-                places = _FINDERS[rule](text, language)
-                found += [
-                    Spot(rule, a, b) for a, b in places if not any(a < one.end and one.start < b for one in found)
-                ]
+                for start, end in _FINDERS[rule](read, language):
+                    a, b = places[start][0], places[end - 1][1]
+                    if not any(a < one.end and one.start < b for one in found):
+                        found.append(Spot(rule, a, b))
     return sorted(found, key=lambda spot: spot.start)
+
+
+def _read(text: str) -> tuple[str, Sequence[tuple[int, int]]]:
+    """The text as a reader takes it, and for each of its characters the stretch [start, end) of `text` that it stands for:
+    accents composed, wide letters and digits of any script plain, any space and hyphen a plain one, nothing invisible."""
+    if text.isascii():
+        return text, [(place, place + 1) for place in range(len(text))]
+    signs: list[str] = []
+    places: list[tuple[int, int]] = []
+    for place, sign in enumerate(text):
+        kind = unicodedata.category(sign)
+        if kind == "Cf" or (kind == "Mn" and signs):  # an accent belongs to what is before it
+            if places:
+                places[-1] = places[-1][0], place + 1
+            if kind == "Mn":
+                composed = unicodedata.normalize("NFC", signs[-1] + sign)
+                signs[-1] = composed if len(composed) == 1 else signs[-1]
+            continue
+        plain = unicodedata.normalize("NFKC", sign)
+        if kind == "Nd":
+            plain = str(unicodedata.decimal(sign))
+        elif kind in ("Zs", "Pd"):
+            plain = " " if kind == "Zs" else "-"
+        signs.append(plain if len(plain) == 1 else sign)
+        places.append((place, place + 1))
+    return "".join(signs), places
 
 
 def added(source: str, target: str, language: str = "", rules: Collection[str] = PERSONAL) -> list[Spot]:
