@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 import pytest
@@ -142,3 +143,11 @@ def test_what_is_taken_is_translated_and_nothing_else(tree: Any, patterns: list[
         assert len(document.units) == sum(keys.take(path) for path, _ in values(tree))
         made = document.with_targets({unit.id: Translated("<") for unit in document.units}).decode()
         assert load(made) == marked(tree, keys)
+
+
+@given(st.text(st.characters(categories=["L", "Mn"]), min_size=1, max_size=8), *[st.sampled_from(["NFC", "NFD"])] * 2)
+def test_a_key_is_the_same_with_its_accents_composed_or_apart(key: str, typed: Any, written: Any) -> None:
+    """A key that is kept out must not be translated because another program wrote its accents in another way."""
+    keys = Keys("!" + json.dumps(unicodedata.normalize(typed, key), ensure_ascii=False))
+    assert not keys.take([unicodedata.normalize(written, key)])
+    assert keys.take([key + "x"]) or unicodedata.normalize("NFC", key + "x") == unicodedata.normalize("NFC", key)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -29,7 +30,8 @@ Path = Sequence[str | int]  # keys, and numbers of items
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A key, the number of an item, or any; `deep`: any number of either."""
+    """A key (in NFC: whoever types it may have composed the accents that the file has apart), the number of an item, or any;
+    `deep`: any number of either."""
 
     key: str | None = None
     item: int | None = None  # -1: any
@@ -38,7 +40,7 @@ class _Step:
     def takes(self, part: str | int) -> bool:
         if isinstance(part, int):
             return self.item in (-1, part)
-        return self.item is None and self.key in (None, part)
+        return self.item is None and (self.key is None or self.key == unicodedata.normalize("NFC", part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,8 @@ def _step(found: re.Match[str]) -> _Step:
     if found["item"] is not None:
         return _Step(item=int(found["item"]) if found["item"] else -1)
     if found["quoted"] is not None:
-        return _Step(key=str(json.loads(found["quoted"])))
-    return _Step(key=found["key"].rstrip())
+        return _Step(key=unicodedata.normalize("NFC", json.loads(found["quoted"])))
+    return _Step(key=unicodedata.normalize("NFC", found["key"].rstrip()))
 
 
 def _wrong(text: str, position: int) -> ArgumentError:

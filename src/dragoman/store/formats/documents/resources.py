@@ -142,9 +142,12 @@ def json_values(data: bytes, name: str, keys: Keys | None = None) -> Placed:
     begins with `@` or `$` (ARB, schemas)."""
     file = decoded(data, name)
     try:
-        json.loads(file.text.removeprefix("\ufeff"))
-    except ValueError as error:
-        raise DataError(f"{name}:{getattr(error, 'lineno', 1)}: is no JSON: {getattr(error, 'msg', error)}") from None
+        json.loads(file.text.removeprefix("\ufeff"), parse_int=str)  # of a number only its digits matter, however many
+    except json.JSONDecodeError as error:
+        what = error.msg.removesuffix(" at")  # the place follows
+        raise DataError(
+            f"{name}:{error.lineno}: is no JSON: {what} (column {error.colno}). Mend it there, or export the file again."
+        ) from None
     except RecursionError:
         raise DataError(f"{name}: is nested too deep.") from None
     found = Placed(file)
