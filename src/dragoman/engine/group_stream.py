@@ -22,12 +22,11 @@ from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.core.records import Example, Hypothesis
 from dragoman.engine.batch import Batch, Corpus, collate, epoch_order
-from dragoman.engine.model_scorer import ModelScorer
+from dragoman.engine.model_scorer import AnyScorer
 from dragoman.engine.on_policy import Sampler
 from dragoman.engine.score import corpus_of
 from dragoman.engine.token_scores import token_losses
 from dragoman.errors import DataError
-from dragoman.store.scorers import Scorer
 
 _ROUNDS = 3  # draws of other prompts in place of those that are passed over ...
 _MOST = 20  # ... and so many until the phase gives up, where none is left
@@ -78,7 +77,7 @@ class GroupStream:
         terms: Callable[[Example], Sequence[Term]],
         accumulation: int,
         seed: int,
-        scorers: Sequence[Scorer | ModelScorer] = (),
+        scorers: Sequence[AnyScorer] = (),
     ) -> None:
         self.corpus, self.pairs, self.wish, self.judge, self.sampler = corpus, pairs, wish, judge, sampler
         self.frozen, self.terms, self.accumulation, self.seed = frozen, terms, accumulation, seed

@@ -302,9 +302,10 @@ def save_tokenizer(folder: Path, loaded: Loaded) -> None:
 def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str, torch.Tensor], base: Path) -> None:
     """Write what training has reached: a whole model in fp32, or the adapter alone with the way to its base.
 
-    `weights` are the trained parameters in full precision; `model` is the transformers model or its PEFT wrapper.
+    `weights` are the trained parameters in full precision; `model` is the transformers model or its PEFT wrapper. A head
+    beside the model is not written: it is the business of who has it.
     """
-    from dragoman.engine import virtual_tokens
+    from dragoman.engine import scalar_head, virtual_tokens
 
     wrapped = hasattr(model, "get_base_model")
     if wrapped or virtual_tokens.of(model) is not None:
@@ -317,9 +318,8 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
         save_tokenizer(folder, replace(loaded, card=replace(loaded.card, facts=facts)))
         return
     exact = {id(p): weights[n] for n, p in model.named_parameters() if n in weights}
-    state = {
-        n: exact.get(id(t), t) for n, t in model.state_dict(keep_vars=True).items()
-    }  # tied weights are one parameter
+    own = model.state_dict(keep_vars=True).items()
+    state = {n: exact.get(id(t), t) for n, t in own if not scalar_head.is_part(n)}  # tied weights are one parameter
     model.save_pretrained(folder, state_dict=state)
     dtype = next(iter(weights.values())).dtype  # of the weights beside it, not of the copy that was trained
     _edit(folder / "config.json", dtype=str(dtype).removeprefix("torch."))

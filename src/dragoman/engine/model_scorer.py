@@ -1,4 +1,5 @@
-"""A model as a scorer: how likely it holds a translation, or how much likelier than another model does.
+"""A model as a scorer: how likely it holds a translation, how much likelier than another model does, or what the head of a
+reward model says of it.
 
 The second is the reward that preference tuning fits without saying so: log p(tuned) - log p(start) ranks translations as the
 pairs did that the tuned model learned from (Rafailov et al. 2023, arXiv 2305.18290, section 4). It is taken as a mean over
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 from dragoman.core.prompt.prompts import render
 from dragoman.core.recipe.scorer import Scorer as Wish
 from dragoman.core.text.languages import Direction
-from dragoman.engine import load
+from dragoman.engine import load, scalar_head
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.score import score
+from dragoman.errors import ModelError
 from dragoman.store import scorers
 from dragoman.store.run.artifact import model_folder
 from dragoman.store.scorers import Asked, Scorer
@@ -52,9 +54,7 @@ class ModelScorer:
     @staticmethod
     def _means(loaded: Loaded, direction: Direction, rows: Sequence[Asked]) -> list[float | None]:
         """The mean log-probability of each translation; None where it does not fit."""
-        encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
-        encoder.require([direction.source, direction.target])
-        encoded = encoder.encode([render(encoder.form, direction, source, text) for source, text, _ in rows])
+        encoded = _encoded(loaded, direction, rows)
         fitting = [number for number, (ids, _) in enumerate(encoded) if len(ids) <= loaded.context]
         found: list[float | None] = [None] * len(rows)
         made = score(loaded.model, [encoded[number] for number in fitting], pad=loaded.pad) if fitting else []
@@ -63,9 +63,38 @@ class ModelScorer:
         return found
 
 
-def opened(wishes: Mapping[str, Wish], key: str, recipe: Recipe, beside: Loaded) -> list[Scorer | ModelScorer]:
+class RewardScorer:
+    """Scores by a reward model: 1 / (1 + e^-r), the chance that it is better than a translation whose reward r is 0, the mean
+    of those that the model has learned from."""
+
+    def __init__(self, name: str, wish: Wish, loaded: Loaded) -> None:
+        self.name, self.wish, self.loaded = name, wish, loaded
+
+    def scores(self, direction: Direction, rows: Sequence[Asked]) -> list[float | str]:
+        """As `store.scorers.Scorer` does; the reason may be `too long`."""
+        todo = list(dict.fromkeys(rows))
+        encoded = _encoded(self.loaded, direction, todo)
+        fitting = [number for number, (ids, _) in enumerate(encoded) if len(ids) <= self.loaded.context]
+        found: dict[Asked, float | str] = dict.fromkeys(todo, "too long")
+        worst, best = self.wish.range
+        made = scalar_head.rewards(self.loaded.model, [encoded[n] for n in fitting], pad=self.loaded.pad)
+        for number, reward in zip(fitting, made, strict=True):
+            found[todo[number]] = (1 / (1 + math.exp(-reward)) - worst) / (best - worst)
+        return [found[row] for row in rows]
+
+
+def _encoded(loaded: Loaded, direction: Direction, rows: Sequence[Asked]) -> list[tuple[list[int], list[bool]]]:
+    encoder = Encoder(loaded.tokenizer, loaded.card.prompt)
+    encoder.require([direction.source, direction.target])
+    return encoder.encode([render(encoder.form, direction, source, text) for source, text, _ in rows])
+
+
+AnyScorer = Scorer | ModelScorer | RewardScorer
+
+
+def opened(wishes: Mapping[str, Wish], key: str, recipe: Recipe, beside: Loaded) -> list[AnyScorer]:
     """The scorers of the section `key`; models are loaded in the precision and on the device of the one `beside` them."""
-    found: list[Scorer | ModelScorer] = []
+    found: list[AnyScorer] = []
     for name, wish in wishes.items():
         if not wish.models:
             found += scorers.opened({name: wish}, key, Path(recipe.resolve(".")))
@@ -74,5 +103,11 @@ def opened(wishes: Mapping[str, Wish], key: str, recipe: Recipe, beside: Loaded)
         models = [load.load(each, dtype=beside.model.dtype, device=beside.device) for each in folders]
         for one in models:
             one.model.requires_grad_(False).eval()
-        found.append(ModelScorer(name, wish, models))
+        heads = [scalar_head.read(one.model, folder) for one, folder in zip(models, folders, strict=True)]
+        if any(heads) and len(heads) > 1:
+            raise ModelError(
+                f"{key}.scorers.{name}: `against` holds probabilities of two translators against each other, and one of these "
+                "is a reward model. Name that alone as `model`."
+            )
+        found.append(RewardScorer(name, wish, models[0]) if heads[0] else ModelScorer(name, wish, models))
     return found

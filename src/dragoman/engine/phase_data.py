@@ -69,7 +69,7 @@ class Material:
 def trainable(loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int) -> tuple[Any, Movement]:
     """The model as the phase trains it, with adapters, dropout and noise where it wants them, and which of its weights move
     when; `loaded` is changed. `seeds`: of the recipe, and the number of the phase, which has so many `steps`."""
-    from dragoman.engine import virtual_tokens
+    from dragoman.engine import scalar_head, virtual_tokens
     from dragoman.engine.adapt import adapted
     from dragoman.engine.dropout import add_dropout
     from dragoman.engine.neftune import add_noise
@@ -80,6 +80,8 @@ def trainable(loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int) -> tuple[A
             "go on from it. Name the base of that adapter as `model.base`, or tune with `adapt: {method: lora}`."
         )
     model, movement = adapted(loaded.model, phase.adapt, seeds, steps) if phase.adapt != "full" else (loaded.model, ALL)
+    if phase.training.headed:
+        scalar_head.attach(model)
     add_dropout(loaded.model, phase.training.dropout)
     add_noise(loaded.model, phase.training.neftune)
     return model, movement

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dragoman.core.corpus import leaks
-from dragoman.core.recipe.prefer import Prefer
+from dragoman.core.recipe.prefer import PreferencePairs
 from dragoman.core.records import Hypothesis
 from dragoman.core.scores import mbr
 from dragoman.core.scores.flags import FLAGS, Flagger, severity
@@ -79,7 +79,7 @@ def rank(
     reference: str,
     made: Sequence[tuple[str, Hypothesis]],
     direction: Direction,
-    wish: Prefer,
+    wish: PreferencePairs,
     flagger: Flagger,
     held_out: Collection[str] = (),
     given: Mapping[str, Mapping[str, float | str]] | None = None,
@@ -123,7 +123,9 @@ def rank(
     return Ranked(source, reference, direction, tuple(candidates), tuple(pairs), Counter({**dropped, **why}))
 
 
-def offered(made: Sequence[tuple[str, Hypothesis]], reference: str, wish: Prefer) -> list[tuple[str, Hypothesis]]:
+def offered(
+    made: Sequence[tuple[str, Hypothesis]], reference: str, wish: PreferencePairs
+) -> list[tuple[str, Hypothesis]]:
     """What may become a candidate: what was made, and the reference where it is one."""
     return [*made, *([("reference", Hypothesis(reference, 0.0, 1, True))] if wish.with_reference else [])]
 
@@ -155,7 +157,7 @@ def _utilities(
     reference: str,
     direction: Direction,
     flags: Sequence[tuple[str, ...]],
-    wish: Prefer,
+    wish: PreferencePairs,
     given: Mapping[str, Mapping[str, float | str]],
 ) -> list[dict[str, float]]:
     found: list[dict[str, float]] = [{} for _ in texts]
@@ -176,7 +178,7 @@ def _utilities(
 
 
 def _expected(
-    texts: Sequence[str], samples: Sequence[str], direction: Direction, wish: Prefer
+    texts: Sequence[str], samples: Sequence[str], direction: Direction, wish: PreferencePairs
 ) -> dict[str, Sequence[float]]:
     """Utilities under the model's own samples, each as often as it was drawn; the reference is none of them."""
     shares = Counter(samples)
@@ -193,7 +195,7 @@ def _expected(
     return found
 
 
-def _paired(candidates: Sequence[Candidate], wish: Prefer) -> tuple[list[tuple[int, int]], Counter[str]]:
+def _paired(candidates: Sequence[Candidate], wish: PreferencePairs) -> tuple[list[tuple[int, int]], Counter[str]]:
     """The two that differ most, then the two that do of the rest, and so on, as long as they differ enough. Only candidates
     of like length make a pair: the best by chrF is longer than the worst, the best by BLEU shorter, and length is what would
     be learned first."""

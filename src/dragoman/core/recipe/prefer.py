@@ -1,4 +1,4 @@
-"""The section `prefer`: tuning on pairs of translations of which one is better."""
+"""Pairs of translations of which one is better, and the section `prefer`, which tunes on them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,9 @@ DEFAULTS: dict[str, tuple[float, float, float]] = {
 ANCHORED = frozenset({"dpo", "ipo", "kto"})  # hold the model against the one that the phase began with
 
 
-class Prefer(Training):
-    """Candidates of the model itself are ranked, and the model learns to prefer the better one of a pair."""
+class PreferencePairs(Training):
+    """How candidates of the model itself are made, ranked, and paired."""
 
-    together = True
-
-    method: Literal["dpo", "ipo", "cpo", "simpo", "orpo", "kto"] = "cpo"
     sources: PositiveCount = 2_000  # sentences with pairs: people's first, then training sentences, drawn by the seed
     # pairs of people, from post-edits: true = feedback/pairs.jsonl beside the recipe (`dragoman feedback write`), or a file
     people: bool | str = False
@@ -44,29 +41,15 @@ class Prefer(Training):
     pairs: PositiveCount = 1  # of one sentence: best and worst, second best and second worst, ...
     margin: Annotated[float, Field(ge=0)] = 5.0  # points of utility; what is closer is a tie, and dropped
     length: Annotated[float, Field(ge=1)] = 1.05  # sides that differ more in length make no pair: it would teach length
-    beta: Annotated[float, Field(gt=0)] | None = None  # default: by the method
-    likelihood: Annotated[float, Field(ge=0)] | None = None  # weight of the better one's own cross-entropy
-    gamma: Annotated[float, Field(ge=0)] | None = None  # of simpo: how much better it has to be
     epochs: Annotated[float, Field(gt=0)] = 1.0
     directions: Pairs | None = None
 
     @model_validator(mode="after")
-    def _keys_of_the_method(self) -> Self:
+    def _ranked(self) -> Self:
         if not self.rank_by:
             raise ValueError(f"`rank_by` names no utility: {', '.join(UTILITIES)}, or one of `scorers`")
         check_names("rank_by", self.rank_by, UTILITIES, self.scorers)
-        if self.gamma is not None and self.method != "simpo":
-            raise ValueError(f"`gamma` means nothing to `method: {self.method}`; it belongs to simpo")
-        if self.likelihood and self.method in ("ipo", "kto"):
-            raise ValueError(f"`likelihood` means nothing to `method: {self.method}`")
-        if self.label_smoothing and self.method not in ("dpo", "cpo", "simpo"):
-            raise ValueError(f"`label_smoothing` means nothing to `method: {self.method}`")
-        if self.label_smoothing >= 0.5:
-            raise ValueError("`label_smoothing` is the chance that a pair is the wrong way round: below 0.5")
         return self
-
-    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
-        return self.directions or pairs
 
     @property
     def files(self) -> list[str]:
@@ -83,6 +66,32 @@ class Prefer(Training):
     @property
     def model_folders(self) -> list[str]:
         return [folder for scorer in self.scorers.values() for folder in scorer.models]
+
+
+class Prefer(PreferencePairs):
+    """Candidates of the model itself are ranked, and the model learns to prefer the better one of a pair."""
+
+    together = True
+
+    method: Literal["dpo", "ipo", "cpo", "simpo", "orpo", "kto"] = "cpo"
+    beta: Annotated[float, Field(gt=0)] | None = None  # default: by the method
+    likelihood: Annotated[float, Field(ge=0)] | None = None  # weight of the better one's own cross-entropy
+    gamma: Annotated[float, Field(ge=0)] | None = None  # of simpo: how much better it has to be
+
+    @model_validator(mode="after")
+    def _keys_of_the_method(self) -> Self:
+        if self.gamma is not None and self.method != "simpo":
+            raise ValueError(f"`gamma` means nothing to `method: {self.method}`; it belongs to simpo")
+        if self.likelihood and self.method in ("ipo", "kto"):
+            raise ValueError(f"`likelihood` means nothing to `method: {self.method}`")
+        if self.label_smoothing and self.method not in ("dpo", "cpo", "simpo"):
+            raise ValueError(f"`label_smoothing` means nothing to `method: {self.method}`")
+        if self.label_smoothing >= 0.5:
+            raise ValueError("`label_smoothing` is the chance that a pair is the wrong way round: below 0.5")
+        return self
+
+    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
+        return self.directions or pairs
 
     @property
     def learned_by(self) -> list[str]:

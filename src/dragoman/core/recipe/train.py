@@ -13,6 +13,7 @@ from dragoman.core.recipe.hybrid import Hybrid
 from dragoman.core.recipe.operations import Merge, Operation, Prune
 from dragoman.core.recipe.prefer import Prefer
 from dragoman.core.recipe.reinforce import Reinforce
+from dragoman.core.recipe.reward import Reward
 from dragoman.core.recipe.training import TrainEntry, Training
 from dragoman.core.recipe.values import Pairs, PositiveCount, Section, Share
 from dragoman.core.text.languages import Direction
@@ -118,6 +119,7 @@ class Phase(Section):
     sft: Sft | None = None
     hybrid: Hybrid | None = None
     prefer: Prefer | None = None
+    reward: Reward | None = None
     distil: Distil | None = None
     reinforce: Reinforce | None = None
     merge: Merge | None = None
@@ -153,6 +155,21 @@ class Phase(Section):
         for key in type(self).model_fields.keys() - self.kinds():
             if self.operation is not None and getattr(self, key) != type(self).model_fields[key].get_default():
                 raise ValueError(f"`{key}` means nothing to `{self.kind}`, which takes no training steps")
+        return self
+
+    @model_validator(mode="after")
+    def _head_beside(self) -> Self:
+        """What a section with a head, or one that makes no translator, goes with."""
+        section = self.section
+        if not isinstance(section, Training):
+            return self
+        if section.headed and (METHODS[self.method].movement is not None or METHODS[self.method].virtual):
+            raise ValueError(
+                f"`adapt: {{method: {self.method}}}` says itself what moves, and `{self.kind}` trains a head beside the "
+                "model: use `lora` or another adapter, or `full`"
+            )
+        if not section.translates and self.stop_if is not None:
+            raise ValueError(f"`stop_if` means nothing to `{self.kind}`, which makes no translator")
         return self
 
     @property

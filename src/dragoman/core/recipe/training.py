@@ -61,6 +61,7 @@ class Training(TrainEntry):
     """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints."""
 
     together: ClassVar[bool] = False  # whether several processes train it
+    translates: ClassVar[bool] = True  # whether it makes a translator, which the next entry goes on from
 
     batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass
     accumulation: PositiveCount | Literal["auto"] = "auto"  # forward passes per optimiser step
@@ -91,6 +92,11 @@ class Training(TrainEntry):
         """The figures of its evaluations that it was trained by itself, so that a gain in them alone is no proof; None
         where it imitates references."""
         return None
+
+    @property
+    def headed(self) -> bool:
+        """Whether a head of one output is trained beside the model's own weights."""
+        return False
 
     @model_validator(mode="after")
     def _patience_selects(self) -> Self:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from dragoman.core.listen import Listener
@@ -46,6 +48,10 @@ class Kind(ABC):
     def loss(self, training: Training, *, compiled: bool) -> Loss:
         """What is minimised."""
         return losses.cross_entropy(training.label_smoothing, compiled=compiled)
+
+    def finish(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+        """Write what belongs beside the model in its folder; `weights`: the trained ones by name, in full precision."""
+        del folder, weights
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
         """Who listens besides those of every phase; they come after the evaluation."""

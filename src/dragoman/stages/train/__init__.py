@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,9 +53,11 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             trainer = Trainer(recipe, phase, name, out / name, made_from, listener)
             done = trainer.run(folder, inputs["prepare"].folder, chosen, fresh=fresh, made=made)
         phases.append({"name": name, **done.facts})
-        fresh = fresh and phase.operation is not None
-        folder = models[name] = out / name / "model"
-    facts = {"folder": folder.relative_to(out).as_posix(), "phases": phases}
+        fresh = fresh and (phase.operation is not None or not phase.training.translates)
+        models[name] = out / name / "model"
+        if phase.operation is not None or phase.training.translates:
+            folder = models[name]
+    facts = {"folder": Path(os.path.relpath(folder, out)).as_posix(), "phases": phases}
     return Artifact.finish(out, "train", key, facts) if world.first else Artifact(out, "train", key, facts)
 
 

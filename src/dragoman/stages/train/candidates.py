@@ -1,4 +1,4 @@
-"""The candidates of a preference phase: made by the model that it starts from, ranked, kept in a folder that a person can read.
+"""The candidates of a preference or reward phase: made by the model that it starts from, ranked, kept in a readable folder.
 
 `candidates.jsonl` has a line for each source; a stopped run goes on behind the last whole line. Samples depend on the seed and
 their prompt alone, so the file is the same however often it was stopped.
@@ -18,25 +18,26 @@ from dragoman.core.corpus import leaks
 from dragoman.core.corpus.preferences import Ranked, of_person, offered, rank
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Decoding, Recipe, Sampling
-from dragoman.core.recipe.prefer import Prefer
+from dragoman.core.recipe.prefer import PreferencePairs
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
 from dragoman.engine.load import Loaded
-from dragoman.engine.model_scorer import ModelScorer, opened
+from dragoman.engine.model_scorer import AnyScorer, opened
 from dragoman.engine.setup import directed, grouped
 from dragoman.errors import DataError
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import write_atomic, write_json
-from dragoman.store.scorers import Scorer
 from dragoman.translator import Translator
 
 FILE, COUNTS = "candidates.jsonl", "counts.json"
 _CHUNK = 64  # sources
 
 
-def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, listener: Listener) -> None:
-    """Make the candidates that are missing in `out`, and count what became of all."""
+def make(
+    recipe: Recipe, kind: str, wish: PreferencePairs, loaded: Loaded, texts: Path, out: Path, listener: Listener
+) -> None:
+    """Make the candidates that are missing in `out`, and count what became of all. `kind`: of the phase that wants them."""
     if (out / COUNTS).is_file():
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
     translator = Translator(loaded)
     flaggers = {direction: Flagger(direction, recipe.languages) for direction in {row.direction for row in todo}}
     sampling = Sampling(seed=recipe.seed, temperature=wish.temperature, top_p=wish.top_p)
-    scorers = opened(wish.scorers, "train.prefer", recipe, loaded)
+    scorers = opened(wish.scorers, f"train.{kind}", recipe, loaded)
     loaded.model.eval()
     with (out / FILE).open("a", encoding="utf-8") as stream:
         while done < len(todo):
@@ -82,7 +83,7 @@ def make(recipe: Recipe, wish: Prefer, loaded: Loaded, texts: Path, out: Path, l
 
 
 def _given(
-    scorers: Sequence[Scorer | ModelScorer],
+    scorers: Sequence[AnyScorer],
     direction: Direction,
     rows: Sequence[Example],
     candidates: Sequence[Sequence[tuple[str, Hypothesis]]],
@@ -103,7 +104,7 @@ def _given(
     return found
 
 
-def drawn(recipe: Recipe, wish: Prefer, texts: Path) -> list[Example]:
+def drawn(recipe: Recipe, wish: PreferencePairs, texts: Path) -> list[Example]:
     """The training sentences that candidates are made for: drawn by the seed, those of a direction together."""
     wanted = wish.directions or recipe.pairs
     rows = [pair for row in records.read(texts / "train", Example) for pair in directed(row, wanted)]
@@ -112,7 +113,7 @@ def drawn(recipe: Recipe, wish: Prefer, texts: Path) -> list[Example]:
     return [row for group in grouped([rows[number] for number in chosen]).values() for row in group]
 
 
-def _of_people(recipe: Recipe, wish: Prefer, held_out: set[str]) -> list[Ranked]:
+def _of_people(recipe: Recipe, wish: PreferencePairs, held_out: set[str]) -> list[Ranked]:
     """People's pairs in the directions that are trained. Raises DataError with the line of one that cannot be read."""
     found: list[Ranked] = []
     for file in wish.files:

@@ -14,6 +14,7 @@ import torch
 
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
+from dragoman.core.recipe.prefer import PreferencePairs
 from dragoman.engine import adapt, checkpoint, distribute, load, setup
 from dragoman.engine.average import average
 from dragoman.engine.device import DTYPES, detect, use
@@ -89,9 +90,9 @@ class Trainer:
         dtype = adapt.base_dtype(self.phase, DTYPES[precision])
         loaded = load.load(self.base, dtype=dtype, device=use(hardware), quantised=quantised)
         folder = self.out / kind.folder if kind.folder else None
-        if self.phase.prefer is not None and folder is not None:
+        if isinstance(training, PreferencePairs) and folder is not None:
             with self.world.in_turn():
-                candidates.make(self.recipe, self.phase.prefer, loaded, texts, folder, self.listener)
+                candidates.make(self.recipe, self.phase.kind, training, loaded, texts, folder, self.listener)
         inputs = Inputs(self.recipe, self.phase, loaded, texts, hardware, fresh, made, planned, self.listener, folder)
         with self.world.in_turn():  # the first one keeps what it computes of the rows for the others
             self.loaded, self.data = loaded, kind.data(inputs)
@@ -294,6 +295,7 @@ class Trainer:
             shutil.rmtree(self.out / old, ignore_errors=True)
         with self._averaged(), as_loaded(self.loaded.model, self.loaded.model.config._attn_implementation):
             adapt.finish(self.out, self.phase, made, self.model, weights, self.base, beside=self._beside())
+            kind_of(self.phase).finish(self.out / "model", weights)
             batch = self.stream.longest().to(self.loaded.device)
             quantised = self.chosen.quantise
             with distribute.whole(self.model):

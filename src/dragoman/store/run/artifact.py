@@ -150,12 +150,15 @@ def home(folder: Path) -> Path:
 
 
 def model_folder(folder: Path) -> Path:
-    """The model of a run folder (the trained one, else the untouched one) or of a bundle, or `folder` itself if it is a model.
+    """The model of a run folder (the trained one, else the untouched one), of a phase or of a bundle, or `folder` itself if
+    it is a model.
 
     Raises CheckpointError when there is none.
     """
     from dragoman.store.run.bundle import SHELL, bundle_of
 
+    if (folder / "phase.json").is_file() and _is_model(folder / "model"):
+        return folder / "model"
     if (bundle := bundle_of(folder)) is not None:
         whole = (form for form in ("hf", "hf-bf16", SHELL) if form == SHELL or form in bundle.formats)
         return folder / next(whole)
@@ -163,6 +166,10 @@ def model_folder(folder: Path) -> Path:
         if (folder / stage / MANIFEST).is_file():
             artifact = Artifact.load(folder / stage)
             return artifact.folder / str(artifact.facts["folder"])
-    if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
+    if _is_model(folder):
         return folder
     raise CheckpointError(f"{folder}: is neither a finished run (train/ or model/) nor a model folder (config.json).")
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
