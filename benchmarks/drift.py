@@ -23,7 +23,7 @@ from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.identify import Identifier
 from dragoman.core.text.languages import Direction
 from dragoman.core.watch.drift import Sample, compare
-from dragoman.core.watch.features import hashed, measure, words
+from dragoman.core.watch.features import Segment, hashed, measure, words
 
 WINDOW, BASELINE, KEY = 500, 1_000, "benchmark"
 WAY = Direction("en", "fr")
@@ -40,18 +40,11 @@ def read(path: Path) -> list[Pair]:
 def sample(pairs: list[Pair], known: np.ndarray) -> Sample:
     identifier = Identifier(["en", "fr"])
     flags = Flagger(WAY, ["en", "fr"]).flags([a for a, _ in pairs], [Hypothesis(b, 0.0, 1, True) for _, b in pairs])
-    held = [
-        measure(
-            a,
-            b,
-            WAY,
-            flags=doubts,
-            other_language=identifier.stranger(a, "en", 0.9) is not None,
-            known=known,
-            key=KEY,
-        )
+    segments = [
+        Segment(a, b, flags=doubts, other_language=identifier.stranger(a, "en", 0.9) is not None)
         for (a, b), doubts in zip(pairs, flags, strict=True)
     ]
+    held = measure(segments, WAY, known=known, key=KEY)
     return Sample(
         np.stack([one.features for one in held]),
         np.stack([one.sketch for one in held]),

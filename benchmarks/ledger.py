@@ -1,9 +1,10 @@
-"""The ledger under load and under kills: `python benchmarks/ledger.py [--kills 100] [--out benchmarks/results/ledger.json]`.
+"""The ledger under load and under kills: `python benchmarks/ledger.py --texts FILE [--kills 100]`.
 
 1. Events a second and the latency of a group that is acknowledged (on the disk), in groups of 1, 32 and 500.
 2. What an event costs on the side: measuring and queueing, as `translate` does it, in processor time.
 3. A writer that is killed at random, again and again: acknowledged events that are missing afterwards.
-4. With `--run RUN --texts FILE` alone: a run's translations with and without its ledger by turns, in processor time.
+4. With `--run RUN --texts FILE` alone: a run's translations with and without its ledger by turns, in processor time. Two
+   processes, so that neither is warmed by the other, translate the same blocks of fresh texts one after the other.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ from pathlib import Path
 
 import numpy as np
 
+from dragoman.core.answers import Answer
+from dragoman.core.recipe import Monitor, Normalise
+from dragoman.core.records import Hypothesis
+from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
-from dragoman.core.watch.features import measure
+from dragoman.core.watch.features import Segment, hashed, measure, words
 from dragoman.store.ledger import Event, Ledger
+from dragoman.store.run.baseline import Baseline
+from dragoman.store.run.observer import Observer
 
 WAY = Direction("en", "fr")
 SOURCE = "Take two tablets every six hours with a glass of water, and do not drive."
@@ -44,7 +51,7 @@ while True:
 
 
 def event(number: int) -> Event:
-    made = measure(SOURCE, SOURCE, WAY, score=-1.0, known=np.zeros(0, np.uint64), key="k")
+    (made,) = measure([Segment(SOURCE, SOURCE, score=-1.0)], WAY, known=np.zeros(0, np.uint64), key="k")
     return Event(1e9 + number, "model", "en-fr", "default", "model", len(SOURCE), 20, 0.1, 70.0, (), made)
 
 
@@ -65,15 +72,34 @@ def speed(group: int, seconds: float = 6.0) -> dict[str, float]:
     }
 
 
-def cost(count: int = 5_000) -> dict[str, float]:
+def cost(texts: list[str], together: int) -> dict[str, float]:
+    """Of the observer's work on real sentences, `together` in each call: measured, in the data base, acknowledged."""
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "l.sqlite") as ledger:
+        known = np.sort(hashed({word for text in texts[: len(texts) // 2] for word in words(text, "en")}, "k"))
+        base = Baseline(Path(folder), "k", ("en", "fr"), Normalise(), {})
+        base.__dict__["known"] = {"en": known}
+        observer = Observer(ledger, base, Monitor())
+        flagger = Flagger(WAY, ["en", "fr"])
+        calls = []
+        for start in range(0, len(texts), together):
+            some = texts[start : start + together]
+            made = [" ".join(reversed(text.split())) for text in some]
+            flags = flagger.flags(some, [Hypothesis(text, -0.5, 20, True) for text in made])  # as a translation does
+            calls.append(
+                [Answer(*row, "model", 70.0, -0.5, 20, True, f) for *row, f in zip(some, made, flags, strict=True)]
+            )
+        for call in calls[: len(calls) // 5]:
+            observer.seen(call, WAY, "default", 0.1)
+        calls = calls[len(calls) // 5 :]
+        ledger.flush()  # the first calls open and load
         begun = time.process_time()
-        for start in range(0, count, 50):
-            ledger.add(50, lambda start=start: [event(start + one) for one in range(50)])
+        for call in calls:
+            observer.seen(call, WAY, "default", 0.1)
         ledger.flush()
         spent = time.process_time() - begun
-        assert not ledger.lost and ledger.days()[0]["segments"] == count
-    return {"events": count, "processor_ms_per_event": round(1e3 * spent / count, 3)}
+        assert not ledger.lost and ledger.days()[0]["segments"] == len(texts)
+    count = sum(map(len, calls))
+    return {"events": count, "processor_ms_per_event": round(1e3 * spent / count, 4)}
 
 
 def kills(count: int) -> dict[str, int]:
@@ -96,31 +122,51 @@ def kills(count: int) -> dict[str, int]:
     return {"kills": count, "acknowledged": acknowledged, "lost": lost}
 
 
-def by_turns(run: Path, texts: list[str], rounds: int) -> dict[str, object]:
-    """Processor seconds of the same translations, with the ledger (flushed) and without, one after the other."""
+def translate(run: Path, recorded: bool) -> None:
+    """Translate the blocks of texts that come in, a JSON list a line; tell the processor seconds of each."""
     from dragoman.assistant import Assistant
 
-    spent: dict[bool, list[float]] = {True: [], False: []}
     with Assistant.load(run, threads=1) as helper:
         observer = helper.observer
         assert observer is not None
-        for number in range(2 * rounds + 1):
-            recorded = number % 2 == 0
-            helper.observer = observer if recorded else None
+        helper.observer = observer if recorded else None
+        for line in sys.stdin:
             begun = time.process_time()
-            helper.translate(texts, WAY)
+            helper.translate(json.loads(line), WAY)
             observer.ledger.flush()
-            if number:  # the first round warms up
-                spent[recorded].append(time.process_time() - begun)
-        helper.observer = observer
+            print(time.process_time() - begun, flush=True)
         assert not observer.ledger.lost
-    ratios = np.array(spent[True]) / np.array(spent[False])
+        helper.observer = observer
+
+
+def by_turns(run: Path, texts: list[str], block: int) -> dict[str, object]:
+    blocks = [texts[start : start + block] for start in range(0, len(texts) - block + 1, block)]
+    spent: dict[str, list[float]] = {"with": [], "without": []}
+    own = [sys.executable, __file__, "--run", str(run), "--child"]
+    started = {name: subprocess.Popen([*own, name], stdin=-1, stdout=-1, text=True) for name in spent}
+    for number, some in enumerate(blocks):
+        for name in sorted(spent, reverse=number % 2 == 0):
+            process = started[name]
+            assert process.stdin is not None and process.stdout is not None
+            print(json.dumps(some), file=process.stdin, flush=True)
+            seconds = float(process.stdout.readline())
+            if number:  # the first block warms up
+                spent[name].append(seconds)
+    for process in started.values():
+        process.communicate()
+        assert process.returncode == 0
+    recorded, plain = (np.array(spent[name]) for name in ("with", "without"))
+    draws = np.random.default_rng(7).integers(0, len(plain), (2_000, len(plain)))
+    shares = recorded[draws].sum(axis=1) / plain[draws].sum(axis=1)
     return {
-        "segments": len(texts),
-        "with": [round(one, 3) for one in spent[True]],
-        "without": [round(one, 3) for one in spent[False]],
-        "median_ratio": round(float(np.median(ratios)), 4),
-        "ms_per_segment_without": round(1e3 * float(np.median(spent[False])) / len(texts), 2),
+        "blocks": len(plain),
+        "segments_of_a_block": block,
+        "seconds_with": round(float(recorded.sum()), 3),
+        "seconds_without": round(float(plain.sum()), 3),
+        "ratio": round(float(recorded.sum() / plain.sum()), 4),
+        "ratio_95": [round(float(np.quantile(shares, q)), 4) for q in (0.025, 0.975)],
+        "ms_per_segment_without": round(1e3 * float(plain.sum()) / (block * len(plain)), 3),
+        "ms_per_segment_of_the_ledger": round(1e3 * float((recorded - plain).sum()) / (block * len(plain)), 3),
     }
 
 
@@ -129,13 +175,19 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ledger.json")
     parser.add_argument("--run", type=Path, help="A finished run en-fr with `monitor`; only this is measured then.")
-    parser.add_argument("--texts", type=Path, help="Its sources: a line each.")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--texts", type=Path, required="--child" not in sys.argv, help="English sentences: a line each."
+    )
+    parser.add_argument("--block", type=int, default=100)
+    parser.add_argument("--child", choices=["with", "without"], help=argparse.SUPPRESS)
     wanted = parser.parse_args()
+    if wanted.child:
+        translate(wanted.run, wanted.child == "with")
+        return
+    texts = wanted.texts.read_text(encoding="utf-8").splitlines()
     if wanted.run is not None:
-        texts = wanted.texts.read_text(encoding="utf-8").splitlines()
         known = json.loads(wanted.out.read_text()) if wanted.out.is_file() else {}
-        known["with_a_model"] = {"load": os.getloadavg()[0], **by_turns(wanted.run, texts, wanted.rounds)}
+        known["with_a_model"] = {"load": os.getloadavg()[0], **by_turns(wanted.run, texts, wanted.block)}
         print(json.dumps(known["with_a_model"], indent=1))
         wanted.out.write_text(json.dumps(known, indent=1) + "\n")
         return
@@ -143,7 +195,7 @@ def main() -> None:
         "machine": platform.machine(),
         "load": os.getloadavg()[0],
         "acknowledged": {str(group): speed(group) for group in (1, 32, 500)},
-        "beside_a_translation": cost(),
+        "beside_a_translation": {str(together): cost(texts, together) for together in (1, 50)},
         "killed": kills(wanted.kills),
     }
     print(json.dumps(found, indent=1))

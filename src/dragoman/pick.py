@@ -22,7 +22,7 @@ from dragoman.core.scores import mbr
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
 from dragoman.core.watch import pick as choice
-from dragoman.core.watch.features import sketch
+from dragoman.core.watch.features import sketches as sketched
 from dragoman.core.watch.feedback import Edit
 from dragoman.errors import CheckpointError, DataError
 from dragoman.store.corpus import records
@@ -134,7 +134,7 @@ def pick(
         ]
         left_out["known"] += len(rows) - len(kept)
         disagreements = _disagreements(helper.translator, [text for (text, _), _ in kept], direction, samples, listener)
-    sketches = choice.unit(np.stack([sketch(text) for (text, _), _ in kept])) if kept else np.zeros((0, 1))
+    sketches = choice.unit(sketched([text for (text, _), _ in kept])) if kept else np.zeros((0, 1))
     known = _known(run, direction)
     far = choice.nearest(sketches, known)
     candidates = [
@@ -200,7 +200,7 @@ def _known(run: Path, direction: Direction) -> choice.Floats:
         rows = (row for number, row in enumerate(records.read(folder, Example)) if number % step == 0)
         texts = [turned.source for row in rows if (turned := row.towards(direction)) is not None]
         if texts:
-            return choice.unit(np.stack([sketch(text) for text in texts]))
+            return choice.unit(sketched(texts))
     try:
         return choice.unit(Baseline.read(run).sample(str(direction)).sketches)
     except CheckpointError:

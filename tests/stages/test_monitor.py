@@ -17,7 +17,7 @@ from dragoman.core.answers import Answer
 from dragoman.core.recipe import Monitor, Normalise
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
-from dragoman.core.watch.features import hashed, measure
+from dragoman.core.watch.features import Segment, hashed, measure
 from dragoman.core.watch.trial import Trial
 from dragoman.errors import CheckpointError, DataError
 from dragoman.report import monitor as page
@@ -187,17 +187,15 @@ def test_a_text_in_another_form_is_no_drift(words: list[str], change: Callable[[
     known = {"en": np.sort(hashed(["été", "mg"], "k"))}
     base = baseline.Baseline(Path(), "k", ("en", "fr"), Normalise(), {})
     base.__dict__["known"] = known
-    one, other = (base.measured(each, each, WAY, score=-1.0) for each in (text, change(text)))
+    one, other = base.measured([Segment(each, each, score=-1.0) for each in (text, change(text))], WAY)
     assert np.array_equal(one.features, other.features, equal_nan=True)
     assert (one.sketch == other.sketch).all() and (one.unknown == other.unknown).all()
 
 
 def test_the_markers_of_a_document_are_no_drift() -> None:
     known = np.sort(hashed(["take"], "k"))
-    raw, marked = (
-        measure(text, text, WAY, known=known, key="k")
-        for text in ("<b>Take</b> %s tablets", "<1>Take</1> <2/> tablets")
-    )
+    texts = ("<b>Take</b> %s tablets", "<1>Take</1> <2/> tablets")
+    raw, marked = measure([Segment(text, text) for text in texts], WAY, known=known, key="k")
     assert np.array_equal(raw.features, marked.features, equal_nan=True) and (raw.sketch == marked.sketch).all()
 
 

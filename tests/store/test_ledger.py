@@ -15,24 +15,31 @@ import numpy as np
 import pytest
 
 from dragoman.core.text.languages import Direction
-from dragoman.core.watch.features import measure
+from dragoman.core.watch.features import Segment, measure
 from dragoman.errors import DataError
 from dragoman.store import ledger as module
 from dragoman.store.ledger import Event, Ledger
 
 WAY = Direction("en", "fr")
+
+
+def events(given: Sequence[Sequence[Event]]) -> list[Event]:
+    return [event for some in given for event in some]
+
+
 NOW = 1_790_000_000.0
 
 
 def event(number: int, *, tenant: str = "default", texts: tuple[str, str] | None = None, at: float = NOW) -> Event:
     flags = ("number",) if number % 4 == 0 else ()
-    made = measure(f"text {number}", "texte", WAY, flags=flags, score=-1.0, known=np.zeros(0, np.uint64), key="k")
+    segment = Segment(f"text {number}", "texte", flags=flags, score=-1.0)
+    (made,) = measure([segment], WAY, known=np.zeros(0, np.uint64), key="k")
     return Event(at + number, "model", "en-fr", tenant, "model", 6, 3, 0.5, 70.0, flags, made, texts)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-        assert ledger.add(30, lambda: [event(number) for number in range(30)])
+        assert ledger.add(30, events, [event(number) for number in range(30)])
         ledger.flush()
         window = ledger.window("model", "en-fr", most=20)
         assert window.at == [NOW + number for number in range(10, 30)] and len(window.sample) == 20
@@ -81,7 +88,8 @@ def test_an_erased_tenant_leaves_no_byte(tmp_path: Path) -> None:
 
 def test_without_texts_no_text_is_kept(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-        made = measure("canary source zolpirand", "canary target", WAY, known=np.zeros(0, np.uint64), key="k")
+        segment = Segment("canary source zolpirand", "canary target")
+        (made,) = measure([segment], WAY, known=np.zeros(0, np.uint64), key="k")
         ledger.write([Event(NOW, "model", "en-fr", "default", "model", 6, 3, 0.5, None, (), made)])
         found = strings(tmp_path)
         assert not any(word in found for word in (b"canary", b"zolpirand", b"source"[:0] or b"canary target"))
@@ -100,13 +108,13 @@ def test_a_full_queue_is_counted_and_blocks_nobody(tmp_path: Path, monkeypatch: 
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         gate = tmp_path / "gate"
 
-        def slow() -> Sequence[Event]:
+        def slow(given: Sequence[int]) -> Sequence[Event]:
             while not gate.exists():
                 time.sleep(0.01)
-            return [event(number) for number in range(40)]
+            return [event(number) for count in given for number in range(count)]
 
-        assert ledger.add(40, slow)
-        assert not ledger.add(20, lambda: [])
+        assert ledger.add(40, slow, 40)
+        assert not ledger.add(20, slow, 20)
         gate.touch()
         ledger.flush()
         assert ledger.losses() == {"queue full": 20}
@@ -124,14 +132,21 @@ def test_a_full_disk_is_counted(tmp_path: Path) -> None:
 
 
 def test_one_bad_text_ends_no_record(tmp_path: Path) -> None:
-    def bad() -> Sequence[Event]:
-        raise ValueError("nobody can measure this")
+    calls = []
+
+    def made(given: Sequence[int]) -> Sequence[Event]:
+        calls.append(len(given))
+        time.sleep(0.2)
+        if 3 in given:
+            raise ValueError("nobody can measure this")
+        return [event(number) for number in given]
 
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-        ledger.add(3, bad)
-        ledger.add(1, lambda: [event(1)])
+        for number in range(6):
+            ledger.add(1, made, number)
         ledger.flush()
-        assert ledger.lost == {"not measured": 3} and ledger.days()[0]["segments"] == 1
+        assert ledger.lost == {"not measured": 1} and ledger.days()[0]["segments"] == 5
+        assert max(calls) > 3  # what waited was made at once, then, for it failed, one by one
 
 
 def test_missing_and_damaged(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import sqlalchemy as sql
@@ -78,7 +79,15 @@ class Window:
     sample: Sample
 
 
-Make = Callable[[], Sequence[Event | Screened]]
+T = TypeVar("T")
+Make = Callable[[Sequence[T]], Sequence["Event | Screened"]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    count: int
+    make: Make[Any]
+    given: Any
 
 
 class Ledger:
@@ -88,7 +97,7 @@ class Ledger:
         self.name = name
         self.lost: Counter[str] = Counter()  # segments that could not be kept, by reason
         self.engine = engine
-        self._waiting: queue.Queue[tuple[int, Make] | None] = queue.Queue()
+        self._waiting: queue.Queue[_Added | None] = queue.Queue()
         self._size, self._untold = 0, Counter[str]()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -114,8 +123,11 @@ class Ledger:
 
     # ---------------------------------------------------------------- write
 
-    def add(self, count: int, make: Make) -> bool:
-        """Have `count` events written that `make` gives; it runs on the writing thread. False = counted as lost instead."""
+    def add(self, count: int, make: Make[T], given: T) -> bool:
+        """Have `count` events written that `make` gives for `given`; False = counted as lost instead.
+
+        It runs on the writing thread, once for all that was added one after the other with the same `make` and is waiting.
+        """
         with self._lock:
             if self._size + count > _QUEUE:
                 self._lose("queue full", count)
@@ -124,7 +136,7 @@ class Ledger:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
                 self._thread.start()
-        self._waiting.put((count, make))
+        self._waiting.put(_Added(count, make, given))
         return True
 
     def write(self, events: Sequence[Event | Screened]) -> bool:
@@ -171,30 +183,32 @@ class Ledger:
     def _work(self) -> None:
         while True:
             taken = [self._waiting.get()]
-            while sum(one[0] for one in taken if one) < _GROUP and not self._waiting.empty():
+            while sum(one.count for one in taken if one) < _GROUP and not self._waiting.empty():
                 taken.append(self._waiting.get_nowait())
+            added = [one for one in taken if one]
             events: list[Event | Screened] = []
-            for one in taken:
-                if one is not None:
-                    events += self._made(*one)
+            for _, alike in groupby(added, lambda one: one.make):
+                events += self._made(list(alike))
             if events:
                 self.write(events)
             with self._lock:
-                self._size -= sum(one[0] for one in taken if one)
+                self._size -= sum(one.count for one in added)
             for _ in taken:
                 self._waiting.task_done()
             if None in taken:
                 return
 
-    def _made(self, count: int, make: Make) -> Sequence[Event | Screened]:
+    def _made(self, added: Sequence[_Added]) -> Sequence[Event | Screened]:
         try:
-            return make()
+            return added[0].make([one.given for one in added])
         except Exception as error:  # a text that cannot be measured must not end the record of all others
+            if len(added) > 1:
+                return [event for one in added for event in self._made([one])]
             place = traceback.extract_tb(error.__traceback__)[-1]  # its message may repeat the text
             told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
             _log.warning("translations could not be measured: %s", told)
             with self._lock:
-                self._lose("not measured", count)
+                self._lose("not measured", added[0].count)
             return ()
 
     def _insert(self, connection: sql.Connection, given: Sequence[Event | Screened]) -> None:
@@ -206,15 +220,14 @@ class Ledger:
         if untold:
             told = [{"at": time.time(), "reason": reason, "segments": count} for reason, count in untold.items()]
             connection.execute(LOST.insert(), told)
-        plain = [event for event in events if event.texts is None]
+        plain = [_row(event) for event in events if event.texts is None]
         if plain:
-            connection.execute(EVENTS.insert(), [_row(event) for event in plain])
-        for event in events:
-            if event.texts is not None:
-                key = connection.execute(EVENTS.insert().values(**_row(event))).inserted_primary_key
-                assert key is not None  # noqa: S101 # an insert of one row has one
-                texts = dict(zip(("source", "target"), event.texts, strict=True))
-                connection.execute(TEXTS.insert().values(event=key[0], at=event.at, tenant=event.tenant, **texts))
+            connection.execute(EVENTS.insert(), plain)
+        told_of = [event for event in events if event.texts is not None]
+        if told_of:
+            ids = EVENTS.insert().returning(EVENTS.c.id, sort_by_parameter_order=True)
+            keys = connection.execute(ids, [_row(event) for event in told_of]).scalars()
+            connection.execute(TEXTS.insert(), [_texts(key, one) for key, one in zip(keys, told_of, strict=True)])
 
     # ---------------------------------------------------------------- read
 
@@ -378,6 +391,12 @@ def _prepare(connection: Any, record: object) -> None:
 def _counted(one: Screened) -> dict[str, Any]:
     names = ("model", "direction", "tenant", "rule", "action", "texts")
     return {"day": day_of(one.at), **{name: getattr(one, name) for name in names}}
+
+
+def _texts(key: int, event: Event) -> dict[str, Any]:
+    assert event.texts is not None  # noqa: S101
+    source, target = event.texts
+    return {"event": key, "at": event.at, "tenant": event.tenant, "source": source, "target": target}
 
 
 def _row(event: Event) -> dict[str, Any]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from dragoman.core.markup.markup import prose
 from dragoman.core.scores.flags import FLAGS
 from dragoman.core.text.languages import Direction
 from dragoman.core.watch.drift import FEWEST, Sample, compare
-from dragoman.core.watch.features import FEATURES, NAMES, hashed, measure, sketch, words
+from dragoman.core.watch.features import FEATURES, NAMES, SKETCH, Segment, hashed, measure, sketches, words
 
 WAY = Direction("en", "fr")
 NOUNS = [
@@ -40,10 +46,8 @@ def sentence(random: np.random.Generator, extra: str = "") -> str:
 
 def sample(sources: list[str], targets: list[str] | None = None, flags: tuple[str, ...] = ()) -> Sample:
     known = np.sort(hashed({word for word in [*NOUNS, *VERBS, "the", "and"]}, "key"))
-    held = [
-        measure(source, target, WAY, known=known, key="key", score=-1.0, flags=flags)
-        for source, target in zip(sources, targets or sources, strict=True)
-    ]
+    segments = [Segment(*pair, flags=flags, score=-1.0) for pair in zip(sources, targets or sources, strict=True)]
+    held = measure(segments, WAY, known=known, key="key")
     return Sample(
         np.stack([one.features for one in held]), np.stack([one.sketch for one in held]), [one.unknown for one in held]
     )
@@ -130,9 +134,56 @@ def test_a_feature_has_one_name() -> None:
 @pytest.mark.parametrize("text", ["", " ", "🙂", "a", "\u202e", "日本語のテキスト", "<b>x</b> %s {0}", "9" * 5_000])
 def test_anything_can_be_measured(text: str) -> None:
     for way in (WAY, Direction("ja", "en")):
-        made = measure(text, text, way, known=np.zeros(0, np.uint64), key="key")
-        assert made.features.shape == (len(NAMES),) and sketch(text).dtype == np.int8
+        (made,) = measure([Segment(text, text)], way, known=np.zeros(0, np.uint64), key="key")
+        assert made.features.shape == (len(NAMES),) and made.sketch.dtype == np.int8
         assert not np.isinf(made.features).any()
+
+
+def sketch(text: str) -> NDArray[np.int8]:
+    """What `sketches` says that it makes, n-gram by n-gram."""
+    plain = f" {' '.join(text.casefold().split())} "
+    found = np.zeros(SKETCH, np.float32)
+    for size in (3, 4):
+        for start in range(len(plain) - size + 1):
+            number = zlib.crc32(plain[start : start + size].encode())
+            found[number % SKETCH] += 1.0 if number & 0x10000 else -1.0
+    most = np.abs(found).max()
+    return (found * (127 / most)).round().astype(np.int8) if most else found.astype(np.int8)
+
+
+_TEXTS = st.lists(
+    st.text(max_size=30) | st.sampled_from(["Prenez 2 comprimés.", "日本 ½ 語", "ǅ 🙂 a’b", ""]), max_size=6
+)
+
+
+@given(_TEXTS, st.sampled_from(["en", "ja"]))
+def test_many_together_are_measured_as_each_alone(texts: list[str], language: str) -> None:
+    way, known = Direction(language, "fr"), np.sort(hashed(["a", "prenez"], "k"))
+    segments = [Segment(text, text[::-1], score=-1.0, flags=("copied",)) for text in texts]
+    together = measure(segments, way, known=known, key="k")
+    for segment, one in zip(segments, together, strict=True):
+        (alone,) = measure([segment], way, known=known, key="k")
+        assert np.array_equal(one.features, alone.features, equal_nan=True)
+        assert (one.sketch == alone.sketch).all() and (one.unknown == alone.unknown).all()
+    for text, row in zip(texts, sketches(texts), strict=True):
+        assert (row == sketch(text)).all()
+
+
+@given(st.text(max_size=60))
+def test_characters_and_words_are_counted(text: str) -> None:
+    (made,) = measure([Segment(text, "x")], WAY, known=np.zeros(0, np.uint64), key="k")
+    plain = " ".join(prose(text).split())
+    letters, found = [sign for sign in plain if sign.isalpha()], words(plain, "en")
+    wanted = {
+        "source_length": np.log1p(len(plain)),
+        "word_length": len(letters) / len(found) if found else np.nan,
+        "digits": sum(map(str.isdigit, plain)) / max(1, len(plain)),
+        "capitals": sum(map(str.isupper, letters)) / len(letters) if letters else np.nan,
+        "unknown_words": 1.0 if found else np.nan,
+    }
+    values = [made.features[NAMES.index(name)] for name in wanted]
+    assert np.allclose(values, list(wanted.values()), equal_nan=True)
+    assert set(made.unknown) <= set(hashed(found, "k")) and len(made.unknown) == min(16, len(set(found)))
 
 
 def test_a_hash_needs_its_key() -> None:

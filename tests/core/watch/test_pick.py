@@ -8,14 +8,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.watch.features import sketch
+from dragoman.core.watch.features import sketches
 from dragoman.core.watch.pick import Candidate, choose, information, nearest, unit
 
 NONE = np.zeros((0, 4))
 
 
 def vectors(texts: list[str]) -> np.ndarray:
-    return unit(np.stack([sketch(text) for text in texts]))
+    return unit(sketches(texts))
 
 
 def test_each_signal_counts_and_what_was_not_measured_does_not() -> None:

@@ -49,7 +49,7 @@ LEARNED = ("alignment", "coverage")  # the checks that need a checker that has l
 _BATCH = 4096
 _RATIO_SLACK = 2.0  # words added to both lengths before they are compared: "OK" may well be "D'accord"
 _SCRIPT_LETTERS = 4  # fewer letters say nothing about a script
-_LANGUAGE_WORDS, _LANGUAGE_LETTERS = 5.0, 24  # words of English; fewer are not judged
+LANGUAGE_WORDS, LANGUAGE_LETTERS = 5.0, 24  # words of English; fewer are not judged
 _NAME = re.compile(r"[^\W\d_]{2,}")
 _HAN_LEAN = 2  # so many more characters of the other Chinese script convict
 _LOOP_CHARACTERS = 12  # a shorter loop ("......", "hahaha") is style
@@ -226,7 +226,7 @@ class Checker:
     def _stranger(self, side: _Side, row: int) -> str:
         """Another language that a side is in, with its probability, or nothing."""
         least = self.settings.language
-        if least is None or side.letters[row] < _LANGUAGE_LETTERS or side.words[row] < _LANGUAGE_WORDS:
+        if least is None or side.letters[row] < LANGUAGE_LETTERS or side.words[row] < LANGUAGE_WORDS:
             return ""
         text = side.texts[row]
         if side.signs[row]:

@@ -84,12 +84,11 @@ class Identifier:
 
     def __init__(self, languages: Sequence[str]) -> None:
         self._languages = list(dict.fromkeys(languages))
-        self._detectors: dict[str, Any] = {}
         self._asked: dict[str, _Question | None] = {}
         self._judges: dict[tuple[Any, Any], Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"_detectors": {}, "_asked": {}, "_judges": {}}
+        empty: dict[str, Any] = {"_asked": {}, "_judges": {}}
         return {"_languages": self._languages, **empty}  # detectors are rebuilt where it arrives
 
     def _candidates(self, language: str) -> list[str]:
@@ -112,15 +111,6 @@ class Identifier:
             self._asked[language] = None if silent else _Question(mine, own, candidates)
         return self._asked[language]
 
-    def _detector(self, candidates: list[str]) -> Any:
-        key = " ".join(sorted(candidates))
-        if key not in self._detectors:
-            from lingua import LanguageDetectorBuilder
-
-            builder = LanguageDetectorBuilder.from_languages(*(_known(code) for code in sorted(candidates)))
-            self._detectors[key] = builder.with_low_accuracy_mode().build()
-        return self._detectors[key]
-
     def stranger(self, text: str, language: str, threshold: float) -> tuple[str, float] | None:
         """(language, probability) of another language that the text is in at least that probably, else None.
 
@@ -129,13 +119,15 @@ class Identifier:
         asked = self._question(language)
         if asked is None or (asked.own is not None and speaks(text) == asked.own):
             return None
-        detector = self._detector(asked.candidates)
-        guess = detector.detect_language_of(text[-_FAST_WINDOW:])
+        candidates = frozenset(asked.candidates)
+        guess = _fast_guess(text[-_FAST_WINDOW:], candidates)
         if guess is None or guess == asked.mine:
             return None
         text = text[:_MOST]
         words = _NAME_OR_CODE.sub(" ", text)  # what most errors are made of
-        values = detector.compute_language_confidence_values(words if len(words.split()) >= _ENOUGH_WORDS else text)
+        values = _detector_of(candidates).compute_language_confidence_values(
+            words if len(words.split()) >= _ENOUGH_WORDS else text
+        )
         best = values[0]
         if (
             best.language == asked.mine
@@ -193,6 +185,11 @@ def _detector_of(languages: frozenset[str]) -> Any:
 
     builder = LanguageDetectorBuilder.from_languages(*(_known(code) for code in sorted(languages)))
     return builder.with_low_accuracy_mode().build()
+
+
+@lru_cache(maxsize=8192)  # a translation in use is asked about by the checks, then once more when it is recorded
+def _fast_guess(text: str, languages: frozenset[str]) -> Any:
+    return _detector_of(languages).detect_language_of(text)
 
 
 def likely(text: str, languages: Sequence[str]) -> list[tuple[str, float]]:

@@ -84,7 +84,8 @@ def _numbers_of(digits: str) -> tuple[str, ...] | None:
     return tuple(map(_significant, _NUMBER.findall(digits)))
 
 
-def _same_numbers(source: str, target: str) -> bool:
+def same_numbers(source: str, target: str) -> bool:
+    """Whether `numbers` finds the same in both."""
     ours = _chains(source)
     return (ours is not None and ours == _chains(target)) or numbers(source) == numbers(target)
 
@@ -106,7 +107,7 @@ def unmatched(source: str, target: str) -> list[str]:
     Forgiven: numbers that are often written as words (up to twelve, and powers of ten), Han and Roman numerals, hours
     counted to 12 or to 24, times and dates with other separators, 1950-53 for 1950-1953, centuries, Buddhist years.
     """
-    if _same_numbers(source, target):
+    if same_numbers(source, target):
         return []
     source, target = _without_shared_times(source, target)
     ours, theirs = numbers(source), numbers(target)
@@ -128,7 +129,7 @@ def exchanged(source: str, target: str) -> list[str]:
 
     `unmatched` forgives them, since `two` may stand for 2; where both sides write digits that differ, no word can.
     """
-    if _same_numbers(source, target):
+    if same_numbers(source, target):
         return []
     ours, theirs = (numbers(text) for text in _without_shared_times(source, target))
     missing = [number for number in (ours - theirs).elements() if number in _AS_WORDS]

@@ -8,21 +8,23 @@ from which texts of another domain are told apart, and keyed hashes of the words
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
-from itertools import pairwise
-from typing import Literal
+from itertools import accumulate, pairwise
+from typing import Any, Literal
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from dragoman.core.markup.markup import keys, prose
+from dragoman.core.markup.markup import prose, spans
 from dragoman.core.scores.flags import FLAGS
 from dragoman.core.text.languages import UNSPACED_SCRIPTS, Direction, script
-from dragoman.core.text.numbers import numbers
+from dragoman.core.text.numbers import same_numbers
 
 Side = Literal["input", "output"]
 
@@ -57,11 +59,34 @@ NAMES = tuple(FEATURES)
 SKETCH = 256  # numbers of a sketch
 _MOST_UNKNOWN = 16  # unknown words of one segment that are kept
 _MOST_CHARACTERS = 4_000  # of a source that a sketch is made of
+_BATCH = 256  # segments that are measured together: arrays over their characters, a few bytes for each
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’-]*")
+_ASCII_WORD = re.compile("[a-z][a-z'-]*")  # the same, some times faster
 _LETTER = regex.compile(r"\p{L}")
+_LONG_WORD = 64  # characters; a longer one is no word that comes again
+_LETTERS, _CAPITALS, _DIGITS, _SEEN = 1, 2, 4, 8
 
 Numbers = NDArray[np.float32]
 Hashes = NDArray[np.uint64]
+Counts = NDArray[np.int64]
+
+_kinds = np.zeros(0x110000, np.uint8)  # what a character is, by its code point; 0 = not looked up yet
+# the table of CRC-32: zlib inverts the register before and after, so that 0xFFFFFFFF stands for an empty one
+_crc = np.array([zlib.crc32(bytes([byte]), 0xFFFFFFFF) ^ 0xFFFFFFFF for byte in range(256)], np.uint32)
+_none = np.zeros(0, np.uint64)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A source and its translation, with what whoever translated knows of them."""
+
+    source: str
+    target: str
+    flags: Sequence[str] = ()
+    score: float = math.nan  # mean log-probability of a token
+    match: float = math.nan
+    terms: int = 0
+    other_language: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,85 +100,137 @@ class Measured:
 
 def words(text: str, language: str) -> list[str]:
     """The words of a text in lower case, without its markup; pairs of letters where words are not spaced."""
-    plain = prose(text).casefold()
-    if script(language) in UNSPACED_SCRIPTS:
+    return _words(prose(text), script(language) in UNSPACED_SCRIPTS)
+
+
+def _words(plain: str, unspaced: bool) -> list[str]:
+    plain = plain.casefold()
+    if unspaced:
         letters = _LETTER.findall(plain)
         return ["".join(pair) for pair in pairwise(letters)]
-    return _WORD.findall(plain)
+    return (_ASCII_WORD if plain.isascii() else _WORD).findall(plain)
 
 
 def hashed(found: Iterable[str], key: str) -> Hashes:
     """Keyed 64-bit hashes of words: without the key of the run nobody can look a word up."""
     secret = key.encode()[:64]
-    values = [int.from_bytes(blake2b(word.encode(), digest_size=8, key=secret).digest(), "little") for word in found]
-    return np.asarray(values, np.uint64)
+    return np.fromiter(
+        (_code(w, secret) if len(w) <= _LONG_WORD else _code.__wrapped__(w, secret) for w in found), np.uint64
+    )
 
 
-def sketch(text: str) -> NDArray[np.int8]:
-    """Character 3- and 4-grams hashed with a sign into SKETCH numbers, scaled so that the largest is 127."""
-    plain = f" {' '.join(text[:_MOST_CHARACTERS].casefold().split())} "
-    found = np.zeros(SKETCH, np.float32)
-    for size in (3, 4):
-        for start in range(len(plain) - size + 1):
-            number = zlib.crc32(plain[start : start + size].encode())
-            found[number % SKETCH] += 1.0 if number & 0x10000 else -1.0
-    most = np.abs(found).max()
-    return (found * (127 / most)).round().astype(np.int8) if most else found.astype(np.int8)
+@lru_cache(maxsize=32_768)  # a few thousand words are most of any text
+def _code(word: str, secret: bytes) -> int:
+    return int.from_bytes(blake2b(word.encode(), digest_size=8, key=secret).digest(), "little")
+
+
+def sketches(texts: Sequence[str]) -> NDArray[np.int8]:
+    """[texts, SKETCH]: character 3- and 4-grams hashed (CRC-32 of their UTF-8) with a sign into SKETCH numbers, scaled so that
+    the largest of a text is 127."""
+    plain = [f" {' '.join(text[:_MOST_CHARACTERS].casefold().split())} " for text in texts]
+    data = np.frombuffer("".join(plain).encode("utf-8", "replace"), np.uint8)
+    starts = np.flatnonzero((data & 0xC0) != 0x80)  # where each character begins
+    widths = np.diff(starts, append=len(data))
+    owner = np.repeat(np.arange(len(plain)), [len(text) for text in plain])
+    state = np.full(len(starts), 0xFFFFFFFF, np.uint32)
+    found = np.zeros(len(plain) * SKETCH)
+    for size in range(1, 5):  # the sum over the n-gram that begins at each character, a character longer each time
+        state = state[: len(starts) - size + 1]
+        _absorb(state, data, starts[size - 1 :], widths[size - 1 :])
+        if size >= 3:
+            whole = owner[size - 1 :] == owner[: len(state)]
+            number = ~state[whole]
+            signs = np.where(number & 0x10000, 1.0, -1.0)
+            places = owner[: len(state)][whole] * SKETCH + (number % SKETCH)
+            found += np.bincount(places, signs, minlength=len(found))
+    rows = found.astype(np.float32).reshape(-1, SKETCH)
+    most = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    scaled: NDArray[np.int8] = (rows * (np.float32(127) / np.maximum(most, 1))).round().astype(np.int8)
+    return scaled
+
+
+def _absorb(state: NDArray[np.uint32], data: NDArray[np.uint8], starts: Counts, widths: Counts) -> None:
+    """Take one character into each running CRC-32, in place."""
+    state[:] = _crc[(state ^ data[starts]) & 0xFF] ^ (state >> 8)
+    for byte in range(1, int(widths.max(initial=1))):
+        rows = np.flatnonzero(widths > byte)
+        before = state[rows]
+        state[rows] = _crc[(before ^ data[starts[rows] + byte]) & 0xFF] ^ (before >> 8)
 
 
 def measure(
-    source: str,
-    target: str,
-    direction: Direction,
-    *,
-    flags: Sequence[str] = (),
-    score: float = math.nan,
-    match: float = math.nan,
-    terms: int = 0,
-    other_language: bool | None = None,
-    known: Hashes | None = None,
-    key: str = "",
-) -> Measured:
-    """Measure a source and its translation. `known`: sorted hashes of the words of the training texts, made with `key`.
+    segments: Sequence[Segment], direction: Direction, *, known: Hashes | None = None, key: str = ""
+) -> list[Measured]:
+    """Measure sources and their translations. `known`: sorted hashes of the words of the training texts, made with `key`.
 
     Tags, placeholders and addresses count as markup alone: in a document they stand as markers, which have digits.
     """
-    marked, source, target = any(keys(source).values()), _plain(source), _plain(target)
-    letters = _LETTER.findall(source)
-    found = words(source, direction.source)
-    codes = hashed(found, key) if known is not None else np.zeros(0, np.uint64)
-    new = codes[~_among(codes, known)] if known is not None else codes
-    size = max(1, len(source))
-    held = set(flags)
-    values = {
-        "source_length": math.log1p(len(source)),
-        "word_length": len(letters) / len(found)
-        if found and script(direction.source) not in UNSPACED_SCRIPTS
-        else math.nan,
-        "digits": sum(map(str.isdigit, source)) / size,
-        "capitals": sum(map(str.isupper, letters)) / len(letters) if letters else math.nan,
-        "unknown_words": len(new) / len(codes) if len(codes) else math.nan,
-        "markup": float(marked),
-        "other_language": math.nan if other_language is None else float(other_language),
-        "match": match,
-        "terms": float(terms > 0),
-        "length_ratio": math.log((1 + len(target)) / (1 + len(source))),
-        "numbers_differ": float(numbers(source) != numbers(target)),
-        "score": score,
-        **{flag: float(flag in held) for flag in FLAGS},
+    found: list[Measured] = []
+    for start in range(0, len(segments), _BATCH):
+        found += _batch(segments[start : start + _BATCH], direction, known, key)
+    return found
+
+
+def _batch(segments: Sequence[Segment], direction: Direction, known: Hashes | None, key: str) -> list[Measured]:
+    unspaced = script(direction.source) in UNSPACED_SCRIPTS
+    sources = [_plain(one.source) for one in segments]
+    targets = [_plain(one.target) for one in segments]
+    letters, capitals, digits = _counts(sources)
+    size, made = (np.array([len(text) for text in texts], np.float64) for texts in (sources, targets))
+    found = [_words(text, unspaced) for text in sources]
+    count = np.array([len(words) for words in found], np.float64)
+    codes = [hashed(words, key) for words in found] if known is not None else []
+    unknown = _unknown(codes, known) if known is not None else [_none] * len(segments)
+    columns = {
+        "source_length": np.log1p(size),
+        "word_length": np.full(len(size), math.nan) if unspaced else _share(letters, count),
+        "digits": digits / np.maximum(size, 1),
+        "capitals": _share(capitals, letters),
+        "unknown_words": _share(np.array([len(new) for new in unknown]), count * (known is not None)),
+        "markup": [float(bool(spans(one.source))) for one in segments],
+        "other_language": [math.nan if one.other_language is None else float(one.other_language) for one in segments],
+        "match": [one.match for one in segments],
+        "terms": [float(one.terms > 0) for one in segments],
+        "length_ratio": np.log((1 + made) / (1 + size)),
+        "numbers_differ": [float(not same_numbers(*pair)) for pair in zip(sources, targets, strict=True)],
+        "score": [one.score for one in segments],
+        **{flag: [float(flag in one.flags) for one in segments] for flag in FLAGS},
     }
-    return Measured(
-        np.asarray([values[name] for name in NAMES], np.float32), sketch(source), np.unique(new)[:_MOST_UNKNOWN]
-    )
+    features = np.stack([np.asarray(columns[name], np.float32) for name in NAMES], axis=1)
+    kept = [np.unique(new)[:_MOST_UNKNOWN] if len(new) else _none for new in unknown]
+    return list(map(Measured, features, sketches(sources), kept))
+
+
+def _counts(texts: Sequence[str]) -> tuple[Counts, Counts, Counts]:
+    """Letters, capitals and digits of each text."""
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "replace"), np.uint32)
+    kinds = _kinds[points]
+    if not kinds.all():
+        for point in set(points[kinds == 0].tolist()):
+            sign = chr(point)
+            upper = _CAPITALS * (sign.isalpha() and sign.isupper())
+            _kinds[point] = _SEEN | _LETTERS * sign.isalpha() | upper | _DIGITS * sign.isdigit()
+        kinds = _kinds[points]
+    ends = np.array([0, *accumulate(map(len, texts))])
+    sums = (np.concatenate([[0], np.cumsum(kinds & kind > 0)])[ends] for kind in (_LETTERS, _CAPITALS, _DIGITS))
+    letters, capitals, digits = map(np.diff, sums)
+    return letters, capitals, digits
+
+
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """NaN where there is nothing to have a share of."""
+    share: NDArray[np.float64] = np.divide(part, whole, out=np.full(len(whole), math.nan), where=whole > 0)
+    return share
+
+
+def _unknown(codes: Sequence[Hashes], known: Hashes) -> list[Hashes]:
+    """Those of each segment that are not known."""
+    joined = np.concatenate([*codes, _none])
+    place = np.searchsorted(known, joined).clip(max=max(0, len(known) - 1))
+    new = known[place] != joined if len(known) else np.ones(len(joined), np.bool_)
+    ends = list(accumulate(map(len, codes)))[:-1]
+    return [some[fresh] for some, fresh in zip(codes, np.split(new, ends), strict=True)]
 
 
 def _plain(text: str) -> str:
     return " ".join(prose(text).split())
-
-
-def _among(codes: Hashes, known: Hashes) -> NDArray[np.bool_]:
-    if not len(known):
-        return np.zeros(len(codes), np.bool_)
-    place = np.searchsorted(known, codes).clip(max=len(known) - 1)
-    found: NDArray[np.bool_] = known[place] == codes
-    return found

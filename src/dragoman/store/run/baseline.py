@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from dragoman.core.corpus.checks import LANGUAGE_LETTERS, LANGUAGE_WORDS
 from dragoman.core.recipe import Normalise
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.identify import Identifier
-from dragoman.core.text.languages import Direction
+from dragoman.core.text.languages import UNSPACED_SCRIPTS, Direction, script
 from dragoman.core.text.normalise import normalise
 from dragoman.core.watch.drift import Sample
-from dragoman.core.watch.features import Hashes, Measured, hashed, measure, words
+from dragoman.core.watch.features import Hashes, Measured, Segment, hashed, measure, words
 from dragoman.errors import CheckpointError, DataError
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import write_json
@@ -81,13 +82,22 @@ class Baseline:
     def identifier(self) -> Identifier:
         return Identifier(self.languages)
 
-    def measured(self, source: str, target: str, direction: Direction, **known: Any) -> Measured:
-        """A translation in use, measured as those of the held-out set were: accents in another form, no-break spaces and
+    def measured(self, segments: Sequence[Segment], direction: Direction) -> list[Measured]:
+        """Translations in use, measured as those of the held-out set were: accents in another form, no-break spaces and
         invisible characters are no drift."""
-        source, target = normalise(source, self.normalise), normalise(target, self.normalise)
-        stranger = self.identifier.stranger(source, direction.source, SURE) is not None
-        codes = self.known.get(direction.source)
-        return measure(source, target, direction, other_language=stranger, known=codes, key=self.model, **known)
+        asked = []
+        for one in segments:
+            source, target = normalise(one.source, self.normalise), normalise(one.target, self.normalise)
+            strange = self._strange(source, direction.source)
+            asked.append(Segment(source, target, one.flags, one.score, one.match, one.terms, strange))
+        return measure(asked, direction, known=self.known.get(direction.source), key=self.model)
+
+    def _strange(self, source: str, language: str) -> bool | None:
+        """Whether it is in another language; None for a short text, of which nobody can tell, as with the checks of a pair."""
+        spaced = script(language) not in UNSPACED_SCRIPTS
+        if sum(map(str.isalpha, source)) < LANGUAGE_LETTERS or (spaced and len(source.split()) < LANGUAGE_WORDS):
+            return None
+        return self.identifier.stranger(source, language, SURE) is not None
 
 
 def record(
@@ -156,10 +166,11 @@ def _measured(
 ) -> list[Measured]:
     made = [Hypothesis(row["hypothesis"], row["score"], row["tokens"], row["finished"]) for row in rows]
     flags = Flagger(direction, languages).flags([row["source"] for row in rows], made)
-    return [
-        base.measured(row["source"], one.text, direction, flags=doubts, score=one.score if one.tokens else math.nan)
+    segments = [
+        Segment(row["source"], one.text, doubts, one.score if one.tokens and one.score is not None else math.nan)
         for row, one, doubts in zip(rows, made, flags, strict=True)
     ]
+    return base.measured(segments, direction)
 
 
 def _words(folder: Path, language: str, key: str) -> Hashes:

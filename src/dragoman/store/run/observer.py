@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from dragoman.core.answers import Answer
 from dragoman.core.recipe import Monitor, Recipe
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import storable
+from dragoman.core.watch.features import Measured, Segment
 from dragoman.core.watch.personal import PERSONAL, masked, personal
 from dragoman.errors import CheckpointError, DataError, RecipeError
 from dragoman.store.run.artifact import home
@@ -20,11 +23,30 @@ from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.trained import exported
 
 if TYPE_CHECKING:
-    from dragoman.store.ledger import Event, Ledger
+    from dragoman.store.ledger import Event, Ledger, Screened
 
 FILE = "ledger.sqlite"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Answers that were given together, in `seconds`."""
+
+    answers: tuple[Answer, ...]
+    direction: Direction
+    tenant: str
+    seconds: float
+    at: float
+
+
+def _direction(call: _Call) -> str:
+    return str(call.direction)
+
+
+def _joined(rows: Sequence[Sequence[Screened]]) -> list[Screened]:
+    return [row for some in rows for row in some]
 
 
 class Observer:
@@ -60,7 +82,7 @@ class Observer:
         """Take note of answers that were given. `seconds` is what they took together."""
         at, kept = time.time(), tuple(answers)
         if kept:
-            self.ledger.add(len(kept), lambda: self._events(kept, direction, tenant, seconds, at))
+            self.ledger.add(len(kept), self._events, _Call(kept, direction, tenant, seconds, at))
 
     def screened(self, tally: Mapping[tuple[str, str], int], direction: Direction, tenant: str) -> None:
         """Take note of what screening found: texts by rule and by what was done."""
@@ -69,7 +91,7 @@ class Observer:
         at, model = time.time(), self.baseline.model
         rows = [Screened(at, model, str(direction), tenant, *what, texts) for what, texts in tally.items()]
         if rows:
-            self.ledger.add(len(rows), lambda: rows)
+            self.ledger.add(len(rows), _joined, rows)
 
     def close(self) -> None:
         """Write what is waiting, and drop what is older than the recipe allows."""
@@ -85,36 +107,47 @@ class Observer:
         except Exception as error:  # whatever a data base may say: the translation is made
             _log.warning("the ledger %s was not pruned: %s", self.ledger.name, type(error).__name__)
 
-    def _events(
-        self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float, at: float
-    ) -> list[Event]:
+    def _events(self, calls: Sequence[_Call]) -> list[Event]:
+        found: list[Event] = []
+        for direction, some in groupby(sorted(calls, key=_direction), _direction):
+            asked = list(some)
+            segments = [
+                Segment(
+                    storable(one.source),
+                    storable(one.text),
+                    one.flags,
+                    one.score if one.tokens and one.score is not None else math.nan,
+                    one.matches[0].match if one.matches else 0.0,
+                    len(one.terms),
+                )
+                for call in asked
+                for one in call.answers
+            ]
+            measured = iter(self.baseline.measured(segments, asked[0].direction))
+            for call in asked:
+                found += self._of_call(call, direction, measured)
+        return found
+
+    def _of_call(self, call: _Call, direction: str, measured: Iterator[Measured]) -> list[Event]:
         from dragoman.store.ledger import Event
 
-        tokens = sum(answer.tokens for answer in answers) or 1
+        tokens = sum(answer.tokens for answer in call.answers) or 1
         return [
             Event(
-                at,
+                call.at,
                 self.baseline.model,
-                str(direction),
-                tenant,
+                direction,
+                call.tenant,
                 answer.origin,
                 len(answer.source),
                 answer.tokens,
-                seconds * answer.tokens / tokens,
+                call.seconds * answer.tokens / tokens,
                 answer.confidence,
                 answer.flags,
-                self.baseline.measured(
-                    storable(answer.source),
-                    storable(answer.text),
-                    direction,
-                    flags=answer.flags,
-                    score=answer.score if answer.tokens else math.nan,
-                    match=answer.matches[0].match if answer.matches else 0.0,
-                    terms=len(answer.terms),
-                ),
-                self._kept(answer, direction) if self.settings.texts else None,
+                made,
+                self._kept(answer, call.direction) if self.settings.texts else None,
             )
-            for answer in answers
+            for answer, made in zip(call.answers, measured, strict=False)  # as many as the call has; others follow
         ]
 
     def _kept(self, answer: Answer, direction: Direction) -> tuple[str, str]:
