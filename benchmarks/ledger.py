@@ -30,7 +30,8 @@ from dragoman.core.records import Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
 from dragoman.core.watch.features import Segment, hashed, measure, words
-from dragoman.store.ledger import Event, Ledger
+from dragoman.store.ledger import Ledger
+from dragoman.store.ledger_events import Event
 from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.observer import Observer
 

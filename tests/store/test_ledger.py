@@ -18,7 +18,8 @@ from dragoman.core.text.languages import Direction
 from dragoman.core.watch.features import Segment, measure
 from dragoman.errors import DataError
 from dragoman.store import ledger as module
-from dragoman.store.ledger import Event, Ledger
+from dragoman.store.ledger import Ledger
+from dragoman.store.ledger_events import Event
 
 WAY = Direction("en", "fr")
 

@@ -24,9 +24,10 @@ import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from dragoman.core.watch.drift import Sample
-from dragoman.core.watch.features import NAMES, SKETCH, Measured
+from dragoman.core.watch.features import NAMES, SKETCH
 from dragoman.errors import DataError
 from dragoman.store.ledger_days import by_day, day_of, summed
+from dragoman.store.ledger_events import Event, Screened, counted, kept, row
 from dragoman.store.ledger_tables import DAYS, EVENTS, LOST, SCREENED, TABLES, TEXTS, kept_days
 from dragoman.store.tables import alone, create_tables
 
@@ -36,37 +37,6 @@ _MB = 1_000_000
 _DAY = 86_400.0
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Screened:
-    """How many texts of one call a rule spoke of, and what was done: flag, redact, block, failed (the guard said nothing)."""
-
-    at: float
-    model: str
-    direction: str
-    tenant: str
-    rule: str
-    action: str
-    texts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One translation. Without `texts` (source, translation) only numbers are kept."""
-
-    at: float
-    model: str
-    direction: str
-    tenant: str
-    origin: str
-    characters: int
-    tokens: int
-    seconds: float
-    confidence: float | None
-    flags: tuple[str, ...]
-    measured: Measured
-    texts: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +50,7 @@ class Window:
 
 
 T = TypeVar("T")
-Make = Callable[[Sequence[T]], Sequence["Event | Screened"]]
+Make = Callable[[Sequence[T]], Sequence[Event | Screened]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,20 +184,20 @@ class Ledger:
     def _insert(self, connection: sql.Connection, given: Sequence[Event | Screened]) -> None:
         events = [one for one in given if isinstance(one, Event)]
         if counts := [one for one in given if isinstance(one, Screened)]:
-            connection.execute(SCREENED.insert(), [_counted(one) for one in counts])
+            connection.execute(SCREENED.insert(), [counted(one) for one in counts])
         with self._lock:
             untold, self._untold = self._untold, Counter()
         if untold:
             told = [{"at": time.time(), "reason": reason, "segments": count} for reason, count in untold.items()]
             connection.execute(LOST.insert(), told)
-        plain = [_row(event) for event in events if event.texts is None]
+        plain = [row(event) for event in events if event.texts is None]
         if plain:
             connection.execute(EVENTS.insert(), plain)
         told_of = [event for event in events if event.texts is not None]
         if told_of:
             ids = EVENTS.insert().returning(EVENTS.c.id, sort_by_parameter_order=True)
-            keys = connection.execute(ids, [_row(event) for event in told_of]).scalars()
-            connection.execute(TEXTS.insert(), [_texts(key, one) for key, one in zip(keys, told_of, strict=True)])
+            keys = connection.execute(ids, [row(event) for event in told_of]).scalars()
+            connection.execute(TEXTS.insert(), [kept(key, one) for key, one in zip(keys, told_of, strict=True)])
 
     # ---------------------------------------------------------------- read
 
@@ -386,32 +356,3 @@ def _prepare(connection: Any, record: object) -> None:
     del record
     for line in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "secure_delete=ON"):
         connection.execute(f"PRAGMA {line}")
-
-
-def _counted(one: Screened) -> dict[str, Any]:
-    names = ("model", "direction", "tenant", "rule", "action", "texts")
-    return {"day": day_of(one.at), **{name: getattr(one, name) for name in names}}
-
-
-def _texts(key: int, event: Event) -> dict[str, Any]:
-    assert event.texts is not None  # noqa: S101
-    source, target = event.texts
-    return {"event": key, "at": event.at, "tenant": event.tenant, "source": source, "target": target}
-
-
-def _row(event: Event) -> dict[str, Any]:
-    return {
-        "at": event.at,
-        "model": event.model,
-        "direction": event.direction,
-        "tenant": event.tenant,
-        "origin": event.origin,
-        "characters": event.characters,
-        "tokens": event.tokens,
-        "seconds": event.seconds,
-        "confidence": event.confidence,
-        "flags": " ".join(event.flags),
-        "features": event.measured.features.tobytes(),
-        "sketch": event.measured.sketch.tobytes(),
-        "unknown": event.measured.unknown.tobytes(),
-    }

@@ -14,7 +14,8 @@ from dragoman.core.watch.feedback import Edit
 from dragoman.errors import DataError
 from dragoman.server.glossaries import Dictionary, Glossaries
 from dragoman.server.keys import Keys
-from dragoman.store.ledger import Ledger, Screened
+from dragoman.store.ledger import Ledger
+from dragoman.store.ledger_events import Screened
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.erase import erase
 from dragoman.store.run.feedback import Desk

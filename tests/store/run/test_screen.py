@@ -19,7 +19,8 @@ from dragoman.core.text.languages import Direction
 from dragoman.core.watch.screening import WordList
 from dragoman.errors import DataError
 from dragoman.store.formats.documents import Document
-from dragoman.store.ledger import Ledger, Screened
+from dragoman.store.ledger import Ledger
+from dragoman.store.ledger_events import Screened
 from dragoman.store.memory.translation_memory import Memory
 from dragoman.store.run.screen import Screen
 from tests.test_assistant import Scripted

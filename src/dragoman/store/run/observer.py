@@ -18,12 +18,13 @@ from dragoman.core.text.normalise import storable
 from dragoman.core.watch.features import Measured, Segment
 from dragoman.core.watch.personal import PERSONAL, masked, personal
 from dragoman.errors import CheckpointError, DataError, RecipeError
+from dragoman.store.ledger_events import Event, Screened
 from dragoman.store.run.artifact import home
 from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.trained import exported
 
 if TYPE_CHECKING:
-    from dragoman.store.ledger import Event, Ledger, Screened
+    from dragoman.store.ledger import Ledger
 
 FILE = "ledger.sqlite"
 
@@ -86,8 +87,6 @@ class Observer:
 
     def screened(self, tally: Mapping[tuple[str, str], int], direction: Direction, tenant: str) -> None:
         """Take note of what screening found: texts by rule and by what was done."""
-        from dragoman.store.ledger import Screened
-
         at, model = time.time(), self.baseline.model
         rows = [Screened(at, model, str(direction), tenant, *what, texts) for what, texts in tally.items()]
         if rows:
@@ -129,8 +128,6 @@ class Observer:
         return found
 
     def _of_call(self, call: _Call, direction: str, measured: Iterator[Measured]) -> list[Event]:
-        from dragoman.store.ledger import Event
-
         tokens = sum(answer.tokens for answer in call.answers) or 1
         return [
             Event(
