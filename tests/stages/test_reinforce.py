@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from dragoman.core.corpus import rewards
 from dragoman.core.listen import Silent
@@ -71,7 +72,7 @@ def go(run: Path, texts: Artifact, method: str, *overrides: str, listener: Any =
     return facts
 
 
-@pytest.mark.parametrize("method", ["grpo", "dr_grpo", "rloo"])
+@pytest.mark.parametrize("method", ["grpo", "dr_grpo", "rloo", "ppo"])
 def test_the_mean_reward_rises(method: str, run: Path, texts: Artifact) -> None:
     wish = ("steps=30", "prompts=12", "group=8", "learning_rate=3e-3", "evaluate_every=5")
     facts = go(run, texts, method, *wish)["reinforced"]
@@ -81,7 +82,14 @@ def test_the_mean_reward_rises(method: str, run: Path, texts: Artifact) -> None:
     assert facts["rewarded_for"] == {"chrf": 1.0} and facts["groups"]["groups"] >= 30 * 12
     folder = run / "train" / "1-reinforce"
     [first, *_] = [json.loads(line) for line in (folder / "samples" / "step-00000005.jsonl").read_text().splitlines()]
-    assert len(first["samples"]) == 8 and abs(sum(one["advantage"] for one in first["samples"])) < 1e-3
+    assert len(first["samples"]) == 8
+    if method == "ppo":
+        assert all(one["score"] == one["rewards"]["chrf"] for one in first["samples"] if not one["shut_out"])
+        assert max(one["explained"] for one in course) > 0.05
+        saved = load_file(folder / "model" / "model.safetensors")
+        assert not [name for name in saved if "scalar_head" in name]
+    else:
+        assert abs(sum(one["advantage"] for one in first["samples"])) < 1e-3
     assert [one["step"] for one in read(folder / "metrics.jsonl") if one["event"] == "rewarded"] == [
         5,
         10,
@@ -92,16 +100,24 @@ def test_the_mean_reward_rises(method: str, run: Path, texts: Artifact) -> None:
     ]
 
 
-@pytest.mark.parametrize(("overrides", "at"), [((), 8), (("inner=2",), 7), (("accumulation=3", "inner=2"), 7)])
+@pytest.mark.parametrize(
+    ("method", "overrides", "at"),
+    [
+        ("grpo", (), 8),
+        ("grpo", ("inner=2",), 7),
+        ("grpo", ("accumulation=3", "inner=2"), 7),
+        ("ppo", ("accumulation=3", "inner=2", "group=3", "kl=0.1"), 7),
+    ],
+)
 def test_a_stop_changes_nothing(
-    overrides: tuple[str, ...], at: int, run: Path, texts: Artifact, tmp_path: Path
+    method: str, overrides: tuple[str, ...], at: int, run: Path, texts: Artifact, tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole"
     shutil.copytree(run, whole)
-    go(whole, texts, "grpo", *overrides)
+    go(whole, texts, method, *overrides)
     with pytest.raises(KeyboardInterrupt):
-        go(run, texts, "grpo", *overrides, listener=Stops("train 1-reinforce", at))
-    go(run, texts, "grpo", *overrides)
+        go(run, texts, method, *overrides, listener=Stops("train 1-reinforce", at))
+    go(run, texts, method, *overrides)
     one, other = (each / "train" / "1-reinforce" for each in (whole, run))
     assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
     facts = [Artifact.load(each).facts["reinforced"] for each in (one, other)]
@@ -149,6 +165,8 @@ def test_a_plan_draws_nothing(run: Path, texts: Artifact) -> None:
         ("rewards={chrf: 1, terms: 1}", "belong together"),
         ("clip_ratio=[1.5, 0.2]", "below 1 itself"),
         ("packing=packed", "lengths nobody knows"),
+        ("group=1", "nothing to compare a sample with"),
+        ("gae=0.9", "`gae` means nothing to `method: grpo`"),
     ],
 )
 def test_what_cannot_be_is_refused(override: str, why: str) -> None:

@@ -148,6 +148,21 @@ def test_it_ranks_candidates_by_its_folder(judge: Path, begun: Path, texts: Arti
         train.run(Recipe.parse(against, "recipe.yaml"), inputs, run / "train", "t4", Silent())
 
 
+def test_it_rewards_ppo(judge: Path, begun: Path, texts: Artifact, tmp_path: Path) -> None:
+    text = TEXT[: TEXT.index("  - reward")] + (
+        "  - reinforce: {method: ppo, steps: 3, prompts: 4, group: 2, batch_tokens: 4096, evaluate_sentences: 10,\n"
+        f"                rewards: {{judge: 1}}, scorers: {{judge: {{model: {judge}/train/1-reward}}}}}}\n"
+        "    adapt: {method: lora, rank: 4}\n"
+    )
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    inputs = {"prepare": texts, "model": Artifact.load(run / "model")}
+    done = train.run(Recipe.parse(text, "recipe.yaml"), inputs, run / "train", "t3", Silent())
+    found = done.facts["phases"][1]["reinforced"]
+    assert found["rewarded_for"] == {"judge": 1.0} and 0 < found["course"][-1]["rewards"]["judge"] < 1
+    assert not (run / "train" / "1-reinforce" / "model" / "scalar_head.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("override", "why"),
     [

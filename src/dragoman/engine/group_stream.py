@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +24,7 @@ from dragoman.core.records import Example, Hypothesis
 from dragoman.engine.batch import Batch, Corpus, collate, epoch_order
 from dragoman.engine.model_scorer import AnyScorer
 from dragoman.engine.on_policy import Sampler
+from dragoman.engine.ppo import estimated, valued, whitened
 from dragoman.engine.score import corpus_of
 from dragoman.engine.token_scores import token_losses
 from dragoman.errors import DataError
@@ -38,7 +39,7 @@ class Sampled:
 
     ids: list[int]
     prompt: int  # tokens of it
-    advantage: float
+    advantage: float  # with `ppo` its score
 
     @property
     def row(self) -> tuple[list[int], list[bool]]:
@@ -90,7 +91,7 @@ class GroupStream:
         self.judged: list[tuple[Group, Judged]] = []  # of the last step
         self._batches: list[Batch] = []
         self._parts: list[list[Sampled]] = []
-        self._then: list[list[float]] = []  # of a state, until its batches are made again
+        self._known: list[dict[str, list[float]]] = []  # of a state, until its batches are made again
         self._order: tuple[int, Any] | None = None
 
     # ------------------------------------------------------------ what `fit` asks
@@ -99,9 +100,9 @@ class GroupStream:
         place, within = divmod(self.calls, self.accumulation)
         if not within and not place % self.wish.inner:
             self._parts = self._drawn(place // self.wish.inner)
-            self._batches = [self._batch(part) for part in self._parts]
+            self._batches = self._made([self._batch(part) for part in self._parts])
         elif not self._batches:  # the run goes on in the middle of steps on the same samples
-            self._batches = [self._batch(*each) for each in zip(self._parts, self._then, strict=True)]
+            self._batches = self._made([self._batch(*each) for each in zip(self._parts, self._known, strict=True)])
         self.calls += 1
         return self._batches[within]
 
@@ -128,14 +129,17 @@ class GroupStream:
             "totals": dict(self.totals),
             "constant": self.constant,
             "parts": parts,
-            "then": [batch.given["then"].tolist() for batch in self._batches] if half else [],
+            "known": [
+                {name: batch.given[name].tolist() for name in ("then", "values") if name in batch.given}
+                for batch in (self._batches if half else ())
+            ],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.calls, self.cursor, self.constant = state["calls"], state["cursor"], dict(state["constant"])
         self.figures, self.totals = defaultdict(float, state["figures"]), Counter(state["totals"])
         self._parts = [[Sampled(*one) for one in part] for part in state["parts"]]
-        self._then, self._batches = state["then"], []
+        self._known, self._batches = state["known"], []
 
     @property
     def last(self) -> list[Batch]:
@@ -258,7 +262,8 @@ class GroupStream:
 
     # ------------------------------------------------------------ tensors
 
-    def _batch(self, part: Sequence[Sampled], then: Sequence[float] | None = None) -> Batch:
+    def _batch(self, part: Sequence[Sampled], known: Mapping[str, Sequence[float]] | None = None) -> Batch:
+        """`known`: what was found when the samples were drawn, of a run that goes on."""
         device = self.sampler.loaded.device
         batch = collate(corpus_of([one.row for one in part]), [[n] for n in range(len(part))], self.pad).to(device)
         assert batch.sequence is not None  # noqa: S101 # collate gives it
@@ -266,11 +271,33 @@ class GroupStream:
         given: dict[str, torch.Tensor] = {"advantage": advantages[batch.sequence]}
         with self.frozen.model() as model:
             given["start"] = scored(model, batch)
-        if then is not None:
-            given["then"] = torch.tensor(then, device=device)
+        if known is not None:
+            given |= {name: torch.tensor(values, device=device) for name, values in known.items()}
+        elif self.wish.headed:
+            given["then"], given["values"] = valued(self.model, batch)
         elif self.wish.inner > 1:
             given["then"] = scored(self.model, batch)
+        if self.wish.headed:
+            given["advantage"], given["returns"] = estimated(
+                given["advantage"],
+                given["then"],
+                given["start"],
+                given["values"],
+                batch.sequence,
+                self.wish.kl,
+                self.wish.gae,
+            )
         return replace(batch, given=given)
+
+    def _made(self, batches: list[Batch]) -> list[Batch]:
+        """The batches of a step, ready for the loss."""
+        if not self.wish.headed:
+            return batches
+        advantages = whitened([batch.given["advantage"] for batch in batches])
+        return [
+            replace(batch, given={**batch.given, "advantage": each})
+            for batch, each in zip(batches, advantages, strict=True)
+        ]
 
 
 @torch.no_grad()

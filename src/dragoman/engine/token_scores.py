@@ -30,20 +30,35 @@ def token_losses(model: nn.Module, batch: Batch, smoothing: float = 0.0, chunk: 
     and applied to the target positions, a chunk at a time. Gradients are made only where they are wanted. Models that
     change their logits after the output layer (soft-capping, scaling, an adapter on it) compute all logits themselves.
     """
+    return _losses(model, batch, smoothing, chunk, states=False)[0]
+
+
+def token_losses_and_states(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """(`token_losses` [n], the last hidden states [n, hidden size] that they come from), in one forward pass."""
+    return _losses(model, batch, 0.0, None, states=True)
+
+
+def _losses(
+    model: nn.Module, batch: Batch, smoothing: float, chunk: Chunk | None, *, states: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The losses, and where `states` are wanted the hidden states."""
     inner = _inner(model)
     inputs = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
     if not plain_head(inner):
-        logits = model(**inputs).logits
-        flat = logits.reshape(-1, logits.shape[-1])[batch.where].float()
-        return nn.functional.cross_entropy(flat, batch.labels, reduction="none", label_smoothing=smoothing)
+        found = model(**inputs, output_hidden_states=states)
+        flat = found.logits.reshape(-1, found.logits.shape[-1])[batch.where].float()
+        losses = nn.functional.cross_entropy(flat, batch.labels, reduction="none", label_smoothing=smoothing)
+        if not states:
+            return losses, flat
+        hidden = found.hidden_states[-1]
+        return losses, hidden.reshape(-1, hidden.shape[-1])[batch.where]
     with _without_head(inner):
         hidden = model(**inputs).logits
     targets = hidden.reshape(-1, hidden.shape[-1])[batch.where]
     weight = inner.get_output_embeddings().weight
     gradients = torch.is_grad_enabled()
     apply: Any = _TokenLosses.apply  # torch has no types for it
-    losses: torch.Tensor = apply(targets, weight, batch.labels, smoothing, chunk or one_chunk, gradients)
-    return losses
+    return apply(targets, weight, batch.labels, smoothing, chunk or one_chunk, gradients), targets
 
 
 def top_tokens(

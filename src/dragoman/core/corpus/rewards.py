@@ -43,8 +43,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of a group. values [samples] by reward, 0 to 1; `shut`: samples that a gate shuts out; `passed_over`: why
-    nothing can be learned from it, else empty."""
+    """What became of a group. values [samples] by reward, 0 to 1; `shut`: samples that a gate shuts out; advantages [samples]:
+    for `ppo` scores; `passed_over`: why nothing can be learned from it, else empty."""
 
     values: Mapping[str, Floats]
     shut: NDArray[np.bool_]
@@ -111,6 +111,8 @@ class Judge:
         for name in self.gates:
             shut |= values[name] < 1
         weighted = {name: values[name] for name in self.weights}
+        if self.method == "ppo":
+            return Judged(values, shut, scores(weighted, self.weights, shut))
         found = advantages(weighted, self.weights, shut, self.method)
         if found.any():
             return Judged(values, shut, found)
@@ -142,6 +144,14 @@ def _leveled(found: Floats) -> Floats:
     """Samples without a score count as the mean of the others, so that the scorer says nothing for or against them."""
     known = np.isfinite(found)
     return np.where(known, found, found[known].mean() if known.any() else 0.0)
+
+
+def scores(values: Mapping[str, Floats], weights: Mapping[str, float], shut: NDArray[np.bool_]) -> Floats:
+    """The weighted mean of the rewards [samples], for `ppo`, where a value head knows what is usual; 0 at most of a sample
+    that a gate shuts out."""
+    total: Floats = sum((weight * values[name] for name, weight in weights.items()), np.zeros(len(shut)))
+    total = total / sum(weights.values())
+    return np.where(shut, np.minimum(total, 0), total)
 
 
 def advantages(

@@ -19,17 +19,20 @@ Clip = Annotated[float, Field(gt=0)]
 
 
 class Reinforce(Training):
-    """Groups of samples of one sentence are compared by their rewards, and the better ones made likelier."""
+    """Groups of samples of one sentence are compared by their rewards, and the better ones made likelier; with `ppo` each
+    sample is compared with what a value head expected of it, token by token."""
 
-    method: Literal["grpo", "dr_grpo", "rloo"] = "grpo"
+    method: Literal["grpo", "dr_grpo", "rloo", "ppo"] = "grpo"
     steps: PositiveCount = 200  # optimiser steps
     prompts: PositiveCount = 16  # training sentences of a step
-    group: Annotated[int, Field(ge=2, le=64)] = 8  # samples of each
+    group: Annotated[int, Field(ge=1, le=64)] = 8  # samples of each; one alone only with `ppo`
     rewards: dict[ScorerName, Weight | Literal["gate"]] = {"chrf": 1.0, "language": "gate", "length": "gate"}
     scorers: dict[ScorerName, Scorer] = {}  # the user's own, by the names that `rewards` has for them
     glossary: UsedGlossary = None  # for the reward `terms`; `true`: the run's own
     kl: Annotated[float, Field(ge=0)] = 0.01  # weight of the divergence from the model that the phase begins with
     clip_ratio: tuple[Clip, Clip] = (0.2, 0.28)  # how far below and above 1 the ratio of probabilities counts
+    gae: Annotated[float, Field(ge=0, le=1)] = 0.95  # of `ppo`: how far ahead an advantage looks (lambda)
+    value_weight: Annotated[float, Field(gt=0)] = 0.1  # of `ppo`: of the value head's loss
     inner: PositiveCount = 1  # optimiser steps on the same samples
     window: PositiveCount = 50  # steps after which a reward that never told samples apart is an error
     directions: Pairs | None = None
@@ -40,6 +43,11 @@ class Reinforce(Training):
             raise ValueError(
                 "`rewards` needs one with a weight: a gate alone says which samples are bad, not which are good"
             )
+        if self.method != "ppo":
+            if self.group < 2:
+                raise ValueError(f"`group: 1` leaves `method: {self.method}` nothing to compare a sample with")
+            if other := {"gae", "value_weight"} & self.model_fields_set:
+                raise ValueError(f"`{min(other)}` means nothing to `method: {self.method}`; it belongs to ppo")
         check_names("rewards", self.rewards, REWARDS, self.scorers)
         if graded := [name for name in self.gates if name in _GRADED or name in self.scorers]:
             raise ValueError(f"`{graded[0]}: gate` cannot be: a gate is open or shut. Give it a weight")
@@ -59,6 +67,10 @@ class Reinforce(Training):
     @property
     def looks_into(self) -> tuple[Shots, MemoryUse, GlossaryUse | None] | None:
         return ({0: 1.0}, TrainingMemory(), self.glossary) if self.glossary is not None else None
+
+    @property
+    def headed(self) -> bool:
+        return self.method == "ppo"
 
     @property
     def weights(self) -> dict[str, float]:

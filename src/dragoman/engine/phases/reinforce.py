@@ -29,6 +29,7 @@ from dragoman.engine.phase_data import Inputs, Material
 from dragoman.engine.phases.kind import Kind, Ready
 from dragoman.engine.phases.pair_rows import PairRows, pair_rows
 from dragoman.engine.policy_loss import divergence, reinforce_loss
+from dragoman.engine.ppo import ppo_loss
 from dragoman.engine.setup import Settings, resolved
 from dragoman.engine.watcher import Course, Watcher
 from dragoman.store.memory import examples
@@ -65,7 +66,8 @@ class Reinforcement(Kind):
 
     def loss(self, training: Training, *, compiled: bool) -> Loss:
         del compiled
-        return reinforce_loss(Reinforce.given(training))
+        wish = Reinforce.given(training)
+        return ppo_loss(wish) if wish.headed else reinforce_loss(wish)
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
         stream = ready.data.stream
@@ -118,6 +120,8 @@ class Rewarded(Watcher):
             },
             "passed_over": round(told["passed over"] / max(1.0, told["groups"]), 4),
         }
+        if self.wish.headed:
+            record["explained"] = self._explained()
         told.clear()
         self.course.append({"step": step, **record})
         course.log.write({"event": "rewarded", "step": step, **record})
@@ -135,6 +139,12 @@ class Rewarded(Watcher):
         found = [divergence(scored(self.model, batch), batch.given["start"]) for batch in self.stream.last]
         return float(torch.cat(found).mean()) if found else 0.0
 
+    def _explained(self) -> float:
+        """The share of the variance of the last returns that the values had foreseen; below 0 where a mean does better."""
+        given = [batch.given for batch in self.stream.last]
+        returns, values = (torch.cat([one[name] for one in given]) for name in ("returns", "values"))
+        return round(1 - float((returns - values).var() / returns.var().clamp(min=1e-8)), 4)
+
     def _write(self, step: int) -> None:
         """Some groups of the last step, to be read by a person."""
         lines = []
@@ -143,7 +153,7 @@ class Rewarded(Watcher):
             made = [
                 {
                     "text": one.text,
-                    "advantage": round(advantage, 4),
+                    "score" if self.wish.headed else "advantage": round(advantage, 4),
                     "shut_out": shut,
                     "rewards": {name: round(float(values[n]), 4) for name, values in judged.values.items()},
                 }
