@@ -19,7 +19,7 @@ from dragoman.engine import checkpoint
 from dragoman.engine.batch import Batch, Corpus
 from dragoman.engine.loop import Step, fit
 from dragoman.engine.losses import cross_entropy
-from dragoman.engine.mixture import Mixture, Part
+from dragoman.engine.mixture import Mixture, Part, mixed
 from dragoman.engine.optimise import Optimiser
 from dragoman.errors import CheckpointError, DataError
 from tests.tiny import tiny
@@ -47,7 +47,7 @@ def parts() -> list[Part]:
 
 def mixture(shares: dict[str, float] | None = None, **options: Any) -> Mixture:
     given_options = {"budget": 256, "window": 10, "total": 40_000, "pad": 0, "seed": 3} | options
-    return Mixture(parts(), shares or {"lm": 0.6, "mt": 0.3, "rare": 0.1}, **given_options)  # type: ignore[arg-type]
+    return Mixture(mixed(parts()), shares or {"lm": 0.6, "mt": 0.3, "rare": 0.1}, **given_options)  # type: ignore[arg-type]
 
 
 def counts(batches: Sequence[Batch]) -> Counter[str]:
@@ -161,7 +161,14 @@ def test_rows_that_fill_a_batch_alone_still_make_whole_steps() -> None:
     ids = np.full(rows * 60, 10, dtype=np.int32)
     corpus = Corpus(ids, ids > 0, np.arange(rows + 1, dtype=np.int64) * 60, np.ones(rows), np.zeros(rows, np.int16))
     stream = Mixture(
-        [Part("lm", corpus, ("en",))], {"lm": 1.0}, budget=64, window=6, total=9000, pad=0, seed=1, accumulation=3
+        mixed([Part("lm", corpus, ("en",))]),
+        {"lm": 1.0},
+        budget=64,
+        window=6,
+        total=9000,
+        pad=0,
+        seed=1,
+        accumulation=3,
     )
     for _ in range(5):
         assert len(window(stream)) % 3 == 0
@@ -184,7 +191,7 @@ def test_what_was_read_is_not_what_was_planned() -> None:
 def test_a_task_without_rows_is_refused() -> None:
     empty = Corpus(np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(1, np.int64), np.zeros(0), np.zeros(0, np.int16))
     with pytest.raises(DataError, match="task mt has no rows"):
-        Mixture([Part("mt", empty, ())], {"mt": 1.0}, budget=64, window=2, total=100, pad=0, seed=1)
+        Mixture(mixed([Part("mt", empty, ())]), {"mt": 1.0}, budget=64, window=2, total=100, pad=0, seed=1)
 
 
 # ---------------------------------------------------------------- resuming

@@ -15,13 +15,14 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.metrics import score
 from dragoman.core.text.languages import Direction
-from dragoman.engine import checkpoint
+from dragoman.engine import checkpoint, encoded_rows
 from dragoman.engine.batch import Corpus, plan_epoch
 from dragoman.engine.log import read
 from dragoman.engine.losses import cross_entropy
 from dragoman.errors import ModelError, RecipeError, ResourceError
 from dragoman.stages import model, plan, train
 from dragoman.stages.train.measures import Measures
+from dragoman.store.corpus import encoded
 from dragoman.store.run.artifact import Artifact
 from dragoman.translator import Translator
 from tests.tiny import tiny
@@ -163,6 +164,9 @@ def test_an_interrupted_phase_goes_on_and_ends_the_same(
 ) -> None:
     made = recipe("train.0.sft.epochs=3", "train.0.sft.checkpoint_every=7", "train.0.sft.dropout=0.1")
     whole = go(tmp_path / "whole", made, prepared)
+    monkeypatch.setattr(encoded_rows, "_LEAST", 0)  # goes on from rows that are kept, the whole one did not
+    kept = prepared.folder.parent / encoded.FOLDER
+    assert not kept.exists()
     real = train.Trainer._save
 
     def stop(self: train.Trainer, step: int) -> None:
@@ -173,10 +177,12 @@ def test_an_interrupted_phase_goes_on_and_ends_the_same(
     monkeypatch.setattr(train.Trainer, "_save", stop)
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "parts", made, prepared)
-    monkeypatch.undo()
+    monkeypatch.setattr(train.Trainer, "_save", real)
+    assert len(list(kept.iterdir())) == 1
     ear = Ear()
     parts = go(tmp_path / "parts", made, prepared, ear)
     assert any("goes on from step 21" in line for line in ear.said)
+    assert not kept.exists()  # nothing is trained on them any more
     files = [tmp_path / run / "train" / "0-sft" / "model" / "model.safetensors" for run in ("whole", "parts")]
     assert files[0].read_bytes() == files[1].read_bytes()
     logs = [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dragoman.core.prompt.prompts import GAP, MEANS, SYNTHETIC, TERM, Format, Rendered, language_token
 from dragoman.errors import ModelError
@@ -47,6 +48,16 @@ class Encoder:
         self._turn = self._turn_end() if form.kind == "chat" else ""
         if self._turn:
             self.end = self._ids([self._turn], special=True)[0][-1]
+
+    @property
+    def fingerprint(self) -> list[Any] | None:
+        """What the ids depend on, as JSON values: two encoders with the same give the same ids. None where the tokenizer's
+        code is Python's, which cannot be told."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return None
+        own = [self.tokenizer.chat_template, self.controls, self.odd, self._begin, self.end, self._turn]
+        return [hashlib.sha256(backend.to_str().encode()).hexdigest(), self.form.to_json(), *own]
 
     def encode(self, prompts: Sequence[Rendered]) -> list[tuple[list[int], list[bool]]]:
         """(ids, trained) of each prompt; `trained[i]` says that token i stands under the loss."""

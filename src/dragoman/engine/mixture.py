@@ -34,23 +34,42 @@ class Part:
     corpus: Corpus
     labels: tuple[str, ...]
 
+
+@dataclass(frozen=True)
+class Mixed:
+    """The rows of all tasks as one corpus, the names of its groups, and [first, last + 1) row of each task."""
+
+    corpus: Corpus
+    groups: tuple[str, ...]
+    spans: Mapping[str, tuple[int, int]]
+
+    def rows(self, name: str) -> Corpus:
+        """The rows of a task, numbered from 0."""
+        first, end = self.spans[name]
+        corpus = self.corpus
+        return Corpus(corpus.ids, corpus.trained, corpus.starts[first : end + 1], corpus.weight[first:end])
+
     @property
-    def tokens(self) -> int:
-        """Tokens of one epoch."""
-        return int((self.corpus.lengths * self.corpus.weight).sum())
+    def tokens(self) -> dict[str, int]:
+        """Tokens of one epoch, by task."""
+        parts = {name: self.rows(name) for name in self.spans}
+        return {name: int((part.lengths * part.weight).sum()) for name, part in parts.items()}
 
 
-def joined(parts: Sequence[Part]) -> tuple[Corpus, tuple[str, ...], list[tuple[int, int]]]:
-    """(all rows as one corpus, the names of its groups, [first, last + 1) row of each part)."""
+def mixed(parts: Sequence[Part]) -> Mixed:
+    """The rows of all parts. Raises DataError for one without rows."""
     names: list[str] = []
-    groups, spans, starts = [], [], [np.zeros(1, dtype=np.int64)]
+    spans: dict[str, tuple[int, int]] = {}
+    groups, starts = [], [np.zeros(1, dtype=np.int64)]
     rows = tokens = 0
     for part in parts:
+        if not len(part.corpus) or not part.corpus.weight.sum():
+            raise DataError(f"the task {part.name} has no rows to draw from.")
         assert part.corpus.group is not None  # noqa: S101
         groups.append(part.corpus.group + np.int16(len(names)))
         names += [f"{part.name} {label}" for label in part.labels]
         starts.append(part.corpus.starts[1:] + tokens)
-        spans.append((rows, rows + len(part.corpus)))
+        spans[part.name] = (rows, rows + len(part.corpus))
         rows += len(part.corpus)
         tokens += len(part.corpus.ids)
     corpus = Corpus(
@@ -60,7 +79,7 @@ def joined(parts: Sequence[Part]) -> tuple[Corpus, tuple[str, ...], list[tuple[i
         np.concatenate([part.corpus.weight for part in parts]),
         np.concatenate(groups),
     )
-    return corpus, tuple(names), spans
+    return Mixed(corpus, tuple(names), spans)
 
 
 @dataclass
@@ -115,12 +134,12 @@ class Mixture:
     """A stream for `fit` over several tasks. `shares` may be set between two windows (`at_boundary`).
 
     budget: tokens of a batch, padding included; window: batches of a window, a multiple of `accumulation`; total: tokens
-    of the whole phase. Raises DataError for a task without rows.
+    of the whole phase.
     """
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        rows: Mixed,
         shares: Mapping[str, float],
         *,
         budget: int,
@@ -131,20 +150,14 @@ class Mixture:
         accumulation: int = 1,
         packing: Literal["sorted", "packed"] = "sorted",
     ) -> None:
-        for part in parts:
-            if not len(part.corpus) or not part.corpus.weight.sum():
-                raise DataError(f"the task {part.name} has no rows to draw from.")
-        self.corpus, self.groups, spans = joined(parts)
+        self.corpus, self.groups = rows.corpus, rows.groups
         self.lengths = self.corpus.lengths
         self.budget, self.window, self.total = budget, window, total
         self.pad, self.seed, self.accumulation, self.packing = pad, seed, accumulation, packing
-        self._accounts = {}
-        for part, (first, end) in zip(parts, spans, strict=True):
-            rows = slice(first, end)
-            view = Corpus(
-                self.corpus.ids, self.corpus.trained, self.corpus.starts[first : end + 1], self.corpus.weight[rows]
-            )
-            self._accounts[part.name] = _Account(view, first, seed + crc32(part.name.encode()))
+        self._accounts = {
+            name: _Account(rows.rows(name), first, seed + crc32(name.encode()))
+            for name, (first, _) in rows.spans.items()
+        }
         self._shares = self._checked(shares)
         self._number = 0  # of the window
         self._batches: list[Bins] = []

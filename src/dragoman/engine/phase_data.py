@@ -16,9 +16,20 @@ from dragoman.engine.mixture import Mixture
 from dragoman.engine.moving import ALL, SEEDS, Movement
 from dragoman.engine.setup import Settings
 from dragoman.errors import ModelError
+from dragoman.store.formats import readers
+from dragoman.store.memory.examples import looked_into
+from dragoman.store.run.artifact import file_digest
 
 if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
+
+
+def read_besides(recipe: Recipe, phase: Phase, run: Path) -> list[str]:
+    """Digests of the texts that a phase of the run reads besides the prepared ones: files, memory, glossary."""
+    use = phase.section.looks_into
+    looked = [*looked_into(recipe, run, *use).values()] if use is not None else []
+    files = [Path(file) for name in phase.section.files for file in readers.files_of(name, recipe)]
+    return looked + [file_digest(file) for file in files if file.exists()]
 
 
 @dataclass(frozen=True)

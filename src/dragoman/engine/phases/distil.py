@@ -18,8 +18,8 @@ from dragoman.engine import load
 from dragoman.engine.batch import Batch, Corpus, Stream, collate, plan_epoch
 from dragoman.engine.distil_streams import OwnStream, TaughtStream, with_teacher
 from dragoman.engine.distillation import distillation_loss, divergence
+from dragoman.engine.encoded_rows import general
 from dragoman.engine.encoder import Encoder
-from dragoman.engine.general_text import general_text
 from dragoman.engine.loop import Step
 from dragoman.engine.losses import Loss
 from dragoman.engine.on_policy import Sampler
@@ -233,7 +233,7 @@ def _material(inputs: Inputs, rows: PairRows, chosen: Settings, stream: Stream, 
         int(rows.corpus.lengths.max()),
         directions=rows.directions,
         dropped=dropped,
-        general=general_text(inputs.recipe, inputs.loaded, inputs.texts) if inputs.phase.stop_if is not None else None,
+        general=general(inputs),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Hybrid, Recipe
 from dragoman.engine.curriculum_loop import Steering, batches_of, curriculum, require, rests
+from dragoman.engine.encoded_rows import EncodedRows, once
 from dragoman.engine.mixture import Mixture
 from dragoman.engine.optimise import annealing
 from dragoman.engine.phase_data import Inputs, Material
@@ -26,7 +27,12 @@ class HybridTraining(Kind):
 
     def data(self, inputs: Inputs) -> Material:
         recipe, phase, loaded, hybrid = inputs.recipe, inputs.phase, inputs.loaded, Hybrid.given(inputs.phase.section)
-        rows = hybrid_rows(recipe, hybrid, loaded, inputs.texts, inputs.made)
+
+        def make() -> EncodedRows:
+            return hybrid_rows(recipe, hybrid, loaded, inputs.texts, inputs.made).packed
+
+        rows = Rows.unpacked(once(inputs, "tasks", make))
+        tokens = rows.mixed.tokens
 
         def stream(budget: int, packing: Packing, accumulation: int) -> Mixture:
             return _mixture(recipe, hybrid, rows, budget, packing, accumulation, loaded.pad)
@@ -49,13 +55,13 @@ class HybridTraining(Kind):
             rows.rows,
             rows.too_long,
             rows.examples,
-            sum(part.tokens for part in rows.parts),
-            max(int(part.corpus.lengths.max()) for part in rows.parts),
+            sum(tokens.values()),
+            int(rows.mixed.corpus.lengths.max()),
             rows.directions,
             rows.dropped,
             rows.probes,
             rows.general,
-            {part.name: part.tokens for part in rows.parts},
+            tokens,
         )
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
@@ -121,7 +127,7 @@ def _mixture(
     recipe: Recipe, hybrid: Hybrid, rows: Rows, budget: int, packing: Packing, accumulation: int, pad: int
 ) -> Mixture:
     return Mixture(
-        rows.parts,
+        rows.mixed,
         hybrid.weights,
         budget=budget,
         window=hybrid.curriculum.every * accumulation,

@@ -32,9 +32,10 @@ from dragoman.core.recipe import (
 from dragoman.core.records import Example, Text
 from dragoman.core.text.languages import Direction
 from dragoman.engine.batch import Corpus
+from dragoman.engine.encoded_rows import EncodedRows, shown, shown_json
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.general_text import general_text, monolingual, shuffled
-from dragoman.engine.mixture import Part
+from dragoman.engine.mixture import Mixed, Part, mixed
 from dragoman.engine.phases import replay
 from dragoman.engine.setup import directed, token_limit
 from dragoman.engine.synthetic import none_serve, served
@@ -52,7 +53,7 @@ Task = Lm | Denoise | Mt | Interlinear | Fewshot | Made | Replay
 class Rows:
     """What the tasks of a phase train on, and what they are probed with."""
 
-    parts: list[Part]
+    mixed: Mixed
     rows: dict[str, int]  # rows kept, by task and language or direction
     too_long: dict[str, int]  # rows that do not fit into the model, left out whole
     dropped: dict[str, int]  # texts that a task cannot use, by task and reason
@@ -60,6 +61,23 @@ class Rows:
     probes: dict[str, Corpus]  # rows that are never trained on, in random order
     general: Corpus | None  # general text, for forgetting: of replay, else of the held-out monolingual text
     directions: dict[str, int] = field(default_factory=dict)  # translation rows by direction
+
+    @property
+    def packed(self) -> EncodedRows:
+        probes = {f"probe {name}": corpus for name, corpus in self.probes.items()}
+        corpora = {"tasks": self.mixed.corpus, **probes, **({"general": self.general} if self.general else {})}
+        facts = {name: getattr(self, name) for name in ("rows", "too_long", "dropped", "directions")}
+        facts |= {"groups": self.mixed.groups, "spans": self.mixed.spans, "examples": shown_json(self.examples)}
+        return EncodedRows(corpora, facts)
+
+    @classmethod
+    def unpacked(cls, rows: EncodedRows) -> Rows:
+        facts = dict(rows.facts)
+        spans = {name: (first, end) for name, (first, end) in facts.pop("spans").items()}
+        facts["mixed"] = Mixed(rows.corpora["tasks"], tuple(facts.pop("groups")), spans)
+        facts["examples"] = shown(facts["examples"])
+        probes = {name.removeprefix("probe "): one for name, one in rows.corpora.items() if name.startswith("probe ")}
+        return cls(**facts, probes=probes, general=rows.corpora.get("general"))
 
 
 def hybrid_rows(recipe: Recipe, hybrid: Hybrid, loaded: Loaded, texts: Path, made: Path | None = None) -> Rows:
@@ -119,7 +137,7 @@ class _Builder:
         self._refuse_leaks()
         if general is None:
             general = general_text(self.recipe, self.loaded, self.texts)
-        return Rows(parts, counts, too_long, dict(self.dropped), shown, probes, general, directions)
+        return Rows(mixed(parts), counts, too_long, dict(self.dropped), shown, probes, general, directions)
 
     def _encode(self, rows: Iterable[Row]) -> tuple[Corpus, tuple[str, ...], dict[str, int], list[Rendered]]:
         """(corpus with groups, labels of the groups, rows too long by label, the first row)."""

@@ -10,6 +10,7 @@ from dragoman.core.prompt.prompts import Format, Rendered, render
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.engine.batch import Corpus
+from dragoman.engine.encoded_rows import EncodedRows, once
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.phase_data import Inputs
 from dragoman.engine.setup import directed, token_limit
@@ -46,7 +47,13 @@ def pair_rows(inputs: Inputs, wanted: Sequence[Direction]) -> PairRows:
     encoder.require(sorted({code for one in wanted for code in (one.source, one.target)}))
     found = [pair for row in records.read(inputs.texts / "train", Example) for pair in directed(row, wanted)]
     limit = token_limit(inputs.recipe, loaded)
-    corpus, lost = Corpus.build(encoder, ((rendered(encoder.form, pair), 1.0) for pair in found), limit)
+
+    def make() -> EncodedRows:
+        corpus, lost = Corpus.build(encoder, ((rendered(encoder.form, pair), 1.0) for pair in found), limit)
+        return EncodedRows({"rows": corpus}, {"lost": lost})
+
+    rows = once(inputs, "pairs", make)
+    corpus, lost = rows.corpora["rows"], rows.facts["lost"]
     if not len(corpus):
         raise DataError(
             f"{inputs.texts / 'train'}: no training pair fits the directions {', '.join(map(str, wanted))} and the model's "

@@ -14,8 +14,8 @@ from dragoman.core.recipe.prefer import PreferencePairs
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.engine.batch import Corpus, plan_epoch
+from dragoman.engine.encoded_rows import general
 from dragoman.engine.encoder import Encoder
-from dragoman.engine.general_text import general_text
 from dragoman.engine.phase_data import Inputs, Material
 from dragoman.engine.preference_stream import Floats, PairStream, pair_corpus
 from dragoman.engine.setup import Packing, Settings, directed, resolved, token_limit
@@ -101,7 +101,7 @@ def material(
         int(train.lengths.sum()),
         int(train.lengths.max()),
         directions=directions if wish.translates else {},
-        general=general_text(recipe, loaded, inputs.texts) if inputs.phase.stop_if is not None else None,
+        general=general(inputs),
     )
     found.held = stream(_part(corpus, size, cut, len(kept)), values[size * cut :])
     return found

@@ -19,7 +19,7 @@ from dragoman.core.recipe.training import Training
 from dragoman.core.records import Example
 from dragoman.engine.adapt import method
 from dragoman.engine.batch import Stream
-from dragoman.engine.general_text import general_text
+from dragoman.engine.encoded_rows import general
 from dragoman.engine.group_stream import Frozen, GroupStream, scored
 from dragoman.engine.loop import Step
 from dragoman.engine.losses import Loss
@@ -61,7 +61,7 @@ class Reinforcement(Kind):
             int(rows.corpus.lengths.sum()),
             int(rows.corpus.lengths.max()),
             directions=rows.directions,
-            general=general_text(recipe, inputs.loaded, inputs.texts) if inputs.phase.stop_if is not None else None,
+            general=general(inputs),
         )
 
     def loss(self, training: Training, *, compiled: bool) -> Loss:

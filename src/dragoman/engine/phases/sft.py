@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dragoman.core.recipe import Phase, Recipe, Sft
 from dragoman.engine.batch import Stream, plan_epoch
 from dragoman.engine.device import Hardware
-from dragoman.engine.general_text import general_text
+from dragoman.engine.encoded_rows import EncodedRows, general, once
 from dragoman.engine.load import Loaded
 from dragoman.engine.phase_data import Inputs, Material
 from dragoman.engine.phases.kind import Kind
@@ -20,7 +20,12 @@ class SupervisedTuning(Kind):
 
     def data(self, inputs: Inputs) -> Material:
         recipe, phase, loaded = inputs.recipe, inputs.phase, inputs.loaded
-        data = training_data(recipe, Sft.given(phase.section), loaded, inputs.texts, inputs.listener, inputs.made)
+        sft = Sft.given(phase.section)
+
+        def make() -> EncodedRows:
+            return training_data(recipe, sft, loaded, inputs.texts, inputs.listener, inputs.made).packed
+
+        data = Data.unpacked(once(inputs, "pairs", make))
         if inputs.planned:
             chosen = Settings.from_json(inputs.planned)
         else:
@@ -36,7 +41,7 @@ class SupervisedTuning(Kind):
             directions=data.directions,
             assists=data.assists,
             marked=data.marked,
-            general=general_text(recipe, loaded, inputs.texts) if phase.stop_if is not None else None,
+            general=general(inputs),
         )
 
     def doubts(self, inputs: Inputs) -> Iterator[str]:

@@ -19,6 +19,7 @@ from dragoman.core.records import Example
 from dragoman.engine import synthetic as made_up
 from dragoman.engine.assist import Assisted
 from dragoman.engine.batch import Corpus
+from dragoman.engine.encoded_rows import EncodedRows, shown, shown_json
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.markers import Markers
 from dragoman.engine.setup import directed, token_limit
@@ -41,6 +42,15 @@ class Data:
     examples: list[Rendered]  # some, to be shown
     assists: Mapping[str, Any] = field(default_factory=dict)  # what stands beside the sentences, counted
     marked: int = 0  # prompts with markers in place of tags and placeholders
+
+    @property
+    def packed(self) -> EncodedRows:
+        facts = {name: getattr(self, name) for name in ("directions", "too_long", "assists", "marked")}
+        return EncodedRows({"rows": self.corpus}, facts | {"examples": shown_json(self.examples)})
+
+    @classmethod
+    def unpacked(cls, rows: EncodedRows) -> Data:
+        return cls(rows.corpora["rows"], **{**rows.facts, "examples": shown(rows.facts["examples"])})
 
 
 class _Rows:

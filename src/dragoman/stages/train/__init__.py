@@ -11,12 +11,12 @@ from typing import Any
 from dragoman.core.corpus.splits import SPLITS
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Phase, Recipe
+from dragoman.engine.phase_data import read_besides
 from dragoman.engine.world import current
 from dragoman.errors import ModelError
 from dragoman.stages.train.operation import operate
 from dragoman.stages.train.phase import Trainer
-from dragoman.store.formats import readers
-from dragoman.store.memory.examples import looked_into
+from dragoman.store.corpus import encoded
 from dragoman.store.run.artifact import Artifact, digest, file_digest, model_folder
 
 
@@ -57,6 +57,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         models[name] = out / name / "model"
         if phase.operation is not None or phase.training.translates:
             folder = models[name]
+    if world.first:  # nothing is trained on them any more
+        shutil.rmtree(inputs["prepare"].folder.parent / encoded.FOLDER, ignore_errors=True)
     facts = {"folder": Path(os.path.relpath(folder, out)).as_posix(), "phases": phases}
     return Artifact.finish(out, "train", key, facts) if world.first else Artifact(out, "train", key, facts)
 
@@ -81,8 +83,5 @@ def _tidy(recipe: Recipe, out: Path) -> None:
 
 def _files(recipe: Recipe, phase: Phase, folder: Path) -> list[str]:
     """Digests of what a phase of the run in `folder` reads besides the prepared texts."""
-    use = phase.section.looks_into
-    looked = [*looked_into(recipe, folder, *use).values()] if use is not None else []
-    files = [Path(file) for name in phase.section.files for file in readers.files_of(name, recipe)]
-    files += [model_folder(Path(recipe.resolve(name))) for name in phase.section.model_folders]
-    return looked + [file_digest(file) for file in files if file.exists()]
+    models = [model_folder(Path(recipe.resolve(name))) for name in phase.section.model_folders]
+    return read_besides(recipe, phase, folder) + [file_digest(model) for model in models if model.exists()]
