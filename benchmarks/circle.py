@@ -100,15 +100,17 @@ def command(*words: object, allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
     )
     if done.returncode not in allowed:
         raise SystemExit(f"dragoman {' '.join(map(str, words))}: {done.returncode}\n{done.stderr[-3000:]}")
-    said = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if line.startswith("{")]
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {**said[-1], "code": done.returncode} if said else {"code": done.returncode}
 
 
 def rows_of(path: Path, longest: int = 10_000) -> list[Pair]:
-    """Pairs, each source once."""
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return list({row["source"]: row["target"] for row in rows if 15 <= len(row["source"]) <= longest}.items())
+    """Pairs, each source once; a row is a line, and one with a quotation mark that nothing closes is left out."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        head, *rows = (next(csv.reader([line], delimiter="\t")) for line in stream)
+    source, target = head.index("source"), head.index("target")
+    whole = (row for row in rows if len(row) == len(head))
+    return list({row[source]: row[target] for row in whole if 15 <= len(row[source]) <= longest}.items())
 
 
 def scored(before: list[str], after: list[str], references: list[str]) -> dict[str, dict[str, float]]:
@@ -157,7 +159,8 @@ def drift(run: Path, sources: Sequence[str]) -> dict[str, Any]:
 
 
 def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, delimiter="\t", lineterminator="\n").writerows(rows)
 
 
 def refreshed(arm: Path, sets: dict[str, list[Pair]], before: dict[str, list[str]]) -> dict[str, Any]:
@@ -216,7 +219,8 @@ class Circle:
             write_table(folder / f"{start:05}.tsv", [["source"], *([text] for text in texts[start : start + DOCUMENT])])
         picked = self.out / "picked.tsv"
         told = command("pick", chooser, folder, "--rows", self.given.edits, "--samples", 2, "--out", picked)
-        head, *rows = [line.split("\t") for line in picked.read_text(encoding="utf-8").splitlines()]
+        with picked.open(encoding="utf-8", newline="") as stream:
+            head, *rows = list(csv.reader(stream, delimiter="\t"))
         plain = {" ".join(source.split()): target for source, target in self.pool.items()}
         write_table(self.out / "pick.tsv", [head, *([row[0], plain[row[0]], *row[2:]] for row in rows)])
         return {"of": told["read"], "left_out": told["left_out"], "rows": len(rows)}

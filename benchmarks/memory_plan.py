@@ -93,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--llama", action="store_true")
+    parser.add_argument("--case", action="append", choices=CASES, help="These only; by default all.")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -106,7 +107,7 @@ def main() -> None:
         if given.llama:
             models[LLAMA] = llama(Path(scratch) / "llama")
         for model, folder in models.items():
-            for name in [name for name in CASES if (model, name) != (LLAMA, "full")]:
+            for name in [name for name in given.case or CASES if (model, name) != (LLAMA, "full")]:
                 for again in (False, True):
                     command = [sys.executable, "-W", "ignore", __file__, "--one", folder, name, str(again)]
                     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})

@@ -152,6 +152,7 @@ def test_the_champion_translates_with_what_the_run_has(edited: Path, dragoman: C
     assert watch(edited).model == before
 
 
+@pytest.mark.long
 def test_a_refresh_learns_from_choices_where_the_recipe_says_so(edited: Path, tmp_path: Path) -> None:
     run = tmp_path / "clinic"
     shutil.copytree(edited, run, ignore=shutil.ignore_patterns("refreshes", "server", "*.lock", "new"))

@@ -20,7 +20,11 @@ from tests.tiny import tiny
 @pytest.mark.parametrize("rows", [3, 700])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_losses_and_gradients_are_those_of_autograd(smoothing: float, rows: int, weighted: bool, frozen: bool) -> None:
+@pytest.mark.parametrize("part", [7, 2**16])  # rows of the output layer whose gradient is added up at a time
+def test_losses_and_gradients_are_those_of_autograd(
+    smoothing: float, rows: int, weighted: bool, frozen: bool, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_scores, "_VOCABULARY", part)
     torch.manual_seed(0)
     hidden = torch.randn(rows, 16, requires_grad=True)
     weight = torch.randn(50, 16, requires_grad=not frozen)

@@ -287,6 +287,7 @@ def test_the_command_takes_a_run_or_a_recipe(run: Path, dragoman: Command) -> No
     assert dragoman("deploy", run, "--out", run).code == 2
 
 
+@pytest.mark.long
 def test_a_format_that_fails_stops_no_baseline_and_a_new_bundle_remakes_none(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,7 +132,7 @@ def test_a_mixture_is_planned_learned_and_logged(tmp_path: Path, mixed: Artifact
     assert sum("⟦" in line for line in ear.said) == 6
 
 
-@pytest.mark.parametrize("at", [0, 16])
+@pytest.mark.parametrize("at", [0, pytest.param(16, marks=pytest.mark.long)])
 def test_an_interrupted_mixture_goes_on_and_ends_the_same(
     tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
@@ -200,7 +200,7 @@ def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> 
     assert [record["step"] for record in log if record["forgetting"] > 0.05] == [facts["steps"]]
 
 
-@pytest.mark.parametrize("adapt", ["full", "{method: lora, rank: 4}"])
+@pytest.mark.parametrize("adapt", ["full", pytest.param("{method: lora, rank: 4}", marks=pytest.mark.long)])
 def test_what_the_base_could_do_after_an_example_counts_from_the_start(
     tmp_path: Path, mixed: Artifact, adapt: str
 ) -> None:

@@ -145,6 +145,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(study: Path) -> None:
     assert (study / "study.html").read_text(encoding="utf-8") == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_runs_of_one_study_give_the_same_table(study: Path) -> None:
     recipe = study.parent / "recipe.yaml"

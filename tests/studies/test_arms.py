@@ -151,6 +151,7 @@ class Dictionary:
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_arms_share_what_a_teacher_makes_for_a_phase_with_synthetic_rows(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +236,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.long  # searches that are killed go on in the quick tests too
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_killed_study_goes_on_to_the_same_result(project: Path, jobs: int) -> None:
     text = (project / "recipe.yaml").read_text().replace("epochs: 1", "epochs: 6, checkpoint_every: 2")

@@ -49,6 +49,7 @@ def recipe(project: Path) -> Recipe:
     return Recipe.load(file)
 
 
+@pytest.mark.long
 def test_a_search_is_stopped_goes_on_and_ends_with_a_test_score(recipe: Recipe, tmp_path: Path) -> None:
     out = tmp_path / "search"
     with pytest.raises(KeyboardInterrupt):

@@ -264,6 +264,7 @@ run(Path({folder!r}), {text!r})
 """
 
 
+@pytest.mark.long
 def test_a_killed_stage_goes_on_and_ends_like_one_that_was_never_killed(tmp_path: Path, server: Server) -> None:
     text = api(server, "slow", ", concurrency: 2") + VERIFY + "make: [{forward: {teacher: t}}]"
     root = str(Path(__file__).parents[2])

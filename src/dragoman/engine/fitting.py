@@ -20,6 +20,7 @@ from dragoman.engine.optimisers import OPTIMISERS
 from dragoman.engine.setup import Settings
 from dragoman.engine.world import current
 
+_COUNTED: dict[tuple[Any, ...], Memory] = {}
 _LEAST = 256  # tokens of a pass below which a machine idles
 
 
@@ -40,13 +41,22 @@ def fitted(
     best: tuple[Settings, Memory] | None = None
     for settings in _candidates(recipe, phase, chosen, longest.ids.shape[1], free=free):
         geometry = geometry_of(settings, longest, batch_tokens=chosen.batch_tokens)
-        found = estimate(config, phase, geometry, device=device, program=program)
+        found = replace(_once(config, phase, geometry, device), program=program)
         if best is None or found.total < best[1].total:
             best = settings, found
         if found.total <= room:
             break
     assert best is not None  # noqa: S101  - the settings themselves are the first candidate
     return best
+
+
+def _once(config: Any, phase: Phase, geometry: Geometry, device: str) -> Memory:
+    """A count takes about a second whatever the size of the model, and depends on no more of a phase than this; the arms of a
+    study, the trials of a search and a plan made again share it."""
+    key = (config.to_json_string(use_diff=False), repr(phase.adapt), phase.training.dropout, geometry, device)
+    if key not in _COUNTED:
+        _COUNTED[key] = estimate(config, phase, geometry, device=device)
+    return _COUNTED[key]
 
 
 def geometry_of(settings: Settings, longest: Batch, *, batch_tokens: int) -> Geometry:

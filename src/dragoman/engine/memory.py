@@ -31,7 +31,7 @@ from dragoman.engine.recompute import recompute
 from dragoman.engine.token_scores import assume_plain
 
 GIB = 2**30
-_HELD, _GAPS = 250 * 2**20, 0.1  # bytes, and a share of the activations (`_allocator`)
+_HELD, _GAPS = 250 * 2**20, 0.3  # bytes, and a share of the activations (`_allocator`)
 _SLACK = 1.04  # of what is taken and given back in every step: an allocator loses a little between blocks
 
 
