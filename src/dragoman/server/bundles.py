@@ -22,6 +22,7 @@ from dragoman.server.metrics import EngineWatcher, Metrics
 from dragoman.server.recorder import Recorder
 from dragoman.server.scheduler import Scheduler
 from dragoman.server.settings import Limits
+from dragoman.server.tracing import Part, Traces
 from dragoman.store.run.aliases import CHAMPION, Aliases, Target, checksum_of
 from dragoman.store.run.screen import Screen
 from dragoman.store.run.trained import directions_of
@@ -88,8 +89,10 @@ class Bundles:
         tell: Callable[..., None] = lambda event, **facts: None,
         terms: Callable[[str], Sequence[Sequence[str]]] = lambda digest: (),
         command: Sequence[str] | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """`memory`: the file of the server's own memory. `command`: what starts an engine instead of the usual one."""
+        self._traces = traces
         self._limits, self._metrics, self._memory, self._threads = limits, metrics, memory, threads
         self._tell, self._terms, self._command = tell, terms, command
         self.cache = Cache(limits.cache)
@@ -139,7 +142,15 @@ class Bundles:
         engine = Engine(specification, command=self._command, patience=self._limits.patience, tell=tell)
         watcher = EngineWatcher(self._metrics, name)
         version = f"{name}@{checksum}"
-        scheduler = Scheduler(engine, self._limits, self.cache, watcher, version=version, terms=self._terms)
+        traces, traced = self._traces, None
+        if traces is not None:
+
+            def traced(parts: Sequence[Part], began: float, texts: int) -> None:
+                traces.batch(name, parts, began, texts, engine.decoded)
+
+        scheduler = Scheduler(
+            engine, self._limits, self.cache, watcher, version=version, terms=self._terms, traced=traced
+        )
         recorder = None if folder is None else Recorder(folder, lambda: scheduler.busy, self._metrics.noted)
         bundle = Bundle(name, folder, checksum, directions, engine, scheduler, states, recorder, screen)
         engine.start()

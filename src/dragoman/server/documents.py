@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePath
@@ -147,7 +148,7 @@ class Documents:
 
         try:
             with gateway.bundles.held(bundle):
-                job.data, job.counts = await loop.run_in_executor(self._threads, work)
+                job.data, job.counts = await loop.run_in_executor(self._threads, copy_context().run, work)
             job.state = "done"
             gateway.metrics.characters.labels("documents", str(job.direction)).inc(job.characters)
         except asyncio.CancelledError:

@@ -67,6 +67,7 @@ class Engine:
         self.facts: dict[str, Any] = {}
         self.refusal = ""
         self.restarts = 0
+        self.decoded = 0.0  # seconds that the process itself took for its last answer
         self._pause = _FIRST_PAUSE
         self._process: asyncio.subprocess.Process | None = None
         self._number = 0
@@ -234,7 +235,10 @@ class Engine:
         if answer.get("cancelled"):
             raise Abandoned
         try:
-            return _checked(answer.get("results"), groups)
+            found = _checked(answer.get("results"), groups)
+            seconds = answer.get("seconds")
+            self.decoded = float(seconds) if isinstance(seconds, int | float) else 0.0
+            return found
         except DamagedFrameError as error:
             self._tell("engine_damaged", reason=str(error))
             self._kill(process)

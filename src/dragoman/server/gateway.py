@@ -27,6 +27,7 @@ from dragoman.server.keys import LOCAL, Keys, Pace, Principal
 from dragoman.server.metrics import Metrics
 from dragoman.server.scheduler import Shed
 from dragoman.server.settings import Limits
+from dragoman.server.tracing import configured
 from dragoman.server.translate import Translation, Wish, translate
 from dragoman.server.trials import Trials, Wanted
 from dragoman.store.memory.translation_memory import Memory
@@ -87,6 +88,7 @@ class Gateway:
         self.page = page or Path(__file__).with_name("page")
         self.runs = runs
         self.metrics = Metrics()
+        self.traces = configured(logs.event)
         self.keys = Keys(state)
         self.pace = Pace()
         self.glossaries = Glossaries(state / "server.sqlite")
@@ -99,6 +101,7 @@ class Gateway:
             tell=logs.event,
             terms=self.glossaries.terms,
             command=command,
+            traces=self.traces,
         )
         self.threads = ThreadPoolExecutor(_THREADS, "markup")
         self.desks = Desks(state)
@@ -143,6 +146,8 @@ class Gateway:
         self.keys.close()
         self.glossaries.close()
         self.memory.close()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
     async def _tick(self) -> None:
         while True:

@@ -105,6 +105,7 @@ async def serve(gateway: Gateway, operation: Operation, scope: Scope, receive: R
     status = 499  # the client went away
     counted = operation.counted
     gateway.flying += counted
+    span = gateway.traces.begin(call, operation) if counted and gateway.traces is not None else None
     try:
         answer = await _answer(gateway, operation, call, scope, receive)
         if answer is not None:
@@ -116,6 +117,8 @@ async def serve(gateway: Gateway, operation: Operation, scope: Scope, receive: R
             seconds = time.monotonic() - began
             logs.request(call, operation, status, seconds)
             gateway.metrics.request(operation.dialect, operation.name, status, seconds)
+        if span is not None and gateway.traces is not None:
+            gateway.traces.end(span, call, status)
 
 
 async def _answer(

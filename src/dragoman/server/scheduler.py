@@ -15,12 +15,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from dragoman.core.answers import Answer
 from dragoman.server.cache import Cache
 from dragoman.server.engine import Abandoned, Away
 from dragoman.server.settings import Limits
+from dragoman.server.tracing import Part, current
 from dragoman.server.work import Result, Task
 
 _SHARE, _LONGEST = 0.1, 0.1  # of a batch's time, and seconds, that the next one waits for company
@@ -66,6 +67,7 @@ class _Job:
     waiters: int = 0
     running: bool = False
     drop: asyncio.TimerHandle | None = field(default=None, repr=False)
+    context: Any = None  # of the request that asked first, where requests are traced
 
 
 class Scheduler:
@@ -80,8 +82,11 @@ class Scheduler:
         *,
         version: str = "",
         terms: Callable[[str], Sequence[Sequence[str]]] = lambda digest: (),
+        traced: Callable[[Sequence[Part], float, int], None] | None = None,
     ) -> None:
-        """`version`: of the model, a part of every key of the cache. `terms`: of a glossary by its digest."""
+        """`version`: of the model, a part of every key of the cache. `terms`: of a glossary by its digest. `traced`: is told of
+        each batch: its texts whose requests are traced, when it began (monotonic), and how many texts it had."""
+        self._traced = traced
         self._port, self._limits, self._cache, self._watcher = port, limits, cache, watcher
         self._version, self._terms = version, terms
         self._jobs: dict[Task, _Job] = {}  # waiting or running
@@ -167,7 +172,7 @@ class Scheduler:
         job = self._jobs.get(task)
         if job is None:
             future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-            job = self._jobs[task] = _Job(task, future, time.monotonic(), bulk)
+            job = self._jobs[task] = _Job(task, future, time.monotonic(), bulk, context=current.get())
             self._line_up(job)
             self._idle.clear()
         elif job.bulk and not bulk and not job.running:  # somebody at a screen wants it now
@@ -244,6 +249,10 @@ class Scheduler:
             self._took = took
             self.busy += took
             self._watcher.batch(len(jobs), [began - job.since for job in jobs], took)
+            if self._traced is not None:
+                answered = zip(jobs, results, strict=True)
+                parts = [Part(j.context, j.since, getattr(one, "tokens", 0)) for j, one in answered if j.context]
+                self._traced(parts, began, len(jobs))
             self._pace = 0.8 * self._pace + 0.2 * took if self._pace else took
             for job, result in zip(jobs, results, strict=True):
                 self._settle(job, result)

@@ -10,7 +10,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from dragoman.core.answers import Answer
@@ -211,7 +213,8 @@ async def _rich(
     loop = asyncio.get_running_loop()
     asking = Asking(bundle, loop)
     try:
-        return await loop.run_in_executor(threads, _rendered, asking, bundle, list(texts), direction, wish)
+        work = partial(copy_context().run, _rendered, asking, bundle, list(texts), direction, wish)
+        return await loop.run_in_executor(threads, work)
     except asyncio.CancelledError:
         asking.give_up()
         raise

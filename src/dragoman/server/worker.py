@@ -244,12 +244,14 @@ def work(desk: Desk, inbox: BinaryIO, outbox: BinaryIO) -> None:
             continue
         watch.current = message["id"]
         try:
+            began = time.perf_counter()
             results = [answer_group(desk, group, watch) for group in message["groups"]]
+            seconds = time.perf_counter() - began
         except CancelledError:
             _write(outbox, {"id": message["id"], "cancelled": True})
             continue
         encoded = [[result_to_json(result) for result in group] for group in results]
-        _write(outbox, {"id": message["id"], "results": encoded})
+        _write(outbox, {"id": message["id"], "results": encoded, "seconds": seconds})
 
 
 def _listen(inbox: BinaryIO, messages: queue.Queue[dict[str, Any]], watch: Watch) -> None:
