@@ -313,6 +313,24 @@ def test_backoff_doubles_with_jitter_and_has_a_ceiling() -> None:
         assert all(whole / 2 <= wait <= whole for wait in some) and len(set(some)) > 40
 
 
+def test_a_pause_holds_all_back_and_then_they_go_one_by_one() -> None:
+    async def starts() -> list[float]:
+        clock = asyncio.get_running_loop().time
+        begun, pace = clock(), Pace(600, seed=3)
+        pace.pause(0.3)
+        pace.pause(0.1)
+
+        async def go() -> float:
+            await pace.turn()
+            return clock() - begun
+
+        return sorted(await asyncio.gather(*(go() for _ in range(3))))
+
+    found = asyncio.run(starts())
+    assert found[0] >= 0.3
+    assert found[1] >= 0.39 and found[2] >= 0.49
+
+
 def test_it_works_where_an_event_loop_runs_already(client: Client) -> None:
     async def notebook() -> list[Reply]:
         return client("good", requests(2))
