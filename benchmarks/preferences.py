@@ -114,6 +114,15 @@ def recipe(given: argparse.Namespace, name: str, rest: str) -> Recipe:
     return Recipe.load(path)
 
 
+def linked(run: Path, folder: Path) -> Path:
+    """A folder with the model of a run, for what is measured of it: the run stays as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "model"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to((run / part).resolve(), target_is_directory=True)
+    return folder
+
+
 def measured(folder: Path, texts: Artifact) -> dict[str, Any]:
     """Translations of the test set, made or read, with their flags and what the phase says of itself."""
     test = list(records.read(texts.folder / "test", Example))[:TESTED]

@@ -185,11 +185,13 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _merged_models_are_made(self) -> Self:
         """What `merge` names by number must be an entry before it."""
-        names = [f"{number}-{entry.kind}" for number, entry in enumerate(self.train)]
+        named = [(number, f"{number}-{entry.kind}", entry.section) for number, entry in enumerate(self.train)]
+        translators = [(n, name) for n, name, each in named if not isinstance(each, Training) or each.translates]
         for number, entry in enumerate(self.train):
+            names = [name for n, name in translators if n < number]
             for name in entry.merge.entries if entry.merge is not None else ():
-                if name not in names[:number]:
-                    known = ", ".join(["base", *names[:number]])
+                if name not in names:
+                    known = ", ".join(["base", *names])
                     raise ValueError(
                         f"train.{number}.merge: there is no entry '{name}' before it. There are: {known}; anything else is "
                         "a folder."
