@@ -190,7 +190,7 @@ def helps(run: Path, prepared: Path, tuned: Recipe) -> dict[str, int]:
     return {"memory": count, "glossary": len(Glossary.load(glossary_file(run)))}
 
 
-def mined(pairs: list[Example], least: int = 4, dice: float = 0.65) -> list[Term]:
+def mined(pairs: list[Example], least: int = 4, dice: float = 0.65, target: str = "fr") -> list[Term]:
     """Words and word pairs that stand for each other: the best partner of each other by Dice's coefficient.
 
     Numbers, what one sentence in twenty has, and what is spelt alike on both sides are left out.
@@ -207,7 +207,7 @@ def mined(pairs: list[Example], least: int = 4, dice: float = 0.65) -> list[Term
         for side, own, other in ((0, s, t), (1, t, s)):
             best[side][own] = max(best[side].get(own, (0.0, 0, "")), (value, len(other), other))
     return [
-        Term(s, t, "en", "fr")
+        Term(s, t, "en", target)
         for s, (value, _, t) in sorted(best[0].items())
         if value >= dice and best[1][t][2] == s and s != t
     ]

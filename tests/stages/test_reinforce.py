@@ -145,6 +145,16 @@ def test_a_reward_that_tells_nothing_apart_is_named(
         go(run, texts, "grpo", "window=9")
 
 
+def test_with_a_value_head_samples_of_other_prompts_tell_a_reward_apart(
+    run: Path, texts: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = ("group=1", "window=2", "steps=4")
+    assert go(run, texts, "ppo", *wish)["reinforced"]["groups"] == {"groups": 24}
+    monkeypatch.setitem(rewards.REWARDS, "chrf", lambda group: [0.5] * len(group.samples))
+    with pytest.raises(DataError, match="rewards.chrf: was the same for all samples of a step in 2 steps"):
+        go(run, texts, "ppo", *wish, "kl=0.2")
+
+
 def test_an_adapter_is_held_against_its_base(run: Path, texts: Artifact) -> None:
     facts = go(run, texts, "grpo", "train.1.adapt={method: lora, rank: 4}", "learning_rate=1e-2", "kl=0.1")
     assert facts["reinforced"]["course"][-1]["kl"] > 0

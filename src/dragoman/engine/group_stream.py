@@ -248,14 +248,17 @@ class GroupStream:
             self.totals[judged.passed_over] += 1
 
     def _watch_rewards(self) -> None:
-        """Raise DataError where a reward has told no samples apart for a whole window."""
+        """Raise DataError where a reward has told no samples apart for a whole window: none of a prompt, or with a value head
+        none of a step."""
+        what = "a step" if self.wish.headed else "every prompt"
         for name in self.constant:
-            told = any(np.ptp(judged.values[name]) > 0 for _, judged in self.judged)
+            values = [judged.values[name] for _, judged in self.judged]
+            told = any(np.ptp(each) > 0 for each in ([np.concatenate(values)] if self.wish.headed else values))
             self.constant[name] = 0 if told else self.constant[name] + 1
             if self.constant[name] >= self.wish.window:
                 lost = ", ".join(f"{why} {count}" for why, count in self.totals.items() if why.startswith(f"{name}: "))
                 raise DataError(
-                    f"train.reinforce.rewards.{name}: was the same for all samples of every prompt in {self.wish.window} "
+                    f"train.reinforce.rewards.{name}: was the same for all samples of {what} in {self.wish.window} "
                     f"steps, so nothing is learned by it{f' ({lost})' if lost else ''}. Take it out of `rewards`, or raise "
                     "`window` where it seldom matters."
                 )
