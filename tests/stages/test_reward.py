@@ -97,6 +97,7 @@ def test_it_learns_which_is_better_and_the_translator_stays(judge: Path) -> None
     folder = judge / "train" / "1-reward"
     looks = [one for one in read(folder / "metrics.jsonl") if one["event"] == "judging"]
     assert {key: looks[-1][key] for key in found["held_out"]} == found["held_out"]
+    assert not [one for one in read(folder / "metrics.jsonl") if one["event"] == "evaluate"]  # it translates nothing
     assert (folder / "model" / "scalar_head.safetensors").is_file()
     assert done.facts["folder"] == "0-sft/model" and model_folder(judge) == judge / "train" / "0-sft" / "model"
     assert model_folder(folder) == folder / "model"

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import model_validator
 
 from dragoman.core.recipe.prefer import PreferencePairs
+from dragoman.core.text.languages import Direction
 
 
 class Reward(PreferencePairs):
@@ -21,6 +22,9 @@ class Reward(PreferencePairs):
             if getattr(self, key):
                 raise ValueError(f"`{key}` means nothing to `reward`")
         return self
+
+    def trained_directions(self, pairs: list[Direction]) -> list[Direction]:
+        return []
 
     @property
     def headed(self) -> bool:
