@@ -30,7 +30,7 @@ from dragoman.errors import CheckpointError, DataError
 from dragoman.store.corpus import records
 from dragoman.store.feedback import ACCEPTED, TEST, TRAIN, Feedback, Kept
 from dragoman.store.ledger import Ledger
-from dragoman.store.run import audit, promotion
+from dragoman.store.run import audit, promotion, registry
 from dragoman.store.run.aliases import Target
 from dragoman.store.run.artifact import ABOUT, write_atomic, write_json
 from dragoman.store.run.feedback import Desk
@@ -135,6 +135,7 @@ def _finish(run: Path, folder: Path, listener: Listener) -> Refreshed:
     audit.add(run, "judged", name=target.name, passed=verdict.passed, sets=[one.to_json() for one in verdict.sets])
     if verdict.passed and rules.promote:
         promotion.promote(run)
+        registry.after(run)  # what it does not take stands in the audit log
     return Refreshed(folder, verdict, verdict.passed and rules.promote)
 
 

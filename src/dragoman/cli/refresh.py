@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from dragoman.core.watch.gates import Tested
     from dragoman.refresh import Planned
+    from dragoman.store.run.registry import Registered
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the first run.", show_default=False)]
 audit_app = typer.Typer(help="What happened to a run, as a chain of hashes.", no_args_is_help=True)
@@ -59,17 +61,27 @@ def promote(
     which: Annotated[
         str, typer.Argument(metavar="CHALLENGER", help="An alias, or the number of a refresh.")
     ] = "challenger",
+    register: Annotated[
+        bool, typer.Option("--register", help="Promote nothing: tell the registry of the recipe how it stands.")
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Let the champion be a challenger whose gate is open. Exit code 7 where it is not; then nothing has moved."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.store.run import promotion
+        from dragoman.store.run import promotion, registry
 
+        if register:
+            told = registry.register(run)
+            here.result("\n".join(map(_registered, told)), event="registered", registered=[asdict(one) for one in told])
+            return
         target, gate = promotion.promote(run, which)
-        told = [f"{one['name']} {one['gain']:+.2f} (p = {one['p']:.2g})" for one in gate["sets"]]
-        lines = [f"champion: {target.name}", f"  chrF2++: {', '.join(told)}", f"  back again: dragoman rollback {run}"]
-        here.result("\n".join(lines), event="promoted", name=target.name, folder=target.folder, gate=gate)
+        gains = [f"{one['name']} {one['gain']:+.2f} (p = {one['p']:.2g})" for one in gate["sets"]]
+        lines = [f"champion: {target.name}", f"  chrF2++: {', '.join(gains)}", f"  back again: dragoman rollback {run}"]
+        known, problem = registry.after(run)
+        lines += [f"  {_registered(one)}" for one in known] + ([f"  {problem}"] if problem else [])
+        facts = {"registered": [asdict(one) for one in known], "not_registered": problem}
+        here.result("\n".join(lines), event="promoted", name=target.name, folder=target.folder, gate=gate, **facts)
 
 
 def rollback(
@@ -80,10 +92,16 @@ def rollback(
 ) -> None:
     """Let an alias point to what it pointed to before. At once; a server follows within a second."""
     with session(as_json=json, debug=debug, folder=run) as here:
-        from dragoman.store.run import promotion
+        from dragoman.store.run import promotion, registry
 
         target = promotion.roll_back(run, alias)
-        here.result(f"{alias}: {target.name}", event="rolled back", alias=alias, name=target.name, folder=target.folder)
+        known, problem = registry.after(run)
+        lines = [f"{alias}: {target.name}", *map(_registered, known), *([problem] if problem else [])]
+        here.result("\n".join(lines), event="rolled back", alias=alias, name=target.name, folder=target.folder)
+
+
+def _registered(one: Registered) -> str:
+    return f"registry: {one.name}, version {one.version}, is {one.alias}"
 
 
 @audit_app.command()

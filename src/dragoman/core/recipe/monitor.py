@@ -114,6 +114,7 @@ class Refresh(Section):
     forgetting: Annotated[float, Field(ge=0)] = 1.0  # chrF2++ that may be lost on the frozen test set
     level: Annotated[float, Field(gt=0, le=0.2)] = 0.05  # of the paired tests
     promote: bool = False  # at once where the gate is open; default: a person does
+    registry: str | None = None  # URI of an MLflow registry that is told of each promotion: http://..., sqlite:///...
 
     @model_validator(mode="after")
     def _schedule_is_one(self) -> Self:
