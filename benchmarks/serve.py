@@ -123,91 +123,128 @@ def overhead(seconds: int) -> dict[str, Any]:
         return found
 
 
+class Client:
+    """One connection that stays open, and as little of our own time as can be: what is measured is the server."""
+
+    def __init__(self, url: str) -> None:
+        self._host, self._port = url.removeprefix("http://").split(":")
+
+    async def __aenter__(self) -> Client:
+        self._from, self._to = await asyncio.open_connection(self._host, int(self._port))
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        self._to.close()
+
+    async def post(self, path: str, asked: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body."""
+        body = json.dumps(asked).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nContent-Type: application/json\r\n"
+        self._to.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        first, *lines = (await self._from.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return int(first.split()[1]), headers, await self._from.readexactly(int(headers["content-length"]))
+
+
 def throughput(run: Path, texts: list[str], pair: str) -> dict[str, Any]:
-    """Sentences a second, twice each, in turn."""
+    """Sentences a second, and milliseconds of the processors for one, twice each, in turn."""
     from dragoman.assistant import Assistant
 
-    source, target = pair.split("-")
     found: dict[str, list[float]] = {"assistant": [], "assistant, 32 at once": [], "server": []}
+    spent: dict[str, list[float]] = {name: [] for name in (*found, "gateway", "engine")}
+
+    def measured(name: str, began: float, before: float, now: float) -> None:
+        found[name].append(len(texts) / (time.perf_counter() - began))
+        spent[name].append(1000 * (now - before) / len(texts))
+
     for _ in range(2):
         with Assistant.load(run) as assistant:
             assistant.translate(texts[:32], pair)
-            began = time.perf_counter()
+            began, before = time.perf_counter(), time.process_time()
             for start in range(0, len(texts), 32):
                 assistant.translate(texts[start : start + 32], pair)
-            found["assistant, 32 at once"].append(len(texts) / (time.perf_counter() - began))
-            began = time.perf_counter()
+            measured("assistant, 32 at once", began, before, time.process_time())
+            began, before = time.perf_counter(), time.process_time()
             alone = [answer.text for answer in assistant.translate(texts, pair)]
-            found["assistant"].append(len(texts) / (time.perf_counter() - began))
+            measured("assistant", began, before, time.process_time())
         del assistant
         with Served(str(run), "--cache", "0") as served:
-
-            async def clients(url: str) -> list[str]:
-                answers = [""] * len(texts)
-                left = iter(enumerate(texts))
-                async with httpx2.AsyncClient(base_url=url, timeout=600) as http:
-
-                    async def client() -> None:
-                        for place, text in left:
-                            asked = {"q": text, "source": source, "target": target}
-                            answer = await http.post("/translate", json=asked)
-                            answers[place] = answer.json()["translatedText"]
-
-                    await asyncio.gather(*(client() for _ in range(32)))
-                return answers
-
-            began = time.perf_counter()
-            through = asyncio.run(clients(served.url))
-            found["server"].append(len(texts) / (time.perf_counter() - began))
-        same = sum(one == other for one, other in zip(alone, through, strict=True))
+            asyncio.run(through(served.url, texts[:32], pair))
+            began, times = time.perf_counter(), served.processor_seconds
+            answers = asyncio.run(through(served.url, texts, pair))
+            used = [now - before for now, before in zip(served.processor_seconds, times, strict=True)]
+            measured("server", began, 0.0, sum(used))
+            for name, one in zip(("gateway", "engine"), used, strict=True):
+                spent[name].append(1000 * one / len(texts))
+        same = sum(one == other for one, other in zip(alone, answers, strict=True))
     best = {name: max(values) for name, values in found.items()}
+    least = {name: min(values) for name, values in spent.items()}
     return {
         "sentences": len(texts),
         "sentences_a_second": {name: [round(value, 1) for value in values] for name, values in found.items()},
+        "processor_milliseconds_a_sentence": {
+            name: [round(value, 2) for value in values] for name, values in spent.items()
+        },
         "share": round(best["server"] / best["assistant"], 3),
         "share_of_32_at_once": round(best["server"] / best["assistant, 32 at once"], 3),
+        "share_of_32_at_once_by_processor_time": round(least["assistant, 32 at once"] / least["server"], 3),
         "same_translations": same,
     }
+
+
+async def through(url: str, texts: list[str], pair: str) -> list[str]:
+    """The translations of the texts by 32 clients, each with one at a time."""
+    source, target = pair.split("-")
+    answers = [""] * len(texts)
+    left = iter(enumerate(texts))
+
+    async def client() -> None:
+        async with Client(url) as http:
+            for place, text in left:
+                _, _, body = await http.post("/translate", {"q": text, "source": source, "target": target})
+                answers[place] = json.loads(body)["translatedText"]
+
+    await asyncio.gather(*(client() for _ in range(32)))
+    return answers
 
 
 def spike(seconds: int) -> dict[str, Any]:
     with Served("--null", "en-de", "--null-delay", "0.05", "--cache", "0", "--wait", "0.1", "--batch", "8") as served:
         wrk(served.url, 4, 2)
         before = served.megabytes
-        calm = wrk(served.url, 4, seconds)
+        calm = asyncio.run(admitted(served.url, 4, seconds))
+        rush = asyncio.run(admitted(served.url, 40, seconds))
         return {
             "4 connections": calm,
-            "admitted at 40": admitted(served.url, 40, seconds),
+            "admitted at 40": rush,
+            "times": round(rush["milliseconds"]["p99"] / calm["milliseconds"]["p99"], 2),
             "megabytes": {"before": round(before, 1), "after": round(served.megabytes, 1)},
         }
 
 
-def admitted(url: str, count: int, seconds: int) -> dict[str, Any]:
+async def admitted(url: str, count: int, seconds: int) -> dict[str, Any]:
     """Answers by status, and how long those took that were let in."""
     statuses: dict[int, int] = {}
     times: list[float] = []
+    end = time.monotonic() + seconds
 
-    async def all_clients() -> None:
-        end = time.monotonic() + seconds
-        async with httpx2.AsyncClient(base_url=url, timeout=60, limits=httpx2.Limits(max_connections=count)) as http:
+    async def client(number: int) -> None:
+        async with Client(url) as http:
+            turn = 0
+            while time.monotonic() < end:
+                turn += 1
+                began = time.monotonic()
+                status, headers, _ = await http.post(
+                    "/translate", {"q": f"{number} {turn}", "source": "en", "target": "de"}
+                )
+                statuses[status] = statuses.get(status, 0) + 1
+                if status == 200:
+                    times.append(1000 * (time.monotonic() - began))
+                else:
+                    assert int(headers["retry-after"]) >= 1
+                    await asyncio.sleep(0.05)  # sooner than told: that is the spike
 
-            async def client(number: int) -> None:
-                turn = 0
-                while time.monotonic() < end:
-                    turn += 1
-                    asked = {"q": f"{number} {turn}", "source": "en", "target": "de"}
-                    began = time.monotonic()
-                    answer = await http.post("/translate", json=asked)
-                    statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
-                    if answer.status_code == 200:
-                        times.append(1000 * (time.monotonic() - began))
-                    else:
-                        assert int(answer.headers["retry-after"]) >= 1
-                        await asyncio.sleep(0.05)  # sooner than told: that is the spike
-
-            await asyncio.gather(*(client(number) for number in range(count)))
-
-    asyncio.run(all_clients())
+    await asyncio.gather(*(client(number) for number in range(count)))
     cuts = statistics.quantiles(times, n=100)
     return {"statuses": statuses, "milliseconds": {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1)}}
 

@@ -26,7 +26,8 @@ EN_DE, DE_EN = Direction("en", "de"), Direction("de", "en")
 class Port:
     """Answers with the text itself, its direction and its tenant; `before` may delay a batch or fail it."""
 
-    def __init__(self, before: Callable[[list[Task]], Awaitable[None]] | None = None) -> None:
+    def __init__(self, before: Callable[[list[Task]], Awaitable[None]] | None = None, lanes: int = 1) -> None:
+        self.lanes = lanes
         self.before, self.batches, self.cancelled = before, [], asyncio.Event()
         self.batches: list[list[Task]] = []
         self.number = 0
@@ -89,6 +90,37 @@ def scheduled(port: Port, limits: Limits | None = None) -> tuple[Scheduler, Coun
 
 def tasks(*texts: str, **options: Any) -> list[Task]:
     return [Task(text, EN_DE, Options(**options)) for text in texts]
+
+
+class Virtual(asyncio.SelectorEventLoop):
+    """A loop that does not wait: its clock goes on instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        selector: Any = self._selector  # type: ignore[attr-defined]
+        ready = selector.select
+
+        def select(timeout: float | None) -> Any:
+            assert timeout is not None, "nothing will ever happen"
+            self.now += timeout
+            return ready(0)
+
+        selector.select = select
+
+    def time(self) -> float:
+        return self.now
+
+
+def simulate(test: Callable[[], Awaitable[None]]) -> None:
+    """As `run`, by a clock of its own: 20 seconds take none."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(1_000):
+            await test()
+
+    with asyncio.Runner(loop_factory=Virtual) as runner:
+        runner.run(bounded())
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -213,7 +245,7 @@ def test_unfinished_and_failed_answers_are_not_kept() -> None:
     run(test)
 
 
-def test_batches_are_of_like_length_and_the_oldest_goes_first() -> None:
+def test_batches_of_a_request_are_of_like_length() -> None:
     async def test() -> None:
         port = Port()
         scheduler, _ = scheduled(port, Limits(window=0.0, batch=4, batch_characters=2_000, cache=0))
@@ -222,8 +254,8 @@ def test_batches_are_of_like_length_and_the_oldest_goes_first() -> None:
         assert [one.source for one in found if isinstance(one, Answer)] == texts
         assert [[len(task.text) for task in batch] for batch in port.batches] == [
             [10, 11, 12, 13],
-            [900, 901],
-            [902, 14],
+            [14, 900],
+            [901, 902],
         ]
         await scheduler.close()
 
@@ -342,3 +374,102 @@ def test_what_would_wait_too_long_is_shed_before_it_waits_and_what_fits_the_next
         await scheduler.close()
 
     run(test)
+
+
+REQUESTS = st.lists(
+    st.tuples(st.floats(0, 1.5), st.integers(1, 4), st.sampled_from("abc"), st.integers(0, 99), st.booleans()),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(REQUESTS, st.sampled_from([0.0, 1.0, 2.5, 4.0]), st.sampled_from([200, 20_000]))
+def test_nobody_waits_longer_than_foretold_when_batches_take_constant_time(
+    requests: list[tuple[float, int, str, int, bool]], wait: float, characters: int
+) -> None:
+    """Who is let in has the answers within `wait`, or else from the very next batch. `requests`: seconds after the one
+    before, texts, tenant, length, whether it is a document's."""
+
+    async def test() -> None:
+        async def second(group: list[Task]) -> None:
+            await asyncio.sleep(1.0)
+
+        limits = Limits(window=0.0, batch=4, batch_characters=characters, wait=wait, cache=0)
+        scheduler, _ = scheduled(Port(second), limits)
+        await scheduler.ask(tasks("first"))  # from now on it is known what a batch takes
+        loop = asyncio.get_running_loop()
+        late: list[float] = []
+
+        async def one(number: int, count: int, tenant: str, length: int, bulk: bool) -> None:
+            texts = [f"{number} {place} " + "x" * length for place in range(count)]
+            began = loop.time()
+            try:
+                await scheduler.ask(tasks(*texts, tenant=tenant), bulk=bulk)
+            except Shed as shed:
+                assert shed.reason == "wait"
+                assert shed.retry_after >= 1
+                return
+            apart = count if characters == 200 else 1  # batches that it needs when nobody else waits
+            if not bulk and loop.time() - began > max(wait, 1.0 + apart) + 1e-6:
+                late.append(loop.time() - began)
+
+        running = []
+        for number, (gap, *request) in enumerate(requests):
+            await asyncio.sleep(gap / 3)
+            running.append(asyncio.ensure_future(one(number, *request)))
+        await asyncio.gather(*running)
+        assert late == []
+        await scheduler.close()
+
+    simulate(test)
+
+
+def test_who_comes_back_when_told_is_let_in() -> None:
+    async def test() -> None:
+        async def second(group: list[Task]) -> None:
+            await asyncio.sleep(1.0)
+
+        scheduler, _ = scheduled(Port(second), Limits(window=0.0, batch=2, wait=2.0, cache=0))
+        await scheduler.ask(tasks("first"))
+        admitted, refused, number = [], 0, 0
+        while refused < 3:
+            number += 1
+            asking = asyncio.ensure_future(scheduler.ask(tasks(f"text {number}")))
+            await asyncio.sleep(0.05)
+            if not asking.done():
+                admitted.append(asking)
+                continue
+            error = asking.exception()
+            assert isinstance(error, Shed)
+            refused += 1
+            await asyncio.sleep(error.retry_after)
+            admitted.append(asyncio.ensure_future(scheduler.ask(tasks(f"again {number}"))))
+            await asyncio.sleep(0.05)
+            assert not admitted[-1].done()
+        assert len(await asyncio.gather(*admitted)) == len(admitted)
+        await scheduler.close()
+
+    simulate(test)
+
+
+def test_an_engine_with_lanes_gets_what_comes_while_others_are_at_work() -> None:
+    async def test() -> None:
+        async def work(group: list[Task]) -> None:
+            await asyncio.sleep(9.0 if "long" in group[0].text else 1.0)
+
+        port = Port(work, lanes=3)
+        scheduler, _ = scheduled(port, Limits(window=0.0, batch=4, cache=0))
+        loop = asyncio.get_running_loop()
+        long = asyncio.ensure_future(scheduler.ask(tasks("long")))
+        await asyncio.sleep(0.1)
+        documents = asyncio.ensure_future(scheduler.ask(tasks(*(f"d{n}" for n in range(12))), bulk=True))
+        await asyncio.sleep(0.1)
+        began = loop.time()
+        found = await asyncio.gather(*(scheduler.ask(tasks("short", "texts", tenant=tenant)) for tenant in "ab"))
+        assert loop.time() - began < 2.1  # in turn, for there are four places and three are free
+        assert [len(one) for one in found] == [2, 2]
+        await asyncio.gather(long, documents)
+        assert max(map(len, port.batches)) == 4
+        await scheduler.close()
+
+    simulate(test)

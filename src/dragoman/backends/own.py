@@ -91,7 +91,7 @@ class Transformers:
                 made = generate(
                     *given, beam=decoding.beam, length_penalty=decoding.length_penalty, drafts=drafts, **rest
                 )
-                return [self._completion(self.shell.text(result.ids), result) for result in made]
+                return [self.completion(self.shell.text(result.ids), result) for result in made]
             draw = Draw(sampling.seed, sampling.temperature, sampling.top_k, sampling.top_p, sampling.epsilon)
             groups = sample(*given, samples=decoding.mbr.candidates if decoding.mbr else 1, draw=draw, **rest)
         found = []
@@ -99,7 +99,7 @@ class Transformers:
             texts = {ids: self.shell.text(ids) for ids in dict.fromkeys(tuple(result.ids) for result in group)}
             candidates = [texts[tuple(result.ids)] for result in group]
             index = mbr.choose(candidates, aggregate=decoding.mbr.aggregate).index if decoding.mbr else 0
-            found.append(self._completion(candidates[index], group[index]))
+            found.append(self.completion(candidates[index], group[index]))
         return found
 
     def score(self, rows: Sequence[tuple[Sequence[int], Sequence[bool]]], *, told: Told = nobody) -> list[list[float]]:
@@ -109,7 +109,7 @@ class Transformers:
         """Nothing to do: memory goes with the object."""
 
     @staticmethod
-    def _completion(text: str, result: Generated) -> Completion:
+    def completion(text: str, result: Generated) -> Completion:
         return Completion(
             text,
             result.log_probability,

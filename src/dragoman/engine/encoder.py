@@ -43,6 +43,7 @@ class Encoder:
         self.form = form
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end token, so a translation could never end. Choose another base.")
+        self._spoken: set[str] = set()  # languages that are known to have their token
         self._begin = self._begin_ids()
         self.end = int(tokenizer.eos_token_id)
         self._turn = self._turn_end() if form.kind == "chat" else ""
@@ -80,10 +81,11 @@ class Encoder:
 
     def require(self, languages: Sequence[str]) -> None:
         """Raise ModelError if the compact format lacks the control token of a language."""
-        if self.form.kind != "compact":
+        if self.form.kind != "compact" or self._spoken.issuperset(languages):
             return
-        vocabulary = self.tokenizer.get_vocab()
+        vocabulary = self.tokenizer.get_vocab()  # takes milliseconds
         missing = [code for code in languages if language_token(code) not in vocabulary]
+        self._spoken |= set(languages) - set(missing)
         if missing:
             raise ModelError(
                 f"the base model has no language token for {', '.join(missing)}; its prompt is 'compact'. "

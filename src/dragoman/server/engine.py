@@ -47,7 +47,7 @@ State = Literal["starting", "ready", "away", "refused", "closed"]
 
 
 class Engine:
-    """One process. `ask` from one task at a time."""
+    """One process. `ask` from as many tasks at a time as it has `lanes`."""
 
     def __init__(
         self,
@@ -195,6 +195,11 @@ class Engine:
     # ---------------------------------------------------------------- questions
 
     @property
+    def lanes(self) -> int:
+        """Questions that it answers at once."""
+        return int(self.facts.get("lanes", 1))
+
+    @property
     def number(self) -> int:
         """The number of the last question, by which it can be cancelled."""
         return self._number
@@ -212,7 +217,8 @@ class Engine:
         self._number += 1
         number = self._number
         new = {digest: list(terms) for digest, terms in glossaries.items() if digest not in self._held}
-        forget = [digest for digest in self._held if digest not in glossaries] if len(self._held) > 256 else []
+        full = len(self._held) > 256 and not self._asked  # what is being answered may need any of them
+        forget = [digest for digest in self._held if digest not in glossaries] if full else []
         message = {"id": number, "groups": [group_to_json(group) for group in groups]}
         message |= {"glossaries": new} if new else {}
         message |= {"forget": forget} if forget else {}

@@ -1,7 +1,7 @@
 """The queue before an engine: identical texts are asked once, texts of like length go together, and nobody waits in vain.
 
 - A text that is waiting, in work or in the cache is not asked again: whoever wants it shares the answer.
-- Of the texts that wait the oldest goes first; with it go those of the same direction and options whose length is nearest.
+- Who waits stands in a batch from the beginning (`plan`); an engine with several lanes gets the next one while others run.
 - A text that nobody waits for any more is dropped after a grace, in which a client's retry can take it up.
 - What could not be answered within the bounds is refused before it is queued, with the seconds after which to come back.
 """
@@ -12,19 +12,21 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dragoman.core.answers import Answer
+from dragoman.core.text.languages import Direction
 from dragoman.server.cache import Cache
 from dragoman.server.engine import Abandoned, Away
+from dragoman.server.plan import Plan
 from dragoman.server.settings import Limits
 from dragoman.server.tracing import Part, current
-from dragoman.server.work import Result, Task
+from dragoman.server.work import Options, Result, Task
 
-_SHARE, _LONGEST = 0.1, 0.1  # of a batch's time, and seconds, that the next one waits for company
+_SHARE, _LONGEST = 0.3, 0.2  # of a batch's time, and seconds, that the next one waits for company
+_FORGET = 0.9  # of what earlier batches said of their time, at each further one
 Terms = Mapping[str, Sequence[Sequence[str]]]
 
 
@@ -32,7 +34,12 @@ class Port(Protocol):
     """What the scheduler asks: an engine."""
 
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Of the last question."""
+
+    @property
+    def lanes(self) -> int:
+        """Questions at once."""
 
     async def ask(self, groups: Sequence[list[Task]], glossaries: Terms) -> list[list[Result]]: ...
 
@@ -65,9 +72,51 @@ class _Job:
     since: float
     bulk: bool
     waiters: int = 0
-    running: bool = False
+    batch: _Batch | None = None  # in which it runs
     drop: asyncio.TimerHandle | None = field(default=None, repr=False)
     context: Any = None  # of the request that asked first, where requests are traced
+
+    @property
+    def kind(self) -> tuple[Direction, Options]:
+        return self.task.direction, self.task.options
+
+    @property
+    def size(self) -> int:
+        return self.task.size
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Jobs that run together."""
+
+    jobs: list[_Job]
+    began: float
+    beside: int  # jobs that run, these included
+    number: int = 0  # of the question to the engine
+
+
+class Pace:
+    """How long a batch takes, by the number of its texts: a line through those of late, the older the less it counts."""
+
+    def __init__(self) -> None:
+        self._weight = self._texts = self._seconds = self._squares = self._products = self._largest = 0.0
+
+    def add(self, texts: int, seconds: float) -> None:
+        self._largest = max(texts, _FORGET * self._largest)
+        new = (1.0, texts, seconds, texts * texts, texts * seconds)
+        old = (self._weight, self._texts, self._seconds, self._squares, self._products)
+        self._weight, self._texts, self._seconds, self._squares, self._products = (
+            _FORGET * before + now for before, now in zip(old, new, strict=True)
+        )
+
+    def of(self, texts: int) -> float:
+        """Seconds; 0 before the first batch. For more texts than any of late as for so many: nothing is known of them."""
+        if not self._weight:
+            return 0.0
+        mean, time = self._texts / self._weight, self._seconds / self._weight
+        spread = self._squares / self._weight - mean * mean
+        slope = (self._products / self._weight - mean * time) / spread if spread > 0.5 else 0.0
+        return time + min(max(slope, 0.0), time / mean) * (min(texts, self._largest) - mean)
 
 
 class Scheduler:
@@ -90,11 +139,10 @@ class Scheduler:
         self._port, self._limits, self._cache, self._watcher = port, limits, cache, watcher
         self._version, self._terms = version, terms
         self._jobs: dict[Task, _Job] = {}  # waiting or running
-        self._waiting: OrderedDict[Task, _Job] = OrderedDict()
-        self._bulk: OrderedDict[Task, _Job] = OrderedDict()  # of documents: they give way
-        self._characters = 0  # that wait, documents' aside
-        self._began = 0.0  # when that began; 0 = none is at work
-        self._pace = 0.0  # seconds of a batch, of late
+        self._waiting: Plan[_Job] = Plan(limits.batch, limits.batch_characters)
+        self._bulk: Plan[_Job] = Plan(limits.batch, limits.batch_characters)  # of documents: they give way
+        self._running: dict[asyncio.Task[None], _Batch] = {}
+        self._pace = Pace()
         self._last, self._took = 0, 0.0  # texts of the last batch, and its seconds
         self.busy = 0.0  # seconds that the engine has worked, of all batches
         self._wake = asyncio.Event()
@@ -110,6 +158,9 @@ class Scheduler:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        for running in self._running:
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         for job in list(self._jobs.values()):
             self._settle(job, Away())
 
@@ -118,17 +169,19 @@ class Scheduler:
         """Texts that wait."""
         return len(self._waiting) + len(self._bulk)
 
-    def expected_wait(self, more: int = 0, characters: int = 0) -> float:
-        """Seconds until what waits now, and so many texts more, will be done: what is left of the batch that runs, and full
-        batches as long as those of late. 0 where the next batch has room for all: to wait for that one spares nobody."""
-        waiting = len(self._waiting) + more
-        batches = math.ceil(
-            max(waiting / self._limits.batch, (self._characters + characters) / self._limits.batch_characters)
-        )
-        if batches <= 1:
+    def expected_wait(self, jobs: Sequence[_Job] | None = None) -> float:
+        """Seconds until these jobs, or all that wait, will be done: what is left of the batch that runs, and the batches up to
+        the last of theirs. 0 where the next batch has room for all: to wait for that one spares nobody."""
+        waiting = list(self._waiting) if jobs is None else []
+        sizes = [len(batch) for batch in waiting] if jobs is None else self._waiting.until(list(jobs))
+        most = self._limits.batch
+        if self._port.lanes > 1:  # as many batches side by side as there are lanes, while there are places
+            sizes = [most] * max(math.ceil(sum(sizes) / most), math.ceil(len(sizes) / self._port.lanes))
+        if len(sizes) <= 1:
             return 0.0
-        left = max(0.0, self._pace - (time.monotonic() - self._began)) if self._began else 0.0
-        return left + batches * self._pace
+        now = _now()
+        left = [self._pace.of(batch.beside) - (now - batch.began) for batch in self._running.values()]
+        return max([0.0, *left]) + sum(map(self._pace.of, sizes))
 
     # ---------------------------------------------------------------- asking
 
@@ -145,7 +198,14 @@ class Scheduler:
             self._watcher.cached(cached)
         if shared := len(tasks) - cached - len(fresh):
             self._watcher.coalesced(shared)
-        self._admit(fresh, bulk)
+        full = not bulk and self.depth + len(fresh) > max(self._limits.queue, len(fresh))
+        if fresh and full:
+            raise Shed("queue", max(1.0, self.expected_wait()))
+        idle = not len(self._waiting)  # a request that is longer than a batch is let in then
+        for task in sorted(fresh, key=lambda one: one.size):  # so that those of like length stand together
+            self._new(task, bulk)
+        if fresh and not bulk and not idle:  # a document's texts come a batch at a time
+            self._admit([self._jobs[task] for task in fresh])
         jobs = {task: self._joined(task, bulk) for task, found in keys.items() if found is None}
         try:
             if jobs:
@@ -159,25 +219,25 @@ class Scheduler:
                 self._left(job)
         return results
 
-    def _admit(self, fresh: Sequence[Task], bulk: bool) -> None:
-        if not fresh or bulk:  # a document's texts come a batch at a time
-            return
-        if self.depth + len(fresh) > max(self._limits.queue, len(fresh)):
-            raise Shed("queue", max(1.0, self.expected_wait()))
-        expected = self.expected_wait(len(fresh), sum(task.size for task in fresh)) if self._waiting else 0.0
+    def _new(self, task: Task, bulk: bool) -> None:
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        job = self._jobs[task] = _Job(task, future, _now(), bulk, context=current.get())
+        self._line_up(job)
+        self._idle.clear()
+
+    def _admit(self, new: Sequence[_Job]) -> None:
+        """Let new jobs stay in the plan, or take them out and raise Shed."""
+        expected = self.expected_wait(new)
         if expected > self._limits.wait:
+            for job in new:
+                self._settle(job, Away())
             raise Shed("wait", max(1.0, expected - self._limits.wait))
 
     def _joined(self, task: Task, bulk: bool) -> _Job:
-        job = self._jobs.get(task)
-        if job is None:
-            future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-            job = self._jobs[task] = _Job(task, future, time.monotonic(), bulk, context=current.get())
-            self._line_up(job)
-            self._idle.clear()
-        elif job.bulk and not bulk and not job.running:  # somebody at a screen wants it now
+        job = self._jobs[task]
+        if job.bulk and not bulk and job.batch is None:  # somebody at a screen wants it now
+            self._step_out(job)
             job.bulk = False
-            del self._bulk[task]
             self._line_up(job)
         job.waiters += 1
         if job.drop is not None:
@@ -194,17 +254,15 @@ class Scheduler:
         if job.waiters or job.answer.done():
             return
         self._watcher.cancelled(1)
-        if not job.running:
+        if job.batch is None:
             self._settle(job, Abandoned())
-        elif all(not other.waiters for other in self._jobs.values() if other.running):
-            number = self._port.number
-            cancelling = asyncio.ensure_future(self._port.cancel(number))
+        elif not any(other.waiters for other in job.batch.jobs):
+            cancelling = asyncio.ensure_future(self._port.cancel(job.batch.number))
             cancelling.add_done_callback(lambda done: done.exception())
 
     def _settle(self, job: _Job, result: Result | Exception) -> None:
         """The answer of a job, for all who wait."""
-        if not job.running:
-            self._step_out(job)
+        self._step_out(job)
         self._jobs.pop(job.task, None)
         if not self._jobs:
             self._idle.set()
@@ -222,80 +280,102 @@ class Scheduler:
 
     async def _work(self) -> None:
         while True:
-            if not self.depth:
+            if not self._can_begin:
                 self._wake.clear()
                 await self._wake.wait()
+                continue
             await self._gather()
-            jobs = self._taken()
-            if not jobs:
-                continue
-            began = self._began = time.monotonic()
-            self._last = len(jobs)
-            tasks = [job.task for job in jobs]
-            digest = tasks[0].options.glossary
-            try:
-                terms = {digest: self._terms(digest)} if digest else {}
-                (results,) = await self._port.ask([tasks], terms)
-                self._began = 0.0
-            except Exception as error:  # whatever it is, it belongs to those who wait, and the queue goes on
-                self._began = 0.0
-                for job in jobs:
-                    if isinstance(error, Abandoned) and job.waiters:
-                        self._line_up(job)  # somebody came back for it meanwhile
-                    else:
-                        self._settle(job, error)
-                continue
-            took = time.monotonic() - began
-            self._took = took
-            self.busy += took
-            self._watcher.batch(len(jobs), [began - job.since for job in jobs], took)
-            if self._traced is not None:
-                answered = zip(jobs, results, strict=True)
-                parts = [Part(j.context, j.since, getattr(one, "tokens", 0)) for j, one in answered if j.context]
-                self._traced(parts, began, len(jobs))
-            self._pace = 0.8 * self._pace + 0.2 * took if self._pace else took
-            for job, result in zip(jobs, results, strict=True):
-                self._settle(job, result)
+            for plan in (self._waiting, self._bulk):
+                if jobs := plan.take(self._free(bulk=plan is self._bulk)):
+                    self._begin(jobs)
+                    break
+
+    @property
+    def _can_begin(self) -> bool:
+        return any(len(plan) and self._free(bulk=plan is self._bulk) for plan in (self._waiting, self._bulk))
+
+    def _free(self, *, bulk: bool = False) -> int:
+        """Texts that the engine can take now. Documents leave it lanes for others, and do not count among what those fill."""
+        lanes = self._port.lanes
+        if lanes <= 1:
+            return 0 if self._running else self._limits.batch
+        batches = [batch for batch in self._running.values() if batch.jobs[0].bulk == bulk]
+        full = len(batches) >= (lanes // 2 if bulk else lanes)
+        return 0 if full else self._limits.batch - sum(len(batch.jobs) for batch in batches)
+
+    def _begin(self, jobs: list[_Job]) -> None:
+        beside = len(jobs) + sum(len(batch.jobs) for batch in self._running.values())
+        batch = _Batch(jobs, _now(), beside)
+        for job in jobs:
+            job.batch = batch
+        running = asyncio.create_task(self._answer(batch))
+        self._running[running] = batch
+        running.add_done_callback(self._ended)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._running.pop(running, None)
+        self._wake.set()
+
+    async def _answer(self, batch: _Batch) -> None:
+        """Ask the engine, and tell all who wait."""
+        jobs, began = batch.jobs, batch.began
+        tasks = [job.task for job in jobs]
+        digest = tasks[0].options.glossary
+        try:
+            terms = {digest: self._terms(digest)} if digest else {}
+            batch.number = self._port.number + 1  # this question's: it gets it before anything is waited for
+            (results,) = await self._port.ask([tasks], terms)
+        except Exception as error:  # whatever it is, it belongs to those who wait, and the queue goes on
+            for job in jobs:
+                job.batch = None
+                if isinstance(error, Abandoned) and job.waiters:
+                    self._line_up(job)  # somebody came back for it meanwhile
+                else:
+                    self._settle(job, error)
+            return
+        took = _now() - began
+        self._last, self._took = len(jobs), took
+        self.busy += took * len(jobs) / batch.beside
+        self._watcher.batch(len(jobs), [began - job.since for job in jobs], took)
+        if self._traced is not None:
+            shift = time.monotonic() - _now()  # traces go by that clock
+            answered = zip(jobs, results, strict=True)
+            parts = [Part(j.context, j.since + shift, getattr(one, "tokens", 0)) for j, one in answered if j.context]
+            self._traced(parts, began + shift, len(jobs))
+        self._pace.add(batch.beside, took)
+        for job, result in zip(jobs, results, strict=True):
+            job.batch = None
+            self._settle(job, result)
 
     async def _gather(self) -> None:
-        """Give those a moment who were in the last batch and now come with their next text: a small part of what the batch
-        took, and no longer than until as many wait as were in it. Whoever comes alone waits for nobody."""
-        if self._last < 2 or not self._limits.window:
+        """Give those a moment who come with their next text, as long as they keep coming: until as many wait as were in the
+        last batch, for a part of what that one took at most. Whoever comes alone waits for nobody. Where the engine has
+        lanes, the next batch need not wait for all of them."""
+        if not self._limits.window or (self._last < 2 and not self._running):
             return
-        until = time.monotonic() + max(self._limits.window, min(_SHARE * self._took, _LONGEST))
-        while self.depth < self._last and time.monotonic() < until:
+        began = came = _now()
+        longest = (
+            self._limits.window
+            if self._port.lanes > 1
+            else max(self._limits.window, min(_SHARE * self._took, _LONGEST))
+        )
+        depth = self.depth
+        wanted = self._free() if self._port.lanes > 1 else self._last
+        while self.depth < wanted and (now := _now()) < began + longest and now < came + 2 * self._limits.window:
             await asyncio.sleep(0.001)
-
-    def _taken(self) -> list[_Job]:
-        """The next batch: the oldest text, and those that go well with it."""
-        pool = self._waiting or self._bulk
-        if not pool:
-            return []
-        oldest = next(iter(pool.values()))
-        kind = oldest.task.direction, oldest.task.options
-        alike = [job for job in pool.values() if (job.task.direction, job.task.options) == kind]
-        alike.sort(key=lambda job: abs(job.task.size - oldest.task.size))  # stable: of equals the oldest first
-        taken: list[_Job] = []
-        longest = 0
-        for job in alike[: self._limits.batch]:
-            longest = max(longest, job.task.size)
-            if taken and longest * (len(taken) + 1) > self._limits.batch_characters:
-                break
-            taken.append(job)
-        for job in taken:
-            self._step_out(job)
-            job.running = True
-        return taken
+            if self.depth > depth:
+                depth, came = self.depth, _now()
 
     def _line_up(self, job: _Job) -> None:
-        job.running = False
-        (self._bulk if job.bulk else self._waiting)[job.task] = job
-        self._characters += 0 if job.bulk else job.task.size
+        (self._bulk if job.bulk else self._waiting).add(job)
 
     def _step_out(self, job: _Job) -> None:
-        if (self._bulk if job.bulk else self._waiting).pop(job.task, None) is not None:
-            self._characters -= 0 if job.bulk else job.task.size
+        (self._bulk if job.bulk else self._waiting).remove(job)
 
     async def idle(self) -> None:
         """Wait until nothing waits or runs."""
         await self._idle.wait()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

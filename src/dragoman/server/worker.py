@@ -15,7 +15,8 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -25,6 +26,7 @@ from dragoman.core.text.languages import Direction
 from dragoman.server.work import MAX_FRAME, Failure, Options, Result, frame, read, result_to_json
 
 _KEPT = 64  # assistants: one for each tenant, memory and glossary in use
+_LANES = 32  # batches at once where the model decodes texts side by side that come one after the other
 
 
 class CancelledError(Exception):
@@ -32,7 +34,7 @@ class CancelledError(Exception):
 
 
 class Desk(Protocol):
-    """What answers texts in one direction."""
+    """What answers texts in one direction. One that has a backend `shared` works in several lanes (`backends.continuous`)."""
 
     def describe(self) -> dict[str, Any]: ...
 
@@ -50,9 +52,9 @@ class Desk(Protocol):
 class Watch:
     """Listens to the translator, and stops it when the batch is cancelled."""
 
-    def __init__(self) -> None:
-        self.cancelled: set[int] = set()
-        self.current = 0
+    def __init__(self, cancelled: Collection[int] = (), number: int = 0) -> None:
+        """`cancelled`: the numbers of batches that nobody waits for, among which may come to be `number`, that of this one."""
+        self._cancelled, self._number = cancelled, number
 
     def say(self, text: str) -> None:
         del text
@@ -61,7 +63,7 @@ class Watch:
 
     def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None:
         del task, done, total, facts
-        if self.current in self.cancelled:
+        if self._number in self._cancelled:
             raise CancelledError
 
 
@@ -105,12 +107,18 @@ class AssistantDesk:
     def __init__(self, run: Path, memory: Path | None, threads: int | None) -> None:
         """`memory`: the file of what the server itself has been told, beside the memory of the run."""
         from dragoman.assistant import Assistant
+        from dragoman.backends.continuous import Continuous
+        from dragoman.backends.own import Transformers
         from dragoman.server.memories import of_run
         from dragoman.store.memory.translation_memory import Memory
+        from dragoman.translator import Translator
 
+        self.shared: Continuous | None = None
         self._base = Assistant.load(
             run, memory=False, threads=threads, observed=False
         )  # the gateway knows what is given
+        if isinstance(translator := self._base.translator, Translator) and isinstance(translator.backend, Transformers):
+            translator.backend = self.shared = Continuous(translator.backend)
         self._own = [Memory.open(path) for path in of_run(run)]
         self._served = Memory.open(memory) if memory is not None else None
         self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
@@ -122,6 +130,7 @@ class AssistantDesk:
         known = self._base.calibrations
         return {
             **facts,
+            "lanes": _LANES if self.shared is not None else 1,
             "shots": self._base.settings.shots,
             "terms": self._base.settings.terms,
             "scores": translator.backend.abilities.score,
@@ -229,33 +238,51 @@ def note(error: BaseException) -> None:
 
 
 def work(desk: Desk, inbox: BinaryIO, outbox: BinaryIO) -> None:
-    """Answer message after message until the input ends."""
-    watch = Watch()
-    messages: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_listen, args=(inbox, messages, watch), daemon=True).start()
+    """Answer message after message until the input ends; several at once where the desk has lanes for them."""
+    cancelled: set[int] = set()
+    messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(inbox, messages, cancelled), daemon=True).start()
+    shared = getattr(desk, "shared", None)
     _write(outbox, {"ready": desk.describe()})
-    while message := messages.get():
-        glossaries: dict[str, list[Term]] = getattr(desk, "glossaries", {})
-        for digest, terms in message.get("glossaries", {}).items():
-            glossaries[digest] = [Term(*term) for term in terms]
-        for digest in message.get("forget", ()):
-            getattr(desk, "forget", glossaries.pop)(digest)
-        if "groups" not in message:
-            continue
-        watch.current = message["id"]
-        try:
-            began = time.perf_counter()
-            results = [answer_group(desk, group, watch) for group in message["groups"]]
-            seconds = time.perf_counter() - began
-        except CancelledError:
-            _write(outbox, {"id": message["id"], "cancelled": True})
-            continue
+    while True:
+        while shared is None or not shared.busy or not messages.empty():
+            message = messages.get()
+            _learn(desk, message)
+            if shared is None:
+                _answer(desk, message, outbox, cancelled)
+            else:
+                shared.begin(partial(_answer, desk, message, outbox, cancelled))
+        shared.step()
+
+
+def _learn(desk: Desk, message: dict[str, Any]) -> None:
+    """The glossaries that a message brings, and those that it says are not needed any more."""
+    glossaries: dict[str, list[Term]] = getattr(desk, "glossaries", {})
+    for digest, terms in message.get("glossaries", {}).items():
+        glossaries[digest] = [Term(*term) for term in terms]
+    for digest in message.get("forget", ()):
+        getattr(desk, "forget", glossaries.pop)(digest)
+
+
+def _answer(desk: Desk, message: dict[str, Any], outbox: BinaryIO, cancelled: set[int]) -> None:
+    if "groups" not in message:
+        return
+    number = message["id"]
+    watch = Watch(cancelled, number)
+    began = time.perf_counter()
+    try:
+        results = [answer_group(desk, group, watch) for group in message["groups"]]
+    except CancelledError:
+        _write(outbox, {"id": number, "cancelled": True})
+    else:
+        seconds = time.perf_counter() - began
         encoded = [[result_to_json(result) for result in group] for group in results]
-        _write(outbox, {"id": message["id"], "results": encoded, "seconds": seconds})
+        _write(outbox, {"id": number, "results": encoded, "seconds": seconds})
+    cancelled.discard(number)
 
 
-def _listen(inbox: BinaryIO, messages: queue.Queue[dict[str, Any]], watch: Watch) -> None:
-    """Messages into the queue, cancellations to the watch; the end of the input ends the process, whatever it does."""
+def _listen(inbox: BinaryIO, messages: queue.SimpleQueue[dict[str, Any]], cancelled: set[int]) -> None:
+    """Messages into the queue, cancellations to the set; the end of the input ends the process, whatever it does."""
     while len(head := inbox.read(4)) == 4:
         length = int.from_bytes(head, "big")
         data = inbox.read(length) if length <= MAX_FRAME else b""
@@ -263,7 +290,7 @@ def _listen(inbox: BinaryIO, messages: queue.Queue[dict[str, Any]], watch: Watch
             break
         message = read(data)
         if "cancel" in message:
-            watch.cancelled.add(int(message["cancel"]))
+            cancelled.add(int(message["cancel"]))
         else:
             messages.put(message)
     os._exit(0)

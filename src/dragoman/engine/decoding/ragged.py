@@ -20,6 +20,7 @@ from dragoman.engine.token_scores import Head
 _AT_ONCE = 2048  # tokens of prompts that are read in one go
 _GROWTH = 1.25  # of the memory, where it is too small
 _COLUMNS = 32  # more at least
+_WORTH = 64  # tokens that must be saved by reading a common beginning apart
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc] # transformers is not read for its types
@@ -104,7 +105,7 @@ class _Places:
 
 
 class Ragged:
-    """A model, and what it has read of every row. `prefix`: tokens that every prompt begins with, to be read once."""
+    """A model, and what it has read of every row. `prefix`: tokens that many prompts begin with, to be read once."""
 
     joins = True
 
@@ -124,8 +125,7 @@ class Ragged:
         first = self._places.count
         firsts = [first + sum(copies[:number]) for number in range(len(copies))]
         self._places.count += sum(copies)
-        self._begin(firsts)
-        done = len(self._prefix)
+        done = self._begin(prompts, firsts)
         found = []
         start = 0
         while start < len(prompts):
@@ -165,11 +165,16 @@ class Ragged:
             for held in self._held():
                 held[to] = held[come]
 
-    def _begin(self, rows: list[int]) -> None:
-        """Put the common beginning of all prompts into new rows."""
+    def _begin(self, prompts: Sequence[Sequence[int]], rows: list[int]) -> int:
+        """Put the common beginning of all prompts into new rows; its length. Those who join later may have another one."""
         size = len(self._prefix)
+        if any(len(prompt) <= size or list(prompt[:size]) != self._prefix for prompt in prompts):
+            beginning = common(prompts)
+            if not beginning:
+                return 0
+            self._prefix, self._shared, size = beginning, [], len(beginning)
         if not size:
-            return
+            return 0
         if not self._shared:
             ids = torch.tensor([self._prefix], device=self._device)
             at = torch.arange(size, device=self._device)[None]
@@ -183,6 +188,7 @@ class Ragged:
             layer.keys, layer.values = self._places.grown(layer.keys), self._places.grown(layer.values)
             layer.keys[rows, :, :size] = keys
             layer.values[rows, :, :size] = values
+        return size
 
     def _prompts(self, prompts: Sequence[list[int]], rows: Sequence[int], done: int) -> torch.Tensor:
         width = max(map(len, prompts))
@@ -230,6 +236,16 @@ class Ragged:
 
     def _held(self) -> list[torch.Tensor]:
         return [held for layer in self._cache.layers for held in (layer.keys, layer.values)]
+
+
+def common(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """What all prompts begin with, if it is worth while to read it once; each keeps a token of its own."""
+    if len(prompts) < 2:
+        return []
+    low, high = min(map(list, prompts)), max(map(list, prompts))
+    most = min(map(len, prompts)) - 1
+    size = next((i for i in range(most) if low[i] != high[i]), most)
+    return list(low[:size]) if size * (len(prompts) - 1) >= _WORTH else []
 
 
 def _windows(model: Any) -> list[int | None] | None:

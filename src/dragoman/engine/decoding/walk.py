@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from dragoman.engine.decoding.aligned import Together
 from dragoman.engine.decoding.drafts import Draft
-from dragoman.engine.decoding.ragged import Ragged, can_be_ragged
+from dragoman.engine.decoding.ragged import Ragged, can_be_ragged, common
 from dragoman.engine.decoding.repetition import Loops
 from dragoman.engine.decoding.result import Generated
 from dragoman.engine.decoding.sampling import Draw, drawn
@@ -92,14 +92,34 @@ class Walk:
             else Together(model, self._head, pad)
         )
 
-    @torch.inference_mode()
     def run(self) -> None:
+        while self.alive:
+            self.advance()
+
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """One token more for every job that is at work; those who wait take free places first."""
         with self._head:
-            while self._waiting or self._alive():
-                self._admit()
-                self._leave()
-                if self._running:
-                    self._step()
+            self._admit()
+            self._leave()
+            if self._running:
+                self._step()
+
+    def join(self, jobs: Iterable[Job]) -> None:
+        """More jobs, between two steps. Where rows cannot join later, they wait until all that run are done."""
+        self._waiting = deque(sorted((*self._waiting, *jobs), key=lambda job: job.longest, reverse=True))
+
+    @torch.inference_mode()
+    def drop(self, jobs: Iterable[Job]) -> None:
+        """Give jobs up, between two steps: `done` does not hear of them."""
+        unwanted = set(map(id, jobs))
+        self._waiting = deque(job for job in self._waiting if id(job) not in unwanted)
+        self._keep([row for row in self._alive() if id(self._running[row]) not in unwanted])
+
+    @property
+    def alive(self) -> int:
+        """Jobs that wait or are at work."""
+        return len(self._waiting) + len(self._alive())
 
     def _alive(self) -> list[int]:
         return [row for row, job in enumerate(self._running) if job.done is None]
@@ -133,8 +153,9 @@ class Walk:
         count = len(alive)
         if count == len(self._running):
             return
+        stay = set(alive)
         behind = [row for row in alive if row >= count]
-        order = [row if self._running[row].done is None else behind.pop() for row in range(count)]
+        order = [row if row in stay else behind.pop() for row in range(count)]
         self._running = [self._running[row] for row in order]
         self._reader.keep(order)
 
@@ -198,16 +219,3 @@ class Walk:
             made += tokens.tolist()
             told += log_probabilities(logits, tokens).tolist()
         return made, told
-
-
-_WORTH = 64  # tokens that must be saved by reading a common beginning apart
-
-
-def common(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """What all prompts begin with, if it is worth while to read it once; each keeps a token of its own."""
-    if len(prompts) < 2:
-        return []
-    low, high = min(map(list, prompts)), max(map(list, prompts))
-    most = min(map(len, prompts)) - 1
-    size = next((i for i in range(most) if low[i] != high[i]), most)
-    return list(low[:size]) if size * (len(prompts) - 1) >= _WORTH else []
