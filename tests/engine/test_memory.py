@@ -64,6 +64,12 @@ def test_bytes_by_kind_of_full_tuning_in_bf16() -> None:
     assert found.total > 18 * size
 
 
+def test_dropout_is_counted() -> None:
+    plain = estimate(FAMILIES["llama"], FULL, SMALL)
+    dropped = estimate(FAMILIES["llama"], Phase(sft={"dropout": 0.1}, adapt="full"), SMALL)  # type: ignore[arg-type]
+    assert dropped.activations > plain.activations
+
+
 def test_recomputation_and_quantisation_take_less() -> None:
     plain = estimate(FAMILIES["llama"], LORA, SMALL)
     again = estimate(FAMILIES["llama"], LORA, replace(SMALL, recompute=True))
