@@ -3,6 +3,7 @@ once on a device that is pretended (`tests.elsewhere`), so that no card is neede
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,19 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from dragoman.core.recipe import Adapt
+from dragoman.core.recipe.distil import Distil
+from dragoman.core.recipe.prefer import Prefer
+from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.engine import checkpoint, losses, token_scores
 from dragoman.engine.adapt import adapted
 from dragoman.engine.batch import Batch, collate
+from dragoman.engine.distillation import distillation_loss
 from dragoman.engine.generate import generate
 from dragoman.engine.loop import fit, mean_loss
 from dragoman.engine.optimise import Optimiser
 from dragoman.engine.optimisers import OPTIMISERS
+from dragoman.engine.policy_loss import reinforce_loss
+from dragoman.engine.preferences import LOSSES, group_size, preference_loss
 from dragoman.engine.recompute import recompute
 from dragoman.engine.score import corpus_of
 from tests.elsewhere import WrongDeviceError, elsewhere
@@ -109,6 +116,46 @@ def test_scores_of_tokens() -> None:
         ids, _ = token_scores.top_tokens(model, one, 3, 2.0, 300)
         loss, scores = token_scores.chosen_tokens(model, one, ids, 2.0)
         (loss.sum() + scores.sum()).backward()
+
+
+@pytest.mark.parametrize("method", LOSSES)
+def test_preferences(method: str) -> None:
+    wish = Prefer(method=method, epochs=1)  # type: ignore[call-arg,arg-type]
+    rows = ROWS[: 2 * group_size(wish)]
+    one = collate(corpus_of(rows), [[n] for n in range(len(rows))], 0)
+    learned(preference_loss(wish), replace(one, anchors=torch.full((len(rows),), -5.0)))
+
+
+@pytest.mark.parametrize("method", ["grpo", "dr_grpo", "rloo"])
+def test_rewards(method: str) -> None:
+    one = batch()
+    given = {name: torch.full((len(one.labels),), -0.5) for name in ("start", "then", "advantage")}
+    learned(reinforce_loss(Reinforce(method=method, kl=0.1, steps=1)), replace(one, given=given))  # type: ignore[call-arg,arg-type]
+
+
+@pytest.mark.parametrize("divergence", ["forward", "reverse"])
+def test_distillation(divergence: str) -> None:
+    one, wish = batch(), Distil(teacher="runs/large", divergence=divergence, epochs=1)  # type: ignore[call-arg,arg-type]
+    count = len(one.labels)
+    given = {
+        "top": torch.randint(5, 300, (count, 4)),
+        "teacher": torch.full((count, 4), -2.0),
+        "weights": torch.full((count, 2), 0.5),
+    }
+    learned(distillation_loss(wish), replace(one, given=given))
+
+
+def learned(loss: losses.Loss, given: Batch) -> None:
+    """Two steps of the loss on one batch."""
+
+    class Same(Rows):
+        def next(self) -> Batch:
+            return given
+
+    model = tiny().model
+    with elsewhere():
+        optimiser = Optimiser(model, kind="adamw", learning_rate=1e-3, clip=1.0)
+        assert len(list(fit(model, Same(), loss, optimiser, steps=2, accumulation=1))) == 2  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- the pretended device itself
