@@ -3,6 +3,7 @@ them, stand-ins that record the calls take their place."""
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,12 +88,14 @@ def test_mlflow_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed")
+@pytest.mark.filterwarnings("default")  # SQLAlchemy tells MLflow of an old name
 def test_the_real_mlflow_keeps_what_it_is_told(tmp_path: Path) -> None:
-    import mlflow
-
     with Log(tmp_path, -1, wish("{to: mlflow, project: clinic}"), {"steps": 3}) as log:
         for record in STEPS:
             log.write(record)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    import mlflow
+
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     found = client.get_metric_history((tmp_path / "mlflow.id").read_text(), "step/loss")
     assert [(point.step, point.value) for point in found] == [(1, 4.0), (2, 2.0), (3, 4.0 / 3)]

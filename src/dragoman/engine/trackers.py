@@ -106,6 +106,7 @@ def trackers(wish: Wish, folder: Path, name: str, start: int, settings: Mapping[
 
 
 def _client(kind: str) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else MLflow reports its use, wherever it writes to
     try:
         return import_module(_HOMES[kind])
     except ImportError:
