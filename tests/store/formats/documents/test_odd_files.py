@@ -118,9 +118,59 @@ def test_subtitles_without_blank_lines_or_times() -> None:
         "00:00:09,000 --> 00:00:10,000\n<font color='red'>Last</font>"
     )
     document = Document.open(srt.encode(), "a.srt")
-    assert [unit.source.plain for unit in document.units[:3]] == ["- Hi. - Bye.", "No blank line before", "No number"]
+    assert [unit.source.plain for unit in document.units[:4]] == ["Hi.", "Bye.", "No blank line before", "No number"]
     assert [(one.line, "no time" in one.reason) for one in document.problems] == [(16, True)]
     assert upper(srt.encode(), "a.srt").decode().lower() == srt.lower()
+
+
+TURN = st.tuples(
+    st.sampled_from(["- ", "-", "– ", "-- ", "<i>- ", "{\\an8}- ", "♪ "]),
+    st.lists(st.sampled_from(["hello", "you", "5", "<b>here</b>", "well-known", "- so"]), min_size=1, max_size=5),
+    st.sampled_from(["", "</i>", ".", " ♪", "\n"]),
+)
+
+
+@given(st.lists(TURN, min_size=1, max_size=4), st.sampled_from(["\n", "\r\n"]), st.sampled_from([1, 2, 7]))
+def test_every_speaker_of_a_cue_keeps_line_and_dash(
+    turns: list[tuple[str, list[str], str]], end: str, times: int
+) -> None:
+    """However many words a translation has: what each says stands behind the dash of the same speaker."""
+    said = [
+        sign + "w" * (sign == "-") + " ".join(words).replace(" ", end if tail == "\n" else " ") + tail.strip("\n")
+        for sign, words, tail in turns
+    ]
+    data = f"1{end}00:00:01,000 --> 00:00:02,000{end}{end.join(said)}{end}".encode()
+    document = Document.open(data, "a.srt")
+    output = document.with_targets(
+        {unit.id: Translated(f"said{n}" + " x" * times) for n, unit in enumerate(document.units)}
+    )
+    lines = output.decode().split(end)[2:-1]
+    begins = [line for line in lines if "said" in line]
+    assert len(begins) == len(document.units) >= len(turns)
+    for number, (line, unit) in enumerate(zip(begins, document.units, strict=True)):
+        assert f"said{number}" in line and "said" not in unit.source.text
+    starts = [line for line in lines if any(line.startswith(sign) for sign, _, _ in turns)]
+    assert len(starts) >= len(turns) and len(Document.open(output, "a.srt").units) == len(document.units)
+
+
+def test_a_sentence_that_goes_on_behind_a_dash_is_one() -> None:
+    srt = (
+        "1\n00:00:01,000 --> 00:00:02,000\nI thought that he\n– who knows – had left.\n\n2\n00:00:03,000 --> 00:00:04,000\n"
+        "Who?\n- Tom!\n\n3\n00:00:05,000 --> 00:00:06,000\n-5 degrees\n-40 is cold.\n"
+    )
+    assert plain(srt.encode(), "a.srt") == [
+        "I thought that he – who knows – had left.",
+        "Who?",
+        "Tom!",
+        "-5 degrees -40 is cold.",
+    ]
+    vtt = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>Who is\nthere?</v>\n<v.loud Bob>Tom</v>\n"
+    assert plain(vtt.encode(), "a.vtt") == ["Who is there?", "Tom"]
+    assert upper(vtt.encode(), "a.vtt").decode().splitlines()[3:] == [
+        "<v Ann>WHO IS",
+        "THERE?</v>",
+        "<v.loud Bob>TOM</v>",
+    ]
 
 
 @given(st.text(st.sampled_from("ab \n\r\t-->0:12,.<i>{}\\\u2028\u0085"), max_size=60), st.sampled_from(["srt", "vtt"]))

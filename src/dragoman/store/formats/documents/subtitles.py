@@ -1,4 +1,5 @@
-"""Subtitles: SubRip (.srt) and WebVTT (.vtt). A cue is a unit; its translation is broken into as many lines as it had.
+"""Subtitles: SubRip (.srt) and WebVTT (.vtt). A cue is a unit, and where several speak in it, what each says; its translation
+is broken into as many lines as it had. Dashes and notes that begin a turn stay as they are.
 
 Source of WebVTT: www.w3.org/TR/webvtt1. Notes, styles and regions stay as they are.
 """
@@ -28,13 +29,14 @@ def subtitles(data: bytes, name: str) -> Placed:
     is_vtt = file.text.removeprefix("\ufeff").startswith("WEBVTT")
     number = 0
     for number, (label, start, end) in enumerate(_cues(file, found, is_vtt), 1):
-        lines = _BREAK.split(file.text[start:end])
+        for first, last in _turns(file.text, start, end):
+            lines = _BREAK.split(file.text[first:last])
 
-        def write(target: Inline, count: int = len(lines)) -> str:
-            return ending.join(_lines(_harmless(target.text, is_vtt), count))
+            def write(target: Inline, count: int = len(lines)) -> str:
+                return ending.join(_lines(_harmless(target.text, is_vtt), count))
 
-        text = " ".join(line.strip() for line in lines if line.strip())
-        found.add(label or str(number), _inline(text), Place(start, end, write), wrapped=True)
+            text = " ".join(line.strip() for line in lines if line.strip())
+            found.add(label or str(number), _inline(text), Place(first, last, write), wrapped=True)
     if not number:
         raise file.error(0, "holds no subtitles (lines such as 00:00:01,000 --> 00:00:02,000)")
     return found.done()
@@ -67,6 +69,42 @@ def _cues(file: Decoded, found: Placed, is_vtt: bool) -> Iterator[tuple[str, int
                 found.problems.append(Problem("", file.line(start), "is no cue, for it has no time; it stays"))
 
 
+_DASH = r"-{1,2}|[\u2010-\u2015\u2212]"
+_NOTES_SUNG = "\u2669\u266a\u266b\u266c"
+_TURN = re.compile(
+    rf"(?:<[^<>\r\n]*>|\{{\\[^{{}}\r\n]*\}}|[ \t])*+(?P<sign>{_DASH}|[{_NOTES_SUNG}])(?:[ \t]+(?=\S)|(?=[^\s\d>-]))"
+    r"|[ \t]*<v[. ][^<>\r\n]*>[ \t]*(?=\S)"  # a voice of WebVTT
+)
+_GOES_ON = re.compile(rf"(?:[\w,;]|{_DASH})(?:<[^<>]*>|\s)*\Z")  # a line that does not end its sentence
+_CLOSED = re.compile(r"</(\w+)>\s*\Z")
+
+
+def _turns(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """What each speaker says in the cue, or each line of a song, without the dash or note in front of it.
+
+    A line with a dash goes on with the sentence before it where that has no end, unless the cue begins with a dash, too.
+    """
+    begins, line = [start], start
+    first_turn = _TURN.match(text, start, end)
+    opened = first_turn is not None and first_turn["sign"] is not None
+    for found in _BREAK.finditer(text, start, end):
+        turn = _TURN.match(text, found.end(), end)
+        if turn and (opened or not turn["sign"] or not _GOES_ON.search(text, line, found.start())):
+            begins.append(found.end())
+        line = found.end()
+    for begin, following in zip(begins, [*begins[1:], end], strict=True):
+        turn = _TURN.match(text, begin, following)
+        first = turn.end() if turn else begin
+        last = first + len(text[first:following].rstrip(f" \t\r\n{_NOTES_SUNG}" if turn else None))
+        while turn and (closed := _CLOSED.search(text, first, last)) and not _balanced(text[first:last], closed[1]):
+            last = first + len(text[first : closed.start()].rstrip())
+        yield first, last
+
+
+def _balanced(text: str, tag: str) -> bool:
+    return len(re.findall(rf"<{tag}\b", text)) == text.count(f"</{tag}>")
+
+
 def _inline(text: str) -> Inline:
     pieces: list[str | Span] = []
     position = 0
@@ -94,7 +132,7 @@ def _lines(text: str, count: int) -> list[str]:
     for left in range(min(count, _MOST_LINES), 1, -1):
         middle = len(text) / left
         bare = _GLUE.sub(lambda tag: "x" * len(tag[0]), text)
-        blanks = [place for place, letter in enumerate(bare) if letter == " "]
+        blanks = [n for n, letter in enumerate(bare) if letter == " " and not _TURN.match(text, n + 1)]
         if not blanks:
             break
         cut = min(blanks, key=lambda place: abs(place - middle))
