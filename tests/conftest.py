@@ -12,6 +12,7 @@ from hypothesis import settings
 from tests.commands import Command, Done
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
+os.environ["DRAGOMAN_ENGINES"] = str(Path(__file__).parent / "none")  # those of whoever runs the tests are not for them
 
 # a busy machine is slow, and a check that fails must fail again
 settings.register_profile("dragoman", deadline=None, derandomize=True)

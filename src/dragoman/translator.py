@@ -100,6 +100,12 @@ class Translator:
             "directions": list(card.directions),
         }
 
+    def outline(self) -> dict[str, Any]:
+        """What an engine elsewhere must know to translate as this one does, as JSON values (`engine.outline`)."""
+        from dragoman.engine.outline import outline
+
+        return outline(self.encoder, self.shell, self.directions, self._stops)
+
     def can(self, decoding: Decoding) -> bool:
         """Whether the backend is able to decode so."""
         return self.backend.abilities.of(decoding)
@@ -225,8 +231,11 @@ class Translator:
         self, prompts: Sequence[Prompt], decoding: Decoding, told: Told, cancelled: Cancelled, listener: Listener
     ) -> list[Completion]:
         """One completion for each prompt."""
-        stops = Stops(self._ends, self._breaks if self.encoder.form.kind == "plain" else ())
-        return self.backend.complete(prompts, stops, decoding, told=told, cancelled=cancelled, listener=listener)
+        return self.backend.complete(prompts, self._stops, decoding, told=told, cancelled=cancelled, listener=listener)
+
+    @property
+    def _stops(self) -> Stops:
+        return Stops(self._ends, self._breaks if self.encoder.form.kind == "plain" else ())
 
     def _drafts(
         self, assists: Sequence[Context], direction: Direction, sources: Sequence[Sequence[int]]

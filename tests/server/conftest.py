@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from dragoman.core.records import Example
 from dragoman.server.gateway import Gateway
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.aliases import target
+from tests.server.browser import chromium
 from tests.server.living import Live, living
 from tests.tiny import tiny
 
@@ -31,3 +33,14 @@ def live(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live
     """A server of the tiny model that needs no key."""
     with living(Gateway(tmp_path_factory.mktemp("state"), models=[target(model)], threads=1)) as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    place = chromium(request.config)
+    with playwright.sync_playwright() as driver:
+        one = driver.chromium.launch(executable_path=place, args=["--no-sandbox"])
+        yield one
+        one.close()

@@ -12,11 +12,9 @@ import pytest
 from dragoman.server.gateway import Gateway, NullModel
 from dragoman.server.keys import SCOPES
 from dragoman.server.page import operations as page_operations
-from tests.server.browser import chromium, opened, wait
+from tests.server.browser import opened, wait
 from tests.server.living import Live, living
 from tests.server.shown import HOSTILE, in_use, training
-
-playwright = pytest.importorskip("playwright.sync_api")
 
 PARTS = ("translate", "files", "models", "runs", "use")
 XSS = [
@@ -30,15 +28,6 @@ XSS = [
     "<iframe srcdoc='<script>parent.hit = 1</script>'></iframe>",
     "\u202e<b onmouseover=window.hit=1>right to left</b>",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
-    place = chromium(request.config)
-    with playwright.sync_playwright() as driver:
-        one = driver.chromium.launch(executable_path=place, args=["--no-sandbox"])
-        yield one
-        one.close()
 
 
 @pytest.fixture(scope="module")

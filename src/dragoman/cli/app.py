@@ -10,6 +10,7 @@ import typer
 
 from dragoman import __version__
 from dragoman.cli import (
+    engine,
     feedback,
     glossary,
     launch,
@@ -58,6 +59,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(refresh.audit_app, name="audit")
 app.add_typer(serve.keys_app, name="keys")
+app.add_typer(engine.app, name="engine")
 
 Overrides = Annotated[
     list[str] | None,

@@ -202,7 +202,7 @@ class Encoder:
         hidden: list[list[str]] = []
         for rendered in prompts:
             hidden.append([])
-            whole.append(self._template([self._hide(turn.text, hidden[-1]) for turn in rendered.turns], rendered))
+            whole.append(self.template([self._hide(turn.text, hidden[-1]) for turn in rendered.turns], rendered))
         ids = iter(self._ids([text for text, found in zip(whole, hidden, strict=True) if not found], special=True))
         return [self._apart(t, found) if found else next(ids) for t, found in zip(whole, hidden, strict=True)]
 
@@ -223,7 +223,7 @@ class Encoder:
             ids += self._ids([text], special=not place % 2)[0] if text else []
         return ids
 
-    def _template(self, texts: Sequence[str], rendered: Rendered) -> str:
+    def template(self, texts: Sequence[str], rendered: Rendered) -> str:
         """The turns in the model's own chat template, in its form without thinking, up to where the answer begins."""
         turns = [{"role": turn.role, "content": text} for turn, text in zip(rendered.turns, texts, strict=True)]
         text: str = self.tokenizer.apply_chat_template(

@@ -20,6 +20,7 @@ from dragoman.server.feedback import edit_of, take
 from dragoman.server.gateway import Gateway
 from dragoman.server.keys import SCOPES, TENANT, Key
 from dragoman.server.operation import Operation, json_response
+from dragoman.server.private import Weights
 from dragoman.store.run import aliases
 from dragoman.store.run.aliases import Target
 
@@ -59,6 +60,7 @@ def _bundle(gateway: Gateway, bundle: Bundle) -> dict[str, Any]:
         "state": bundle.engine.state,
         "restarts": bundle.engine.restarts,
         "queue": bundle.scheduler.depth,
+        "private": bundle.weights.to_json() if isinstance(bundle.weights, Weights) else {"why": bundle.weights},
         "facts": {key: facts[key] for key in ("parameters", "prompt", "base", "licence", "dtype") if key in facts},
     }
 

@@ -13,6 +13,7 @@ from dragoman.server import (
     api,
     api_documents,
     api_preferences,
+    api_private,
     api_runs,
     api_segments,
     health,
@@ -39,7 +40,7 @@ def operations(gateway: Gateway) -> list[Operation]:
     """All that this server can be asked, those asked most often first."""
     modules: Iterable[Any] = (
         libretranslate, deepl, openai, health, deepl_glossaries, deepl_documents, deepl_memories, deepl_quality, api,
-        api_segments, api_documents, api_preferences, api_runs, platforms, openapi,
+        api_segments, api_documents, api_preferences, api_private, api_runs, platforms, openapi,
     )  # fmt: skip
     return [*(one for module in modules for one in module.OPERATIONS), *page.operations(gateway)]
 

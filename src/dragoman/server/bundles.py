@@ -19,6 +19,7 @@ from dragoman.server.cache import Cache
 from dragoman.server.engine import Away, Engine
 from dragoman.server.memories import State, of_run
 from dragoman.server.metrics import EngineWatcher, Metrics
+from dragoman.server.private import NULL, Weights, weights_of
 from dragoman.server.recorder import Recorder
 from dragoman.server.scheduler import Scheduler
 from dragoman.server.settings import Limits
@@ -42,6 +43,7 @@ class Bundle:
     directions: list[Direction]
     engine: Engine
     scheduler: Scheduler
+    weights: Weights | str = NULL  # what a browser can translate with, or why there is nothing
     states: tuple[State, ...] = ()
     recorder: Recorder | None = None  # None: the null engine
     screen: Screen | None = None  # None: its recipe wants nothing screened
@@ -111,9 +113,11 @@ class Bundles:
         specification = {"run": str(folder), "threads": self._threads, **engine}
         if self._memory is not None:
             specification["memory"] = str(self._memory)
+        weights = weights_of(folder)
+        specification["outlined"] = isinstance(weights, Weights)
         files = [*of_run(folder), *([] if self._memory is None else [self._memory])]
         states = tuple(State(path) for path in files)
-        return self._started(name, folder, checksum, directions_of(folder), specification, states)
+        return self._started(name, folder, checksum, directions_of(folder), specification, states, weights)
 
     def add_null(self, name: str, directions: Sequence[str], delay: float = 0.0, version: str = "0" * 12) -> Bundle:
         """The null engine: it gives every text back."""
@@ -130,6 +134,7 @@ class Bundles:
         directions: list[Direction],
         specification: Mapping[str, Any],
         states: tuple[State, ...],
+        weights: Weights | str = NULL,
     ) -> Bundle:
         screen = None if folder is None else Screen.of(folder)
 
@@ -152,7 +157,7 @@ class Bundles:
             engine, self._limits, self.cache, watcher, version=version, terms=self._terms, traced=traced
         )
         recorder = None if folder is None else Recorder(folder, lambda: scheduler.busy, self._metrics.noted)
-        bundle = Bundle(name, folder, checksum, directions, engine, scheduler, states, recorder, screen)
+        bundle = Bundle(name, folder, checksum, directions, engine, scheduler, weights, states, recorder, screen)
         engine.start()
         scheduler.start()
         self.loaded[bundle.title] = bundle

@@ -28,12 +28,13 @@ SCOPES = {
     "glossary": "read and change the tenant's glossaries",
     "memory": "read and change the tenant's translation memories",
     "feedback": "confirm and judge translations",
+    "weights": "fetch a model itself, to translate in the browser",
     "metrics": "read the server's figures",
     "runs": "see training runs, and what models meet in use",
     "deploy": "let aliases point to other models",
     "admin": "make and revoke keys, see all usage",
 }
-LOCAL_SCOPES = frozenset({"translate", "documents", "glossary", "memory", "feedback", "metrics", "runs"})
+LOCAL_SCOPES = frozenset({"translate", "documents", "glossary", "memory", "feedback", "weights", "metrics", "runs"})
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _KEY = re.compile(r"drg_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _SCHEMA = """

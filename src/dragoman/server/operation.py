@@ -37,6 +37,12 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# Of the script that translates in the browser, which runs WASM in a worker of its own. It is told texts, so it reaches nothing:
+# no origin can be asked, not even this one.
+PRIVATE_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:; connect-src blob:; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 _HEADERS = (  # as they go out: every answer has them, unless it has its own
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

@@ -169,6 +169,8 @@ _QUERIES: dict[tuple[str, str], dict[str, Schema]] = {
     ("deepl", "languages"): {"type": {"enum": ["source", "target"]}},
     ("deepl", "memory_list"): {"page": _NUMBER, "page_size": {"type": "integer", "minimum": 1, "maximum": 25}},
     ("deepl", "glossary_entries"): {"source_lang": _LANGUAGE, "target_lang": _LANGUAGE},
+    ("api", "private"): {"model": _TEXT},
+    ("api", "private_weights"): {"model": _TEXT},
 }
 
 

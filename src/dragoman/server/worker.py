@@ -104,8 +104,9 @@ def _sample(seed: int) -> Any:
 class AssistantDesk:
     """A run's model, with the memories and glossaries that a request names."""
 
-    def __init__(self, run: Path, memory: Path | None, threads: int | None) -> None:
-        """`memory`: the file of what the server itself has been told, beside the memory of the run."""
+    def __init__(self, run: Path, memory: Path | None, threads: int | None, outlined: bool = False) -> None:
+        """`memory`: the file of what the server itself has been told, beside the memory of the run. `outlined`: tell what a
+        browser must know to translate by itself."""
         from dragoman.assistant import Assistant
         from dragoman.backends.continuous import Continuous
         from dragoman.backends.own import Transformers
@@ -123,6 +124,7 @@ class AssistantDesk:
         self._served = Memory.open(memory) if memory is not None else None
         self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self.glossaries: dict[str, list[Term]] = {}
+        self._outlined = outlined
 
     def describe(self) -> dict[str, Any]:
         translator: Any = self._base.translator
@@ -135,6 +137,7 @@ class AssistantDesk:
             "terms": self._base.settings.terms,
             "scores": translator.backend.abilities.score,
             "calibrated": [str(one) for one in translator.directions if known is not None and known.of(one)],
+            **({"outline": translator.outline()} if self._outlined else {}),
         }
 
     def answers(
@@ -305,7 +308,12 @@ def desk_of(specification: dict[str, Any]) -> Desk:
     if "null" in specification:
         return NullDesk(list(specification["null"]), float(specification.get("delay", 0.0)))
     memory = specification.get("memory")
-    return AssistantDesk(Path(specification["run"]), Path(memory) if memory else None, specification.get("threads"))
+    return AssistantDesk(
+        Path(specification["run"]),
+        Path(memory) if memory else None,
+        specification.get("threads"),
+        bool(specification.get("outlined")),
+    )
 
 
 def pipe() -> BinaryIO:

@@ -27,6 +27,7 @@ function list() {
         ["waiting", one.queue ? plural(one.queue, "text") : ""],
         ["parameters", one.facts.parameters ? number(one.facts.parameters) : ""], ["precision", one.facts.dtype], ["base", one.facts.base],
         ["licence", one.facts.licence], ["prompt", one.facts.prompt],
+        ["in the browser", one.private.bytes ? `${one.private.format}, ${number(one.private.bytes / 1e6, 1)} MB` : `no: ${one.private.why}`],
       ])))),
     server.who.scopes.includes("deploy") ? aliases() : null);
 }

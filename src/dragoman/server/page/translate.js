@@ -2,6 +2,7 @@
 
 import { $, copied, direction, fill, h, number, options, plural } from "./dom.js";
 import { ask, key } from "./api.js";
+import * as inside from "./private.js";
 
 const PAUSE = 350; // milliseconds without a key before a text is sent
 const LAST = "dragoman.languages";
@@ -36,6 +37,7 @@ let answer = null;
 let chosen = -1;
 let running = null;
 let timer = 0;
+let glossed = false; // the server has glossaries
 
 const names = () => Object.fromEntries(server.languages.map((one) => [one.code, one.name]));
 
@@ -61,9 +63,11 @@ export function begin(status) {
   options($("model"), [["", status.default], ...status.models.filter((one) => one.title !== status.default).map((one) => [one.title, one.title])], "");
   $("model-field").hidden = status.models.length < 2;
   glossaries();
+  offer();
   $("from").onchange = () => { reachable(); changed(); };
   $("to").onchange = changed;
-  $("model").onchange = () => later(0);
+  $("model").onchange = () => { offer(); later(0); };
+  $("private").onchange = () => { offer(); later(0); };
   $("glossary").onchange = () => later(0);
   $("text").oninput = () => { turn(); count(); later(PAUSE); };
   $("text").onkeydown = (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) later(0); };
@@ -80,12 +84,13 @@ export function begin(status) {
 }
 
 async function glossaries() {
-  $("glossary-field").hidden = true;
+  glossed = false;
   if (!server.who.scopes.includes("glossary")) return;
   try {
     const found = (await ask("GET", "/v2/glossaries")).glossaries ?? [];
     options($("glossary"), [["", "None"], ...found.map((one) => [one.glossary_id, one.name])], "");
-    $("glossary-field").hidden = !found.length;
+    glossed = found.length > 0;
+    offer();
   } catch { /* without glossaries one can translate, too */ }
 }
 
@@ -128,6 +133,71 @@ function later(pause) {
   timer = setTimeout(run, pause);
 }
 
+const model = () => server.models.find((one) => one.title === ($("model").value || server.default));
+
+/** The switch is there where the model has a file for it, and this key may fetch it. */
+function offer() {
+  const file = model()?.private;
+  const can = Boolean(file?.bytes) && server.who.scopes.includes("weights");
+  if (!can) $("private").checked = false;
+  const own = $("private").checked;
+  $("private-field").hidden = !can;
+  $("private-note").hidden = !own;
+  $("glossary-field").hidden = own || !glossed;
+  if (can) {
+    $("private-note").textContent = `From now on texts stay in this browser: it fetches the model (${file.format}, ${number(file.bytes / 1e6, 1)} MB) and runs it here, slower `
+      + "than the server. Memory, glossary and checks are not applied, and sentences are cut otherwise. What was typed before has been sent.";
+  }
+}
+
+/** Translate with the model in this browser. Nothing of the text is sent. */
+async function privately(text) {
+  const mine = running = new AbortController();
+  const [source, target, one] = [$("from").value, $("to").value, model()];
+  const tell = (said) => { if (mine === running) $("told").textContent = said; };
+  if (source === "auto") {
+    clear();
+    return tell("Choose the language of the text: it is not detected in this browser.");
+  }
+  if (!one.directions.includes(`${source}-${target}`)) {
+    clear();
+    return tell("This model does not translate in this direction.");
+  }
+  $("out").setAttribute("aria-busy", "true");
+  try {
+    tell("Fetching the model …");
+    await inside.prepare(one, (part) => tell(`Fetching the model: ${number(100 * part)} %`));
+    const segments = inside.sentences(text, source).map((part) => ({ ...part, text: "", flags: [], origin: "model" }));
+    for (const [at, part] of segments.entries()) {
+      if (mine !== running) return;
+      tell(`In this browser: sentence ${at + 1} of ${segments.length}`);
+      if (part.source) {
+        const made = await inside.translate(part.source, source, target);
+        if (mine !== running || made === null) return;
+        Object.assign(part, made);
+      }
+      privatelyShown({ segments: segments.slice(0, at + 1), source, target });
+    }
+    const real = segments.filter((part) => part.source);
+    const stopped = real.filter((part) => !part.finished).length;
+    $("out").removeAttribute("aria-busy");
+    tell(`In this browser: ${plural(real.length, "sentence")}${stopped ? `, ${stopped} too long for the model` : ""}`);
+  } catch (problem) {
+    if (mine !== running) return;
+    clear();
+    tell(`${problem.message}.`.replace(/\.\.$/, "."));
+  }
+}
+
+function privatelyShown(found) {
+  answer = found;
+  $("out").lang = found.target;
+  $("out").dir = direction(found.target);
+  $("out").textContent = whole();
+  $("copy").hidden = false;
+  $("code-open").hidden = $("detail").hidden = $("hint").hidden = true;
+}
+
 const whole = () => (answer?.segments ?? []).map((one) => one.lead + one.text + one.tail).join("");
 
 function clear() {
@@ -144,6 +214,7 @@ async function run() {
   running?.abort();
   const text = $("text").value;
   if (!text.trim()) return clear();
+  if ($("private").checked) return privately(text);
   const mine = running = new AbortController();
   $("out").setAttribute("aria-busy", "true");
   try {
