@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import numpy as np
 from dragoman.assistant import Assistant
 from dragoman.core.answers import Answer
 from dragoman.core.listen import SILENT, Listener
+from dragoman.core.markup.flows import Settings, cut
+from dragoman.core.markup.inline import Inline
 from dragoman.core.markup.markup import has_words
 from dragoman.core.recipe import Recipe, Sampling, TextSource
 from dragoman.core.records import Example, Text
@@ -28,6 +30,7 @@ from dragoman.errors import CheckpointError, DataError
 from dragoman.store.corpus import records
 from dragoman.store.formats import readers
 from dragoman.store.formats.documents import Document, suffixes
+from dragoman.store.formats.documents.model import Unit
 from dragoman.store.run import promotion
 from dragoman.store.run.artifact import write_atomic
 from dragoman.store.run.baseline import Baseline
@@ -60,7 +63,8 @@ class Picks:
 
 
 def read(paths: Sequence[Path], language: str) -> list[tuple[str, str]]:
-    """(text, document) of all segments of files and folders: text, XLIFF, TMX, PO, tables with a column `text` or `source`.
+    """(text, document) of all segments of files and folders: the rows of tables with a column `text` or `source`, the sentences
+    of documents, as the translator is asked for them, without markup.
 
     Raises DataError where there is none, or a named file cannot be read.
     """
@@ -76,7 +80,9 @@ def read(paths: Sequence[Path], language: str) -> list[tuple[str, str]]:
             found += [(text, file.name) for text in _of_table(file, language)]
         elif file.suffix.lower() in suffixes():
             document = Document.open(file)
-            found += [(unit.source.text, file.name) for unit in document.units if unit.translatable]
+            found += [
+                (text, file.name) for unit in document.units if unit.translatable for text in _sentences(unit, language)
+            ]
         elif file in paths:
             raise DataError(
                 f"{file}: is in no format that is read. Known are {' '.join(sorted(suffixes()))} {' '.join(_TABLES)}"
@@ -84,6 +90,14 @@ def read(paths: Sequence[Path], language: str) -> list[tuple[str, str]]:
     if not found:
         raise DataError(f"{', '.join(map(str, paths))}: holds no text to choose from.")
     return found
+
+
+def _sentences(unit: Unit, language: str) -> Iterator[str]:
+    """A list of sentences without blank lines is one paragraph, but neither the model nor the memory is asked for it."""
+    for flow in cut(unit.source, Settings(language), unit.wrapped).every():
+        for sentence in flow.sentences:
+            if text := " ".join(Inline(sentence.pieces).plain.split()):
+                yield text
 
 
 def _of_table(file: Path, language: str) -> Iterable[str]:

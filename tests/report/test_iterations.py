@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dragoman.errors import DataError
@@ -120,6 +120,38 @@ def test_what_changed_why_what_it_gained_and_cost(tmp_path: Path, dragoman: Comm
     assert [one["chosen"] for one in found] == [False, True, False]
     assert found[1]["why"] == "best for the clinic"
     assert "<- chosen: best for the clinic" in dragoman("log", run).out
+
+
+@given(
+    st.lists(st.sampled_from(["dev", "test", "general"]), min_size=1, max_size=3, unique=True),
+    st.lists(st.floats(0, 100), min_size=3, max_size=3),
+    st.floats(0, 100),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+def test_the_set_that_chose_the_checkpoint_is_no_part_of_the_quality(
+    tmp_path: Path, sets: list[str], values: list[float], other: float
+) -> None:
+    write(tmp_path / "x", 1, "a", "die Katze", "", 3, 60) if not (tmp_path / "x").exists() else None
+    path = tmp_path / "x" / "iterations" / "0001" / "evaluate" / "scores.json"
+    found = json.loads(path.read_text())
+    scored: dict[str, float] = dict(zip(sets, values, strict=False))
+
+    def quality() -> tuple[float, str]:
+        entries = []
+        for name, value in scored.items():
+            entry = json.loads(json.dumps(found["sets"][0]))
+            entry["results"][-1]["scores"]["chrf"]["value"] = value
+            entries.append({**entry, "set": name, "source_digest": name})
+        path.write_text(json.dumps({**found, "sets": entries}))
+        (one,) = log([tmp_path / "x"]).iterations
+        return one.quality, one.sets
+
+    before = quality()
+    tests = [value for name, value in scored.items() if name != "dev"] or list(scored.values())
+    assert before[0] == pytest.approx(sum(tests) / len(tests))
+    if len(scored) > 1 and "dev" in scored:
+        scored["dev"] = other
+        assert quality() == before
 
 
 def test_what_cannot_be_shown_or_chosen_is_refused(tmp_path: Path, dragoman: Command) -> None:

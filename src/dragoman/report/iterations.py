@@ -25,8 +25,9 @@ _GAINS = "gains.json"  # against the iteration before, kept beside the iteration
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """One iteration of a run. `quality` is the mean of its last system's main metric over the test sets; `best`: none of
-    those on the same test sets is as good for less, or better for as much."""
+    """One iteration of a run. `quality` is the mean of its last system's main metric over the test sets (of dev, which chose
+    the checkpoint, only where there is nothing else); `best`: none of those on the same sets is as good for less, or better
+    for as much."""
 
     number: int
     run: str
@@ -94,10 +95,11 @@ def _read(run: Path, folder: Path, before: Path | None) -> Iteration:
     if scores is None or not scores["sets"]:
         raise DataError(f"{folder}: has no scores. Delete this iteration's folder.")
     metric = "chrf" if "chrf" in scores["metrics"] else scores["metrics"][0]
-    last = [entry["results"][-1]["system"] for entry in scores["sets"]]
+    sets = [entry for entry in scores["sets"] if entry["set"] != "dev"] or scores["sets"]
+    last = [entry["results"][-1]["system"] for entry in sets]
     lines = [
         next(line for line in entry["results"] if line["system"] == name)
-        for entry, name in zip(scores["sets"], last, strict=True)
+        for entry, name in zip(sets, last, strict=True)
     ]
     values = [float(line["scores"][metric]["value"]) for line in lines]
     return Iteration(
@@ -110,7 +112,7 @@ def _read(run: Path, folder: Path, before: Path | None) -> Iteration:
         sum(values) / len(values),
         _gains(before, folder) if before is not None else [],
         Cost(**about["cost"]),
-        " ".join(sorted(entry["source_digest"] + entry["reference_digest"] for entry in scores["sets"])),
+        " ".join(sorted(entry["source_digest"] + entry["reference_digest"] for entry in sets)),
     )
 
 
