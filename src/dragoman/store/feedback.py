@@ -119,8 +119,8 @@ class Feedback:
         self, edit: Edit, kind: str, status: str, reason: str = "", part: str = NEITHER,
         distance: Distance | None = None, value: float | None = None,
     ) -> int | None:  # fmt: skip
-        """Keep one; its id, or None where the same user said the same before. An earlier post-edit of the user of the same
-        source is superseded by an accepted one."""
+        """Keep one; its id, or None where the same user said the same before. Who goes back to what was superseded since says
+        something new."""
         at = edit.at or time.time()
         names = (edit.tenant, edit.user, kind, str(edit.direction), form(edit.source), form(edit.text))
         said = (*names, str(at)) if kind != "edit" else names
@@ -146,9 +146,12 @@ class Feedback:
             "digest": hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest(),
         }
         with self.engine.begin() as connection:
-            same = sql.select(_feedback.c.id).where(_feedback.c.digest == row["digest"])
-            if connection.execute(same).first() is not None:
-                return None
+            same = sql.select(_feedback.c.id, _feedback.c.status).where(_feedback.c.digest == row["digest"])
+            if (before := connection.execute(same).first()) is not None:
+                if before.status != OLD:
+                    return None
+                own = hashlib.blake2b(f"{row['digest']} {before.id}".encode(), digest_size=16).hexdigest()
+                connection.execute(_feedback.update().where(_feedback.c.id == before.id).values(digest=own))
             made = connection.execute(_feedback.insert().values(**row)).inserted_primary_key
         assert made is not None  # noqa: S101 # an insert of one row has one
         return int(made[0])

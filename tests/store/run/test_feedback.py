@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import unicodedata
 from dataclasses import replace
 from datetime import date
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dragoman.core.records import Example, Rejected
@@ -79,6 +80,55 @@ def segments_of(run: Path) -> set[tuple[str, str]]:
         return set()
     with Memory.open(run) as memory:
         return {(one.source, one.target) for _, one in memory.segments("default")}
+
+
+ACTS = st.lists(
+    st.tuples(
+        st.sampled_from(["take", "take", "take", "accept", "revoke"]),
+        st.sampled_from(["anna", "bert"]),
+        st.integers(0, 1),
+        st.integers(0, 2),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+@settings(max_examples=20, deadline=None)
+@example([("take", "anna", 0, 0), ("take", "anna", 0, 1), ("take", "anna", 0, 0)], False)
+@example([("take", "anna", 0, 0), ("take", "bert", 0, 0), ("take", "anna", 0, 1), ("revoke", "bert", 0, 0)], False)
+@example([("take", "anna", 0, 0), ("accept", "anna", 0, 0), ("take", "anna", 0, 1), ("accept", "anna", 0, 0)], True)
+@given(ACTS, st.booleans())
+def test_of_a_user_one_word_stands_and_the_memory_has_what_is_accepted(
+    acts: list[tuple[str, str, int, int]], approve: bool
+) -> None:
+    """Whatever is edited, let in and taken back in which order."""
+    sources = [
+        ("The boy sees a house.", "Le garçon voit une maison"),
+        ("My sister has a letter.", "Ma soeur a une lettre"),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_of(
+            Path(folder),
+            f"{{approve: {str(approve).lower()}, test: 0.3, trusted: [{'' if approve else 'anna, bert'}]}}",
+        )
+        with Desk.open(run) as desk:
+            taken_back = False
+            for verb, user, place, ending in acts:
+                source = sources[place][0]
+                target = sources[place][1] + [".", " ici.", " là-bas."][ending]
+                if verb == "take":
+                    desk.take([Edit(source, target, WAY, user=user)])
+                else:
+                    rows = desk.store.rows(user=user)
+                    (desk.accept if verb == "accept" else desk.revoke)(rows[ending:])
+                    taken_back |= verb == "revoke"
+                stand = desk.store.rows(status="accepted")
+                owners = [(one.edit.user, one.edit.source) for one in stand]
+                if verb == "take" and not approve and not taken_back:  # what was said last
+                    assert (user, source, target) in [(one.edit.user, one.edit.source, one.edit.text) for one in stand]
+                assert len(owners) == len(set(owners))
+                assert segments_of(run) == {(one.edit.source, one.edit.text) for one in stand if one.part != "test"}
 
 
 def test_accepted_ones_are_remembered_trained_on_or_tested_with(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ class Desk:
     def _lay(self, edit: Edit, why: str, distance: Distance | None, taken: Taken, kind: str) -> None:
         status = WAITING if why else ACCEPTED
         part, told = (NEITHER, why) if why else self._part(edit)
-        before = self.store.others(edit) if not why and kind == EDIT else []
+        own = self._own(edit) if not why and kind == EDIT else []
         if self.store.add(edit, kind, status, told, part, distance) is None:
             taken.known += 1
             return
@@ -222,7 +222,6 @@ class Desk:
             return
         taken.accepted += 1
         taken.parts[part or told] += 1
-        own = [one for one in before if one.edit.user == edit.user]
         self._withdraw(own, OLD, "a newer one")
         if part != TEST and kind == EDIT:
             self._remember([edit])
@@ -259,15 +258,27 @@ class Desk:
     # ---------------------------------------------------------------- decide later
 
     def accept(self, rows: Sequence[Kept]) -> int:
-        """A person lets post-edits and choices in that wait; how many."""
-        waiting = [one for one in rows if one.kind in JUDGED and one.status in (WAITING, REVOKED)]
-        for one in waiting:
+        """A person lets post-edits and choices in that wait; how many. Of a user's post-edits of a source the newest stands."""
+        accepted = 0
+        for one in sorted(rows, key=lambda one: one.id):
+            if one.kind not in JUDGED or one.status not in (WAITING, REVOKED):
+                continue
+            own = [other for other in self._own(one.edit) if one.kind == EDIT]
+            if any(other.id > one.id for other in own):
+                self.store.mark([one.id], OLD, "a newer one")
+                continue
             part, told = self._part(one.edit)
             self.store.mark([one.id], ACCEPTED, told, part)
+            self._withdraw(own, OLD, "a newer one")
             if part != TEST and one.kind == EDIT:
                 self._remember([one.edit])
             self._note(one.edit, part)
-        return len(waiting)
+            accepted += 1
+        return accepted
+
+    def _own(self, edit: Edit) -> list[Kept]:
+        """The accepted post-edits of the same source by the same user."""
+        return [one for one in self.store.others(edit) if one.edit.user == edit.user]
 
     def revoke(self, rows: Sequence[Kept], reason: str = "revoked") -> int:
         """Take accepted post-edits and choices back, out of the memory too; how many."""
@@ -283,10 +294,14 @@ class Desk:
         return self.revoke(self.store.rows(kind=JUDGED, status=ACCEPTED, user=user), "user")
 
     def _withdraw(self, rows: Sequence[Kept], status: str, reason: str) -> None:
+        """Out of the memory too, but for what another accepted post-edit says as well."""
         self.store.mark([one.id for one in rows], status, reason)
         if rows and memory_file(self.run).is_file():
             with Memory.open(memory_file(self.run)) as memory:
                 for edit in (one.edit for one in rows if one.kind == EDIT):
+                    said = {(one.edit.source, one.edit.text) for one in self.store.others(edit) if one.part != TEST}
+                    if (edit.source, edit.text) in said:
+                        continue
                     memory.remove(
                         edit.tenant,
                         direction=edit.direction,
