@@ -68,6 +68,12 @@ def test_what_shuts_it(sets: list[tuple[str, float, float]], why: str) -> None:
         raise AssertionError("\n".join(found.against))
 
 
+def test_a_set_that_is_too_small_is_named() -> None:
+    few = outputs("feedback", 0.5, 0.1, segments=41)
+    found = judge([outputs("test", 0.3, 0.3), few], forgetting=2.0)
+    assert found.against == ["on no set is it significantly better; feedback en-fr has 41 segments, 50 are needed"]
+
+
 def test_one_domain_that_loses_shuts_it() -> None:
     good, bad = outputs("test", 0.4, 0.2), outputs("test", 0.1, 0.5, segments=60, seed=4)
     joined = replace(

@@ -108,7 +108,7 @@ class Refresh(Section):
     schedule: str | None = None  # in cron form, UTC: "0 3 * * 1" is Monday at three
     cooldown: Annotated[float, Field(ge=0)] = 7.0  # days from one refresh to the next
     least: PositiveCount = 50  # new post-edits below which there is nothing to train on
-    replay: Annotated[float, Field(ge=0)] = 2.0  # old training rows beside each post-edit
+    replay: Annotated[float, Field(ge=0)] = 8.0  # old training rows beside each post-edit (benchmarks/circle.py)
     train: Annotated[list[Phase], BeforeValidator(listed)] = []  # default: the run's last `sft`, at half its rate
     epochs: Annotated[float, Field(gt=0)] = 3.0  # of that default
     forgetting: Annotated[float, Field(ge=0)] = 1.0  # chrF2++ that may be lost on the frozen test set

@@ -87,7 +87,8 @@ def judge(found: Sequence[Outputs], *, forgetting: float, level: float = 0.05, s
     judged = [test for test in sets if test.segments >= FEWEST]
     fixed = dict(zip((test.name for test in judged), holm([test.p for test in judged]), strict=True))
     if not any(test.gain > 0 and fixed[test.name] <= level for test in judged):
-        against.append("on no set is it significantly better")
+        few = [f"{test.name} has {test.segments} segments, {FEWEST} are needed" for test in sets if test not in judged]
+        against.append("; ".join(["on no set is it significantly better", *few]))
     for test in judged:
         if test.name.startswith(NEWEST) and test.gain < 0 and fixed[test.name] <= level:
             against.append(f"{test.name}: significantly worse ({test.gain:+.2f} chrF2++)")
