@@ -38,7 +38,7 @@ class Session:
         self.as_json = as_json
         self.folder = folder  # where a traceback may be kept
 
-    def result(self, text: str, **record: Any) -> None:
+    def result(self, text: str, /, **record: Any) -> None:
         """A result on standard output: `text` for a person, or with --json the record as one line."""
         self.listener.close()
         print(json.dumps(record, ensure_ascii=False, default=str) if self.as_json else text, flush=True)
@@ -47,7 +47,7 @@ class Session:
 class Follower(Session):
     """Of a process that trains with others and is not the first: it has no results of its own."""
 
-    def result(self, text: str, **record: Any) -> None:
+    def result(self, text: str, /, **record: Any) -> None:
         del text, record
 
 

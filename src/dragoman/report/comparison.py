@@ -102,7 +102,7 @@ class Comparison:
         note = (
             f"[low, high]: {self.protocol.confidence:.0%} interval ({self.protocol.samples} bootstrap resamples). "
             f"p: approximate randomisation ({self.protocol.trials} trials, seed {self.protocol.seed}), corrected for the "
-            f"number of pairs (Holm); * below {LEVEL}."
+            f"number of pairs (Holm); * below {LEVEL}. A gain above 0 is an improvement, also of TER."
         )
         return "\n\n".join([*parts, note, *(["\n".join(self.left_out)] if self.left_out else [])])
 

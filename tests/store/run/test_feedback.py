@@ -285,6 +285,7 @@ def test_a_person_lets_in_and_takes_back(tmp_path: Path, dragoman: Command) -> N
     assert dragoman("feedback", "accept", run, "--user", "anna", "--json").record["edits"] == 1
     assert segments_of(run) == {("the cat sleeps.", "le chat dort.")}
     assert "accepted" in dragoman("feedback", "list", run).out
+    assert dragoman("feedback", "list", run, "--json").record["text"] == "le chat dort."
     assert dragoman("feedback", "write", run, "--json").record["pairs"] == 1
     [pair] = (run / "feedback" / "pairs.jsonl").read_text().splitlines()
     assert json.loads(pair) == {

@@ -64,6 +64,8 @@ def test_plural_forms_follow_the_rule_of_the_header() -> None:
     assert rebuilt(named).endswith('msgstr[0] "%d FILE"\nmsgstr[1] "%d FILES"\nmsgstr[2] "%d FILES"\n')
     none = data.replace(b"nplurals=3; plural=(n", b"nplurals=INTEGER; plural=(n")
     assert rebuilt(none).endswith('msgstr[0] "ONE FILE"\nmsgstr[1] "%d FILES"\n')
+    assert [("no rule of plural" in one.reason) for one in Document.open(none, "a.po").problems] == [True]
+    assert not Document.open(data, "a.po").problems
     english = data.replace(b"plural=(n%10==1 &&", b"plural=(n!=1) ; (n%10==1 &&").replace(b"nplurals=3", b"nplurals=2")
     assert rebuilt(english).endswith('msgstr[0] "ONE FILE"\nmsgstr[1] "%d FILES"\n')
 

@@ -25,6 +25,10 @@ from dragoman.store.formats.documents.model import (
 from dragoman.store.formats.xliff import State
 
 _LINE = re.compile(r"([^\r\n]*)(\r*\n|\r|\Z)")  # CR CR LF: seen in files that went through two systems
+_NO_RULE = (
+    "has no rule of plural forms (Plural-Forms), so each entry keeps the forms that it has, which are those of English; "
+    "`msginit` writes the rule of the target language"
+)
 _UNDECODED = re.compile("[\ud800-\udfff]")
 
 
@@ -61,6 +65,10 @@ class Po:
         for number, entry in enumerate((entry for entry in entries if entry is not header), 1):
             self._add(entry, str(number))
         self.units = tuple(slot.unit for slot in self.slots.values())
+        several = next((one for one in entries if "msgid_plural" in one.fields), None)
+        if several is not None and self.plurals is None:
+            line = self.decoded.line((header or several).start)
+            self.problems.append(Problem("", line, _NO_RULE))
 
     # ------------------------------------------------------------ reading
 
