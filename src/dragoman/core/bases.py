@@ -26,7 +26,7 @@ _NEAR = (
 )
 
 # Tuning with LoRA and scoring on a processor: weights in fp32 while it scores, and beside them what Gemma 3 270M took in
-# the one run that was measured (5.72 GiB in all, benchmarks/results/real-models.json). `dragoman plan` measures.
+# the one run whose whole peak was measured (5.72 GiB). `dragoman plan` counts.
 _GIB_PER_BILLION = 4e9 / 2**30
 _GIB_BESIDE = 5.72 - 0.27 * _GIB_PER_BILLION
 
