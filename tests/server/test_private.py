@@ -248,6 +248,39 @@ def test_the_file_is_had_with_the_right_alone(
             assert guarded.http.get("/api/private/weights", headers=headers).status_code == status
 
 
+def test_a_model_that_is_not_the_servers_is_not_translated_with(
+    browser: Any, served: Live, known: dict[str, tuple[Loaded, Path]]
+) -> None:
+    """Prompts that come out otherwise, a file that is none, a file that was changed: told, and nothing is shown."""
+    file = known["chat"][1] / "gguf-f32" / "model.gguf"
+    other = served.json("GET", "/api/private?model=chat")
+    other["directions"]["de-en"]["probes"][0][1][3] += 1
+    whole = file.read_bytes()
+    with opened(browser, served.url) as one:
+        page = one.open()
+        page.select_option("#from", "en")
+        page.select_option("#to", "de")
+        page.check("#private")
+        try:  # before it is fetched for the first time: a browser keeps it
+            file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+            page.fill("#text", "the dog!")
+            page.get_by_text("is not what was deployed").wait_for()
+        finally:
+            file.write_bytes(whole)
+        page.route("**/api/private/weights?*", lambda route: route.fulfill(body=b"GGUF" + bytes(5000)))
+        page.fill("#text", "the dogs.")
+        wait(page, "!/Fetching|deployed/.test(document.querySelector('#told').textContent)")
+        assert page.inner_text("#told") and not page.inner_text("#out")
+        page.unroute("**/api/private/weights?*")
+        page.route("**/api/private?*", lambda route: route.fulfill(json=other))
+        page.fill("#text", "the dog.")
+        page.get_by_text("this browser would write another prompt").wait_for()
+        page.unroute("**/api/private?*")
+        page.fill("#text", "the cat.")
+        wait(page, "document.querySelector('#told').textContent.startsWith('In this browser: 1 sentence')")
+        one.faults.clear()
+
+
 def test_without_a_file_there_is_no_switch_and_the_reason_is_told(browser: Any, served: Live) -> None:
     with opened(browser, served.url) as one:
         page = one.open()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.responses import FileResponse, Response
 
 from dragoman.server.bundles import Bundle
@@ -11,6 +13,7 @@ from dragoman.server.errors import Refused
 from dragoman.server.gateway import Gateway
 from dragoman.server.operation import Operation, json_response
 from dragoman.server.private import Weights
+from dragoman.store.run.artifact import file_digest
 
 
 def _found(gateway: Gateway, call: Call) -> tuple[Bundle, Weights]:
@@ -31,8 +34,14 @@ async def private(gateway: Gateway, call: Call) -> Response:
 
 
 async def private_weights(gateway: Gateway, call: Call) -> Response:
-    """The file itself."""
+    """The file itself, as it was deployed."""
     _, weights = _found(gateway, call)
+    try:
+        same = await asyncio.to_thread(file_digest, weights.path) == weights.sha256
+    except OSError:
+        same = False
+    if not same:
+        raise Refused("conflict", "the model's file is not what was deployed: tell whoever runs this server.")
     headers = {"Cache-Control": "private, max-age=86400"}  # its address has the model's version
     return FileResponse(weights.path, media_type="application/octet-stream", headers=headers)
 

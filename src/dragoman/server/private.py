@@ -23,6 +23,7 @@ class Weights:
     format: str
     path: Path
     size: int
+    sha256: str
 
     def to_json(self) -> dict[str, Any]:
         return {"format": self.format, "bytes": self.size}
@@ -38,8 +39,12 @@ def weights_of(folder: Path) -> Weights | str:
         bundle = None
     if bundle is None:
         return "it is not deployed: dragoman deploy, with gguf-q8_0 among deploy.formats"
-    paths = [(form, bundle.folder / form / "model.gguf") for form in bundle.formats if form.startswith("gguf")]
-    found = [Weights(form, path, path.stat().st_size) for form, path in paths if path.is_file()]
+    names = [(form, f"{form}/model.gguf") for form in bundle.formats if form.startswith("gguf")]
+    found = [
+        Weights(form, bundle.folder / name, int(about["size"]), str(about["sha256"]))
+        for form, name in names
+        if (about := bundle.files.get(name)) is not None
+    ]
     if not found:
         return "its bundle has no GGUF format: deploy it with gguf-q8_0 among deploy.formats"
     best = min(found, key=lambda one: one.size)

@@ -42,7 +42,7 @@ function begin() {
 async function fetched(path, size, told) {
   const headers = key.get() ? { Authorization: `Bearer ${key.get()}` } : {};
   const answer = await fetch(path, { headers, credentials: "omit" });
-  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+  if (!answer.ok) throw new Error((await answer.json().catch(() => null))?.error?.message ?? `The server answered ${answer.status}`);
   const parts = [];
   let there = 0;
   for (const reader = answer.body.getReader(); ;) {
