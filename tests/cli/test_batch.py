@@ -90,6 +90,19 @@ def test_keys_are_for_the_files_that_have_some(dragoman: Command, run: Path, pro
         assert (refused.code, "JSON and YAML" in refused.err) == (2, True)
 
 
+def test_keys_that_take_nothing_fail_the_file_and_not_the_others(dragoman: Command, run: Path, project: Path) -> None:
+    (project / "d.json").write_text('{"id": "the dog", "title": "the cat"}')
+    (project / "e.yaml").write_text("name: the cat\n")
+    done = dragoman("translate", run, project, "--to", "de", "--keys", "name")
+    there = project.with_name("project.de")
+    assert done.code == 3 and "2 of 6 files could not be translated" in done.err
+    assert "d.json: no text is under the keys 'name'. It has id, title." in done.err
+    assert (there / "e.yaml").read_text() == "name: die Katze\n" and not (there / "d.json").exists()
+    alone = dragoman("translate", run, project / "d.json", "--to", "de", "--keys", "name", "--out", project / "f.json")
+    assert alone.code == 2 and "d.json: no text is under the keys 'name'. It has id, title." in alone.err
+    assert not (project / "f.json").exists()
+
+
 def test_what_is_meant(project: Path, tmp_path: Path) -> None:
     assert jobs_of(["the cat"]) is None
     assert jobs_of([""]) is None  # which a path would take for this folder

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dragoman import documents
 from dragoman.core.text.languages import Direction
-from dragoman.errors import DataError, DragomanError
+from dragoman.errors import ArgumentError, DataError, DragomanError
 from dragoman.server import languages, logs
 from dragoman.server.call import Call, Upload
 from dragoman.server.errors import Refused, bad
@@ -235,7 +235,9 @@ def _opened(data: bytes, name: str, keys: Keys | None) -> Document:
         if not PurePath(name).suffix and _is_text(data):
             name += ".txt"  # some clients send no name at all
         return Document.open(data, name, keys=keys)
-    except DataError:  # its message may repeat what stands in the document
+    except ArgumentError:  # its message repeats keys of the document
+        raise bad("no text of the file is under 'keys'.", "keys") from None
+    except DataError:  # so may this one
         raise _unread() from None
     except Exception as error:  # what a reader did not foresee is logged, and is the file's fault all the same
         logs.fault("document", error)

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from dragoman.errors import ArgumentError
 from dragoman.store.formats.documents import Document, Keys
+from dragoman.store.formats.documents.keys import as_pattern
 from dragoman.store.formats.documents.model import Translated
 
 PATHS: dict[str, tuple[str | int, ...]] = {
@@ -76,6 +77,35 @@ def test_a_pattern_that_takes_nothing_is_told() -> None:
         Document.open(b"One.", "a.txt", keys=Keys("title"))
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "has"),
+    [
+        ("a.json", b'{"title": "One.", "n": 3, "items": [{"a.b": "x"}, {"a.b": "y"}]}', 'title, items[]."a.b".'),
+        ("a.yml", b'en:\n  - One\n  - !x {y: Two}\n"!z": Three\n', 'en[], en[].y, "!z".'),
+        (
+            "a.json",
+            json.dumps({f"k{n}": "x" for n in range(11)}).encode(),
+            "k0, k1, k2, k3, k4, k5, k6, k7 and 3 more.",
+        ),
+    ],
+)
+def test_patterns_that_all_miss_are_refused_with_the_keys_that_there_are(name: str, data: bytes, has: str) -> None:
+    with pytest.raises(ArgumentError) as told:
+        Document.open(data, name, keys=Keys("tilte,n,!title"))
+    assert str(told.value) == f"{name}: no text is under the keys 'tilte,n,!title'. It has {has}"
+
+
+def test_an_empty_file_and_patterns_that_only_take_out_are_no_slip() -> None:
+    for data, text in ((b"{}", "title"), (b'{"title": "x"}', "!title"), (b'{"title": "x"}', "title,!title")):
+        assert not Document.open(data, "a.json", keys=Keys(text)).units
+    assert Document.open(b'{"id": "x"}', "a.json", keys=Keys("!title")).units
+
+
+@given(st.lists(st.text(max_size=5) | st.integers(0, 3), max_size=4))
+def test_the_way_to_a_value_as_a_pattern_takes_it(path: list[str | int]) -> None:
+    assert Keys(as_pattern(path)).take(path)
+
+
 def test_keys_of_yaml_with_a_language_at_the_top_and_of_several_documents() -> None:
     data = b"en:\n  title: One word\n  id: none-of-it  # stays\n  list:\n    - text: 'Two'\n      key: k\n---\ntitle: Three\n"
     document = Document.open(data, "en.yml", keys=Keys("*.title,**.text,title"))
@@ -116,12 +146,12 @@ PATTERNS = st.lists(
 )
 
 
-def values(tree: Any, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], str]]:
+def values(tree: Any, path: tuple[str | int, ...] = (), blank: bool = False) -> list[tuple[tuple[str | int, ...], str]]:
     if isinstance(tree, dict):
-        return [one for key, value in tree.items() for one in values(value, (*path, key))]
+        return [one for key, value in tree.items() for one in values(value, (*path, key), blank)]
     if isinstance(tree, list):
-        return [one for number, value in enumerate(tree) for one in values(value, (*path, number))]
-    return [(path, tree)] if isinstance(tree, str) and tree.strip() else []
+        return [one for number, value in enumerate(tree) for one in values(value, (*path, number), blank)]
+    return [(path, tree)] if isinstance(tree, str) and (blank or tree.strip()) else []
 
 
 def marked(tree: Any, keys: Keys, path: tuple[str | int, ...] = ()) -> Any:
@@ -139,6 +169,10 @@ def test_what_is_taken_is_translated_and_nothing_else(tree: Any, patterns: list[
         ("a.json", json.dumps(tree, indent=1), json.loads),
         ("a.yaml", json.dumps(tree), YAML(typ="safe", pure=True).load),
     ):
+        if keys.miss([path for path, _ in values(tree, blank=True)]):
+            with pytest.raises(ArgumentError, match="no text is under the keys"):
+                Document.open(data.encode(), name, keys=keys)
+            continue
         document = Document.open(data.encode(), name, keys=keys)
         assert len(document.units) == sum(keys.take(path) for path, _ in values(tree))
         made = document.with_targets({unit.id: Translated("<") for unit in document.units}).decode()

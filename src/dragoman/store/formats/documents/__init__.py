@@ -185,7 +185,7 @@ class Document:
         """Read a file, or bytes with the name that their format is told by.
 
         `direction` is needed where the file leaves it open (TMX with several languages). `keys` choose the texts of a JSON
-        or YAML file. Raises DataError, and ArgumentError for keys of a file that has none.
+        or YAML file. Raises DataError, and ArgumentError for keys of a file that has none, or not those.
         """
         if not isinstance(source, bytes):
             name = name or str(source)

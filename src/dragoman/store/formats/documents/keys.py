@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -96,6 +96,23 @@ class Keys:
         for path in paths:
             left = [one for one in left if not one.fits(path)]
         return [one.text for one in left]
+
+    def miss(self, paths: Collection[Path]) -> bool:
+        """Whether a document has values and none is at a place that the patterns name. Those with `!` name none."""
+        named = [one for one in self._patterns if not one.out]
+        return bool(named and paths) and not any(one.fits(path) for one in named for path in paths)
+
+
+def as_pattern(path: Path) -> str:
+    """The way to a value as a pattern that takes it, with `[]` for the number of an item."""
+    steps = "".join("[]" if isinstance(part, int) else f".{_as_step(part)}" for part in path)
+    return steps.removeprefix(".") or "**"
+
+
+def _as_step(key: str) -> str:
+    found = _STEP.fullmatch(key)
+    plain = found is not None and found["key"] == key.strip() == key and key.isprintable()
+    return key if plain else json.dumps(key, ensure_ascii=not key.isprintable())
 
 
 def _patterns(text: str) -> Iterable[_Pattern]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from dragoman.core.markup.inline import Inline
 from dragoman.core.text.languages import Direction, matches
-from dragoman.errors import DataError
-from dragoman.store.formats.documents.keys import Keys
+from dragoman.errors import ArgumentError, DataError, first
+from dragoman.store.formats.documents.keys import Keys, as_pattern
 from dragoman.store.formats.documents.model import Decoded, Edit, Problem
 from dragoman.store.formats.documents.places import Place, Placed, decoded
 
@@ -134,6 +134,7 @@ def _quoted_string(text: str) -> str:
 
 # ---------------------------------------------------------------- JSON
 
+_LONGEST = 80  # characters of a key in a message
 _JSON = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
@@ -175,7 +176,8 @@ def json_values(data: bytes, name: str, keys: Keys | None = None) -> Placed:
                 if keys.take(path) if keys else not any(str(part).startswith(("@", "$")) for part in path):
                     place = Place(*token.span(), lambda target: json.dumps(target.text, ensure_ascii=escapes))
                     found.add(_named(path), Inline.of([value]), place)
-    _tell_idle(found, keys, paths)
+    if keys:
+        _tell_idle(found, keys, paths, name)
     return found.done()
 
 
@@ -183,9 +185,14 @@ def _named(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path)) or "value"
 
 
-def _tell_idle(found: Placed, keys: Keys | None, paths: Sequence[Sequence[str | int]]) -> None:
-    """A pattern that takes nothing is most often a slip."""
-    for pattern in keys.idle(paths) if keys else ():
+def _tell_idle(found: Placed, keys: Keys, paths: Sequence[Sequence[str | int]], name: str) -> None:
+    """A pattern that takes nothing is most often a slip. Raises ArgumentError where all of them are."""
+    if keys.miss(paths):
+        there = [one if len(one) <= _LONGEST else f"{one[:_LONGEST]}..." for one in map(as_pattern, paths)]
+        raise ArgumentError(
+            f"{name}: no text is under the keys '{keys.text[:200]}'. It has {first(dict.fromkeys(there), 8)}."
+        )
+    for pattern in keys.idle(paths):
         found.problems.append(Problem(pattern, 1, "no text is under this key"))
 
 
@@ -236,7 +243,8 @@ def yaml_values(data: bytes, name: str, direction: Direction | None, keys: Keys 
             if matches(direction.source, str(key.value)) and key.value != direction.target:
                 start, end = key.start_mark.index + offset, key.end_mark.index + offset
                 found.always.append(Edit(start, end, direction.target))
-    _tell_idle(found, keys, paths)
+    if keys:
+        _tell_idle(found, keys, paths, name)
     return found.done()
 
 
