@@ -40,7 +40,7 @@ def test_any_mixture_is_read_and_written_back(parts: list[str]) -> None:
     text = "".join(parts)
     for is_html in (True, False):
         assert html.unescape(write(parse(text, is_html=is_html, ignore=["x"]))) == html.unescape(text)
-    assert "".join(cut(text, BLOCKS)) == text
+    assert "".join(cut(text, BLOCKS, is_html=True)) == text
 
 
 @pytest.mark.parametrize("text", TEXTS[:3])
@@ -62,7 +62,7 @@ def test_what_is_ignored_is_one_span_with_its_content() -> None:
 
 
 def test_a_text_is_cut_at_tags() -> None:
-    assert cut("<par>One</par><par>Two</par>", ["par"]) == [
+    assert cut("<par>One</par><par>Two</par>", ["par"], is_html=False) == [
         "",
         "<par>",
         "One",
@@ -73,3 +73,40 @@ def test_a_text_is_cut_at_tags() -> None:
         "</par>",
         "",
     ]
+
+
+KEPT = ['<{0} translate="no">{1}</{0}>', '<{0} class="a notranslate">{1}</{0}>', "<{0} class=notranslate>{1}</{0}>"]
+INSIDE = st.recursive(
+    st.sampled_from(["stay", "a &amp; b", "<br>", '<img src="x">', "<!-- <p> -->"]),
+    lambda inner: st.builds("<{0}>{1}</{0}>".format, st.sampled_from(["p", "div", "b", "li"]), inner),
+    max_leaves=4,
+)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(str.format, st.sampled_from(KEPT), st.sampled_from(["p", "div", "span", "td"]), INSIDE),
+            INSIDE.map("<pre>{}</pre>".format),
+            st.just('<script>write("<p>stay</p>")</script>'),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from(["<p>word</p>", "word<br>", " word "]),
+)
+def test_what_stays_is_never_cut(kept: list[str], between: str) -> None:
+    """Blocks inside of what is not to be translated are no texts, and a block may say so itself."""
+    text = between + between.join(kept) + between
+    parts = cut(text, BLOCKS, is_html=True)
+    assert "".join(parts) == text
+    read = [parse(part, is_html=True) for part in parts]
+    assert "".join(map(write, read)) == text
+    words = [piece.strip() for one in read for piece in one.pieces if isinstance(piece, str) and piece.strip()]
+    assert words == ["word"] * (len(kept) + 1)
+
+
+def test_ignored_tags_of_xml_are_not_cut() -> None:
+    text = "<d><s>One.</s><k><s>Stay.</s></k></d>"
+    parts = cut(text, ["s"], is_html=False, ignore=["K"])
+    assert "".join(parts) == text and "<k><s>Stay.</s></k>" in "".join(parts[-1:])

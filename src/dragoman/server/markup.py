@@ -26,13 +26,12 @@ BLOCKS = frozenset(
         *("html", "head", "body", "section", "article", "header", "footer", "nav", "aside", "main"),
     }
 )
-_KEPT = re.compile(r"""\btranslate\s*=\s*["']?no\b|\bclass\s*=\s*["'][^"']*\bnotranslate\b""", re.IGNORECASE)
+_KEPT = re.compile(r"""\btranslate\s*=\s*["']?no\b|\bclass\s*=\s*(?:["'][^"']*)?\bnotranslate\b""", re.IGNORECASE)
 
 
 def parse(text: str, *, is_html: bool, ignore: Collection[str] = ()) -> Inline:
     """The text with its tags as spans. What stands inside a tag of `ignore`, inside HTML's scripts and code, and inside
     `translate="no"` is one span with it, and stays as it is."""
-    ignored = {name.lower() for name in ignore} | (_OPAQUE if is_html else frozenset())
     pieces: list[Piece] = []
     position = 0
     tags = list(_TAG.finditer(text))
@@ -45,17 +44,29 @@ def parse(text: str, *, is_html: bool, ignore: Collection[str] = ()) -> Inline:
         pieces.append(html.unescape(text[position : tag.start()]))
         end = tag.end()
         name = (tag["name"] or "").lower()
-        opens = bool(name) and not tag["close"] and not tag["rest"].endswith("/") and not (is_html and name in _ALONE)
-        if opens and (name in ignored or (is_html and _KEPT.search(tag["rest"]))):
+        if _stays(tag, is_html, ignore):
             end = _end_of(tags, number)
             pieces.append(Span((text[tag.start() : end],), "tag", element=True))
         else:
-            role = "open" if opens else "close" if tag["close"] else "alone"
+            role = "open" if _opens(tag, is_html) else "close" if tag["close"] else "alone"
             pieces.append(Span((tag[0],), name or "comment", role, element=True))  # type: ignore[arg-type]
         position = end
         number += 1
     pieces.append(html.unescape(text[position:]))
     return Inline.of(_paired(pieces))
+
+
+def _opens(tag: re.Match[str], is_html: bool) -> bool:
+    alone = tag["close"] or not tag["name"] or tag["rest"].endswith("/") or (is_html and tag["name"].lower() in _ALONE)
+    return not alone
+
+
+def _stays(tag: re.Match[str], is_html: bool, ignore: Collection[str]) -> bool:
+    """Whether the element that this tag opens stays as it is, whatever is in it."""
+    if not _opens(tag, is_html):
+        return False
+    name = tag["name"].lower()
+    return name in {one.lower() for one in ignore} or (is_html and (name in _OPAQUE or bool(_KEPT.search(tag["rest"]))))
 
 
 def _end_of(tags: list[re.Match[str]], start: int) -> int:
@@ -110,13 +121,18 @@ def write(text: Inline) -> str:
     return "".join(piece.raw if isinstance(piece, Span) else html.escape(piece, quote=False) for piece in text.pieces)
 
 
-def cut(text: str, tags: Collection[str]) -> list[str]:
-    """The text cut at these tags, which become parts of their own; joined, the parts are the text again."""
-    names = {name.lower() for name in tags}
+def cut(text: str, names: Collection[str], *, is_html: bool, ignore: Collection[str] = ()) -> list[str]:
+    """The text cut at the tags of these names, which become parts of their own; joined, the parts are the text again. What
+    stays as it is (see `parse`) is never cut."""
+    wanted = {name.lower() for name in names}
     parts: list[str] = []
-    position = 0
-    for tag in _TAG.finditer(text):
-        if (tag["name"] or "").lower() in names and tag.start() >= position:
-            parts += [text[position : tag.start()], tag[0]]
-            position = tag.end()
+    position = behind = 0
+    tags = list(_TAG.finditer(text))
+    for number, tag in enumerate(tags):
+        if tag.start() < behind:
+            continue
+        behind = _end_of(tags, number) if _stays(tag, is_html, ignore) else tag.end()
+        if (tag["name"] or "").lower() in wanted:
+            parts += [text[position : tag.start()], text[tag.start() : behind]]
+            position = behind
     return [*parts, text[position:]]

@@ -226,7 +226,7 @@ def _rendered(
     """In a thread: every text read, cut, translated and put together again."""
     remote = RemoteAssistant(asking, bundle.directions, wish.options)
     work = Sentences(remote, direction, SILENT)
-    parts = [markup.cut(text, wish.cut_at) if wish.cut_at and wish.markup != "text" else [text] for text in texts]
+    parts = [_cut(text, wish) for text in texts]
     sources = [_read(part, wish) for many in parts for part in many]
     known = _recalled(work, sources, wish)
     todo = [one for place, one in enumerate(sources) if place not in known]
@@ -243,6 +243,12 @@ def _rendered(
         ones = [next(left) for _ in many]
         results.append(_joined(text, direction, ones, wish))
     return results
+
+
+def _cut(text: str, wish: Wish) -> list[str]:
+    if not wish.cut_at or wish.markup == "text":
+        return [text]
+    return markup.cut(text, wish.cut_at, is_html=wish.markup == "html", ignore=wish.ignore)
 
 
 def _read(part: str, wish: Wish) -> Inline:

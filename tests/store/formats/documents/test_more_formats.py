@@ -121,6 +121,34 @@ def test_markdown() -> None:
     assert "> QUOTED TEXT" in output and "> GOES ON." in output and "`x|y` TWO" in output
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "Some words.",
+                " and more ",
+                "<b>bold</b>",
+                "<br>",
+                "<!-- note -->",
+                '<img alt="read it" src="x">',
+                "<img alt='read it'>",
+                '<a href="y"><img alt="read it"></a>',
+                '<input placeholder="read it">',
+                '<span translate="no"><img alt="stay"> name</span>',
+                '<a class="notranslate"><img alt="stay"></a>',
+            ]
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_what_people_read_of_an_image_is_translated_wherever_it_stands(parts: list[str]) -> None:
+    page = f"<html><body><div>{''.join(parts)}</div></body></html>"
+    output = upper(page.encode(), "a.html").decode()
+    assert output.count("READ IT") == page.count("read it") and "read it" not in output
+    assert output.count("stay") == page.count("stay")
+
+
 def test_subtitles() -> None:
     srt = "1\r\n00:00:01,000 --> 00:00:02,500\r\nHello there,\r\n<i>my friend</i> of old!\r\n\r\n2\r\n00:00:03,000 --> 00:00:04,000 X1:5\r\n{\\an8}Bye.\r\n"
     assert texts(srt.encode(), "a.srt") == ["Hello there, <i>my friend</i> of old!", "{\\an8}Bye."]

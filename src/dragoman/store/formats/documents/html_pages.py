@@ -90,7 +90,7 @@ class _Stretch:
         self.items: list[tuple[int, int, _Tag | None]] = []
 
     def add(self, found: Placed) -> None:
-        """As a unit, without the blanks and the lone elements around its words."""
+        """As a unit, without the blanks and the lone elements around its words, whose attributes are units of their own."""
         items = self.items
         pairs = _pairs(items)
         first, beyond = 0, len(items)
@@ -98,10 +98,11 @@ class _Stretch:
             first += 1
         while first < beyond and not _has_text(self.text, items[beyond - 1]) and beyond - 1 not in pairs:
             beyond -= 1
-        items = items[first:beyond]
+        before, items, behind = items[:first], items[first:beyond], items[beyond:]
         if not any(tag is None and self.text[start:end].strip() for start, end, tag in items):
-            self._attributes_alone(found)
+            self._attributes(found, self.items)
             return
+        self._attributes(found, before)
         start, end = items[0][0], items[-1][1]
         lead = (
             len(self.text[start : items[0][1]]) - len(self.text[start : items[0][1]].lstrip(_BLANKS))
@@ -113,11 +114,17 @@ class _Stretch:
         start, end = start + lead, end - tail
         source = Inline.of(self._pieces(items, start, end))
         found.add(self.label, source, Place(start, end, self._write), wrapped=True)
+        self._attributes(found, behind)
 
-    def _attributes_alone(self, found: Placed) -> None:
-        """A stretch without words may have an image whose alternative text is read."""
-        for _, _, tag in self.items:
-            for place in _readable(tag) if tag is not None else ():
+    def _attributes(self, found: Placed, items: list[tuple[int, int, _Tag | None]]) -> None:
+        """Where no words are there may be an image whose alternative text is read."""
+        pairs, until = _pairs(items), -1
+        for number, (_, _, tag) in enumerate(items):
+            if tag is None or number <= until:
+                continue
+            if tag.stays:
+                until = pairs.get(number, number)
+            for place in _readable(tag):
                 _add_attribute(found, self.text, tag, place)
 
     def _pieces(self, items: list[tuple[int, int, _Tag | None]], first: int, last: int) -> Iterator[Piece]:
