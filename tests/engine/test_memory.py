@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, MistralConfig
 
 from dragoman.core.recipe import Adapt, OptimiserOptions, Phase, Recipe
-from dragoman.engine import fitting
+from dragoman.engine import fitting, memory
 from dragoman.engine.batch import Batch
 from dragoman.engine.fitting import fitted, told
 from dragoman.engine.losses import cross_entropy
@@ -200,3 +202,15 @@ def test_only_what_is_left_to_auto_gives_way() -> None:
     fixed = "batch_tokens: 1024, recompute: false, optimiser: adamw"
     assert fit(recipe(f"sft: {{{fixed}}}, adapt: {{method: lora}}", "null"), 0)[0] == SETTINGS
     assert fit(recipe(f"sft: {{{fixed}}}"), 0)[0] == SETTINGS  # full tuning is never quantised
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heap")
+def test_what_was_freed_between_what_is_held_is_no_part_of_the_program() -> None:
+    held = []
+    for _ in range(2_000):  # a large piece that goes, a small one that stays
+        held.append((torch.ones(2**14), torch.ones(64)))
+    small = [pair[1] for pair in held]
+    before = psutil.Process().memory_info().rss
+    del held
+    assert memory.program() < before - 100 * 2**20
+    assert len(small) == 2_000

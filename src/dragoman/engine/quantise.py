@@ -6,14 +6,13 @@ decoder's linear layers are quantised as they are read; embeddings, norms and th
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 from importlib import util
 from typing import Any, Literal
 
 import torch
 
+from dragoman.engine.device import give_back
 from dragoman.errors import ModelError
 
 Quantise = Literal["nf4", "int8"]
@@ -53,8 +52,7 @@ def own(model: torch.nn.Module) -> None:
         if tensor.device.type == "cpu" and tensor.is_floating_point():
             tensor.data = tensor.data.clone()
     # the pieces of loading lie between what is kept: of a billion weights glibc held 0.9 GiB (benchmarks/memory_plan.py)
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
+    give_back()
 
 
 def trainable(model: torch.nn.Module) -> None:
