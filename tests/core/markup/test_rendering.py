@@ -138,8 +138,8 @@ def test_the_translator_sees_sentences_once_each_without_outer_pairs() -> None:
         seen.extend(texts)
         return texts
 
-    one("<p>One. Two %s.</p>\n\n- One.", remember)
-    assert seen == ["One.", "Two <1/>.", "- One."]
+    one("<p>One. Two %s.</p>\n\n- Three. One.", remember)
+    assert seen == ["One.", "Two <1/>.", "Three."]
     seen.clear()
     one("One. Two.", remember, settings=Settings(sentences=False))
     assert seen == ["One. Two."]
@@ -163,6 +163,38 @@ def test_branches_are_translated_apart_and_an_apostrophe_quotes_no_brace() -> No
     result = one(source, lambda texts: [words[text] for text in texts])
     assert result.text.text == "il reste {n, plural, one {l’{x}fichier} other {# fichiers}}"
     assert result.outcome is Outcome.MARKERS
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["- ", "* ", "• ", "– ", "+\t", "  - ", ""]),
+            st.sampled_from(["One word.", "5 tablets a day", "Take <b>two</b> of {n}.", "well-known", "1. Mai"]),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from([None, False]),
+)
+def test_the_signs_of_a_list_stay_whatever_a_translator_says(
+    items: list[tuple[str, str]], wrapped: bool | None
+) -> None:
+    """One that knows nothing but sentences drops them."""
+    asked: list[str] = []
+
+    def sentences_only(texts: list[str]) -> list[str]:
+        asked.extend(texts)
+        return [text.lstrip("-*+•– \t").upper() for text in texts]
+
+    source = Inline.of(["\n".join(sign + text for sign, text in items)])
+    [made] = translate_inlines([source], sentences_only, wrapped=[wrapped])
+    assert made.text.text.split("\n") == [sign + text.upper().replace("{N}", "{n}") for sign, text in items] or any(
+        "<" in text for _, text in items
+    )
+    assert [len(line) - len(line.lstrip("-*+•– \t")) for line in made.text.text.split("\n")] == [
+        len(sign) for sign, _ in items
+    ]
+    assert not any(text.startswith(("- ", "* ", "• ", "– ")) for text in asked)
 
 
 def test_sub_flows_of_elements_are_translated() -> None:

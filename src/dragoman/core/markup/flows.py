@@ -182,6 +182,10 @@ def _parts(source: Inline, settings: Settings, wrapped: bool | None) -> Iterator
         yield [*Inline.of(pieces).pieces]
 
 
+# White space, and the sign of an item of a list or of a speaker's turn: a translator that knows sentences drops it.
+_LEAD = re.compile(r"\s*(?:[-*+\u2010-\u2015\u2022\u2023\u25aa\u25cf\u25e6\u00b7](?:[ \t\u00a0]+(?=\S)|(?=\Z)))?")
+
+
 def _trimmed(pieces: list[Piece], plural: bool, message: bool, signs: str) -> Sentence:
     """Take from both ends what the translator need not see: space, halves of pairs, a pair around everything."""
     count = Counter(piece.pair for piece in pieces if isinstance(piece, Span))
@@ -199,9 +203,9 @@ def _trimmed(pieces: list[Piece], plural: bool, message: bool, signs: str) -> Se
     lead, tail = pieces[:low], pieces[high:]
     pieces = pieces[low:high]
     if pieces and isinstance(pieces[0], str):
-        text = pieces[0].lstrip()
+        text = pieces[0][_LEAD.match(pieces[0]).end() :]  # type: ignore[union-attr] # it may match nothing
         lead.append(pieces[0][: len(pieces[0]) - len(text)])
-        pieces[0] = text
+        pieces[:1] = [text] if text else []
     if pieces and isinstance(pieces[-1], str):
         text = pieces[-1].rstrip()
         tail.insert(0, pieces[-1][len(text) :])
