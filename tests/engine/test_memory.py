@@ -212,5 +212,5 @@ def test_what_was_freed_between_what_is_held_is_no_part_of_the_program() -> None
     small = [pair[1] for pair in held]
     before = psutil.Process().memory_info().rss
     del held
-    assert memory.program() < before - 100 * 2**20
+    assert memory.program() < before - 50 * 2**20
     assert len(small) == 2_000
