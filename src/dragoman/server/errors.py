@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from starlette.responses import JSONResponse
@@ -59,6 +60,12 @@ class Refused(Exception):  # noqa: N818
 
 def bad(message: str, field: str | None = None) -> Refused:
     return Refused("bad", message, field=field)
+
+
+def refuse_blocked(rules: Iterable[str]) -> None:
+    """Raise Refused where a rule of screening blocks something. The message names the rule alone."""
+    if blocked := next(filter(None, rules), ""):
+        raise Refused("blocked", f"blocked by this server's rule '{blocked}'.")
 
 
 def envelope(refused: Refused, dialect: Dialect) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -17,9 +18,10 @@ from dragoman.server import logs
 from dragoman.server.bundles import Bundle
 from dragoman.server.call import Call
 from dragoman.server.engine import Away
-from dragoman.server.errors import Refused, bad
+from dragoman.server.errors import Refused, bad, refuse_blocked
 from dragoman.server.keys import Principal
 from dragoman.server.work import Options, Result, Task
+from dragoman.store.run.screen import Counts, Screen
 
 if TYPE_CHECKING:
     from dragoman.server.gateway import Gateway
@@ -54,8 +56,9 @@ class Evaluations:
     def running(self) -> int:
         return sum(job.state == "processing" for job in self._jobs.values())
 
-    def begin(self, call: Call, bundle: Bundle, pairs: Sequence[Pair], direction: Direction) -> Job:
-        """Begin to score pairs. Raises Refused where the model cannot, and Away while its engine is not there."""
+    async def begin(self, call: Call, bundle: Bundle, pairs: Sequence[Pair], direction: Direction) -> Job:
+        """Begin to score pairs. Raises Refused where the model cannot or a rule blocks one, Away
+        while its engine is not there."""
         gateway = self._gateway
         characters = gateway.count(call, [text for pair in pairs for text in pair])
         call.texts, call.model = len(pairs), bundle.title
@@ -65,19 +68,24 @@ class Evaluations:
             raise bad("the engine of this model cannot score translations.", "model")
         if str(direction) not in bundle.engine.facts.get("calibrated", ()):
             raise bad("this model has no calibration for this direction: `dragoman evaluate` makes it.", "metadata")
+        given, shown = pairs, pairs
+        if bundle.screen is not None:
+            with gateway.bundles.held(bundle):
+                tenant = call.principal.tenant
+                given, shown = await asyncio.to_thread(_screened, bundle, bundle.screen, pairs, direction, tenant)
         if len(self._jobs) >= gateway.limits.documents:
             gateway.metrics.shed.labels("evaluations").inc()
             raise Refused("overload", "too many evaluations are held: come back later.", retry_after=30)
         gateway.charge(call, characters)
-        job = Job(call.principal, pairs, direction, characters)
+        job = Job(call.principal, given, direction, characters)
         self._jobs[job.id] = job
-        job.task = asyncio.create_task(self._evaluate(job, bundle))
+        job.task = asyncio.create_task(self._evaluate(job, bundle, shown))
         return job
 
-    async def _evaluate(self, job: Job, bundle: Bundle) -> None:
+    async def _evaluate(self, job: Job, bundle: Bundle, shown: Sequence[Pair]) -> None:
         gateway = self._gateway
         options = Options(tenant=job.principal.tenant, judge=True)
-        tasks = [Task(source, job.direction, options, query=target) for source, target in job.pairs]
+        tasks = [Task(source, job.direction, options, query=target) for source, target in shown]
         try:
             with gateway.bundles.held(bundle):
                 job.results = await bundle.scheduler.ask(tasks, bulk=True)
@@ -116,3 +124,19 @@ class Evaluations:
                 job.task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await job.task
+
+
+def _screened(
+    bundle: Bundle, screen: Screen, pairs: Sequence[Pair], direction: Direction, tenant: str
+) -> tuple[list[Pair], list[Pair]]:
+    """The pairs as they are given back, and as the engine may see them. Raises Refused where a rule blocks one."""
+    tally: Counts = Counter()
+    found = screen.pairs([source for source, _ in pairs], [target for _, target in pairs], direction, tally)
+    if bundle.recorder is not None:
+        bundle.recorder.screened(tally, direction, tenant)
+    refuse_blocked(verdict.blocked for verdict, _, _ in found)
+    given = [
+        (source, target if verdict.text is None else verdict.text)
+        for (source, target), (verdict, _, _) in zip(pairs, found, strict=True)
+    ]
+    return given, [(source, target) for _, source, target in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from dragoman.server.bundles import Bundle, Bundles
 from dragoman.server.call import Call
 from dragoman.server.documents import Documents
 from dragoman.server.engine import Away
-from dragoman.server.errors import Refused, bad
+from dragoman.server.errors import Refused, bad, refuse_blocked
 from dragoman.server.evaluations import Evaluations
 from dragoman.server.feedback import Desks
 from dragoman.server.glossaries import Glossaries, Stored
@@ -28,7 +28,7 @@ from dragoman.server.metrics import Metrics
 from dragoman.server.scheduler import Shed
 from dragoman.server.settings import Limits
 from dragoman.server.tracing import configured
-from dragoman.server.translate import Translation, Wish, translate
+from dragoman.server.translate import Translation, Wish, stretches, translate
 from dragoman.server.trials import Trials, Wanted
 from dragoman.store.memory.translation_memory import Memory
 from dragoman.store.run.aliases import Aliases, Target
@@ -276,11 +276,11 @@ class Gateway:
                 directions, sure = [one for one, _ in told], [one for _, one in told]
             wish = self._with_glossaries(wish, glossaries, directions)
             if bundle.screen is not None:
-                await asyncio.to_thread(_screened, bundle, bundle.screen, texts, directions, call.principal.tenant)
+                await asyncio.to_thread(_screened, bundle, bundle.screen, texts, directions, wish)
             self.charge(call, characters)
             try:
                 bundle, found = await self._tried(call, bundle, texts, directions, wish, named=bool(model))
-                _refuse(one.blocked for one in found)
+                refuse_blocked(one.blocked for one in found)
             except BaseException:
                 self.keys.refund(call.principal, characters)
                 raise
@@ -361,19 +361,15 @@ class Gateway:
 
 
 def _screened(
-    bundle: Bundle, screen: Screen, texts: Sequence[str], directions: Sequence[Direction], tenant: str
+    bundle: Bundle, screen: Screen, texts: Sequence[str], directions: Sequence[Direction], wish: Wish
 ) -> None:
     """Look at the texts of a request. Raises Refused where a rule blocks one; its message names the rule alone."""
     rules: list[str] = []
     for direction in dict.fromkeys(directions):
         some = [text for text, one in zip(texts, directions, strict=True) if one == direction]
         tally: Counts = Counter()
-        rules += [one.blocked for one in screen.requests(some, [direction] * len(some), tally)]
+        plain = None if wish.markup == "text" else [[one.plain for one in stretches(text, wish)] for text in some]
+        rules += [one.blocked for one in screen.requests(some, [direction] * len(some), tally, plain)]
         if bundle.recorder is not None:
-            bundle.recorder.screened(tally, direction, tenant)
-    _refuse(rules)
-
-
-def _refuse(rules: Iterable[str]) -> None:
-    if blocked := next(filter(None, rules), ""):
-        raise Refused("blocked", f"blocked by this server's rule '{blocked}'.")
+            bundle.recorder.screened(tally, direction, wish.options.tenant)
+    refuse_blocked(rules)

@@ -226,8 +226,8 @@ def _rendered(
     """In a thread: every text read, cut, translated and put together again."""
     remote = RemoteAssistant(asking, bundle.directions, wish.options)
     work = Sentences(remote, direction, SILENT)
-    parts = [_cut(text, wish) for text in texts]
-    sources = [_read(part, wish) for many in parts for part in many]
+    parts = [stretches(text, wish) for text in texts]
+    sources = [part for many in parts for part in many]
     known = _recalled(work, sources, wish)
     todo = [one for place, one in enumerate(sources) if place not in known]
     if bundle.screen is not None:
@@ -245,16 +245,13 @@ def _rendered(
     return results
 
 
-def _cut(text: str, wish: Wish) -> list[str]:
-    if not wish.cut_at or wish.markup == "text":
-        return [text]
-    return markup.cut(text, wish.cut_at, is_html=wish.markup == "html", ignore=wish.ignore)
-
-
-def _read(part: str, wish: Wish) -> Inline:
+def stretches(text: str, wish: Wish) -> list[Inline]:
+    """A text with its markup as spans, in the parts that are translated apart."""
     if wish.markup == "text":
-        return Inline.of([part])
-    return markup.parse(part, is_html=wish.markup == "html", ignore=wish.ignore)
+        return [Inline.of([text])]
+    is_html = wish.markup == "html"
+    parts = markup.cut(text, wish.cut_at, is_html=is_html, ignore=wish.ignore) if wish.cut_at else [text]
+    return [markup.parse(part, is_html=is_html, ignore=wish.ignore) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)

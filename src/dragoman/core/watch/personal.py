@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import count
 from typing import NamedTuple
 
 import langcodes
@@ -159,6 +160,19 @@ def _across(text: Inline, own: Sequence[Sequence[Spot]], language: str, rules: C
     return [one for one in found if not any(start < one.end and one.start < end for start, end in known)]
 
 
+def marked(source: Inline, target: Inline) -> tuple[str, str]:
+    """Both with markers for what is hidden: the same for the same datum, so that one that is lost or changed is seen."""
+    free = (mark for number in count(1) if (mark := f"<{number}/>") not in source.text + target.text)
+    marks: dict[str, str] = {}
+    for span in (*source.spans, *target.spans):
+        marks.setdefault(_letters(span.raw) or span.raw, next(free))
+    first, second = (
+        "".join(one if isinstance(one, str) else marks[_letters(one.raw) or one.raw] for one in text.pieces)
+        for text in (source, target)
+    )
+    return first, second
+
+
 def masked(text: str, spots: Sequence[Spot]) -> str:
     """The text with `[email]` and the like in the place of each stretch."""
     for spot in reversed(spots):
@@ -174,6 +188,7 @@ def _held(spot: Spot, text: str, held: str, numbers: str) -> bool:
 
 
 def _letters(text: str) -> str:
+    """The letters and digits of a datum, however it is written."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 

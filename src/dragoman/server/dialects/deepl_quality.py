@@ -51,7 +51,7 @@ async def evaluate(gateway: Gateway, call: Call) -> Response:
         raise Refused("too_large", f"more than {_MOST} segments in one request.")
     pairs = [_pair(one) for one in given]
     bundle, _ = gateway.bundles.find(call.text("model", "") or None)
-    job = gateway.evaluations.begin(call, bundle, pairs, languages.direction(bundle, source, target, _FIELDS))
+    job = await gateway.evaluations.begin(call, bundle, pairs, languages.direction(bundle, source, target, _FIELDS))
     answer = json_response({"job_id": job.id, "poll_url": f"/v1/quality-evaluation/{job.id}"}, 202)
     answer.headers["Retry-After"] = _WAIT
     return answer

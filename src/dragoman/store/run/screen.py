@@ -99,19 +99,31 @@ class Screen:
 
     # ---------------------------------------------------------------- requests
 
-    def requests(self, texts: Sequence[str], directions: Sequence[Direction], tally: Counts) -> list[Verdict]:
-        """What each text is found to hold, and whether it is blocked."""
+    def requests(
+        self,
+        texts: Sequence[str],
+        directions: Sequence[Direction],
+        tally: Counts,
+        plain: Sequence[Sequence[str]] | None = None,
+    ) -> list[Verdict]:
+        """What each text is found to hold, and whether it is blocked. `plain`: the stretches of each without their markup,
+        which may cut a datum or a sentence (`ada@<b>example.org</b>`)."""
         safe = self._judged(texts)
         verdicts = []
-        for text, direction, one in zip(texts, directions, safe, strict=True):
-            found = self._of_request(text, direction)
+        parts = plain if plain is not None else [()] * len(texts)
+        for text, direction, one, more in zip(texts, directions, safe, parts, strict=True):
+            found = self._of_request(text, direction.source)
+            if self._does("language") != "off" and self._identifier.stranger(text, direction.source, _SURE) is not None:
+                found.append("language")
+            cut = {rule for part in more for rule in self._of_request(part, direction.source)}
+            found += sorted(cut.difference(found))
             failed = one is None and self._judge is not None and self._does("guard") != "off"
             if one is False:
                 found.append("guard")
             verdicts.append(self._verdict(found, tally, failed=failed))
         return verdicts
 
-    def _of_request(self, text: str, direction: Direction) -> list[str]:
+    def _of_request(self, text: str, language: str) -> list[str]:
         found = []
         if self._does("size") != "off" and len(text) > self.policy.characters:
             found.append("size")
@@ -119,11 +131,8 @@ class Screen:
             found.append("control")
         if self._does("injection") != "off" and screening.injected(text):
             found.append("injection")
-        held = {spot.rule for spot in personal.personal(text, direction.source, self._personal)}
-        found += [rule for rule in self._personal if rule in held]
-        if self._does("language") != "off" and self._identifier.stranger(text, direction.source, _SURE) is not None:
-            found.append("language")
-        return found
+        held = {spot.rule for spot in personal.personal(text, language, self._personal)}
+        return [*found, *(rule for rule in self._personal if rule in held)]
 
     def hide(self, text: Inline, language: str) -> Inline:
         """The text with a span in the place of everything that is redacted."""
@@ -193,6 +202,28 @@ class Screen:
         made = render(self._prompt, direction, "")
         texts = [piece.text for piece in made.pieces] + [turn.text for turn in made.turns]
         return [text for text in texts if text.strip()]
+
+    # ---------------------------------------------------------------- pairs
+
+    def pairs(
+        self, sources: Sequence[str], targets: Sequence[str], direction: Direction, tally: Counts
+    ) -> list[tuple[Verdict, str, str]]:
+        """Translations that a client brings to be judged: what each is found to hold, as a text that a model is sent and as
+        an answer, and source and target as the model may see them. No target is blocked for its language, which is for the
+        judge to tell."""
+        found = []
+        before = self.requests(sources, [direction] * len(sources), tally)
+        given = [Answer(source, target, "model") for source, target in zip(sources, targets, strict=True)]
+        after = self.answers(given, sources, direction, tally)
+        for source, target, *verdicts in zip(sources, targets, before, after, strict=True):
+            verdicts.append(self._verdict(self._of_request(target, direction.target), tally))
+            rules = tuple(dict.fromkeys(rule for one in verdicts for rule in one.found))
+            blocked = next((one.blocked for one in verdicts if one.blocked), "")
+            shown = personal.marked(
+                self.hide(Inline.of([source]), direction.source), self.hide(Inline.of([target]), direction.target)
+            )
+            found.append((Verdict(rules, blocked, verdicts[1].text), *shown))
+        return found
 
     # ---------------------------------------------------------------- rows
 
