@@ -133,6 +133,9 @@ def test_keys_choose_the_texts_of_a_document(full: Live) -> None:
     form = {"source": "en", "target": "de", "keys": "title,items[].text"}
     job = full.json("POST", "/api/documents", data=form, files={"file": ("a.json", data)})
     assert job["characters"] == len("One.Two.")
+    for many, characters in ((["title", "items[].text"], 8), (["**", "!id"], 8), (["", " "], 11)):
+        again = full.json("POST", "/api/documents", data={**form, "keys": many}, files={"file": ("a.json", data)})
+        assert again["characters"] == characters
     path = f"/api/documents/{job['id']}"
     until(lambda: full.json("GET", path)["state"] == "done")
     assert full.http.get(f"{path}/result").content == data  # the engine of this test gives every text back

@@ -148,6 +148,40 @@ def test_a_file_is_translated_and_keeps_its_form(browser: Any, live: Live, tmp_p
         assert page.locator("#jobs .job").first.locator("b").inner_text() == "bad.xliff"
 
 
+def test_the_texts_of_json_and_yaml_are_chosen_by_their_keys(browser: Any, live: Live) -> None:
+    with opened(browser, live.url) as one:
+        page = one.open("files")
+        page.select_option("#file-from", "en")
+        page.select_option("#file-to", "de")
+        page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"Take one tablet."})
+        page.locator("#jobs a").wait_for()
+        assert page.locator("#file-keys").is_hidden()  # a text has no keys
+        data = b'{"title": "Take one tablet.", "id": "Take one tablet."}'
+        files = [
+            {"name": "a.json", "mimeType": "application/json", "buffer": data},
+            {"name": "B.YML", "mimeType": "text/yaml", "buffer": b"title: Take one tablet.\nid: Take one tablet.\n"},
+        ]
+        page.set_input_files("#file", files)
+        page.get_by_label("Keys to translate").fill("title")
+        assert page.locator("#jobs a").count() == 1
+        page.keyboard.press("Enter")
+        wait(page, "document.querySelectorAll('#jobs a').length === 3")
+        assert page.locator("#file-keys").is_hidden()
+        made = []
+        for place in (0, 1):
+            with page.expect_download() as got:
+                page.locator("#jobs a").nth(place).click()
+            made.append(got.value.path().read_bytes())
+        wanted = data.replace(b"Take one tablet.", b"Nehmen Sie eine Tablette.", 1)
+        assert made == [b"title: Nehmen Sie eine Tablette.\nid: Take one tablet.\n", wanted]
+        page.set_input_files("#file", files[:1])
+        page.fill("#file-pattern", "tilte")
+        page.get_by_role("button", name="Translate").click()
+        problem = page.locator("#jobs .problem")
+        problem.wait_for()
+        assert "no text of the file is under 'keys'" in problem.inner_text()
+
+
 def test_the_key_is_asked_for_once_and_kept_for_the_tab(browser: Any, tmp_path: Path) -> None:
     with living(Gateway(tmp_path, models=[NullModel()], must_have_key=True)) as live:
 

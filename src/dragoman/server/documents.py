@@ -91,7 +91,7 @@ class Documents:
         glossaries: Sequence[Stored] = (),
         fields: tuple[str, str] = ("source", "target"),
     ) -> Job:
-        """Begin with a document; the field `keys` chooses the texts of JSON and YAML. Raises Refused."""
+        """Begin with a document; the fields `keys` choose the texts of JSON and YAML. Raises Refused."""
         gateway = self._gateway
         limits = gateway.limits
         held = sum(len(job.data) for job in self._jobs.values())
@@ -101,7 +101,7 @@ class Documents:
         bundle, _ = gateway.bundles.find(model)
         call.model = bundle.title
         name = "document" + PurePath(upload.name).suffix.lower()[:12]  # the client's own name may say a lot
-        keys = _keys(call.text("keys", ""), name)
+        keys = _keys(call, name)
         document = await asyncio.to_thread(_opened, upload.data, name, keys)
         name = document.name
         if keys is not None and not document.units:
@@ -218,8 +218,11 @@ def _is_text(data: bytes) -> bool:
     return False
 
 
-def _keys(text: str, name: str) -> Keys | None:
-    """Raises Refused for what is no pattern, or a file that has no keys."""
+def _keys(call: Call, name: str) -> Keys | None:
+    """The patterns of the field `keys`, which may come several times. Raises Refused for what is no pattern, or a file that
+    has no keys."""
+    given = call.texts_of("keys")[0] if "keys" in call.fields else []
+    text = ",".join(one for one in given if one.strip())
     if not text:
         return None
     if not has_keys(name):

@@ -14,8 +14,8 @@ _NUMBER: Schema = {"type": "integer"}
 _TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _LANGUAGE: Schema = {"type": "string", "description": "a BCP-47 tag such as en or pt-BR", "examples": ["en", "de"]}
 _KEYS: Schema = {
-    "type": "string",
-    "description": "of JSON and YAML, the values to translate",
+    **_TEXTS,
+    "description": "of JSON and YAML, the values to translate; several times for more",
     "examples": ["title,items[].text"],
 }
 _CONFIDENCE: Schema = {"type": ["number", "null"], "minimum": 0, "maximum": 100}

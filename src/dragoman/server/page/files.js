@@ -11,6 +11,8 @@ const UNITS = { // what became of the units of a document, by the server's names
   source: "left as they were", problem: "could not be written",
 };
 const AT_ONCE = 2;
+const KEYED = /\.(json|arb|ya?ml)$/i; // files in which one chooses what is translated
+let held = []; // until it is chosen
 let waiting = [];
 let busy = 0;
 
@@ -28,13 +30,27 @@ export function begin(status) {
     add(event.dataTransfer.files);
   };
   $("file").onchange = () => { add($("file").files); $("file").value = ""; };
+  $("file-keys").onsubmit = (event) => {
+    event.preventDefault();
+    const keys = $("file-pattern").value.trim();
+    waiting.push(...held.map((one) => ({ ...one, keys })));
+    held = [];
+    $("file-keys").hidden = true;
+    next();
+  };
 }
 
 function add(found) {
   for (const file of found) {
     const row = line(file);
     $("jobs").prepend(row.place);
-    waiting.push({ file, row, source: $("file-from").value, target: $("file-to").value });
+    const keyed = KEYED.test(file.name);
+    if (keyed) row.state.textContent = "choose its keys, then Translate";
+    (keyed ? held : waiting).push({ file, row, source: $("file-from").value, target: $("file-to").value });
+  }
+  if (held.length && $("file-keys").hidden) {
+    $("file-keys").hidden = false;
+    $("file-pattern").focus();
   }
   next();
 }
@@ -54,7 +70,7 @@ function line(file) {
   return { place, state, bar, actions };
 }
 
-async function one({ file, row, source, target }) {
+async function one({ file, row, source, target, keys }) {
   const say = (text, kind = "muted") => { row.state.className = `state ${kind}`; row.state.textContent = text; };
   try {
     say("sending");
@@ -62,6 +78,7 @@ async function one({ file, row, source, target }) {
     form.append("file", file, file.name);
     form.append("source", source);
     form.append("target", target);
+    if (keys) form.append("keys", keys);
     let job = await ask("POST", "/api/documents", form);
     while (job.state === "queued" || job.state === "translating") {
       if (job.asked) { row.bar.max = job.asked; row.bar.value = job.done; }
