@@ -78,6 +78,7 @@ OTHERS = [
     "feedback",
     "audit",
     "keys",
+    "engine",
 ]
 VERBS = ["demo", "new", "run", *STAGES, *OTHERS]
 

@@ -10,7 +10,7 @@ import typer
 from dragoman.cli.options import Debug, Json
 from dragoman.cli.session import session
 
-app = typer.Typer(help="Engines that are not dragoman's own, each in a folder of its own.", no_args_is_help=True)
+app = typer.Typer(help="Engines of others, each in a folder of its own.", no_args_is_help=True)
 
 
 @app.command()
