@@ -460,3 +460,21 @@ def test_suffixes_are_told_apart() -> None:
     assert made.format == "android"
     with pytest.raises(DataError, match="no format"):
         Document.open(b"<a/>", "other.xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "again"),
+    [
+        ("a.txt", b"One.", False),
+        ("a.json", b'{"a": "One."}', False),
+        ("a.po", b'msgid "One"\nmsgstr ""\n', False),
+        ("a.yml", b"en:\n  a: One.\n", True),
+        ("a.html", b"<html lang='en'><p>One.</p></html>", True),
+    ],
+)
+def test_only_a_format_that_depends_on_the_direction_is_read_again_for_one(name: str, data: bytes, again: bool) -> None:
+    document = Document.open(data, name)
+    seen = document.towards(Direction("en", "de"))
+    assert (seen is not document) == again
+    targets = {unit.id: Translated("Eins.") for unit in document.units}
+    assert seen.with_targets(targets) == Document.open(data, name, Direction("en", "de")).with_targets(targets)

@@ -95,6 +95,7 @@ def _office(kind: str) -> _Reader:
 
 _Reader = Callable[..., tuple[Decoded, Content | Packed]]  # data, name, direction, and of those in _KEYED: keys
 _KEYED = ("json", "yaml")
+_DIRECTED = ("xliff", "tmx", "html", "yaml")  # are read in a direction; the others are the same in all
 _FORMATS: dict[str, tuple[_Reader, tuple[str, ...]]] = {
     "xliff": (_xliff, (".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".txlf")),
     "tmx": (_tmx, (".tmx",)),
@@ -221,9 +222,9 @@ class Document:
 
     def towards(self, direction: Direction) -> Document:
         """The same file seen in a direction. Raises DataError when it names other languages."""
-        return (
-            self if direction == self._direction else Document.open(self._data, self.name, direction, keys=self._keys)
-        )
+        if direction == self._direction or self.format not in _DIRECTED:
+            return self
+        return Document.open(self._data, self.name, direction, keys=self._keys)
 
     def unit(self, name: str) -> Unit:
         if name not in self._units:
