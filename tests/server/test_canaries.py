@@ -70,6 +70,7 @@ BY_OPERATION: dict[tuple[str, str], Any] = {
 # Refused each time, for what they ask about is not there: scores, a training run, an alias, a dictionary, a file by its name.
 UNANSWERED = {"evaluate", "evaluation", "run", "alias_set", "alias_rollback", "dictionary_delete", "download_file"}
 UNANSWERED |= {"memory_upload"}  # the one that is answered is sent before the others, see `_ids`
+UNANSWERED |= {"private", "private_weights"}  # a model with a GGUF file alone; they take no text
 
 
 class Noting(dict[str, Any]):
