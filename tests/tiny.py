@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,7 +45,19 @@ _SHAPE = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
-FAMILIES: dict[str, PreTrainedConfig] = {  # two blocks each; Gemma and GPT-2 have tied embeddings, GPT-2 has Conv1D
+
+
+class Configurations(dict[str, PreTrainedConfig]):
+    """Every reader gets one of its own: a model made of one says there how it computes attention."""
+
+    def __getitem__(self, name: str) -> PreTrainedConfig:
+        return copy.deepcopy(super().__getitem__(name))
+
+    def values(self) -> list[PreTrainedConfig]:  # type: ignore[override]
+        return [self[name] for name in self]
+
+
+_FAMILIES = {  # two blocks each; Gemma and GPT-2 have tied embeddings, GPT-2 has Conv1D
     "llama": LlamaConfig(**_SHAPE, tie_word_embeddings=False),
     "qwen3": Qwen3Config(**_SHAPE, tie_word_embeddings=False),
     "gemma3": Gemma3TextConfig(**_SHAPE, tie_word_embeddings=True),
@@ -52,6 +65,7 @@ FAMILIES: dict[str, PreTrainedConfig] = {  # two blocks each; Gemma and GPT-2 ha
         vocab_size=384, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=2, pad_token_id=0
     ),
 }
+FAMILIES = Configurations(_FAMILIES)
 
 
 def tiny_tokenizer(*, chat: bool = False, controls: Sequence[str] = CONTROLS) -> PreTrainedTokenizerFast:

@@ -350,6 +350,7 @@ def test_a_few_steps_are_warned_of(tmp_path: Path, prepared: Artifact) -> None:
         assert any("steps are few" in line for line in ear.said) == warned
 
 
+@pytest.mark.long
 def test_pulling_back_nothing_is_plain_training_and_is_gone_on_with(
     tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_names_and_seeds_are_checked(project: Path) -> None:
 # ---------------------------------------------------------------- what they share
 
 
+@pytest.mark.long
 def test_arms_share_held_out_texts_and_base_and_a_second_run_skips_everything(project: Path) -> None:
     changes = {"none": {"train": []}, "real": {}, "both": BOTH}
     outcomes = go(project, changes)
