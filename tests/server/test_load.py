@@ -348,6 +348,7 @@ def test_beyond_this_machine_a_key_is_needed(tmp_path: Path) -> None:
     assert "keys create" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
 def test_tls_by_files(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"

@@ -119,7 +119,7 @@ RUN = """async (texts) => {
 
 
 @pytest.mark.parametrize(
-    "name", ["chat", "alma", *(pytest.param(one, marks=pytest.mark.long) for one in ("compact", "hunyuan"))]
+    "name", ["alma", *(pytest.param(one, marks=pytest.mark.long) for one in ("chat", "compact", "hunyuan"))]
 )
 def test_prompts_and_translations_are_those_of_the_server(
     browser: Any, served: Live, known: dict[str, tuple[Loaded, Path]], name: str

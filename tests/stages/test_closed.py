@@ -121,6 +121,7 @@ def test_what_stands_in_the_training_texts_is_told_apart(tmp_path: Path) -> None
     assert "without the overlap" in report.closed_table(scores(tmp_path / "run")["sets"][0])
 
 
+@pytest.mark.long
 def test_a_model_that_has_learned_chooses_and_an_untrained_one_guesses(tmp_path: Path, prepared: Artifact) -> None:
     made = toy("evaluate={closed: 4, sets: [dev, test], bootstrap: 99, randomisation: 9, decode: [{max_extra: 4}]}")
     run = tmp_path / "run"

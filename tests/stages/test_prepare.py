@@ -438,6 +438,7 @@ def test_half_a_surrogate_pair_is_rejected_not_raised(tmp_path: Path) -> None:
     assert sum(artifact.facts["reasons"].values()) == 1
 
 
+@pytest.mark.long
 def test_real_text(tmp_path: Path, shared_data: Path) -> None:
     """Medical and everyday text, as it comes: every row accounted for, no leak, given sets whole."""
     medical = shared_data / "medical" / "emea_en-fr_train.tsv.gz"

@@ -134,7 +134,8 @@ def test_two_processes_train_as_one_does(shard: bool, base: Path, tmp_path: Path
         assert apart(*saved) < 1e-6, name
 
 
-@pytest.mark.parametrize(("before", "after"), [pytest.param(2, 1, marks=pytest.mark.long), (1, 2)])
+@pytest.mark.long
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_a_stopped_run_goes_on_with_another_number_of_processes(
     before: int, after: int, base: Path, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def fetch(served: Hub, home: Path, name: str, revision: str = "") -> list[str]:
     return run(served.url, home, "-c", FETCH, name, revision).stdout.splitlines()
 
 
+@pytest.mark.long
 def test_a_recipe_takes_its_model_from_the_hub(served: Hub, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(f"pairs: [en-de]\nmodel: {{base: {MODEL}}}\n")
     done = run(served.url, tmp_path / "home", "-m", "dragoman", "model", str(tmp_path / "recipe.yaml"))
