@@ -31,6 +31,7 @@ class _Batch(Generic[J]):
     kind: Hashable
     jobs: list[J] = field(default_factory=list)
     longest: int = 0
+    begun: bool = False  # a part of it was taken: whoever joined now would go before the batches behind
 
 
 class Plan(Generic[J]):
@@ -58,7 +59,8 @@ class Plan(Generic[J]):
         having_room = [
             batch
             for batch in self._batches
-            if batch.kind == kind
+            if not batch.begun
+            and batch.kind == kind
             and len(batch.jobs) < self._most
             and max(size, batch.longest) * (len(batch.jobs) + 1) <= self._characters
         ]
@@ -84,7 +86,9 @@ class Plan(Generic[J]):
         """The next batch, or so many of it."""
         if not self._batches:
             return []
-        taken = self._batches[0].jobs[:most]
+        batch = self._batches[0]
+        taken = batch.jobs[:most]
+        batch.begun = batch.begun or bool(taken)
         for job in taken:
             self.remove(job)
         return taken
