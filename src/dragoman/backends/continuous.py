@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -17,10 +18,9 @@ from dragoman.backends.own import Transformers
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.ports import Cancelled, CancelledError, Completion, Prompt, Stops, Told, never, nobody
 from dragoman.core.recipe import Decoding
-from dragoman.core.text.languages import Direction
 from dragoman.engine.decoding.drafts import Draft
 from dragoman.engine.decoding.walk import Job, Walk
-from dragoman.engine.load import Loaded, Shell
+from dragoman.engine.load import Loaded
 
 _COMPANY = 4  # steps that newcomers wait for more of them, for to read prompts takes as long as a step
 _APART = 16  # steps that what is decoded in another way waits for more of its kind: about a sentence
@@ -46,13 +46,11 @@ class _Question:
     waited: int = 0  # steps
 
 
-class Continuous:
-    """See `core.ports.Backend`. A lane is begun by `begin`; `step` takes all of them on. Outside of any lane it answers like
-    another backend. One thread only."""
+class Continuous(Transformers):
+    """A lane is begun by `begin`; `step` takes all of them on. Outside of any lane it answers as ever. One thread only."""
 
-    def __init__(self, inner: Transformers) -> None:
-        self.inner = inner
-        self.name, self.abilities = inner.name, inner.abilities
+    def __init__(self, loaded: Loaded, *, budget: int) -> None:
+        super().__init__(loaded, budget=budget)
         self._fresh: list[_Question] = []
         self._apart: list[_Question] = []
         self._ready: list[_Question] = []
@@ -62,25 +60,6 @@ class Continuous:
         self._number = 0
         self._steps, self._since = 0, 0  # in all, and since somebody joined
         self._rows = self._columns = 0  # of the walk, at most
-
-    @property
-    def loaded(self) -> Loaded:
-        return self.inner.loaded
-
-    @property
-    def shell(self) -> Shell:
-        return self.inner.shell
-
-    @property
-    def directions(self) -> list[Direction]:
-        return self.inner.directions
-
-    @property
-    def description(self) -> dict[str, Any]:
-        return self.inner.description
-
-    def close(self) -> None:
-        self.inner.close()
 
     # ---------------------------------------------------------------- lanes
 
@@ -125,7 +104,7 @@ class Continuous:
     ) -> list[Completion]:
         lane = getcurrent()
         if not prompts or lane.parent is None:
-            return self.inner.complete(prompts, stops, decoding, told=told, cancelled=cancelled, listener=listener)
+            return super().complete(prompts, stops, decoding, told=told, cancelled=cancelled, listener=listener)
         question = _Question(lane, len(prompts), told, cancelled)
         self._stops = self._stops or stops
         usual = decoding.beam == 1 and decoding.sample is None and decoding.mbr is None
@@ -134,17 +113,17 @@ class Continuous:
             question.left = len(prompts)
             self._wait(question, self._fresh)
             made = [job.done for job in question.jobs if job.done is not None]
-            return [self.inner.completion(self.shell.text(one.ids), one) for one in made]
+            return [self.completion(self.shell.text(one.ids), one) for one in made]
         question.kind, question.given = (stops, decoding), prompts
-        question.run = lambda many: self.inner.complete(many, stops, decoding)
+        question.run = partial(super().complete, stops=stops, decoding=decoding)
         self._wait(question, self._apart)
         return question.made
 
     def score(self, rows: Sequence[tuple[Sequence[int], Sequence[bool]]], *, told: Told = nobody) -> list[list[float]]:
         lane = getcurrent()
         if not rows or lane.parent is None:
-            return self.inner.score(rows, told=told)
-        question = _Question(lane, len(rows), told, never, kind="score", given=rows, run=self.inner.score)
+            return super().score(rows, told=told)
+        question = _Question(lane, len(rows), told, never, kind="score", given=rows, run=super().score)
         self._wait(question, self._apart)
         return question.made
 
@@ -190,7 +169,7 @@ class Continuous:
         if alive:
             rows, columns = max(self._rows, rows), max(self._columns, columns)
             early = len(jobs) * _COMPANY < alive and self._since < _COMPANY
-            if early or rows * columns > _SPREAD * self.inner.budget:
+            if early or rows * columns > _SPREAD * self.budget:
                 return []
         self._rows, self._columns, self._fresh = rows, columns, []
         return waiting
@@ -221,7 +200,7 @@ class Continuous:
             ends=stops.ends,
             not_first=stops.not_first,
             pad=self.shell.pad,
-            budget=self.inner.budget,
+            budget=self.budget,
             draw=None,
             done=self._done,
         )

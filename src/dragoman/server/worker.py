@@ -119,7 +119,8 @@ class AssistantDesk:
             run, memory=False, threads=threads, observed=False
         )  # the gateway knows what is given
         if isinstance(translator := self._base.translator, Translator) and isinstance(translator.backend, Transformers):
-            translator.backend = self.shared = Continuous(translator.backend)
+            backend = translator.backend
+            translator.backend = self.shared = Continuous(backend.loaded, budget=backend.budget)
         self._own = [Memory.open(path) for path in of_run(run)]
         self._served = Memory.open(memory) if memory is not None else None
         self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
