@@ -187,3 +187,28 @@ def test_acknowledged_events_survive_a_kill(tmp_path: Path) -> None:
         with sqlite3.connect(file) as connection:
             numbers = {round(at - NOW) for (at,) in connection.execute("SELECT at FROM events")}
         assert numbers >= set(range(acknowledged))
+
+
+def test_what_comes_one_by_one_is_made_together_and_nobody_waits_for_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[int]] = []
+
+    def made(given: Sequence[int]) -> Sequence[Event]:
+        calls.append(list(given))
+        return [event(number) for number in given]
+
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        monkeypatch.setattr(module, "_MOMENT", 600.0)
+        for number in range(40):
+            ledger.add(1, made, number)
+            ledger.add(1, events, [event(100 + number)])  # made otherwise
+            time.sleep(0.002)
+        ledger.flush()
+        assert calls == [list(range(40))]
+        assert ledger.days()[0]["segments"] == 80
+        ledger.add(1, made, 40)
+        ledger.flush()
+        ledger.add(1, made, 41)
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.days()[0]["segments"] == 82

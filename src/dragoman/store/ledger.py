@@ -15,7 +15,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -33,6 +32,7 @@ from dragoman.store.tables import alone, create_tables
 
 _QUEUE = 20_000  # segments that may wait
 _GROUP = 2_000  # segments of one transaction
+_MOMENT = 0.25  # seconds in which others may come: one by one they take several times the processor time
 _MB = 1_000_000
 _DAY = 86_400.0
 
@@ -70,6 +70,7 @@ class Ledger:
         self._waiting: queue.Queue[_Added | None] = queue.Queue()
         self._size, self._untold = 0, Counter[str]()
         self._lock = threading.Lock()
+        self._hurry = threading.Event()  # somebody waits for what was added
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -96,7 +97,7 @@ class Ledger:
     def add(self, count: int, make: Make[T], given: T) -> bool:
         """Have `count` events written that `make` gives for `given`; False = counted as lost instead.
 
-        It runs on the writing thread, once for all that was added one after the other with the same `make` and is waiting.
+        It runs on the writing thread within a moment, once for all that was added with the same `make` meanwhile.
         """
         with self._lock:
             if self._size + count > _QUEUE:
@@ -128,14 +129,18 @@ class Ledger:
     def flush(self) -> None:
         """Wait until all that was added is written, or counted as lost."""
         if self._thread is not None:
+            self._hurry.set()
             self._waiting.join()
+            self._hurry.clear()
 
     def close(self) -> None:
         """Write what is waiting, then let go of the data base."""
         if self._thread is not None:
+            self._hurry.set()
             self._waiting.put(None)
             self._thread.join()
             self._thread = None
+            self._hurry.clear()
         if self._untold:
             self.write([])
         self.engine.dispose()
@@ -153,16 +158,20 @@ class Ledger:
     def _work(self) -> None:
         while True:
             taken = [self._waiting.get()]
-            while sum(one.count for one in taken if one) < _GROUP and not self._waiting.empty():
-                taken.append(self._waiting.get_nowait())
-            added = [one for one in taken if one]
-            events: list[Event | Screened] = []
-            for _, alike in groupby(added, lambda one: one.make):
-                events += self._made(list(alike))
+            if self._size < _GROUP:
+                self._hurry.wait(_MOMENT)
+            size = taken[0].count if taken[0] else 0
+            while size < _GROUP and not self._waiting.empty():
+                taken.append(one := self._waiting.get_nowait())
+                size += one.count if one else 0
+            alike: dict[Make[Any], list[_Added]] = {}
+            for one in filter(None, taken):
+                alike.setdefault(one.make, []).append(one)
+            events = [event for added in alike.values() for event in self._made(added)]
             if events:
                 self.write(events)
             with self._lock:
-                self._size -= sum(one.count for one in added)
+                self._size -= size
             for _ in taken:
                 self._waiting.task_done()
             if None in taken:
