@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from preferences import AFTER, BASE, EN_DE, METRICS, RESULTS, TESTED, bootstrap, linked, measured, recipe
+from preferences import AFTER, EN_DE, METRICS, RESULTS, TESTED, bootstrap, linked, measured, prepared_base, recipe
 
 from dragoman import Translator, pipeline
 from dragoman.cli.terminal import screen
@@ -59,11 +59,7 @@ def main() -> None:
     arguments.add_argument("--epochs", type=float, default=2.0)
     given = arguments.parse_args()
     listener = screen(sys.stderr, as_json=False, quiet=False)
-    if not (given.teacher / "train" / "manifest.json").is_file():
-        base = argparse.Namespace(data=given.data, out=given.teacher.parent)
-        made = recipe(base, given.teacher.name, BASE.replace("TOKENS", given.tokens))
-        pipeline.run(made, given.teacher, stages=["train"], listener=listener)
-    texts = Artifact.load(given.teacher / "prepare")
+    texts = prepared_base(given.data, given.teacher, listener, given.tokens)
     pipeline.run(
         recipe(given, "student", STUDENT),
         given.out / "student",

@@ -23,6 +23,7 @@ import numpy as np
 
 from dragoman import Translator, pipeline
 from dragoman.cli.terminal import screen
+from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
@@ -83,10 +84,8 @@ def main() -> None:
     arguments.add_argument("--tokens", default="2200k", help="prompt and target tokens of the base")
     arguments.add_argument("--quick", action="store_true", help="few sentences and steps, to try the script")
     given = arguments.parse_args()
-    base = recipe(given, "base", BASE.replace("TOKENS", given.tokens))
     listener = screen(sys.stderr, as_json=False, quiet=False)
-    done = pipeline.run(base, given.out / "base", stages=["train"], listener=listener)
-    texts = done["prepare"]
+    texts = prepared_base(given.data, given.out / "base", listener, given.tokens)
     systems = {"base": measured(given.out / "base", texts)}
     for name, (_, phase) in METHODS.items():
         wish = phase.replace("PAIRS", PAIRS).replace("COMMON", COMMON)
@@ -103,6 +102,12 @@ def main() -> None:
             note.write_text(json.dumps(round(time.perf_counter() - begun, 1)), encoding="utf-8")
         systems[name] = measured(folder, texts)
         write(given, systems)
+
+
+def prepared_base(data: Path, folder: Path, listener: Listener, tokens: str = "2200k") -> Artifact:
+    """The prepared texts of the base, which is trained where it is not there."""
+    made = recipe(argparse.Namespace(data=data, out=folder.parent), folder.name, BASE.replace("TOKENS", tokens))
+    return pipeline.run(made, folder, stages=["train"], listener=listener)["prepare"]
 
 
 def recipe(given: argparse.Namespace, name: str, rest: str) -> Recipe:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from preferences import AFTER, BASE, EN_DE, METRICS, RESULTS, bootstrap, recipe
+from preferences import AFTER, EN_DE, METRICS, RESULTS, bootstrap, prepared_base, recipe
 
 from dragoman import Translator, pipeline
 from dragoman.cli.terminal import screen
@@ -45,11 +45,7 @@ def main() -> None:
     arguments.add_argument("--sources", type=int, default=1500)
     given = arguments.parse_args()
     listener = screen(sys.stderr, as_json=False, quiet=False)
-    if not (given.base / "train" / "manifest.json").is_file():
-        base = argparse.Namespace(data=given.data, out=given.base.parent)
-        made = recipe(base, given.base.name, BASE.replace("TOKENS", "2200k"))
-        pipeline.run(made, given.base, stages=["train"], listener=listener)
-    texts = Artifact.load(given.base / "prepare")
+    texts = prepared_base(given.data, given.base, listener)
     wish = REWARD.replace("SOURCES", str(given.sources))
     rest = AFTER.replace("BASE", str(given.base.resolve())).replace("PHASE", wish)
     pipeline.run(

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from adaptive import mined
-from preferences import AFTER, BASE, EN_DE, METRICS, RESULTS, bootstrap, recipe
+from preferences import AFTER, EN_DE, METRICS, RESULTS, bootstrap, prepared_base, recipe
 
 from dragoman import Translator, pipeline
 from dragoman.cli.terminal import screen
@@ -54,11 +54,7 @@ def main() -> None:
     )
     given = arguments.parse_args()
     listener = screen(sys.stderr, as_json=False, quiet=False)
-    if not (given.base / "train" / "manifest.json").is_file():
-        base = argparse.Namespace(data=given.data, out=given.base.parent)
-        made = recipe(base, given.base.name, BASE.replace("TOKENS", "2200k"))
-        pipeline.run(made, given.base, stages=["train"], listener=listener)
-    texts = Artifact.load(given.base / "prepare")
+    texts = prepared_base(given.data, given.base, listener)
     given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "terms.csv"
     terms = mined(list(records.read(texts.folder / "train", Example)), target="de")

@@ -11,13 +11,11 @@ import pytest
 
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
-from dragoman.core.records import Example
 from dragoman.engine.log import read
 from dragoman.errors import ModelError, RecipeError
 from dragoman.stages import model, plan, train
-from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact
-from tests.stages.conftest import WORDS, sentences
+from tests.stages.conftest import trained
 from tests.stages.test_prefer import Stops
 from tests.tiny import tiny
 
@@ -36,22 +34,8 @@ DISTIL = (
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    folder = tmp_path_factory.mktemp("texts") / "prepare"
-    records.write(folder / "train", sentences(300, 0), Example)
-    dev = [Example(f"the {a} is here.", f"{b} ist hier.", "en", "de", "toy.tsv", 1) for a, b in WORDS.items()]
-    records.write(folder / "dev", dev, Example)
-    return Artifact.finish(folder, "prepare", "texts", {})
-
-
-@pytest.fixture(scope="module")
 def teacher(texts: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("teacher")
-    made = Recipe.parse(TEXT.replace("SFT", SFT), "recipe.yaml")
-    inputs = {"prepare": texts}
-    inputs["model"] = model.run(made, inputs, run / "model", "m", Silent())
-    train.run(made, inputs, run / "train", "t", Silent())
-    return run
+    return trained(TEXT.replace("SFT", SFT), texts, tmp_path_factory.mktemp("teacher"))
 
 
 def recipe(teacher: Path, data: str, *overrides: str, mix: float = 0.5) -> Recipe:

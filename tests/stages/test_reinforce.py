@@ -18,10 +18,10 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.engine.log import read
 from dragoman.errors import DataError, RecipeError
-from dragoman.stages import model, plan, train
+from dragoman.stages import plan, train
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact
-from tests.stages.conftest import sentences
+from tests.stages.conftest import sentences, trained
 from tests.stages.test_prefer import Stops
 
 TEXT = """
@@ -46,12 +46,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture(scope="module")
 def begun(texts: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose first phase is done."""
-    run = tmp_path_factory.mktemp("run")
-    made = Recipe.parse(TEXT.split("  - reinforce", maxsplit=1)[0], "recipe.yaml")
-    inputs = {"prepare": texts}
-    inputs["model"] = model.run(made, inputs, run / "model", "m", Silent())
-    train.run(made, inputs, run / "train", "t", Silent())
-    return run
+    return trained(TEXT.split("  - reinforce", maxsplit=1)[0], texts, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture

@@ -12,15 +12,13 @@ import pytest
 
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
-from dragoman.core.records import Example
 from dragoman.engine.log import read
 from dragoman.errors import ModelError, RecipeError
 from dragoman.report.page import render
-from dragoman.stages import model, plan, train
+from dragoman.stages import plan, train
 from dragoman.stages.train import candidates
-from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact, model_folder
-from tests.stages.conftest import WORDS, sentences
+from tests.stages.conftest import WORDS, trained
 from tests.stages.test_prefer import Stops
 
 TEXT = """
@@ -32,15 +30,6 @@ train:
   - reward: {sources: 150, people: PAIRS, epochs: 3, batch_tokens: 1024, learning_rate: 1e-2, evaluate_every: 10,
              checkpoint_every: 5}
 """
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    folder = tmp_path_factory.mktemp("texts") / "prepare"
-    records.write(folder / "train", sentences(300, 0), Example)
-    dev = [Example(f"the {a} is here.", f"{b} ist hier.", "en", "de", "toy.tsv", 1) for a, b in WORDS.items()]
-    records.write(folder / "dev", dev, Example)
-    return Artifact.finish(folder, "prepare", "texts", {})
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +50,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def begun(texts: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose first phase is done."""
-    run = tmp_path_factory.mktemp("run")
-    made = Recipe.parse(TEXT.split("  - reward", maxsplit=1)[0], "recipe.yaml")
-    inputs = {"prepare": texts}
-    inputs["model"] = model.run(made, inputs, run / "model", "m", Silent())
-    train.run(made, inputs, run / "train", "t", Silent())
-    return run
+    return trained(TEXT.split("  - reward", maxsplit=1)[0], texts, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")

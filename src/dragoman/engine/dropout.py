@@ -60,7 +60,9 @@ def add_dropout(model: Any, share: float) -> None:
     def renew(module: nn.Module, _: Any) -> None:
         if module.training:
             for owner, seed in zip(modules, torch.randint(2**31 - 1, (len(modules),)), strict=True):
-                getattr(owner, _SEED).copy_(seed)  # no value is looked at: `memory` counts a step of fake tensors
+                getattr(owner, _SEED).fill_(
+                    seed
+                )  # of a tensor, since `memory` counts a step of fake ones without values
 
     for module in modules:
         place = next(module.parameters()).device

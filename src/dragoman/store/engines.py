@@ -94,8 +94,9 @@ def _fetched(package: Package, place: Path) -> Path:
         raise ResourceError(f"npm did not fetch {wanted} within {_PATIENCE} seconds. {help_}") from None
     found = list(place.glob("*.tgz"))
     if done.returncode or len(found) != 1:
-        why = (done.stderr.strip() or "no reason told").splitlines()[-1][:200]
-        raise ResourceError(f"npm did not fetch {wanted} ({why}). {help_}")
+        told = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if "complete log" not in line]
+        why = next((line for line in told if line.startswith("code ")), told[-1] if told else "no reason told")
+        raise ResourceError(f"npm did not fetch {wanted} ({why[:200]}). {help_}")
     return found[0]
 
 
@@ -104,7 +105,7 @@ def _unpack(package: Package, archive: Path, out: Path) -> None:
     try:
         packed = archive.read_bytes()
     except OSError as error:
-        raise DataError(f"{archive}: cannot be read ({error}).") from None
+        raise DataError(f"{archive}: cannot be read ({error.strerror}).") from None
     if base64.b64encode(hashlib.sha512(packed).digest()).decode() != package.integrity:
         raise DataError(
             f"{archive}: is not {package.name} {package.version}, its SHA-512 is another one. Nothing was installed."

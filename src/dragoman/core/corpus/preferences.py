@@ -133,17 +133,16 @@ def offered(
 def of_person(source: str, better: str, worse: str, direction: Direction, held_out: Collection[str] = ()) -> Ranked:
     """A post-edit and the machine's translation as a pair: a person has ranked it, so no utility is asked. It is dropped where
     a side is empty, both are the same, or one repeats a text of dev or test."""
-    texts = [" ".join(text.split()) for text in (better, worse)]
     why = ""
-    if not all(texts):
+    if not (source and better and worse):
         why = "empty"
-    elif texts[0] == texts[1]:
+    elif better == worse:
         why = "same text"
-    elif any(key in held_out for key in leaks.keys((source, *texts))):
+    elif any(key in held_out for key in leaks.keys((source, better, worse))):
         why = "held out"
     if why:
         return Ranked(source, better, direction, (), (), Counter({why: 1}))
-    candidates = (Candidate(texts[0], "person"), Candidate(texts[1], "machine"))
+    candidates = (Candidate(better, "person"), Candidate(worse, "machine"))
     return Ranked(source, better, direction, candidates, ((0, 1),), Counter())
 
 

@@ -22,6 +22,7 @@ from dragoman.core.recipe.prefer import PreferencePairs
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.flags import Flagger
 from dragoman.core.text.languages import Direction
+from dragoman.core.text.normalise import normalise
 from dragoman.engine.load import Loaded
 from dragoman.engine.model_scorer import AnyScorer, opened
 from dragoman.engine.setup import directed, grouped
@@ -114,17 +115,26 @@ def drawn(recipe: Recipe, wish: PreferencePairs, texts: Path) -> list[Example]:
 
 
 def _of_people(recipe: Recipe, wish: PreferencePairs, held_out: set[str]) -> list[Ranked]:
-    """People's pairs in the directions that are trained. Raises DataError with the line of one that cannot be read."""
+    """People's pairs in the directions that are trained, normalised as all training text is. Raises DataError with the line of
+    one that cannot be read."""
+
+    def text(row: Any, name: str) -> str:
+        return " ".join(normalise(row[name], recipe.normalise).split())
+
     found: list[Ranked] = []
     for file in wish.files:
         path = Path(recipe.resolve(file))
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-            if not line:
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: is not UTF-8 ({error}). Save it as UTF-8.") from None
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
                 continue
             try:
                 row = json.loads(line)
                 direction = Direction.parse(row["direction"])
-                one = of_person(row["source"], row["better"], row["worse"], direction, held_out)
+                one = of_person(*(text(row, name) for name in ("source", "better", "worse")), direction, held_out)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(
                     f"{path}:{number}: no pair of people ({error}). A line is JSON with source, better, worse and direction."
