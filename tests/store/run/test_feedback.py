@@ -186,6 +186,30 @@ def test_what_fails_a_check_waits(text: str, why: str, tmp_path: Path) -> None:
         assert not segments_of(run)
 
 
+SHORT = [
+    ("Tom is sick.", "Tom est malade."),
+    ("Prices rose by 3,5 %.", "Les prix ont augmenté de 3,5 %."),
+    ("The door is open.", "La porte est ouverte."),
+    ("I slept well.", "J'ai bien dormi."),
+]
+
+
+@settings(max_examples=15)
+@given(st.lists(st.sampled_from(SHORT), min_size=1, unique=True), st.integers(0, 10_000), st.booleans())
+def test_exchanged_sides_reach_no_memory_unseen(short: list[tuple[str, str]], seed: int, trusted: bool) -> None:
+    """A table whose header names its columns the wrong way round, with rows too short for the check of languages; right ones in
+    the same file are taken."""
+    good = edits(3, seed)
+    turned = [replace(good[0], source=french, text=english) for english, french in short]
+    turned += [replace(one, source=one.text, text=one.source) for one in edits(2, seed + 20_000)]
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_of(Path(folder), "{test: 0, trusted: [anna]}" if trusted else "{test: 0}")
+        with Desk.open(run) as desk:
+            taken = desk.take([*good, *turned])
+        assert sum(taken.waiting.values()) == len(turned)
+        assert segments_of(run) == {(one.source, one.text) for one in good}
+
+
 def test_a_user_is_capped_and_another_persons_word_stands(tmp_path: Path) -> None:
     run = run_of(tmp_path, "{most: 30, test: 0, trusted: carla}")
     with Desk.open(run) as desk:

@@ -19,6 +19,7 @@ from dragoman.core.corpus.checks import Checker
 from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Monitor, ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
+from dragoman.core.text.identify import Sides
 from dragoman.core.text.languages import Direction
 from dragoman.core.watch.feedback import FEWEST, Distance, Edit, checker, distances, for_test, form, outlying
 from dragoman.core.watch.screening import control_marks
@@ -176,11 +177,13 @@ class Desk:
         """The first thing that the checks have against each, or nothing."""
         examples = [one.example() for one in edits]
         refused = [refusal_of(one) for one in examples]
-        findings = self._checker(edits[0].direction).check_many(examples)
+        way = edits[0].direction
+        findings, sides = self._checker(way).check_many(examples), Sides.of(way.source, way.target)
         why = []
         for edit, refusal, found in zip(edits, refused, findings, strict=True):
             added = Counter(control_marks(edit.text)) - Counter(control_marks(edit.source))
-            check = f"check {found[0].name}" if found else ""
+            turned = sides is not None and sides.first(edit.source) is False and sides.first(edit.text) is True
+            check = f"check {found[0].name}" if found else "check sides" if turned else ""
             why.append(refusal.reason if refusal else "marker" if added else check)
         return why
 
