@@ -14,7 +14,7 @@ from dragoman.core.recipe.distil import Distil
 from dragoman.engine.batch import Batch, collate
 from dragoman.engine.distillation import distillation_loss, divergence
 from dragoman.engine.score import corpus_of
-from dragoman.engine.teacher_scores import Teacher, target_starts
+from dragoman.engine.teacher_scores import Row, Teachers, target_starts
 from dragoman.engine.token_scores import chosen_tokens, token_losses, top_tokens
 from tests.tiny import FAMILIES, tiny
 
@@ -113,7 +113,7 @@ def test_the_weights_of_a_label_say_what_it_learns_from() -> None:
     _, batch = batch_of()
     other = tiny(seed=5).model.eval()
     top, told = top_tokens(other, batch, 8, 2.0, len(loaded.tokenizer))
-    wish = Distil(teacher="t", temperature=2.0, mix=0.3)
+    wish = Distil(teacher=["t"], temperature=2.0, mix=0.3)
 
     def found(cross: float, apart: float) -> torch.Tensor:
         weights = torch.tensor([cross, apart]).expand(len(top), -1)
@@ -125,23 +125,55 @@ def test_the_weights_of_a_label_say_what_it_learns_from() -> None:
     assert torch.allclose(found(0.7, 0.3), 0.7 * found(1, 0) + 0.3 * found(0, 1), atol=1e-6)
 
 
-def test_what_is_kept_is_what_the_teacher_says_however_often_it_is_stopped(
+def test_what_is_kept_is_what_the_teachers_say_however_often_it_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dragoman.engine.teacher_scores._CHUNK", 4)
     rows, _ = batch_of(11)
-    teacher = Teacher(tiny(seed=3), 5, 1.0, 300)
-    whole = teacher.keep(tmp_path / "whole", rows, lambda done: None)
+    teachers, by = Teachers([tiny(seed=3), tiny(seed=4)], 5, 1.0, 300), [0, 1, 1] * 3 + [1, 0]
+    whole = teachers.keep(tmp_path / "whole", rows, by, lambda done: None)
 
     def stop(done: int) -> None:
         if done == 8:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        teacher.keep(tmp_path / "parts", rows, stop)
-    parts = teacher.keep(tmp_path / "parts", rows, lambda done: None)
+        teachers.keep(tmp_path / "parts", rows, by, stop)
+    parts = teachers.keep(tmp_path / "parts", rows, by, lambda done: None)
     assert (whole.ids == parts.ids).all() and (whole.scores == parts.scores).all()
     corpus = corpus_of(rows)
-    alone, scores = teacher.tops([rows[9]], 512)
-    ids, told = whole.of([9], target_starts(corpus))
-    assert (ids == alone).all() and torch.allclose(told, scores, atol=1e-5)
+    for number, teacher in ((9, 1), (10, 0)):
+        alone, scores = Teachers([teachers.loaded[teacher]], 5, 1.0, 300).tops([rows[number]], [0], 512)
+        ids, told = whole.of([number], target_starts(corpus))
+        assert (ids == alone).all() and torch.allclose(told, scores, atol=1e-5)
+
+
+def test_a_row_is_taught_by_the_teacher_of_the_least_cross_entropy() -> None:
+    rows, _ = batch_of(9)
+    loaded = [tiny(seed=seed) for seed in (3, 4, 5)]
+    asked: list[list[Row | None]] = [list(rows) for _ in loaded]
+    asked[0][2] = asked[1][3] = None
+    for each in asked:
+        each[4] = None
+    losses = np.full((3, 9), np.inf)
+    for number, one in enumerate(loaded):
+        for place, (ids, trained) in enumerate(rows):
+            if asked[number][place] is None:
+                continue
+            with torch.no_grad():
+                logits = one.model.eval()(torch.tensor([ids])).logits[0, :-1].double()
+            shares = torch.tensor(trained)[1:]
+            labels = torch.tensor(ids)[1:]
+            losses[number, place] = torch.nn.functional.cross_entropy(logits[shares], labels[shares])
+    wanted = losses.argmin(0)
+    wanted[4] = -1
+    found = Teachers(loaded, 5, 1.0, 300).chosen(asked, lambda done: None)
+    assert found.tolist() == wanted.tolist() and len(set(found.tolist())) > 2
+    assert Teachers(loaded[:1], 5, 1.0, 300).chosen(asked[:1], lambda done: None).tolist() == [
+        0,
+        0,
+        -1,
+        0,
+        -1,
+        *[0] * 4,
+    ]

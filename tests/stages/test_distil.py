@@ -38,7 +38,7 @@ def teacher(texts: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(TEXT.replace("SFT", SFT), texts, tmp_path_factory.mktemp("teacher"))
 
 
-def recipe(teacher: Path, data: str, *overrides: str, mix: float = 0.5) -> Recipe:
+def recipe(teacher: Path | str, data: str, *overrides: str, mix: float = 0.5) -> Recipe:
     wish = DISTIL.replace("TEACHER", str(teacher)).replace("DATA", data).replace("MIX", str(mix))
     return Recipe.parse(TEXT.replace("SFT", wish), "recipe.yaml", overrides)
 
@@ -82,6 +82,30 @@ def test_a_stop_changes_nothing(data: str, teacher: Path, texts: Artifact, tmp_p
             go(parts, texts, made, Stops("train 0-distil", step))
     go(parts, texts, made)
     one, other = ((run / "train" / "0-distil" / "model" / "model.safetensors").read_bytes() for run in (whole, parts))
+    assert one == other
+
+
+@pytest.mark.parametrize("data", ["references", "own"])
+def test_each_sentence_has_the_teacher_that_knows_it_best(
+    data: str, teacher: Path, texts: Artifact, tmp_path: Path
+) -> None:
+    names = [str(teacher), str(trained("seed: 8" + TEXT.replace("SFT", SFT), texts, tmp_path / "other"))]
+    made = recipe(f"[{', '.join(names)}]", data)
+    facts = go(tmp_path / "whole", texts, made)
+    told = facts["distil"]
+    assert list(told["teachers"]) == names and min(told["teachers"].values()) > 10
+    assert told["divergence"][1] < 0.8 * told["divergence"][0]
+    folder = tmp_path / "whole" / "train" / "0-distil"
+    assert next(one["rows"] for one in read(folder / "metrics.jsonl") if one["event"] == "teachers") == told["teachers"]
+    by = np.load(folder / "teacher" / "chosen.npy")
+    assert [int((by == number).sum()) for number in (0, 1)] == list(told["teachers"].values())
+    shutil.copytree(tmp_path / "whole" / "model", tmp_path / "parts" / "model")
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "parts", texts, made, Stops("train 0-distil", 3))
+    go(tmp_path / "parts", texts, made)
+    one, other = (
+        (tmp_path / run / "train/0-distil/model/model.safetensors").read_bytes() for run in ("whole", "parts")
+    )
     assert one == other
 
 

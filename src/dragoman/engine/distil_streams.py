@@ -14,7 +14,7 @@ from dragoman.engine.generate import Generated
 from dragoman.engine.on_policy import Sampler
 from dragoman.engine.score import corpus_of
 from dragoman.engine.setup import Settings
-from dragoman.engine.teacher_scores import Row, Teacher, Tops, target_starts
+from dragoman.engine.teacher_scores import Row, Teachers, Tops, target_starts
 
 
 def with_teacher(batch: Batch, top: torch.Tensor, scores: torch.Tensor, weights: torch.Tensor) -> Batch:
@@ -56,14 +56,15 @@ class OwnStream(Stream):
     """Every sentence twice: its reference, for the cross-entropy, and a sample of the student, for the divergence.
 
     Samples are drawn for `ahead` batches at once, by the weights at that moment; they are part of the state. What the teacher
-    says of them is found again from them. prompts [rows]: those of the student and of the teacher.
+    says of them is found again from them. prompts [rows]: those of the student and of the row's teacher; by [rows]: its number.
     """
 
     def __init__(
         self,
         corpus: Corpus,
         prompts: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]],
-        teacher: Teacher,
+        teachers: Teachers,
+        by: Sequence[int],
         sampler: Sampler,
         mix: float,
         ahead: int,
@@ -73,7 +74,8 @@ class OwnStream(Stream):
     ) -> None:
         rows = 2 if mix < 1 else 1  # of a sentence
         super().__init__(corpus, budget=max(1, chosen.batch_tokens // rows), pad=pad, seed=seed, packing="sorted")
-        self.prompts, self.teacher, self.sampler, self.mix, self.ahead = prompts, teacher, sampler, mix, ahead
+        self.prompts, self.teachers, self.by = prompts, teachers, by
+        self.sampler, self.mix, self.ahead = sampler, mix, ahead
         self.counts: Counter[str] = Counter()
         self._window: list[list[int]] = []  # rows of the batches that samples were drawn for
         self._samples: list[list[Generated]] = []
@@ -92,7 +94,7 @@ class OwnStream(Stream):
         batch = super().longest()
         if self.mix < 1:
             batch = collate(self.corpus, [[row] for row in self._longest_rows() * 2], self.pad)
-        return unknown(batch, self.teacher.count, self.mix)
+        return unknown(batch, self.teachers.count, self.mix)
 
     def state(self) -> dict[str, Any]:
         samples = [[[one.ids, one.finished] for one in part] for part in self._samples[self._used :]]
@@ -140,12 +142,12 @@ class OwnStream(Stream):
         """References first (where they count), then samples; the teacher is asked for the samples alone."""
         own = [self.sampler.row(self.prompts[0][row], one) for row, one in zip(rows, samples, strict=True)]
         asked = [self.sampler.row(self.prompts[1][row], one) for row, one in zip(rows, samples, strict=True)]
-        top, scores = self.teacher.tops(asked, 8192)
+        top, scores = self.teachers.tops(asked, [self.by[row] for row in rows], 8192)
         references: list[Row] = [self._reference(row) for row in rows] if self.mix < 1 else []
         corpus = corpus_of([*references, *own])
         batch = collate(corpus, [[row] for row in range(len(corpus))], self.pad)
         known = len(batch.labels) - len(top)
-        empty = unknown(replace(batch, labels=batch.labels[:known]), self.teacher.count, self.mix).given
+        empty = unknown(replace(batch, labels=batch.labels[:known]), self.teachers.count, self.mix).given
         weights = torch.cat(
             [
                 torch.tensor([[1 - self.mix, 0.0]]).expand(known, -1),

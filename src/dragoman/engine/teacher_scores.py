@@ -1,4 +1,5 @@
-"""What a teacher holds possible at every target token: computed once, kept on disk, memory-mapped."""
+"""What a teacher, of several the one that knows a sentence best, holds possible at every target token: computed once, kept on
+disk, memory-mapped."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from dragoman.engine.batch import Corpus, collate
-from dragoman.engine.score import corpus_of
+from dragoman.engine.score import corpus_of, score
 from dragoman.engine.token_scores import top_tokens
 from dragoman.store.run.artifact import write_json
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dragoman.engine.load import Loaded
 
 Row = tuple[Sequence[int], Sequence[bool]]
+Ints = npt.NDArray[np.int64]
 _CHUNK = 512  # rows between two notes of how far the work is
 
 
@@ -45,33 +47,62 @@ def target_starts(corpus: Corpus) -> npt.NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A loaded teacher. `vocabulary`: tokens that the student knows too."""
+class Teachers:
+    """Loaded teachers. `vocabulary`: tokens that all of them and the student know."""
 
-    loaded: Loaded
+    loaded: Sequence[Loaded]
     count: int
     temperature: float
     vocabulary: int
 
-    def tops(self, rows: Sequence[Row], budget: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(tokens, log-probabilities) [n, k] of the target tokens of rows, in their order; on the processor."""
+    def chosen(self, asked: Sequence[Sequence[Row | None]], progress: Callable[[int], None]) -> Ints:
+        """The number of the teacher that finds the target of each row the likeliest [rows]; -1 where none can be asked.
+
+        asked [teachers][rows]: the row in the prompt of each, None where that teacher cannot be asked. The target tokens are
+        the same in all, so that sums compare as cross-entropies do: MinCE of knowledge fusion (Wan et al. 2024, arXiv
+        2401.10491), a sentence at a time.
+        """
+        found = np.full((len(asked), len(asked[0])), -np.inf)
+        for number, (loaded, rows) in enumerate(zip(self.loaded, asked, strict=True)):
+            able = [place for place, row in enumerate(rows) if row is not None]
+            if len(self.loaded) == 1:
+                found[number, able] = 0.0
+                continue
+            loaded.model.eval()
+            sums = score(loaded.model, [row for row in rows if row is not None], pad=loaded.pad, progress=progress)
+            found[number, able] = [total for total, _ in sums]
+        best = found.argmax(0)
+        return np.where(np.isfinite(found.max(0)), best, -1)
+
+    def tops(self, rows: Sequence[Row], by: Sequence[int], budget: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(tokens, log-probabilities) [n, k] of the target tokens of rows, in their order; on the processor. by [rows]: the
+        number of the teacher of each."""
+        found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        for number, loaded in enumerate(self.loaded):
+            members = [place for place, teacher in enumerate(by) if teacher == number]
+            if members:
+                parts = self._tops(loaded, [rows[place] for place in members], budget)
+                found.update(zip(members, parts, strict=True))
+        return torch.cat([found[n][0] for n in range(len(rows))]), torch.cat([found[n][1] for n in range(len(rows))])
+
+    def _tops(self, loaded: Loaded, rows: Sequence[Row], budget: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         corpus = corpus_of(rows)
         order = np.argsort(-corpus.lengths, kind="stable").tolist()
         found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.loaded.model.eval()
+        loaded.model.eval()
         done = 0
         while done < len(order):
             size = max(1, budget // int(corpus.lengths[order[done]]))
             members = order[done : done + size]
-            batch = collate(corpus, [[row] for row in members], self.loaded.pad).to(self.loaded.device)
-            ids, scores = top_tokens(self.loaded.model, batch, self.count, self.temperature, self.vocabulary)
+            batch = collate(corpus, [[row] for row in members], loaded.pad).to(loaded.device)
+            ids, scores = top_tokens(loaded.model, batch, self.count, self.temperature, self.vocabulary)
             sizes = [int(np.sum(corpus.row(row)[1])) for row in members]
             parts = zip(ids.cpu().split(sizes), scores.cpu().split(sizes), strict=True)
             found.update(zip(members, parts, strict=True))
             done += size
-        return torch.cat([found[n][0] for n in range(len(rows))]), torch.cat([found[n][1] for n in range(len(rows))])
+        return [found[n] for n in range(len(rows))]
 
-    def keep(self, folder: Path, rows: Sequence[Row], progress: Callable[[int], None]) -> Tops:
+    def keep(self, folder: Path, rows: Sequence[Row], by: Sequence[int], progress: Callable[[int], None]) -> Tops:
         """Score rows into `folder`; what was stopped goes on behind the last whole chunk."""
         folder.mkdir(parents=True, exist_ok=True)
         note = folder / "counts.json"
@@ -87,12 +118,12 @@ class Teacher:
         )
         while done < len(rows):
             progress(done)
-            part = rows[done : done + _CHUNK]
-            found, values = self.tops(part, 8192)
+            part = slice(done, done + _CHUNK)
+            found, values = self.tops(rows[part], by[part], 8192)
             ids[at : at + len(found)], scores[at : at + len(found)] = found.numpy(), values.numpy()
             ids.flush()
             scores.flush()
-            done, at = done + len(part), at + len(found)
+            done, at = min(len(rows), done + _CHUNK), at + len(found)
             write_json(note, {"rows": done, "of": len(rows), "tokens": at, "top_k": self.count})
         progress(len(rows))
         return Tops(*(np.load(path, mmap_mode="r") for path in files))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import Pairs, PositiveCount, Share
+from dragoman.core.recipe.values import Pairs, PositiveCount, Share, each_once, listed
 from dragoman.core.text.languages import Direction
 
 
 class Distil(Training):
     """Token-level distillation from a teacher with the same tokenizer, on the references or on the student's own samples."""
 
-    teacher: str  # the folder of a run or of a model
+    # the folder of a run or of a model; of several each sentence is taught by the one that finds its reference the likeliest
+    teacher: Annotated[list[str], BeforeValidator(listed), AfterValidator(each_once), Field(min_length=1)]
     data: Literal["references", "own"] = "references"  # own: what the student itself would say, sampled again and again
     every: PositiveCount | None = None  # of `own`: optimiser steps until new samples are drawn; default 10
     top_k: Annotated[int, Field(ge=1, le=1024)] = 16  # tokens that the teacher tells of; all others are one
@@ -45,4 +46,4 @@ class Distil(Training):
 
     @property
     def model_folders(self) -> list[str]:
-        return [self.teacher]
+        return self.teacher
