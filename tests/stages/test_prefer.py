@@ -95,6 +95,22 @@ def test_a_stop_changes_nothing(begun: Path, texts: Artifact, tmp_path: Path, mo
     assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
 
 
+def test_what_a_beam_finds_is_preferred_to_what_greedy_decoding_does(
+    begun: Path, texts: Artifact, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(begun, run)
+    section = "{method: dpo, sources: 120, candidates: 0, beam: 4, rank_by: {probability: 1}, margin: 0, length: 2, epochs: 3}"
+    found = go(run, texts, "dpo", f"train.1.prefer={section}")["preferred"]
+    rows = candidates.read(run / "train" / "1-prefer" / "candidates")
+    origins = {one["origin"] for row in rows for one in row["candidates"]}
+    assert found["pairs"] >= 2 and origins == {"greedy", "beam"}
+    assert (
+        sum(found["origins"][f"better: {one}"] for one in origins if f"better: {one}" in found["origins"])
+        == found["pairs"]
+    )
+
+
 def test_a_plan_makes_no_candidates(begun: Path, texts: Artifact, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(begun, run)

@@ -48,6 +48,21 @@ def test_the_reference_is_a_candidate_where_it_is_not_the_measure() -> None:
     assert found.candidates[-1].text == "Völlig anderes mit 20."
 
 
+def test_what_the_model_holds_most_probable_is_the_better_one() -> None:
+    texts = ("Nehmen Sie 20 Stück ein.", "Nehmen Sie 20 ein.", "Nimm jetzt die 20 ein.")
+    rows = [
+        (origin, Hypothesis(text, score, 5, True))
+        for origin, text, score in zip(("greedy", "beam", "sample"), texts, (-0.5, -0.25, -2.0), strict=True)
+    ]
+    found = rank(SOURCE, REFERENCE, rows, WAY, Prefer(rank_by={"probability": 1}, length=2), FLAGGER)
+    assert [one.origin for one in found.candidates] == ["beam", "greedy", "sample"] and found.pairs == ((0, 2),)
+    assert [round(one.utility, 1) for one in found.candidates] == [77.9, 60.7, 13.5]  # e ** score, in points
+    voices = rank(SOURCE, REFERENCE, rows[1:], WAY, Prefer(rank_by={"mbr": 1}, length=2), FLAGGER)
+    assert (
+        voices.candidates[0].origin == "sample" and voices.candidates[0].utility == 100
+    )  # a beam is not drawn: no voice
+
+
 def test_what_dev_and_test_hold_is_no_candidate() -> None:
     held = {leak_key(REFERENCE)}
     found = rank(
@@ -93,6 +108,8 @@ def test_every_candidate_is_kept_or_counted(texts: list[str], finished: list[boo
         ({"method": "ipo", "likelihood": 1.0}, "means nothing"),
         ({"method": "orpo", "label_smoothing": 0.1}, "means nothing"),
         ({"label_smoothing": 0.6}, "below 0.5"),
+        ({"candidates": 0}, "give `beam`"),
+        ({"rank_by": {"probability": 1}, "reference": True}, "did not write it"),
     ],
 )
 def test_keys_that_mean_nothing_are_refused(keys: dict[str, object], told: str) -> None:

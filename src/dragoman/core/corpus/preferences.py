@@ -2,12 +2,13 @@
 
 Candidates are ranked by utilities in points, 0 to 100, weighed as the recipe says: chrF or BLEU to the reference; expected
 chrF or BLEU under the other candidates (minimum Bayes risk, as Yang et al. 2024 rank for preference tuning, arXiv
-2311.08380); the checks that flag a translation; scorers of the user's own. Best and worst make a pair ("BW" there), where they
-are of like length.
+2311.08380); how probable the model itself holds them (geometric mean over the tokens); the checks that flag a translation;
+scorers of the user's own. Best and worst make a pair ("BW" there), where they are of like length.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Candidate:
     """One translation of a source. `utilities` in points by name; `utility` their weighted mean."""
 
     text: str
-    origin: str  # greedy, sample, reference; of people's pairs: person or machine
+    origin: str  # greedy, beam, sample, reference; of people's pairs: person or machine
     flags: tuple[str, ...] = ()
     utilities: Mapping[str, float] = field(default_factory=dict)
     utility: float = 0.0
@@ -110,7 +111,8 @@ def rank(
         return Ranked(source, reference, direction, (), (), Counter({**dropped, "one candidate": 1}))
     texts, rows = list(kept), list(kept.values())
     flags = flagger.flags([source] * len(rows), [one for _, one in rows])
-    utilities = _utilities(texts, [text for text, _ in _finished(made)], reference, direction, flags, wish, given)
+    samples = [one.text for origin, one in made if one.finished and one.text.strip() and origin != "beam"]
+    utilities = _utilities([one for _, one in rows], samples, reference, direction, flags, wish, given)
     total = sum(wish.rank_by.values())
     candidates = sorted(
         (
@@ -146,12 +148,8 @@ def of_person(source: str, better: str, worse: str, direction: Direction, held_o
     return Ranked(source, better, direction, candidates, ((0, 1),), Counter())
 
 
-def _finished(made: Sequence[tuple[str, Hypothesis]]) -> list[tuple[str, str]]:
-    return [(one.text, origin) for origin, one in made if one.finished and one.text.strip()]
-
-
 def _utilities(
-    texts: Sequence[str],
+    rows: Sequence[Hypothesis],
     samples: Sequence[str],
     reference: str,
     direction: Direction,
@@ -159,7 +157,8 @@ def _utilities(
     wish: PreferencePairs,
     given: Mapping[str, Mapping[str, float | str]],
 ) -> list[dict[str, float]]:
-    found: list[dict[str, float]] = [{} for _ in texts]
+    texts = [one.text for one in rows]
+    found: list[dict[str, float]] = [{} for _ in rows]
     columns: dict[str, Sequence[float]] = {}
     if "chrf" in wish.rank_by:
         columns["chrf"] = segments("chrf", list(texts), [reference] * len(texts), direction.target).single.tolist()
@@ -167,6 +166,8 @@ def _utilities(
         columns["bleu"] = sentence_bleu(list(texts), [reference] * len(texts), direction.target).tolist()
     if {"mbr", "mbr_bleu"} & wish.rank_by.keys():
         columns |= _expected(texts, samples, direction, wish)
+    if "probability" in wish.rank_by:
+        columns["probability"] = [100.0 * math.exp(one.score or 0.0) for one in rows]
     if "checks" in wish.rank_by:
         columns["checks"] = [max(0.0, 100.0 - _FLAG * severity(one)) for one in flags]
     columns |= {name: [100.0 * float(each[text]) for text in texts] for name, each in given.items()}
@@ -179,10 +180,11 @@ def _utilities(
 def _expected(
     texts: Sequence[str], samples: Sequence[str], direction: Direction, wish: PreferencePairs
 ) -> dict[str, Sequence[float]]:
-    """Utilities under the model's own samples, each as often as it was drawn; the reference is none of them."""
+    """Utilities under the model's own samples, each as often as it was drawn; the reference is none of them, nor is what a
+    beam found."""
     shares = Counter(samples)
     pool = list(dict.fromkeys([*texts, *samples]))
-    weights = [shares[text] / len(samples) for text in pool]
+    weights = [shares[text] / max(1, len(samples)) for text in pool]
     found: dict[str, Sequence[float]] = {}
     if "mbr" in wish.rank_by:
         matrix = mbr.pairwise(pool)

@@ -11,7 +11,7 @@ from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount
 from dragoman.core.text.languages import Direction
 
-UTILITIES = ("chrf", "bleu", "mbr", "mbr_bleu", "checks")  # dragoman's own
+UTILITIES = ("chrf", "bleu", "mbr", "mbr_bleu", "probability", "checks")  # dragoman's own
 Weight = Annotated[float, Field(gt=0)]
 
 # method -> (beta, weight of the likelihood of the better one, margin gamma): as their papers or their authors' code have them
@@ -32,7 +32,8 @@ class PreferencePairs(Training):
     sources: PositiveCount = 2_000  # sentences with pairs: people's first, then training sentences, drawn by the seed
     # pairs of people, from post-edits: true = feedback/pairs.jsonl beside the recipe (`dragoman feedback write`), or a file
     people: bool | str = False
-    candidates: Annotated[int, Field(ge=2, le=64)] = 8  # samples of each; the greedy translation comes on top
+    candidates: Annotated[int, Field(ge=0, le=64)] = 8  # samples of each; the greedy translation comes on top ...
+    beam: Annotated[int, Field(ge=2, le=64)] | None = None  # ... and that of a beam of this width
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     rank_by: dict[ScorerName, Weight] = {"chrf": 1.0, "checks": 1.0}
@@ -49,6 +50,10 @@ class PreferencePairs(Training):
         if not self.rank_by:
             raise ValueError(f"`rank_by` names no utility: {', '.join(UTILITIES)}, or one of `scorers`")
         check_names("rank_by", self.rank_by, UTILITIES, self.scorers)
+        if 1 + self.candidates + (self.beam is not None) + self.with_reference < 2:
+            raise ValueError("`candidates: 0` leaves the greedy translation nothing to be held against: give `beam`")
+        if "probability" in self.rank_by and self.with_reference:
+            raise ValueError("`reference: true` cannot be ranked by `probability`: the model did not write it")
         return self
 
     @property
@@ -100,6 +105,7 @@ class Prefer(PreferencePairs):
             "mbr": ["chrf"],
             "bleu": ["bleu"],
             "mbr_bleu": ["bleu"],
+            "probability": [],
             "checks": ["empty", "copied", "off_target", "repeated", "length"],
         }
         return list(dict.fromkeys(name for utility in self.rank_by for name in figures.get(utility, [])))

@@ -62,12 +62,13 @@ def make(
             chunk = [row for row in todo[done : done + _CHUNK] if row.direction == direction]  # they stand together
             done += len(chunk)
             sources, targets = [row.source for row in chunk], [row.target for row in chunk]
-            greedy = translator.translate(sources, direction, Decoding())
-            samples = translator.samples(sources, direction, sampling, wish.candidates)
-            made = [
-                [("greedy", first), *(("sample", one) for one in others)]
-                for first, others in zip(greedy, samples, strict=True)
-            ]
+            made = [[("greedy", one)] for one in translator.translate(sources, direction, Decoding())]
+            if wish.beam is not None:
+                found = translator.translate(sources, direction, Decoding(beam=wish.beam))
+                made = [[*row, ("beam", one)] for row, one in zip(made, found, strict=True)]
+            if wish.candidates:
+                samples = translator.samples(sources, direction, sampling, wish.candidates)
+                made = [[*row, *(("sample", one) for one in ones)] for row, ones in zip(made, samples, strict=True)]
             given = _given(
                 scorers, direction, chunk, [offered(*each, wish) for each in zip(made, targets, strict=True)]
             )
