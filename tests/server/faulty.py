@@ -23,6 +23,10 @@ class Faulty(worker.NullDesk):
     out: BinaryIO
     fails = False
 
+    def describe(self) -> dict[str, Any]:
+        outline = {"directions": {}, "end": []}
+        return {**super().describe(), "scores": True, "calibrated": self.directions, "outline": outline}
+
     def answers(self, texts: list[str], *rest: Any) -> list[Result]:  # type: ignore[override]
         watch = rest[-1]
         options = rest[1]
@@ -46,6 +50,8 @@ class Faulty(worker.NullDesk):
                 watch.progress("translate", 0)
         if options.recall:
             return [None] * len(texts)
+        if options.judge:
+            return [Answer(text, query or "", "model", 50.0, -1.0, 1) for text, query in zip(texts, rest[2], strict=True)]
         made = [Answer(text, f"{self.name}{text}!", "model", tokens=1) for text in texts]
         return [replace(one, source="another") if one.source == "other" else one for one in made]
 
