@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -173,6 +174,81 @@ def test_a_refresh_learns_from_choices_where_the_recipe_says_so(edited: Path, tm
     assert any(one["better"] == "Le chat dort." and one["worse"] == "Le chat chante." for one in pairs)
     facts = json.loads((made.folder / "train" / "manifest.json").read_text())["facts"]["phases"]
     assert [one["name"] for one in facts] == ["0-sft", "1-prefer"] and facts[1]["steps"] > 0
+
+
+@pytest.mark.long
+def test_no_text_stands_in_what_commands_keep_and_tell(
+    edited: Path,
+    tmp_path: Path,
+    dragoman: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each text with a word of its own: what the commands log, and every byte they leave, holds none but where it belongs."""
+    run, given = tmp_path / "clinic", tmp_path / "given"
+    shutil.copytree(edited, run, ignore=shutil.ignore_patterns("refreshes", "server", "*.lock", "new"))
+    given.mkdir()
+    caplog.set_level("DEBUG")
+    asked = {name: given / name for name in ("a.txt", "b.tsv", "c.json", "edits.tsv", "theirs.tsv", "new.txt")}
+    for name, text in {
+        "a.txt": "The boy sees kanarixfile.",
+        "b.tsv": "source\tnote\nThe boy sees kanarixtable.\tkanarixnote",
+        "c.json": '{"title": "The boy sees <b>kanarixjson</b>."}',
+        "edits.tsv": "source\ttarget\nThe boy sees kanarixedit.\tLe garçon voit kanarixtarget.\nkanarixbad 12.\tkanarix 13.",
+        "theirs.tsv": "source\ttarget\nThe boy sees kanarixacme.\tLe garçon voit kanarixacmeedit.",
+        "new.txt": "The boy sees kanarixpick.",
+    }.items():
+        asked[name].write_text(text + "\n", encoding="utf-8")
+    told = []
+
+    def command(*words: object) -> None:
+        done = dragoman(*words, "--json")
+        assert done.code in (0, 3, 7), done
+        told.append(done.err)
+
+    command("translate", run, "The boy sees kanarixword.", "kanarixother")
+    command("translate", run, asked["a.txt"])
+    command("translate", run, "--in", asked["b.tsv"], "--out", given / "b.out.tsv", "--review", given / "review.tsv")
+    command("translate", run, asked["c.json"])
+    command("translate", run, "The boy sees kanarixacmeword.", "--tenant", "acme")
+    command("feedback", "import", run, asked["edits.tsv"], "--user", "anna")
+    command("feedback", "import", run, asked["theirs.tsv"], "--user", "anna", "--tenant", "acme")
+    command("pick", run, asked["new.txt"], "--rows", 1, "--samples", 0, "--out", given / "picked.tsv")
+    for name in ("recipe.yaml", "recipe.lock.yaml"):
+        recipe = yaml.safe_load((run / name).read_text())
+        recipe["monitor"]["alerts"] = [{"name": "busy", "figure": "segments", "above": 1, "looks": 1}]
+        recipe["monitor"]["channels"] = {"ops": {"kind": "webhook", "to": "http://127.0.0.1:9/"}}
+        (run / name).write_text(yaml.safe_dump(recipe, allow_unicode=True))
+    command("monitor", run, "--alert", "--html", tmp_path / "monitor.html")
+    command("monitor", run, "--report", "week", "--html", tmp_path / "week.html")
+    for words in (["refresh", run, "--dry-run"], ["promote", run], ["log", run], ["audit", "verify", run]):
+        command(*words)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            pick, "pick", lambda *_, **__: int(asked["new.txt"].read_text())
+        )  # a fault whose message is the text
+        assert dragoman("pick", run, asked["new.txt"], "--out", given / "kanarixout.tsv").code == 70
+    assert list(run.glob("dragoman-error-*.txt"))
+
+    def found() -> dict[str, set[str]]:
+        """The words by the file in which they stand."""
+        words: dict[str, set[str]] = {}
+        for path in tmp_path.rglob("*"):
+            if path.is_file() and not path.is_relative_to(given):
+                name = str(path.relative_to(tmp_path)).removesuffix("-wal")
+                for word in re.findall(rb"kanarix[a-z]*", name.encode() + path.read_bytes()):
+                    words.setdefault(name, set()).add(word.decode())
+        return words
+
+    assert "kanarix" not in "".join(told) + caplog.text
+    held = found()
+    kept = {
+        f"kanarix{name}" for name in ("edit", "target", "bad", "", "acme", "acmeedit")
+    }  # a person gave them to be kept
+    assert kept <= held.pop("clinic/ledger.sqlite") <= kept | {"kanarixpick"}  # what the machine said of it
+    assert held.pop("clinic/memory/memory.sqlite") <= kept and held == {}
+    command("monitor", run, "--erase", "acme")
+    assert not any("acme" in word for words in found().values() for word in words)
 
 
 def test_two_refreshes_at_once(edited: Path) -> None:

@@ -70,8 +70,30 @@ def test_a_fault_of_ours_is_one_line_and_the_traceback_is_kept(
     assert err.startswith("error: a fault in dragoman ")
     assert err.count("\n") == 1
     assert str(kept) in err
-    assert "KeyError: 'weights\\nline'" in kept.read_text()
+    assert "builtins.KeyError" in kept.read_text() and "KeyError at test_session.py:" in err
     assert "in ended" in kept.read_text()
+
+
+def test_the_report_of_a_fault_holds_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = ["translate", "a secret.txt", "a secret", "--to", "de", "--from=a secret", "--json", "--", "-a secret"]
+    monkeypatch.setattr(sys, "argv", ["dragoman", *typed])
+
+    def deep() -> None:
+        try:
+            raise ValueError("a secret")
+        except ValueError as error:
+            raise KeyError("a secret") from error
+
+    with pytest.raises(typer.Exit), session(folder=tmp_path, as_json=True):
+        deep()
+    (kept,) = tmp_path.iterdir()
+    told = kept.read_text()
+    assert "dragoman translate --to --from --json\n" in told
+    assert told.index("builtins.KeyError") < told.index("caused by") < told.index("builtins.ValueError")
+    assert "in deep" in told and "secret" not in told.replace('Error("a secret")', "")  # its own lines of code
+    assert "secret" not in capsys.readouterr().err
 
 
 def test_without_a_run_folder_the_traceback_is_kept_elsewhere(

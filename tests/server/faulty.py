@@ -51,7 +51,9 @@ class Faulty(worker.NullDesk):
         if options.recall:
             return [None] * len(texts)
         if options.judge:
-            return [Answer(text, query or "", "model", 50.0, -1.0, 1) for text, query in zip(texts, rest[2], strict=True)]
+            return [
+                Answer(text, query or "", "model", 50.0, -1.0, 1) for text, query in zip(texts, rest[2], strict=True)
+            ]
         made = [Answer(text, f"{self.name}{text}!", "model", tokens=1) for text in texts]
         return [replace(one, source="another") if one.source == "other" else one for one in made]
 

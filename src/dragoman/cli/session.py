@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -126,8 +127,9 @@ def _fault(here: Session, error: Exception, debug: bool) -> NoReturn:
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         text = f"not allowed: {error}. Change the rights of this place, or give the run another folder with --out."
         _end(here, text, ResourceError.exit_code, debug)
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    where = "the traceback below" if debug else _keep(here.folder)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+    where = "the traceback below" if debug else f"{_keep(here.folder, error)} (--debug shows its message)"
     _end(here, f"a fault in dragoman {__version__}: {what}. Please report it with {where}", FAULT, debug)
 
 
@@ -138,15 +140,26 @@ def _end(here: Session, text: str, code: int, debug: bool) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _keep(folder: Path | None) -> str:
-    """Write the traceback of the exception at hand where the user finds it, and say where."""
+def _keep(folder: Path | None, error: BaseException) -> str:
+    """Write a report of the fault where the user finds it, and say where."""
     name = f"dragoman-error-{time.strftime('%Y%m%d-%H%M%S')}.txt"
-    text = f"dragoman {__version__}, Python {sys.version}\n{shlex.join(sys.argv)}\n\n{traceback.format_exc()}"
     for place in (folder, Path(tempfile.gettempdir())):
         if place is not None and place.is_dir():
             try:
-                (place / name).write_text(text, encoding="utf-8")
+                (place / name).write_text(_report(error), encoding="utf-8")
             except OSError:
                 continue
             return str(place / name)
     return "the output of the same command with --debug"
+
+
+def _report(error: BaseException) -> str:
+    """Types and places, to be sent to others. What was typed, and the messages, may hold a text, so they stay out."""
+    options = [match[1] for word in sys.argv[2:] if (match := re.match(r"(--[a-z][a-z-]*)(?:=|$)", word))]
+    parts = [f"dragoman {__version__}, Python {sys.version}\n{' '.join(['dragoman', *sys.argv[1:2], *options])}\n"]
+    found: BaseException | None = error
+    while found is not None:
+        at = "".join(traceback.format_list(traceback.extract_tb(found.__traceback__)))
+        parts.append(f"{type(found).__module__}.{type(found).__qualname__}\n{at}")
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    return "\ncaused by\n".join(["\n".join(parts[:2]), *parts[2:]])

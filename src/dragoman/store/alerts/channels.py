@@ -23,6 +23,7 @@ from dragoman.core.recipe.monitor import Channel
 Message = Mapping[str, Any]
 Send = Callable[[Channel, Message], None]
 _SECONDS = 10.0
+_LONGEST_WAIT = 86_400.0  # seconds: whatever a channel says
 _PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 _LEVELS = {"critical": "#b00020", "error": "#b00020", "warning": "#b26a00", "info": "#3367d6"}
 
@@ -118,19 +119,30 @@ _KINDS: Mapping[str, Send] = {
 }
 
 
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Follows nowhere: a POST would become a GET that any page answers with 200, and the message would be lost."""
+
+    def redirect_request(self, *about: Any) -> None:
+        del about
+
+
+_opener = urllib.request.build_opener(_Straight)
+
+
 def _post(url: str, body: Any, headers: Mapping[str, str] | None = None) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise RefusedError("its address is no URL")
     sent = {"Content-Type": "application/json", "User-Agent": "dragoman", **(headers or {})}
     request = urllib.request.Request(url, json.dumps(body).encode(), sent, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+        with _opener.open(request, timeout=_SECONDS) as answer:
             found: bytes = answer.read(4096)
             return found
     except urllib.error.HTTPError as error:
         with error:
             wait = error.headers.get("Retry-After", "")
-        raise RefusedError(f"status {error.code}", float(wait) if wait.isdigit() else None) from None
+        seconds = min(float(wait), _LONGEST_WAIT) if wait.isascii() and wait.isdigit() else None
+        raise RefusedError(f"status {error.code}", seconds) from None
     except (OSError, ValueError) as error:
         raise RefusedError(type(error).__name__) from None
 
