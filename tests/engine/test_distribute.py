@@ -1,10 +1,17 @@
-"""What several processes cannot train is refused, with what would do."""
+"""What several processes cannot train is refused, with what would do; and what they hold together has one norm."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dragoman.core.recipe import Recipe
+from dragoman.engine import distribute
 from dragoman.engine.distribute import check
 from dragoman.errors import RecipeError
 
@@ -30,3 +37,22 @@ def test_what_cannot_be_is_refused(
     check(phase, optimiser, precision, quantised, 1, sharded=False)  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match=would_do):
         check(phase, optimiser, precision, quantised, 2, sharded=sharded)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40), st.integers(1, 700), st.integers(2, 5))
+def test_the_norm_of_gradients_does_not_depend_on_how_their_rows_are_shared_out(
+    seed: int, rows: int, width: int, size: int
+) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    matrix, vector = torch.randn(rows, width, generator=chance), torch.randn(rows, generator=chance)
+    parts = [part for tensor in (matrix, vector) for part in tensor.chunk(size)]
+    assert np.float32(distribute.norm(parts)) == np.float32(distribute.norm([matrix, vector]))
+
+
+def test_the_norm_of_millions_of_numbers_is_that_of_twice_the_precision() -> None:
+    matrix = torch.randn(1000, 2000, generator=torch.Generator().manual_seed(3))
+    assert distribute.norm([matrix, torch.zeros(0, 5)]) == pytest.approx(
+        np.linalg.norm(matrix.double().numpy()), rel=1e-7
+    )
+    assert distribute.norm([]) == 0.0
+    assert math.isnan(distribute.norm([torch.tensor([1.0, math.nan])]))

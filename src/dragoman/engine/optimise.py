@@ -12,7 +12,8 @@ from torch import nn
 from dragoman.core.recipe import OptimiserName, OptimiserOptions, Rates
 from dragoman.core.recipe.adapt import METHODS, Rate
 from dragoman.engine import zeroth_order
-from dragoman.engine.distribute import full, like
+from dragoman.engine.distribute import like
+from dragoman.engine.distribute import norm as total_norm
 from dragoman.engine.layer_rates import factors
 from dragoman.engine.layers import decoder_layers
 from dragoman.engine.loss_scale import LossScale
@@ -215,8 +216,10 @@ class Optimiser:
             self._squares.clear()
             return norm
         self.movement.gradients(self)
-        limit = self.clip if self.clip is not None else float("inf")
-        norm = float(full(torch.nn.utils.clip_grad_norm_(self.masters, limit, foreach=True)))
+        gradients = [master.grad for master in self.masters if master.grad is not None]
+        norm = total_norm(gradients)
+        if self.clip is not None and norm > self.clip:
+            torch._foreach_mul_(gradients, self.clip / norm)
         if self.scale is not None:
             self.scale.update(math.isfinite(norm))
         if math.isfinite(norm):
