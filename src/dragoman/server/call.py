@@ -46,6 +46,7 @@ class Call:
     model: str = ""
     texts: int = 0
     characters: int = 0
+    without_effect: list[str] = field(default_factory=list)  # fields that we know and that change nothing here
 
     # ---------------------------------------------------------------- fields, checked
 

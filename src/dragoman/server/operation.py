@@ -220,6 +220,8 @@ def _headed(answer: Response, call: Call | None, gateway: Gateway) -> Response:
         answer.raw_headers += [(name.encode(), call.id.encode()) for name in names]
         if call.model:
             answer.raw_headers.append((b"x-dragoman-model", call.model.encode("latin-1", "replace")))
+        if call.without_effect:
+            answer.raw_headers.append((b"x-dragoman-without-effect", ", ".join(call.without_effect).encode()))
     return answer
 
 

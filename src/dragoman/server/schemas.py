@@ -87,7 +87,11 @@ _BODIES: dict[tuple[str, str], Schema] = {
     ("deepl", "translate"): _object(
         "text target_lang", text=_list(_TEXT), source_lang=_LANGUAGE, target_lang=_LANGUAGE, context=_TEXT,
         tag_handling={"enum": ["xml", "html"]}, split_sentences={"enum": ["0", "1", "nonewlines"]},
-        preserve_formatting={"type": "boolean"}, glossary_id=_TEXT, translation_memory_id=_TEXT,
+        preserve_formatting={"type": "boolean"}, show_billed_characters={"type": "boolean"},
+        outline_detection={"type": "boolean"}, tag_handling_version={"enum": ["v1", "v2"]},
+        formality={"enum": ["default", "prefer_more", "prefer_less"]},
+        model_type={"enum": ["quality_optimized", "prefer_quality_optimized", "latency_optimized"]},
+        glossary_id=_TEXT, translation_memory_id=_TEXT,
         translation_memory_threshold={"type": "integer", "minimum": 0, "maximum": 100},
         ignore_tags=_list(_TEXT), splitting_tags=_list(_TEXT), non_splitting_tags=_list(_TEXT),
     ),
@@ -136,7 +140,7 @@ _ANSWERS: dict[tuple[str, str], Schema] = {
         "translations",
         translations=_list(
             _object(
-                "text detected_source_language billed_characters",
+                "text detected_source_language",
                 text=_TEXT,
                 detected_source_language=_TEXT,
                 billed_characters=_NUMBER,

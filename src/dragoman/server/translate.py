@@ -19,6 +19,7 @@ from dragoman.core.answers import Answer
 from dragoman.core.listen import SILENT
 from dragoman.core.markup import flows
 from dragoman.core.markup.flows import Outcome
+from dragoman.core.markup.formatting import formatted_as
 from dragoman.core.markup.inline import Inline
 from dragoman.core.markup.placeholders import KINDS, protect_placeholders
 from dragoman.core.markup.protect import BrokenMarkupError, verify
@@ -53,6 +54,7 @@ class Wish:
     sentences: bool = True  # False: each text is one
     wrapped: bool | None = None  # what a line break means, see `core.text.segment`
     context: str = ""  # the segment before the texts
+    as_written: bool = False  # begins and ends as the source does, see `core.markup.formatting`
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ async def translate(
             plain.append((place, Task(core, direction, options, context=wish.context)))
         else:
             rich.setdefault(direction, []).append(place)
-    ways: list[Any] = [_plain(bundle, texts, plain)] if plain else []
+    ways: list[Any] = [_plain(bundle, texts, plain, wish)] if plain else []
     ways += [
         _rich(bundle, [texts[place] for place in places], direction, wish, threads)
         for direction, places in rich.items()
@@ -173,21 +175,27 @@ def _is_plain(text: str, direction: Direction, wish: Wish) -> bool:
     return not protect_placeholders(Inline.of([text])).spans
 
 
-async def _plain(bundle: Bundle, texts: Sequence[str], plain: Sequence[tuple[int, Task]]) -> list[Translation]:
+async def _plain(
+    bundle: Bundle, texts: Sequence[str], plain: Sequence[tuple[int, Task]], wish: Wish
+) -> list[Translation]:
     found = await bundle.scheduler.ask([task for _, task in plain])
     return [
-        _of_answer(texts[place], task.direction, result) for (place, task), result in zip(plain, found, strict=True)
+        _of_answer(texts[place], task.direction, result, wish)
+        for (place, task), result in zip(plain, found, strict=True)
     ]
 
 
-def _of_answer(text: str, direction: Direction, result: Result) -> Translation:
+def _of_answer(text: str, direction: Direction, result: Result, wish: Wish) -> Translation:
     if not isinstance(result, Answer):
         reason = result.reason if result is not None else "nothing"
         return Translation(text, "", direction, flags=("failed",), failure=reason)
     lead, tail = _edges(text)
+    made = Inline.of([result.text])
+    if wish.as_written and result.origin == "model":
+        made = formatted_as(Inline.of([text.strip()]), made, direction)
     return Translation(
         text,
-        lead + result.text + tail,
+        lead + made.text + tail,
         direction,
         result.origin,
         result.confidence,
@@ -237,6 +245,11 @@ def _rendered(
         translate_inlines(todo, work.ask, retry=work.ask_again, settings=settings, wrapped=[wish.wrapped] * len(todo))
     )
     pieces = [known[place] if place in known else _told(next(made), work, remote) for place in range(len(sources))]
+    if wish.as_written:
+        pieces = [
+            replace(one, text=formatted_as(source, one.text, direction)) if one.origin == "model" else one
+            for source, one in zip(sources, pieces, strict=True)
+        ]
     results = []
     left = iter(pieces)
     for text, many in zip(texts, parts, strict=True):

@@ -58,6 +58,9 @@ _QUOTING = re.compile(r"(?:と|って|など|の|を|が|は|に|で|も|的)(?!
 _START = re.compile(rf"{_OPENERS}(?P<first>.)", re.DOTALL)
 _LAST_WORD = re.compile(r"[\w.ºª-]{1,20}$")
 _ITEM = re.compile(r"[ \t]*+(?:[-*+•–—#>|]|\d{1,3}[.)]|[A-Za-z][.)])[ \t]")
+_SO_ON = re.compile(
+    r"\b(?:etc|usw|enz|ecc|osv|itd|itp|atd|apod|stb|др|т\.\s?д|т\.\s?п)\.$", re.IGNORECASE
+)  # they end sentences too
 _NEWLINE = re.compile(r"(?:\r\n|\n|\r|\u2028|\u2029)")
 _WRAPPED_WIDTH = 40  # a line shorter than this is not one that was broken for its length
 
@@ -151,6 +154,14 @@ def _sentence_ends(block: str, language: str) -> Iterator[int]:
         if mark == "." and _is_no_end(block[max(0, found.start() - 24) : found.start()], follower, words, ordinal_stop):
             continue
         yield cut
+
+
+def is_abbreviated(text: str, language: str) -> bool:
+    """Whether the full stop with which a text ends belongs to its last word: an abbreviation, an initial, an ordinal."""
+    if not text.endswith(".") or text.endswith(".."):
+        return False
+    words, ordinal_stop = _abbreviations(language)
+    return _is_no_end(text[-25:-1], "A", words, ordinal_stop) or bool(_SO_ON.search(text))
 
 
 def _goes_on(mark: str, after: str) -> bool:

@@ -20,15 +20,22 @@ FIELDS = ("source_lang", "target_lang")
 NO_LIMIT = 1_000_000_000_000  # characters; DeepL's own figure for keys without a quota
 _MOST_GLOSSARIES = 5
 _FORMALITY = ("default", "more", "less", "prefer_more", "prefer_less")
+_OF_TAGS = {  # fields that say something with these kinds of tags only
+    **dict.fromkeys(("tag_handling_version", "splitting_tags", "non_splitting_tags", "ignore_tags"), ("xml", "html")),
+    "outline_detection": ("xml",),
+}
 _MODELS = ("quality_optimized", "prefer_quality_optimized", "latency_optimized")
 
 
 def options(gateway: Gateway, call: Call) -> tuple[Wish, list[Stored]]:
     """What a request for texts or documents says of how to translate. Raises Refused."""
-    if call.choice("formality", _FORMALITY, "default") in ("more", "less"):
+    formality = call.choice("formality", _FORMALITY, "default")
+    if formality in ("more", "less"):
         raise bad(
             "'formality' is not supported by this model; prefer_more and prefer_less are passed over.", "formality"
         )
+    if formality != "default":
+        call.without_effect.append("formality")
     call.choice("model_type", _MODELS, "quality_optimized")
     for field in ("style_id", "custom_instructions"):
         if call.fields.get(field):
@@ -48,6 +55,8 @@ def options(gateway: Gateway, call: Call) -> tuple[Wish, list[Stored]]:
             raise Refused("not_found", "there is no translation memory of this id.", field="translation_memory_id")
         least = call.number("translation_memory_threshold", 75, 0, 100)
         wish = _with(wish, memory=memory, min_match=least / 100)
+    elif call.number("translation_memory_threshold", 0, 0, 100):
+        call.without_effect.append("translation_memory_threshold")
     return wish, glossaries
 
 
@@ -62,11 +71,14 @@ def _handling(call: Call, wish: Wish) -> Wish:
     split = call.choice(
         "split_sentences", ("0", "1", "nonewlines", "true", "false"), "nonewlines" if tags == "html" else "1"
     )
-    cut_at = set(call.words("splitting_tags"))
-    if tags == "html" or (tags == "xml" and call.flag("outline_detection", True)):
+    outline, kept = call.flag("outline_detection", True), [one.lower() for one in call.words("non_splitting_tags")]
+    cut_at = {one.lower() for one in call.words("splitting_tags")}
+    for field, with_tags in _OF_TAGS.items():
+        if tags not in with_tags and call.fields.get(field) not in (None, "", []):
+            call.without_effect.append(field)
+    if tags == "html" or (tags == "xml" and outline):
         cut_at |= markup.BLOCKS
-    cut_at -= set(call.words("non_splitting_tags"))
-    call.flag("preserve_formatting")  # always so
+    cut_at -= set(kept)
     return replace(
         wish,
         markup=tags,
@@ -75,6 +87,7 @@ def _handling(call: Call, wish: Wish) -> Wish:
         sentences=split not in ("0", "false"),
         wrapped=True if split == "nonewlines" else False if tags == "text" else None,
         context=call.text("context", ""),
+        as_written=call.flag("preserve_formatting"),
     )
 
 
@@ -84,6 +97,7 @@ async def translate(gateway: Gateway, call: Call) -> Response:
         raise bad("'text' is empty.", "text")
     wish, glossaries = options(gateway, call)
     wish = _handling(call, wish)
+    typed, billed = bool(call.text("model_type", "")), call.flag("show_billed_characters")
     source = call.text("source_lang", "") or None
     done = await gateway.translate(
         call,
@@ -95,13 +109,12 @@ async def translate(gateway: Gateway, call: Call) -> Response:
         glossaries=glossaries,
         fields=FIELDS,
     )
-    typed = bool(call.text("model_type", ""))
     answers = []
     for one in done.translations:
         answer = {
             "detected_source_language": code(one.direction.source, target=False),
             "text": one.text,
-            "billed_characters": len(one.source),
+            **({"billed_characters": len(one.source)} if billed else {}),
             **({"model_type_used": "quality_optimized"} if typed else {}),
             **({"tag_handling_version": "v2"} if wish.markup != "text" else {}),
             "confidence": None if one.confidence is None else round(one.confidence, 1),

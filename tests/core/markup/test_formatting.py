@@ -1,0 +1,71 @@
+"""A translation that begins and ends as its source does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.core.markup.formatting import formatted_as
+from dragoman.core.markup.inline import Inline, Span
+from dragoman.core.text.languages import Direction
+
+
+@pytest.mark.parametrize(
+    ("way", "source", "made", "wanted"),
+    [
+        ("en-fr", "open file", "Ouvrir le fichier.", "ouvrir le fichier"),
+        ("en-fr", "Open file.", "ouvrir le fichier", "Ouvrir le fichier."),
+        ("en-fr", "Really?", "Vraiment", "Vraiment\u202f?"),
+        ("en-fr", "Really?", "Vraiment ?", "Vraiment ?"),
+        ("en-fr", "really", "Vraiment ?", "vraiment"),
+        ("en-fr", "meat, fish etc", "Viande, poisson etc.", "viande, poisson etc."),
+        ("en-de", "open file", "Datei öffnen.", "Datei öffnen"),  # a noun
+        ("en-de", "cat and dog", "Katze und Hund", "Katze und Hund"),
+        ("en-de", "10 thousand", "10 Tsd.", "10 Tsd"),
+        ("en-de", "10 million", "10 Mio.", "10 Mio."),
+        ("en-de", "No.", "Nein", "Nein."),
+        ("en-de", "at 5 p.m.", "um 17 Uhr", "um 17 Uhr"),
+        ("fr-en", "lundi", "Monday", "Monday"),
+        ("fr-en", "français et anglais", "French and English.", "French and English"),
+        ("fr-en", "le chat", "The cat.", "the cat"),
+        ("fr-en", "je dors", "I sleep", "I sleep"),
+        ("fr-en", "otan", "NATO", "NATO"),
+        ("en-fr", "iPhone case", "IPhone : étui", "iPhone : étui"),
+        ("en-zh", "The door is open.", "门开着", "门开着。"),
+        ("zh-en", "门开着。", "The door is open", "The door is open."),
+        ("en-hi", "It rains.", "बारिश हो रही है", "बारिश हो रही है।"),
+        ("en-ar", "Where?", "أين", "أين؟"),
+        ("en-th", "It rains.", "ฝนตก", "ฝนตก"),
+        ("en-fr", "", "Rien.", "Rien."),
+        ("en-fr", "“Open” file", "« Ouvrir » le fichier.", "« Ouvrir » le fichier"),
+        ("en-fr", "the end: ", "La fin : ", "la fin : "),
+        ("en-fr", "Wait...", "Attends", "Attends…"),
+    ],
+)
+def test_beginning_and_end(way: str, source: str, made: str, wanted: str) -> None:
+    found = formatted_as(Inline.of([source]), Inline.of([made]), Direction.parse(way))
+    assert found.text == wanted
+
+
+def test_tags_are_looked_behind_and_placeholders_are_not() -> None:
+    way = Direction("en", "fr")
+    opened, closed = Span(("<b>",), "tag", "open", 1), Span(("</b>",), "tag", "close", 1)
+    source = Inline.of([opened, "open", closed, " file"])
+    made = Inline.of([opened, "Ouvrir", closed, " le fichier."])
+    assert formatted_as(source, made, way).text == "<b>ouvrir</b> le fichier"
+    held = Span(("{x}",), "brace")
+    source, made = Inline.of(["file ", held]), Inline.of(["Fichier ", held, "."])
+    assert formatted_as(source, made, way).text == "fichier {x}."
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
+
+
+@given(TEXT, TEXT, st.sampled_from(["en-fr", "de-en", "ja-de", "en-zh", "ar-ur", "en-tr"]))
+def test_it_changes_a_letter_and_a_mark_at_most_and_once(source: str, made: str, way: str) -> None:
+    direction = Direction.parse(way)
+    once = formatted_as(Inline.of([source]), Inline.of([made]), direction)
+    assert formatted_as(Inline.of([source]), once, direction) == once
+    assert abs(len(once.text) - len(made)) <= max(len(source), len(made)) + 2
+    assert formatted_as(Inline.of([source]), Inline.of([source]), direction).text == source
