@@ -452,24 +452,32 @@ def test_who_comes_back_when_told_is_let_in() -> None:
     simulate(test)
 
 
-def test_an_engine_with_lanes_gets_what_comes_while_others_are_at_work() -> None:
+def test_an_engine_with_lanes_gets_each_text_as_soon_as_there_is_a_place() -> None:
     async def test() -> None:
-        async def work(group: list[Task]) -> None:
-            await asyncio.sleep(9.0 if "long" in group[0].text else 1.0)
+        running: list[str] = []
+        most: dict[bool, int] = {}
 
-        port = Port(work, lanes=3)
-        scheduler, _ = scheduled(port, Limits(window=0.0, batch=4, cache=0))
+        async def work(group: list[Task]) -> None:
+            running.append(group[0].text)
+            bulk = group[0].text.startswith("d")
+            most[bulk] = max(most.get(bulk, 0), sum(one.startswith("d") == bulk for one in running))
+            await asyncio.sleep(9.0 if "long" in group[0].text else 1.0)
+            running.remove(group[0].text)
+
+        port = Port(work, lanes=99)
+        scheduler, _ = scheduled(port, Limits(window=1.0, batch=4, cache=0))
         loop = asyncio.get_running_loop()
-        long = asyncio.ensure_future(scheduler.ask(tasks("long")))
-        await asyncio.sleep(0.1)
         documents = asyncio.ensure_future(scheduler.ask(tasks(*(f"d{n}" for n in range(12))), bulk=True))
-        await asyncio.sleep(0.1)
+        long = asyncio.ensure_future(scheduler.ask(tasks("long")))
         began = loop.time()
+        await scheduler.ask(tasks("short"))
+        assert loop.time() - began < 1.1  # it came together with the long one
         found = await asyncio.gather(*(scheduler.ask(tasks("short", "texts", tenant=tenant)) for tenant in "ab"))
-        assert loop.time() - began < 2.1  # in turn, for there are four places and three are free
+        assert loop.time() - began < 3.2  # in turn, for there are four places and three are free
         assert [len(one) for one in found] == [2, 2]
         await asyncio.gather(long, documents)
-        assert max(map(len, port.batches)) == 4
+        assert most == {False: 4, True: 4}
+        assert max(map(len, port.batches)) == 1
         await scheduler.close()
 
     simulate(test)

@@ -1,7 +1,8 @@
 """The queue before an engine: identical texts are asked once, texts of like length go together, and nobody waits in vain.
 
 - A text that is waiting, in work or in the cache is not asked again: whoever wants it shares the answer.
-- Who waits stands in a batch from the beginning (`plan`); an engine with several lanes gets the next one while others run.
+- Who waits stands in a batch from the beginning (`plan`). An engine with lanes gets each text by itself, as soon as there is a
+  place: a short one is answered while long ones run.
 - A text that nobody waits for any more is dropped after a grace, in which a client's retry can take it up.
 - What could not be answered within the bounds is refused before it is queued, with the seconds after which to come back.
 """
@@ -174,9 +175,8 @@ class Scheduler:
         the last of theirs. 0 where the next batch has room for all: to wait for that one spares nobody."""
         waiting = list(self._waiting) if jobs is None else []
         sizes = [len(batch) for batch in waiting] if jobs is None else self._waiting.until(list(jobs))
-        most = self._limits.batch
-        if self._port.lanes > 1:  # as many batches side by side as there are lanes, while there are places
-            sizes = [most] * max(math.ceil(sum(sizes) / most), math.ceil(len(sizes) / self._port.lanes))
+        if self._lanes:
+            sizes = [self._limits.batch] * math.ceil(sum(sizes) / self._limits.batch)
         if len(sizes) <= 1:
             return 0.0
         now = _now()
@@ -287,21 +287,23 @@ class Scheduler:
             await self._gather()
             for plan in (self._waiting, self._bulk):
                 if jobs := plan.take(self._free(bulk=plan is self._bulk)):
-                    self._begin(jobs)
+                    for some in [[job] for job in jobs] if self._lanes else [jobs]:
+                        self._begin(some)
                     break
 
     @property
     def _can_begin(self) -> bool:
         return any(len(plan) and self._free(bulk=plan is self._bulk) for plan in (self._waiting, self._bulk))
 
+    @property
+    def _lanes(self) -> bool:
+        return self._port.lanes > 1
+
     def _free(self, *, bulk: bool = False) -> int:
-        """Texts that the engine can take now. Documents leave it lanes for others, and do not count among what those fill."""
-        lanes = self._port.lanes
-        if lanes <= 1:
+        """Texts that the engine can take now. With lanes documents do not count among what others fill, nor these among them."""
+        if not self._lanes:
             return 0 if self._running else self._limits.batch
-        batches = [batch for batch in self._running.values() if batch.jobs[0].bulk == bulk]
-        full = len(batches) >= (lanes // 2 if bulk else lanes)
-        return 0 if full else self._limits.batch - sum(len(batch.jobs) for batch in batches)
+        return self._limits.batch - sum(batch.jobs[0].bulk == bulk for batch in self._running.values())
 
     def _begin(self, jobs: list[_Job]) -> None:
         beside = len(jobs) + sum(len(batch.jobs) for batch in self._running.values())
@@ -349,19 +351,13 @@ class Scheduler:
 
     async def _gather(self) -> None:
         """Give those a moment who come with their next text, as long as they keep coming: until as many wait as were in the
-        last batch, for a part of what that one took at most. Whoever comes alone waits for nobody. Where the engine has
-        lanes, the next batch need not wait for all of them."""
-        if not self._limits.window or (self._last < 2 and not self._running):
+        last batch, for a part of what that one took at most. Whoever comes alone waits for nobody, nor for lanes."""
+        if self._lanes or not self._limits.window or self._last < 2:
             return
         began = came = _now()
-        longest = (
-            self._limits.window
-            if self._port.lanes > 1
-            else max(self._limits.window, min(_SHARE * self._took, _LONGEST))
-        )
+        longest = max(self._limits.window, min(_SHARE * self._took, _LONGEST))
         depth = self.depth
-        wanted = self._free() if self._port.lanes > 1 else self._last
-        while self.depth < wanted and (now := _now()) < began + longest and now < came + 2 * self._limits.window:
+        while self.depth < self._last and (now := _now()) < began + longest and now < came + 2 * self._limits.window:
             await asyncio.sleep(0.001)
             if self.depth > depth:
                 depth, came = self.depth, _now()

@@ -26,7 +26,7 @@ from dragoman.core.text.languages import Direction
 from dragoman.server.work import MAX_FRAME, Failure, Options, Result, frame, read, result_to_json
 
 _KEPT = 64  # assistants: one for each tenant, memory and glossary in use
-_LANES = 32  # batches at once where the model decodes texts side by side that come one after the other
+_LANES = 1_024  # texts at once where the model decodes them side by side, whenever they come; the gateway has bounds of its own
 
 
 class CancelledError(Exception):
