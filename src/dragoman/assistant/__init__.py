@@ -222,7 +222,7 @@ class Assistant:
         self._attempt(todo, direction, settings, settings.decoding, listener)
         if settings.retry:
             doubtful = [draft for draft in todo if draft.flags and draft.best.tokens]
-            if self.can(other_than(settings.decoding)):
+            if doubtful and self.can(other_than(settings.decoding)):
                 self._attempt(doubtful, direction, settings, other_than(settings.decoding), listener)
             misled = [draft for draft in doubtful if draft.flags and draft.attempts[0].shots]
             self._attempt(misled, direction, replace(settings, shots=0), settings.decoding, listener)

@@ -53,6 +53,8 @@ class Recorder:
     def _open(self) -> None:
         try:
             self._observer = Observer.of(self._run)
+            if self._observer is not None:
+                self._observer.baseline.identifier.load()
         except Exception as error:  # a damaged run: it is served all the same
             logs.fault("ledger", error)
         self._opened = True

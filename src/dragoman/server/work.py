@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dragoman.core.answers import Answer
@@ -92,14 +92,15 @@ def read(data: bytes) -> dict[str, Any]:
     return message
 
 
+_OPTIONS = tuple(one.name for one in fields(Options) if one.name != "state")
+
+
 def group_to_json(tasks: list[Task]) -> dict[str, Any]:
     """Tasks that share direction and options, as one call of the assistant takes them."""
     first = tasks[0]
-    options = asdict(first.options)
-    del options["state"]
     return {
         "direction": str(first.direction),
-        "options": options,
+        "options": {name: getattr(first.options, name) for name in _OPTIONS},
         "texts": [task.text for task in tasks],
         "queries": [task.query for task in tasks],
         "contexts": [task.context for task in tasks],
@@ -107,6 +108,7 @@ def group_to_json(tasks: list[Task]) -> dict[str, Any]:
 
 
 _MATCH = ("source", "target", "match", "exact", "in_context", "origin", "line", "domain", "creator", "created")
+_TERM = tuple(one.name for one in fields(Term))
 _ANSWER = ("source", "text", "origin", "confidence", "score", "tokens", "finished", "bound", "examples")
 
 
@@ -120,7 +122,7 @@ def result_to_json(result: Result) -> Any:
         **{name: getattr(result, name) for name in _ANSWER},
         "flags": list(result.flags),
         "matches": [{name: getattr(match, name) for name in _MATCH} for match in result.matches],
-        "terms": [[getattr(term, one.name) for one in fields(Term)] for term in result.terms],
+        "terms": [[getattr(term, name) for name in _TERM] for term in result.terms],
     }
 
 

@@ -118,6 +118,8 @@ class AssistantDesk:
         self._base = Assistant.load(
             run, memory=False, threads=threads, observed=False
         )  # the gateway knows what is given
+        for direction in self._base.translator.directions:
+            self._base.flagger(direction).load()
         if isinstance(translator := self._base.translator, Translator) and isinstance(translator.backend, Transformers):
             backend = translator.backend
             translator.backend = self.shared = Continuous(backend.loaded, budget=backend.budget)
@@ -250,6 +252,8 @@ def work(desk: Desk, inbox: BinaryIO, outbox: BinaryIO) -> None:
     _write(outbox, {"ready": desk.describe()})
     while True:
         while shared is None or not shared.busy or not messages.empty():
+            if messages.empty():
+                outbox.flush()
             message = messages.get()
             _learn(desk, message)
             if shared is None:
@@ -257,6 +261,7 @@ def work(desk: Desk, inbox: BinaryIO, outbox: BinaryIO) -> None:
             else:
                 shared.begin(partial(_answer, desk, message, outbox, cancelled))
         shared.step()
+        outbox.flush()  # what a step has answered goes out together
 
 
 def _learn(desk: Desk, message: dict[str, Any]) -> None:
@@ -302,7 +307,6 @@ def _listen(inbox: BinaryIO, messages: queue.SimpleQueue[dict[str, Any]], cancel
 
 def _write(outbox: BinaryIO, message: dict[str, Any]) -> None:
     outbox.write(frame(message))
-    outbox.flush()
 
 
 def desk_of(specification: dict[str, Any]) -> Desk:
@@ -335,6 +339,7 @@ def main() -> None:
         note(error)
         reason = str(error) if isinstance(error, DragomanError) else type(error).__name__
         _write(outbox, {"refused": reason})
+        outbox.flush()
         sys.exit(1)
     work(desk, sys.stdin.buffer, outbox)
 

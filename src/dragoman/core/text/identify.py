@@ -111,6 +111,12 @@ class Identifier:
             self._asked[language] = None if silent else _Question(mine, own, candidates)
         return self._asked[language]
 
+    def load(self) -> None:
+        """Load the detectors of all languages, for which the first text in doubt would wait: half a second."""
+        for language in self._languages:
+            if (asked := self._question(language)) is not None:
+                _detector_of(frozenset(asked.candidates)).compute_language_confidence_values("which language is this?")
+
     def stranger(self, text: str, language: str, threshold: float) -> tuple[str, float] | None:
         """(language, probability) of another language that the text is in at least that probably, else None.
 

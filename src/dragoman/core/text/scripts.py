@@ -95,6 +95,15 @@ def _table() -> NDArray[np.uint8]:
     return table
 
 
+_WEIGHT = np.array([_WEIGHTS.get(script, 1.0) for script in SCRIPTS] + [1.0])  # of each class of letters
+
+
+@lru_cache(maxsize=1024)
+def _weight_of(scripts: frozenset[str]) -> NDArray[np.float64]:
+    """Of the classes that are in these scripts; 0 of the others."""
+    return _WEIGHT * np.array([*(script in scripts for script in SCRIPTS), False])
+
+
 class Profile:
     """How many characters of which class each text of a batch has."""
 
@@ -120,17 +129,15 @@ class Profile:
 
     def words(self) -> NDArray[np.float64]:
         """Length [texts] in words of English: characters, weighted by script, through six."""
-        extra = np.array([_WEIGHTS.get(script, 1.0) - 1.0 for script in SCRIPTS])
-        words: NDArray[np.float64] = (self.characters + self._counts[:, 1:_LETTER] @ extra) / _CHARACTERS_PER_WORD
+        extra = self._counts[:, 1:_LETTER] @ (_WEIGHT[:-1] - 1.0)
+        words: NDArray[np.float64] = (self.characters + extra) / _CHARACTERS_PER_WORD
         return words
 
     def share(self, scripts: frozenset[str]) -> NDArray[np.float64]:
         """Share [texts] of the letters that are in these scripts, weighted as for length; 1 without letters."""
-        weights = np.array([_WEIGHTS.get(script, 1.0) for script in SCRIPTS] + [1.0])
-        own = np.array([script in scripts for script in SCRIPTS] + [False])
-        weighted = self._counts[:, 1 : _LETTER + 1] * weights
-        total = weighted.sum(1)
-        share: NDArray[np.float64] = np.where(total > 0, weighted[:, own].sum(1) / np.maximum(total, 1e-9), 1.0)
+        counts = self._counts[:, 1 : _LETTER + 1]
+        total = counts @ _WEIGHT
+        share: NDArray[np.float64] = np.where(total > 0, counts @ _weight_of(scripts) / np.maximum(total, 1e-9), 1.0)
         return share
 
     def main(self, row: int) -> str:
