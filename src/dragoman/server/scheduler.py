@@ -300,7 +300,7 @@ class Scheduler:
         return self._port.lanes > 1
 
     def _free(self, *, bulk: bool = False) -> int:
-        """Texts that the engine can take now. With lanes documents do not count among what others fill, nor these among them."""
+        """Texts that the engine can take now. With lanes documents and other texts fill places of their own."""
         if not self._lanes:
             return 0 if self._running else self._limits.batch
         return self._limits.batch - sum(batch.jobs[0].bulk == bulk for batch in self._running.values())
