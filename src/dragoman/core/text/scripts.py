@@ -101,7 +101,8 @@ _WEIGHT = np.array([_WEIGHTS.get(script, 1.0) for script in SCRIPTS] + [1.0])  #
 @lru_cache(maxsize=1024)
 def _weight_of(scripts: frozenset[str]) -> NDArray[np.float64]:
     """Of the classes that are in these scripts; 0 of the others."""
-    return _WEIGHT * np.array([*(script in scripts for script in SCRIPTS), False])
+    weight: NDArray[np.float64] = _WEIGHT * np.array([*(script in scripts for script in SCRIPTS), False])
+    return weight
 
 
 class Profile:
