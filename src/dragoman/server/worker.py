@@ -110,6 +110,7 @@ class AssistantDesk:
         from dragoman.assistant import Assistant
         from dragoman.backends.continuous import Continuous
         from dragoman.backends.own import Transformers
+        from dragoman.core.text.identify import Identifier
         from dragoman.server.memories import of_run
         from dragoman.store.memory.translation_memory import Memory
         from dragoman.translator import Translator
@@ -118,8 +119,7 @@ class AssistantDesk:
         self._base = Assistant.load(
             run, memory=False, threads=threads, observed=False
         )  # the gateway knows what is given
-        for direction in self._base.translator.directions:
-            self._base.flagger(direction).load()
+        Identifier([code for one in self._base.translator.directions for code in (one.source, one.target)]).load()
         if isinstance(translator := self._base.translator, Translator) and isinstance(translator.backend, Transformers):
             backend = translator.backend
             translator.backend = self.shared = Continuous(backend.loaded, budget=backend.budget)

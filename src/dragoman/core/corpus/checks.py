@@ -127,11 +127,6 @@ class Checker:
             if threshold is not None and getattr(model, name).caught(threshold) == 0:
                 yield f"the check `{name}` is off: pairs spoilt for a trial could not be told from the others"
 
-    def load(self) -> None:
-        """Load what the first text in doubt would wait for."""
-        if self.settings.language is not None:
-            self._identifier.load()
-
     def check(self, example: Example) -> list[Finding]:
         """Everything that speaks against one pair; nothing when it may go on."""
         return self.check_many([example])[0]

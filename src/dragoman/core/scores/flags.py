@@ -51,10 +51,6 @@ class Flagger:
         known = list(dict.fromkeys([direction.target, direction.source, *languages]))
         self._checker = Checker(settings, known)
 
-    def load(self) -> None:
-        """Load what the first translation in doubt would wait for."""
-        self._checker.load()
-
     def flags(
         self, sources: Sequence[str], found: Sequence[Hypothesis], terms: Sequence[Sequence[Term]] = ()
     ) -> list[tuple[str, ...]]:
