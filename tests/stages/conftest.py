@@ -32,7 +32,10 @@ def sentences(count: int, seed: int) -> list[Example]:
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Artifact:
-    folder = tmp_path / "run" / "prepare"
+    return prepare(tmp_path / "run" / "prepare")
+
+
+def prepare(folder: Path) -> Artifact:
     for split, count, seed in (("train", 400, 0), ("dev", 20, 1), ("test", 20, 2)):
         records.write(folder / split, sentences(count, seed), Example)
     return Artifact.finish(folder, "prepare", "texts", {})

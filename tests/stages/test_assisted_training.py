@@ -10,7 +10,7 @@ from dragoman.core.listen import SILENT
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Context
 from dragoman.core.text.languages import Direction
-from dragoman.stages import model, plan, train
+from dragoman.stages import model, train
 from dragoman.stages.train import phase
 from dragoman.store.memory.translation_memory import Memory
 from dragoman.store.run.artifact import Artifact
@@ -30,7 +30,6 @@ def go(run: Path, prepared: Artifact) -> dict[str, Artifact]:
     recipe = Recipe.parse(TEXT)
     inputs = {"prepare": prepared}
     inputs["model"] = model.run(recipe, inputs, run / "model", "m", SILENT)
-    inputs["plan"] = plan.run(recipe, inputs, run / "plan", "p", SILENT)
     inputs["train"] = train.run(recipe, inputs, run / "train", "t", SILENT)
     return inputs
 

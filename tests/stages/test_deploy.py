@@ -44,18 +44,26 @@ deploy: {formats: [hf, ctranslate2], latency: 2, gate: {rows: 6}}
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run with a tiny model, deployed in this process: a fresh one for each trial would take seconds."""
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials in this process: a fresh one for each would take seconds."""
+    monkeypatch.setattr(Trials, "_run", _in_this_process)
 
-    def here(self: Trials, name: str, what: Mapping[str, Any]) -> dict[str, Any]:
-        job = {**what, "sets": self.sets, "latency": self._settings.latency, "threads": 1}
-        write_json(self._out / "job.json", job)
-        trial.main(self._out / "job.json", self._out / f"{name}.json")
-        found: dict[str, Any] = json.loads((self._out / f"{name}.json").read_text(encoding="utf-8"))
-        return found
 
-    monkeypatch.setattr(Trials, "_run", here)
-    folder = tmp_path / "clinic"
+def _in_this_process(self: Trials, name: str, what: Mapping[str, Any]) -> dict[str, Any]:
+    job = {**what, "sets": self.sets, "latency": self._settings.latency, "threads": 1}
+    write_json(self._out / "job.json", job)
+    trial.main(self._out / "job.json", self._out / f"{name}.json")
+    found: dict[str, Any] = json.loads((self._out / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture
+def run(here: None, tmp_path: Path) -> Path:
+    return made(tmp_path / "clinic")
+
+
+def made(folder: Path) -> Path:
+    """A run with a tiny model."""
     for split in ("train", "dev", "test"):
         records.write(folder / "prepare" / split, pairs(split)[:9], Example)
     Artifact.finish(folder / "prepare", "prepare", "p", {})
@@ -65,6 +73,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     facts = {"folder": "model", "new": True, "base": "new", "parameters": 1, "architecture": "llama", "licence": None}
     Artifact.finish(folder / "model", "model", "m", facts)
     return folder
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = made(tmp_path_factory.mktemp("deployed") / "clinic")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trials, "_run", _in_this_process)
+        deploy(run)
+    return run
+
+
+@pytest.fixture
+def deployed(once: Path, here: None, tmp_path: Path) -> Path:
+    """A copy of the run with its bundle, plain and for CTranslate2."""
+    return shutil.copytree(once, tmp_path / "clinic")
 
 
 def deploy(run: Path, *overrides: str) -> dict[str, Artifact]:
@@ -122,22 +145,21 @@ def test_a_gguf_file_passes_the_gate_and_is_for_a_server_of_the_users_own(run: P
         deploy(run, "deploy.formats=[hf, gguf-q4_k_m]")
 
 
-def test_a_folder_for_a_platform_and_what_a_million_characters_cost(run: Path, dragoman: Command) -> None:
-    deploy(run, "deploy.formats=[hf]")
-    done = dragoman(
-        "deploy", run, "deploy.formats=[hf]", "--for", "vertex", "--price", "2", "--own-price", "0.5", "--json"
-    )
+def test_a_folder_for_a_platform_and_what_a_million_characters_cost(deployed: Path, dragoman: Command) -> None:
+    run = deployed
+    done = dragoman("deploy", run, "--for", "vertex", "--price", "2", "--own-price", "0.5", "--json")
     *_, folder, prices = map(json.loads, done.out.splitlines())
     Bundle.read(Path(folder["folder"]) / "model").verify()
     there, own = prices["prices"]
-    speed = Bundle.read(run / "deploy" / "bundle").formats["hf"]["measured"]["characters_per_second"]
+    bundle = Bundle.read(run / "deploy" / "bundle")
+    speed = bundle.formats[bundle.default]["measured"]["characters_per_second"]
     assert there["per_million"]["1.0"] == pytest.approx(2 / 3600 / speed * 1e6)
     assert there["per_million"]["0.25"] == pytest.approx(4 * there["per_million"]["1.0"])
     assert own["per_million"]["1.0"] == pytest.approx(there["per_million"]["1.0"] / 4)
 
 
-def test_plain_transformers_loads_the_export_with_its_template(run: Path) -> None:
-    deploy(run, "deploy.formats=[hf]")
+def test_plain_transformers_loads_the_export_with_its_template(deployed: Path) -> None:
+    run = deployed
     folder = run / "deploy" / "bundle" / "hf"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     own = Translator.load(run, threads=1)
@@ -200,9 +222,8 @@ def test_an_export_that_computes_something_else_fails(run: Path, monkeypatch: py
         model_folder(run / "deploy" / "bundle")
 
 
-def test_a_bundle_that_is_not_whole_is_refused(run: Path, tmp_path: Path) -> None:
-    deploy(run, "deploy.formats=[hf, ctranslate2]")
-    bundle = run / "deploy" / "bundle"
+def test_a_bundle_that_is_not_whole_is_refused(deployed: Path, tmp_path: Path) -> None:
+    bundle = deployed / "deploy" / "bundle"
     names = [n for n in Bundle.read(bundle).files if n.startswith(("hf/", "ctranslate2-float32/", "model/"))]
     for number, name in enumerate(names):
         copy = tmp_path / f"copy{number}"
@@ -274,8 +295,8 @@ def test_learned_tokens_cannot_go_into_weights(form: str, tmp_path: Path) -> Non
         contents.export(tmp_path, form, tmp_path / "out")
 
 
-def test_the_command_takes_a_run_or_a_recipe(run: Path, dragoman: Command) -> None:
-    deploy(run, "deploy.formats=[hf]")
+def test_the_command_takes_a_run_or_a_recipe(deployed: Path, dragoman: Command) -> None:
+    run = deployed
     assert dragoman("deploy", run).code == 0  # finished before
     before = file_digest(run / "deploy" / "bundle")
     (run / "deploy" / "manifest.json").unlink()

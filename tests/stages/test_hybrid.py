@@ -98,7 +98,7 @@ def phase_of(done: dict[str, Artifact]) -> dict[str, Any]:
 def test_a_mixture_is_planned_learned_and_logged(tmp_path: Path, mixed: Artifact) -> None:
     ear = Ear()
     made = recipe(tmp_path, "train.0.average={decay: 0.9}")
-    done = go(tmp_path / "run", made, mixed, ear)
+    done = go(tmp_path / "run", made, mixed, ear, planned=True)
     planned, facts = done["plan"].facts["phases"][0], phase_of(done)
     assert sum(part["share"] for part in planned["tasks"].values()) == pytest.approx(1, abs=1e-4)
     assert planned["tasks"]["replay"]["share"] == pytest.approx(0.1, abs=1e-4)
@@ -383,7 +383,7 @@ def test_what_cannot_be_is_refused(
     tmp_path: Path, mixed: Artifact, override: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        go(tmp_path / "run", recipe(tmp_path, override), mixed)
+        go(tmp_path / "run", recipe(tmp_path, override), mixed, planned=True)
     assert not (tmp_path / "run" / "train").exists()  # it does not wait for the training
 
 
@@ -410,7 +410,7 @@ def test_a_task_without_data_is_refused(tmp_path: Path, paired: Artifact) -> Non
 def test_forgetting_that_nothing_measures_is_refused(tmp_path: Path, paired: Artifact) -> None:
     tasks = "train.0.hybrid={tokens: 4k, tasks: {mt: {}, interlinear: {}}, curriculum: {method: objective, limit: 0.1}}"
     with pytest.raises(RecipeError, match="needs `forgetting`, which nothing measures here"):
-        go(tmp_path / "run", recipe(tmp_path, tasks), paired)
+        go(tmp_path / "run", recipe(tmp_path, tasks), paired, planned=True)
 
 
 def test_a_probe_set_that_leaks_into_training_is_refused(tmp_path: Path, mixed: Artifact) -> None:

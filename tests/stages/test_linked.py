@@ -51,7 +51,7 @@ def weights(folder: Path) -> int:
 
 def test_the_base_is_linked_and_every_reader_works(tmp_path: Path, base: Path, prepared: Artifact) -> None:
     held, run, ear = file_digest(base / "model.safetensors"), tmp_path / "run1", Ear()
-    done = go(run, recipe(base), prepared, ear)
+    done = go(run, recipe(base), prepared, ear, planned=True)
     assert done["model"].facts["linked"]
     assert any("are linked" in line for line in ear.said)
     assert weights(run / "model" / "model") < 1000  # a link

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from dragoman.stages import model, plan, train
 from dragoman.store.run.artifact import Artifact, file_digest
 from dragoman.translator import Translator
 from tests.engine.operations.conftest import tensors
+from tests.stages.conftest import prepare
 from tests.stages.test_training import BASE, Ear, go
 
 TEXT = (
@@ -31,10 +33,19 @@ def recipe(*overrides: str) -> Recipe:
     return Recipe.parse(TEXT, "recipe.yaml", overrides)
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ear]:
+    run, ear = tmp_path_factory.mktemp("operations") / "run", Ear()
+    go(run, recipe(), prepare(run / "prepare"), ear, planned=True)
+    return run, ear
+
+
 @pytest.fixture
-def ran(tmp_path: Path, prepared: Artifact) -> tuple[Path, dict[str, Artifact], Ear]:
-    ear = Ear()
-    return tmp_path / "run", go(tmp_path / "run", recipe(), prepared, ear), ear
+def ran(once: tuple[Path, Ear], tmp_path: Path) -> tuple[Path, dict[str, Artifact], Ear]:
+    """A copy of the run, and what was said of it."""
+    run, ear = shutil.copytree(once[0], tmp_path / "run"), Ear()
+    ear.said += once[1].said
+    return run, {name: Artifact.load(run / name) for name in ("prepare", "model", "plan", "train")}, ear
 
 
 def test_operations_run_in_order_and_are_scored_and_resumed(
@@ -99,24 +110,25 @@ def test_tuning_goes_on_from_an_operation(tmp_path: Path, prepared: Artifact) ->
     text = TEXT.replace(
         "- prune: {method: wanda, pattern: '2:4', rows: 8, evaluate_sentences: 6}", "- sft: {tokens: 2k}"
     )
-    done = go(tmp_path / "run", Recipe.parse(text), prepared, ear)
+    done = go(tmp_path / "run", Recipe.parse(text), prepared, ear, planned=True)
     assert [p["name"] for p in done["plan"].facts["phases"]] == ["0-sft", "2-sft"]
     assert done["train"].facts["phases"][2]["begin_chrf"] is not None
 
 
-def test_a_named_run_is_merged_and_its_change_counts(tmp_path: Path, prepared: Artifact) -> None:
-    ear = Ear()
-    one = go(tmp_path / "one", recipe(), prepared, ear)
+def test_a_named_run_is_merged_and_its_change_counts(
+    ran: tuple[Path, dict[str, Artifact], Ear], tmp_path: Path
+) -> None:
+    run, one, ear = ran
     wish = Recipe.parse(
-        f"pairs: [en-de, de-en]\nmodel: {{base: {tmp_path / 'one' / 'model' / 'model'}}}\n"
-        f"train: [{{merge: {{models: [base, {tmp_path / 'one'}], evaluate_sentences: 4}}}}]\n"
+        f"pairs: [en-de, de-en]\nmodel: {{base: {run / 'model' / 'model'}}}\n"
+        f"train: [{{merge: {{models: [base, {run}], evaluate_sentences: 4}}}}]\n"
     )
-    inputs = {"prepare": prepared}
+    inputs = {"prepare": one["prepare"]}
     inputs["model"] = model.run(wish, inputs, tmp_path / "two" / "model", "m", ear)
     inputs["plan"] = plan.run(wish, inputs, tmp_path / "two" / "plan", "p", ear)
     train.run(wish, inputs, tmp_path / "two" / "train", "t", ear)
     found = tensors(tmp_path / "two" / "train" / "0-merge" / "model")
-    sides = tensors(tmp_path / "one" / "model" / "model"), tensors(one["train"].folder / "2-prune" / "model")
+    sides = tensors(run / "model" / "model"), tensors(one["train"].folder / "2-prune" / "model")
     assert all(torch.allclose(t, (sides[0][n] + sides[1][n]) / 2, atol=1e-6) for n, t in found.items())
     ear.said.clear()
     one_model = one["train"].folder / "2-prune" / "model" / "dragoman.json"

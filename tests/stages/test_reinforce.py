@@ -67,7 +67,9 @@ def go(run: Path, texts: Artifact, method: str, *overrides: str, listener: Any =
     return facts
 
 
-@pytest.mark.parametrize("method", ["grpo", "dr_grpo", "rloo", "ppo"])
+@pytest.mark.parametrize(
+    "method", ["grpo", *(pytest.param(one, marks=pytest.mark.long) for one in ("dr_grpo", "rloo")), "ppo"]
+)
 def test_the_mean_reward_rises(method: str, run: Path, texts: Artifact) -> None:
     wish = ("steps=30", "prompts=12", "group=8", "learning_rate=3e-3", "evaluate_every=5")
     facts = go(run, texts, method, *wish)["reinforced"]
@@ -99,7 +101,7 @@ def test_the_mean_reward_rises(method: str, run: Path, texts: Artifact) -> None:
     ("method", "overrides", "at"),
     [
         ("grpo", (), 8),
-        ("grpo", ("inner=2",), 7),
+        pytest.param("grpo", ("inner=2",), 7, marks=pytest.mark.long),
         ("grpo", ("accumulation=3", "inner=2"), 7),
         ("ppo", ("accumulation=3", "inner=2", "group=3", "kl=0.1"), 7),
     ],
