@@ -13,6 +13,7 @@ import pytest
 from dragoman import demo
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import MANIFEST
+from tests.commands import Command
 
 RECIPE = """
 name: tiny
@@ -29,7 +30,7 @@ evaluate: {sets: [test], bootstrap: 20, randomisation: 20}
 """
 
 
-def dragoman(*arguments: object) -> subprocess.CompletedProcess[str]:
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dragoman", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -43,8 +44,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_from_files_to_a_comparison(project: Path) -> None:
-    first = dragoman("run", project / "recipe.yaml", "--json")
+def test_from_files_to_a_comparison(project: Path, dragoman: Command) -> None:
+    first = process("run", project / "recipe.yaml", "--json")
     assert first.returncode == 0, first.stderr
     events = [json.loads(line) for line in first.stderr.splitlines()]  # nothing but events, whatever libraries say
     assert {event["event"] for event in events} <= {"say", "warn", "progress"}
@@ -62,28 +63,28 @@ def test_from_files_to_a_comparison(project: Path) -> None:
 
     made = {path: path.stat().st_mtime_ns for path in project.glob(f"*/{MANIFEST}")}
     second = dragoman("run", project / "recipe.yaml")
-    assert second.stderr.splitlines() == [f"{name}: finished before; skipped" for name in stages]
+    assert second.err.splitlines() == [f"{name}: finished before; skipped" for name in stages]
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
     spoken = dragoman("translate", project, "The nurse has the letter.", "", "--to", "fr")
-    assert spoken.returncode == 0, spoken.stderr
-    assert spoken.stdout.count("\n") == 2
+    assert spoken.code == 0, spoken.err
+    assert spoken.out.count("\n") == 2
 
     other = project / "other"
     third = dragoman("run", project / "recipe.yaml", "train.0.sft.tokens=10k", "--out", other, "--quiet")
-    assert third.returncode == 0, third.stderr
+    assert third.code == 0, third.err
     compared = dragoman("compare", project, other, "--json")
-    assert compared.returncode == 0, compared.stderr
-    assert {entry["direction"] for entry in json.loads(compared.stdout)["sets"]} == {"en-fr", "fr-en"}
+    assert compared.code == 0, compared.err
+    assert {entry["direction"] for entry in json.loads(compared.out)["sets"]} == {"en-fr", "fr-en"}
 
     (project / "evaluate" / "report.html").unlink()
-    assert dragoman("report", project).stdout == f"{project / 'evaluate' / 'report.html'}\n"
+    assert dragoman("report", project).out == f"{project / 'evaluate' / 'report.html'}\n"
     assert (project / "evaluate" / "report.html").is_file()
 
 
-def test_a_gain_that_is_not_reached_ends_with_its_own_code(project: Path) -> None:
+def test_a_gain_that_is_not_reached_ends_with_its_own_code(project: Path, dragoman: Command) -> None:
     options = ["train.0.sft.tokens=10k", "evaluate.must_gain={chrf: 99}", "--out", project / "other"]
     wanted = dragoman("run", project / "recipe.yaml", *options)
-    assert wanted.returncode == 7
-    assert "error: evaluate.must_gain is not met" in wanted.stderr
-    assert "is there already; used again" in wanted.stderr  # what was translated before is not translated again
+    assert wanted.code == 7
+    assert "error: evaluate.must_gain is not met" in wanted.err
+    assert "is there already; used again" in wanted.err  # what was translated before is not translated again

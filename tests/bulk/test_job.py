@@ -151,6 +151,7 @@ def test_a_model_that_cannot_be_loaded_is_told(big: Path, tmp_path: Path) -> Non
         translate(job, Processes(spec(tmp_path), 1))
 
 
+@pytest.mark.long  # each worker loads torch; one of tests/jobs, on a real Ray too, does not
 @pytest.mark.filterwarnings("ignore")  # of Ray's own start
 def test_a_real_ray_gives_the_same_rows(run: Path, big: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")

@@ -128,7 +128,6 @@ def test_each_place_has_its_share_of_the_cores() -> None:
     assert Here(Worker(Path())).size == 1
 
 
-@pytest.mark.long  # a real Ray starts in the test of bulk translation too
 @pytest.mark.filterwarnings("ignore")  # of Ray's own start
 def test_a_real_ray_is_no_different(tmp_path: Path) -> None:
     pytest.importorskip("ray")

@@ -1,11 +1,8 @@
-"""The toy model, and a real server process in front of it."""
+"""The toy model, and a real server in front of it."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.teachers import toy
+from tests.teachers.server import serving
 
 
 class Server:
@@ -43,14 +41,5 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(toy_model: Path) -> Iterator[Server]:
-    command = [sys.executable, str(Path(__file__).parent / "server.py"), str(toy_model)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        assert process.stdout is not None
-        yield Server(int(process.stdout.readline()))
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    with serving(toy_model) as port:
+        yield Server(port)

@@ -1,8 +1,6 @@
 """A server that speaks OpenAI's chat completions: a small model of ours behind it, and bad manners on demand.
 
-    python tests/teachers/server.py MODEL
-
-prints its port. The first part of the path is the manner: http://127.0.0.1:PORT/good/v1, .../hang/v1 and so on (MANNERS).
+The first part of the path is the manner: http://127.0.0.1:PORT/good/v1, .../hang/v1 and so on (MANNERS).
 GET /seen tells, for each manner, how many calls came and how many were there at once.
 """
 
@@ -10,15 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from dragoman.core.text.languages import Direction
 from dragoman.translator import Translator
@@ -202,13 +199,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def main() -> None:
-    Handler.translator = Translator.load(Path(sys.argv[1]), threads=1)
+@contextmanager
+def serving(model: Path) -> Iterator[int]:
+    """The port of a server in a thread."""
+    Handler.translator = Translator.load(model, threads=1)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    print(server.server_port, flush=True)
-    server.serve_forever()
-
-
-if __name__ == "__main__":
-    main()
+    server.daemon_threads, server.block_on_close = True, False
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
