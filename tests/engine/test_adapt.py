@@ -144,7 +144,13 @@ def resumed(folder: Path, name: str, until: int) -> dict[str, torch.Tensor]:
     return {n: w.clone() for n, w in optimiser.weights().items()}
 
 
-@pytest.mark.parametrize("name", [n for n in WISHES if n != "bitfit"])
+LIKE_LORA = {"rslora", "dora", "pissa", "loha", "lokr", "hira", "miss", "randlora"}  # nothing is kept but the weights
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.long] if n in LIKE_LORA else []) for n in WISHES if n != "bitfit"],
+)
 def test_a_phase_that_was_stopped_ends_with_the_same_bits(tmp_path: Path, name: str) -> None:
     base(tmp_path / "base", "llama")
     whole = resumed(tmp_path, name, STEPS)

@@ -79,8 +79,13 @@ def test_gradients_are_those_of_the_weights_that_the_bits_stand_for(tmp_path: Pa
         torch.testing.assert_close(gradient, gradients[1][name], atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("recomputed", [False, True])
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in ("nf4", "int8") for name in on_quantised(kind)])
+CASES = [(kind, name, again) for kind in ("nf4", "int8") for name in on_quantised(kind) for again in (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "recomputed"),  # every method once, and recomputation on both kinds
+    [pytest.param(*case, marks=[pytest.mark.long] if (case[1] == "lora") != case[2] else []) for case in CASES],
+)
 def test_an_adapter_is_trained_on_it_and_merged_onto_the_whole_base(
     tmp_path: Path, name: str, kind: quantise.Quantise, recomputed: bool
 ) -> None:
