@@ -16,6 +16,8 @@ STAMP := $(VENV)/.ready
 # one more than there are cores, since some tests wait for processes of their own
 WORKERS := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 4 ? n + 1 : 5)))
 SOURCES := src tests $(wildcard benchmarks)
+# the tests start many processes: what one of them has compiled need not be compiled by all
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all chromium lint check docs package lock fuzz clean
@@ -36,10 +38,10 @@ demo: $(STAMP)
 	$(BIN)/dragoman demo
 
 test: $(STAMP) chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not long'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m 'not long'
 
 test-all: $(STAMP) chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 # the tests of the web page drive it; where it is not and cannot be had, they say so and are skipped
 chromium:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,25 @@ os.environ["DRAGOMAN_ENGINES"] = str(Path(__file__).parent / "none")  # those of
 # a busy machine is slow, and a check that fails must fail again
 settings.register_profile("dragoman", deadline=None, derandomize=True)
 settings.load_profile("dragoman")
+
+
+LONG = ("stages", "server", "bulk", "teachers", "studies")  # folders of tests that train or start processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that take longest come first, so that none of them is left over for one process at the end."""
+
+    def later(item: pytest.Item) -> bool:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return folder not in LONG and not folder.endswith(".py")
+
+    items.sort(key=later)
+
+
+def pytest_collection_finish() -> None:
+    """What the modules hold stays to the end: the collector need not look at these millions of objects again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
