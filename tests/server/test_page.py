@@ -81,13 +81,20 @@ def test_a_text_is_translated_as_one_types(browser: Any, live: Live) -> None:
         wait(page, "document.querySelector('#out').textContent === ''")
 
 
-def test_the_language_is_detected_and_shown(browser: Any, live: Live) -> None:
-    with opened(browser, live.url) as one:
+def test_the_language_is_detected_and_shown(browser: Any, tmp_path: Path) -> None:
+    """And it is said where nothing was detected: one language alone leads to the target, or the text is in none of them."""
+    model = NullModel(directions=("de-en", "fr-en", "en-it"))
+    with living(Gateway(tmp_path, models=[model])) as live, opened(browser, live.url) as one:
         page = one.open()
         page.select_option("#from", "auto")
-        page.select_option("#to", "en")
-        translated(page, "Der Hund sieht ein Haus und einen Baum.")
-        assert page.locator("#from option").first.inner_text() == "German (detected)"
+        for target, text, told in (
+            ("en", "Der Hund sieht ein Haus und einen Baum.", "German (detected)"),
+            ("en", "123.", "German (a guess)"),
+            ("it", "Der Hund sieht ein Haus.", "English (the only choice)"),
+        ):
+            page.select_option("#to", target)
+            translated(page, text)
+            wait(page, f"document.querySelector('#from option').textContent === {json.dumps(told)}")
 
 
 def test_a_match_shows_what_differs_and_a_correction_is_found_by_the_next_text(browser: Any, live: Live) -> None:
@@ -179,7 +186,7 @@ def test_the_texts_of_json_and_yaml_are_chosen_by_their_keys(browser: Any, live:
         page.get_by_role("button", name="Translate").click()
         problem = page.locator("#jobs .problem")
         problem.wait_for()
-        assert "no text of the file is under 'keys'" in problem.inner_text()
+        assert "No text of the file is under 'keys'" in problem.inner_text()
 
 
 def test_the_key_is_asked_for_once_and_kept_for_the_tab(browser: Any, tmp_path: Path) -> None:
@@ -193,7 +200,7 @@ def test_the_key_is_asked_for_once_and_kept_for_the_tab(browser: Any, tmp_path: 
             page = one.page
             page.goto(live.url)
             page.locator("#key-dialog").wait_for()
-            assert "a key is needed" in page.inner_text("#notice")
+            assert "A key is needed" in page.inner_text("#notice")
             page.fill("#key-input", "drg_wrong")
             page.keyboard.press("Enter")
             page.get_by_text("this key is not valid").first.wait_for()
@@ -369,9 +376,10 @@ def test_runs_are_drawn_and_read_by_keyboard(browser: Any, null: Live) -> None:
 def test_what_was_met_in_use_is_shown(browser: Any, null: Live) -> None:
     with opened(browser, null.url) as one:
         page = one.open("use")
-        page.locator("#monitor table").wait_for()
+        page.locator("#monitor table >> nth=0").wait_for()
         assert "400" in page.locator("#monitor .tile").first.inner_text()
-        assert "drifted" in page.inner_text("#monitor table")
+        assert "drifted" in page.inner_text("#monitor table >> nth=0")
+        assert page.locator("#monitor details").first.get_attribute("open") is None
         assert "zolpirand" in page.inner_text("#monitor .chips")
         assert page.locator("#monitor svg rect").count() == 1
 

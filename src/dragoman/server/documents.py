@@ -241,12 +241,14 @@ def _opened(data: bytes, name: str, keys: Keys | None) -> Document:
     except ArgumentError:  # its message repeats keys of the document
         raise bad("no text of the file is under 'keys'.", "keys") from None
     except DataError:  # so may this one
-        raise _unread() from None
+        raise _unread(name) from None
     except Exception as error:  # what a reader did not foresee is logged, and is the file's fault all the same
         logs.fault("document", error)
-        raise _unread() from None
+        raise _unread(name) from None
 
 
-def _unread() -> Refused:
-    known = " ".join(sorted(suffixes()))
-    return bad(f"the file cannot be read: it is damaged, or in none of the formats {known}.", "file")
+def _unread(name: str) -> Refused:
+    known = sorted(suffixes())
+    if PurePath(name).suffix.lower() in known:
+        return bad("the file cannot be read: it is damaged, or in another format than its name says.", "file")
+    return bad(f"the file cannot be read: it is in none of the formats {' '.join(known)}.", "file")

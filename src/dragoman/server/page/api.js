@@ -37,7 +37,8 @@ export async function ask(method, path, body, { signal, blob = false } = {}) {
   let said = `The server answered ${answer.status}.`;
   try {
     const { error } = await answer.json();
-    said = error.message ?? error;
+    const told = error.message ?? error;
+    said = told.slice(0, 1).toUpperCase() + told.slice(1); // the API's begin small
   } catch { /* no JSON: a proxy answered */ }
   if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: said }));
   throw new Refusal(said, answer.status, Number(answer.headers.get("Retry-After")) || 0);

@@ -42,9 +42,9 @@ export function facts(pairs) {
 let latest = 0;
 export const unique = (name) => `${name}-${++latest}`;
 
-export function field(label, control) {
+export function field(label, control, facts = {}) {
   control.id ||= unique("field");
-  return h("div", { class: "field" }, h("label", { for: control.id }, label), control);
+  return h("div", { class: facts.wide ? "field wide" : "field" }, h("label", { for: control.id }, label), control);
 }
 
 export function options(place, known, chosen) {

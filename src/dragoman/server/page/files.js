@@ -45,7 +45,8 @@ function add(found) {
     const row = line(file);
     $("jobs").prepend(row.place);
     const keyed = KEYED.test(file.name);
-    if (keyed) row.state.textContent = "choose its keys, then Translate";
+    if (keyed) row.state.textContent = "say which keys above, then press Translate";
+    row.bar.hidden = keyed;
     (keyed ? held : waiting).push({ file, row, source: $("file-from").value, target: $("file-to").value });
   }
   if (held.length && $("file-keys").hidden) {
@@ -74,6 +75,7 @@ async function one({ file, row, source, target, keys }) {
   const say = (text, kind = "muted") => { row.state.className = `state ${kind}`; row.state.textContent = text; };
   try {
     say("sending");
+    row.bar.hidden = false;
     const form = new FormData();
     form.append("file", file, file.name);
     form.append("source", source);
@@ -87,7 +89,7 @@ async function one({ file, row, source, target, keys }) {
       job = await again(() => ask("GET", `/api/documents/${job.id}`));
     }
     row.bar.hidden = true;
-    if (job.state === "error") return say(job.problem, "problem");
+    if (job.state === "error") return say(`${job.problem[0].toUpperCase()}${job.problem.slice(1)}.`, "problem");
     const data = await ask("GET", `/api/documents/${job.id}/result`, undefined, { blob: true });
     say(`${job.source} → ${job.target}: ${units(job.units)}`, "");
     fetchable(row, file.name, job.target, data);

@@ -15,6 +15,14 @@ export function begin(status, again) {
   tally();
 }
 
+/** Engines come and go: the list is that of now. */
+export async function show() {
+  try {
+    await refresh();
+    list();
+  } catch { /* what was known stands */ }
+}
+
 // ---------------------------------------------------------------- what is served
 
 function list() {
@@ -68,8 +76,14 @@ function compare() {
   const known = server.models.map((one) => [one.title, one.title]);
   const [first, second] = [options(h("select"), known, known[0][0]), options(h("select"), known, known[1][0])];
   const [from, to] = [h("select"), h("select")];
-  const reachable = languages(server, from, to);
-  from.onchange = reachable;
+  const common = () => {
+    const [of, also] = [first, second].map((one) => server.models.find((model) => model.title === one.value).directions);
+    const directions = of.filter((one) => also.includes(one)).map((one) => server.directions.find((all) => `${all.source}-${all.target}` === one));
+    problem.textContent = directions.length ? "" : "These two have no languages in common.";
+    go.disabled = !directions.length;
+    from.onchange = languages({ ...server, directions }, from, to);
+  };
+  first.onchange = second.onchange = common;
   const text = h("textarea", { rows: "3", dir: "auto", spellcheck: "false" });
   const out = h("div", { "aria-live": "polite" });
   const problem = h("p", { class: "problem", role: "alert" });
@@ -80,6 +94,7 @@ function compare() {
       event.preventDefault();
       if (!text.value.trim()) return text.focus();
       problem.textContent = "";
+      fill(out, h("p", { class: "muted" }, "Translating …"));
       go.disabled = true;
       try {
         if (first.value === second.value) throw new Error("Choose two different models.");
@@ -94,8 +109,9 @@ function compare() {
       }
       go.disabled = false;
     } },
-    h("div", { class: "bar" }, field("First model", first), field("Second model", second), field("From", from), field("To", to)),
+    h("div", { class: "bar" }, field("First model", first, { wide: true }), field("Second model", second, { wide: true }), field("From", from), field("To", to)),
     field("Text", text), go), problem, out);
+  common();
 }
 
 function blind(out, asked, answers) {

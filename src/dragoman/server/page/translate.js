@@ -5,6 +5,7 @@ import { ask, key } from "./api.js";
 import * as inside from "./private.js";
 
 const PAUSE = 350; // milliseconds without a key before a text is sent
+const SURE = 0.5; // how sure a detected language is, below which it is a guess
 const LAST = "dragoman.languages";
 export const FLAGS = {
   empty: "there is no translation",
@@ -226,7 +227,7 @@ async function run() {
   } catch (refusal) {
     if (refusal.name === "AbortError" || mine !== running) return;
     clear();
-    $("told").textContent = refusal.message;
+    $("told").textContent = refusal.wait && refusal.status !== 401 ? `${refusal.message} It is tried again.` : refusal.message;
     if (refusal.wait && refusal.status !== 401) later(1000 * refusal.wait);
   }
 }
@@ -259,7 +260,11 @@ function shown(found) {
     }, one.failure ? one.source : one.text);
     return [one.lead, sentence, one.tail];
   }));
-  if ($("from").value === "auto") $("from").options[0].textContent = `${names()[found.source] ?? found.source} (detected)`;
+  if ($("from").value === "auto") {
+    const alone = new Set((model()?.directions ?? []).filter((one) => one.endsWith(`-${found.target}`))).size === 1;
+    const how = alone ? "the only choice" : found.sure < SURE ? "a guess" : "detected";
+    $("from").options[0].textContent = `${names()[found.source] ?? found.source} (${how})`;
+  }
   summary(found);
   $("copy").hidden = $("code-open").hidden = false;
   const at = before === null ? -1 : found.segments.findIndex((one) => one.source === before);

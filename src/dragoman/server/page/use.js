@@ -90,7 +90,7 @@ function form(scopes) {
       }
     } },
     h("div", { class: "bar" }, field("Name", name), field("Tenant", tenant), field("Characters a month", quota), field("Requests a minute", rate), field("Expires after days", days)),
-    h("fieldset", {}, h("legend", {}, "It may"), h("div", { class: "checks" }, boxes.map((box) => h("label", {}, box, ` ${scopes[box.value]}`)))),
+    h("fieldset", {}, h("legend", {}, "It may"), h("div", { class: "checks" }, boxes.map((box) => h("label", {}, box, h("span", {}, scopes[box.value]))))),
     h("button", { type: "submit" }, "Make it"), told));
 }
 
@@ -116,6 +116,7 @@ async function monitor() {
 }
 
 async function watched(place, name) {
+  fill(place, h("p", { class: "muted", role: "status" }, "Reading what it has met …"));
   try {
     const found = await ask("GET", `/api/monitor/${encodeURIComponent(name)}`);
     const { totals } = found;
@@ -144,11 +145,20 @@ function direction(one) {
         : "not known: the texts are not like the held-out set"],
       ["on the held-out set", number(one.estimate.normal, 1)],
     ]) : null,
-    one.tests.length ? table(["Feature", "Normal", "Now", "Effect", "q", ""], one.tests.map((test) => [
-      test.title, { n: number(test.normal, 3) }, { n: number(test.now, 3) }, { n: number(test.effect, 2) }, { n: test.q < 0.0001 ? "< 0.0001" : number(test.q, 4) },
-      test.drifted ? h("strong", { class: "bad" }, `drifted, ${test.change}`) : "",
-    ]), { label: `Drift of ${one.direction}` }) : null,
+    one.tests.length ? features(one) : null,
     words.length ? [h("p", { class: "muted" }, "New words:"), h("ul", { class: "chips" }, words.map(([word, sources]) => h("li", { class: "chip", title: sources.join("\n") }, h("bdi", {}, word))))] : null];
+}
+
+/** What drifted stands open; the rest is there for whoever asks. */
+function features(one) {
+  const shown = (tests, label) => table(["Feature", "Normal", "Now", "Effect", "q"], tests.map((test) => [
+    h("span", {}, test.title, test.drifted ? h("strong", { class: "bad" }, `drifted, ${test.change}`) : null),
+    { n: number(test.normal, 3) }, { n: number(test.now, 3) }, { n: number(test.effect, 2) }, { n: test.q < 0.0001 ? "< 0.0001" : number(test.q, 4) },
+  ]), { label });
+  const [drifted, others] = [one.tests.filter((test) => test.drifted), one.tests.filter((test) => !test.drifted)];
+  return [drifted.length ? shown(drifted, `What drifted in ${one.direction}`) : null,
+    others.length ? h("details", {}, h("summary", {}, `${plural(others.length, "feature")} without drift`), shown(others, `Features of ${one.direction} without drift`)) : null,
+    h("p", { class: "muted small" }, "Effect: how large a difference is. q: how often chance alone would show one, corrected for the number of tests.")];
 }
 
 function days(rows) {
