@@ -7,7 +7,7 @@ Needs `wrk`. Four measurements; the record goes to benchmarks/results/serve.json
 - overhead: the null engine, every text another one and no cache: requests a second over 32 connections, and the median
   latency over one, which is what the gateway and its pipe add to a model's own time.
 - throughput: 32 clients, each with one sentence at a time, against the assistant's own batches on the same sentences.
-- spike: the null engine with 50 ms a batch of 8; 4 connections, then 40, with `--wait 0.1`: which answers come, how long
+- spike: the null engine with 50 ms a batch of 8; 4 connections, then 40, with `--wait 1.8x`: which answers come, how long
   those that are admitted wait, and how much memory the gateway has before and after.
 - restart: how long requests are refused after the engine was killed, and how soon the first refusal comes.
 """
@@ -209,7 +209,7 @@ async def through(url: str, texts: list[str], pair: str) -> list[str]:
 
 
 def spike(seconds: int) -> dict[str, Any]:
-    with Served("--null", "en-de", "--null-delay", "0.05", "--cache", "0", "--wait", "0.1", "--batch", "8") as served:
+    with Served("--null", "en-de", "--null-delay", "0.05", "--cache", "0", "--wait", "1.8x", "--batch", "8") as served:
         wrk(served.url, 4, 2)
         before = served.megabytes
         calm = asyncio.run(admitted(served.url, 4, seconds))

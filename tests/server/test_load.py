@@ -19,6 +19,8 @@ import deepl
 import httpx2
 import pytest
 
+from dragoman.cli.serve import Options
+from dragoman.errors import ArgumentError
 from dragoman.server.gateway import Gateway, NullModel
 from dragoman.server.settings import Limits
 from dragoman.store.run.aliases import Aliases, Target, assign, rollback
@@ -308,6 +310,13 @@ def test_the_command_serves_drains_and_ends(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_wait_is_told_in_seconds_or_as_times() -> None:
+    assert (Options(wait="2.5").waiting, Options(wait="1.8x").waiting) == ((2.5, 0.0), (10.0, 1.8))
+    for wrong in ("", "x", "0.01", "0.9x", "-1", "nan", "1e3", "1..2x", "2 x"):
+        with pytest.raises(ArgumentError, match="give seconds, 0.05 or more"):
+            assert Options(wait=wrong).waiting
 
 
 def test_draining_lets_what_is_in_flight_end(tmp_path: Path) -> None:

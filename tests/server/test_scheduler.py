@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -419,6 +420,82 @@ def test_nobody_waits_longer_than_foretold_when_batches_take_constant_time(
             running.append(asyncio.ensure_future(one(number, *request)))
         await asyncio.gather(*running)
         assert late == []
+        await scheduler.close()
+
+    simulate(test)
+
+
+@settings(max_examples=60, deadline=None)
+@given(REQUESTS, st.sampled_from([1.0, 1.8, 3.0]), st.booleans())
+def test_nobody_takes_more_than_so_many_times_what_it_takes_alone(
+    requests: list[tuple[float, int, str, int, bool]], times: float, with_lanes: bool
+) -> None:
+    """Also who would come into the next batch. `requests` as above, with up to 8 texts, two batches."""
+
+    async def test() -> None:
+        async def second(group: list[Task]) -> None:
+            await asyncio.sleep(1.0)
+
+        limits = Limits(window=0.0, batch=4, wait=0.0, times=times, cache=0)
+        scheduler, _ = scheduled(Port(second, lanes=99 if with_lanes else 1), limits)
+        await scheduler.ask(tasks("first"))  # from now on it is known what a batch takes
+        loop = asyncio.get_running_loop()
+        took: list[float] = []
+
+        async def one(number: int, count: int, tenant: str, length: int) -> None:
+            texts = [f"{number} {place} " + "x" * length for place in range(2 * count)]
+            began = loop.time()
+            try:
+                await scheduler.ask(tasks(*texts, tenant=tenant))
+            except Shed as shed:
+                assert (shed.reason, shed.retry_after >= 1) == ("wait", True)
+                return
+            took.append((loop.time() - began) / math.ceil(len(texts) / 4))
+
+        await one(-1, 4, "a", 0)
+        assert took == [pytest.approx(1.0)]  # alone: a long one as well is let in, and takes its own time
+        running = []
+        for number, (gap, count, tenant, length, _) in enumerate(requests):
+            await asyncio.sleep(gap / 3)
+            running.append(asyncio.ensure_future(one(number, count, tenant, length)))
+        await asyncio.gather(*running)
+        assert max(took) <= times + 1e-6
+        await scheduler.close()
+
+    simulate(test)
+
+
+def test_a_spike_makes_nobody_wait_twice_the_calm_time() -> None:
+    """Batches of eight that take 50 ms: four clients, then forty that ask again sooner than they are told."""
+
+    async def test() -> None:
+        async def work(group: list[Task]) -> None:
+            await asyncio.sleep(0.05)
+
+        scheduler, _ = scheduled(Port(work), Limits(batch=8, times=1.8, cache=0))
+        loop = asyncio.get_running_loop()
+
+        async def client(number: int, took: list[float], end: float) -> None:
+            turn = 0
+            while loop.time() < end:
+                turn, began = turn + 1, loop.time()
+                try:
+                    await scheduler.ask(tasks(f"{end} {number} {turn}"))
+                    took.append(loop.time() - began)
+                    await asyncio.sleep(0.0007)
+                except Shed:
+                    await asyncio.sleep(0.05 + 0.0001 * number)
+
+        async def worst(clients: int) -> tuple[float, int]:
+            took: list[float] = []
+            end = loop.time() + 10
+            await asyncio.gather(*(client(number, took, end) for number in range(clients)))
+            return max(took), len(took)
+
+        calm, _ = await worst(4)
+        rush, answers = await worst(40)
+        assert rush <= 1.9 * calm
+        assert answers > 0.9 * 8 * 10 / 0.05  # and the engine is never idle for it
         await scheduler.close()
 
     simulate(test)

@@ -55,8 +55,13 @@ class Options:
     ] = ""
     queue: Annotated[int, typer.Option("--queue", min=1, help="Texts that may wait for an engine.")] = 4_000
     wait: Annotated[
-        float, typer.Option("--wait", min=0.05, help="Seconds of waiting from which requests are shed.")
-    ] = 10.0
+        str,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS|TIMESx",
+            help="The longest wait that is let in to; 1.8x: so many times what a request takes alone.",
+        ),
+    ] = "10"
     batch: Annotated[int, typer.Option("--batch", min=1, help="Texts in one batch.")] = 64
     cache: Annotated[int, typer.Option("--cache", min=0, help="MiB of answers that are kept; 0: none.")] = 64
     shadow: Annotated[
@@ -104,6 +109,20 @@ class Options:
         return Wanted("shadow" if self.shadow else "canary", name, self.share) if name else None
 
     @property
+    def waiting(self) -> tuple[float, float]:
+        """Seconds, and times (0 where seconds were given), that a request may wait. Raises ArgumentError."""
+        from dragoman.errors import ArgumentError
+        from dragoman.server.settings import Limits
+
+        number, times = self.wait.removesuffix("x"), self.wait.endswith("x")
+        least = 1.0 if times else 0.05
+        if not number.replace(".", "", 1).isdecimal() or float(number) < least:
+            raise ArgumentError(
+                f"--wait {self.wait}: give seconds, 0.05 or more, or times the time that a request takes alone, 1x or more."
+            )
+        return (Limits().wait, float(number)) if times else (float(number), 0.0)
+
+    @property
     def open(self) -> bool:
         """Whether other machines can reach it."""
         return self.host not in _LOOPBACK
@@ -146,9 +165,10 @@ def _gateway(given: Options, here: Session) -> tuple[Gateway, str]:
     here.listener.say("checking the models")
     models = [target(path, name) for name, path in given.named]
     stand_ins = [NullModel(directions=(given.null,), delay=given.null_delay)] if given.null is not None else []
+    wait, times = given.waiting
     gateway = Gateway(
         folder,
-        limits=Limits(queue=given.queue, wait=given.wait, batch=given.batch, cache=given.cache << 20),
+        limits=Limits(queue=given.queue, wait=wait, times=times, batch=given.batch, cache=given.cache << 20),
         threads=given.threads,
         must_have_key=bool(given.keys) or (given.keys is None and given.open),
         no_keys=given.keys is False,

@@ -171,17 +171,31 @@ class Scheduler:
         return len(self._waiting) + len(self._bulk)
 
     def expected_wait(self, jobs: Sequence[_Job] | None = None) -> float:
-        """Seconds until these jobs, or all that wait, will be done: what is left of the batch that runs, and the batches up to
-        the last of theirs. 0 where the next batch has room for all: to wait for that one spares nobody."""
-        waiting = list(self._waiting) if jobs is None else []
-        sizes = [len(batch) for batch in waiting] if jobs is None else self._waiting.until(list(jobs))
-        if self._lanes:
-            sizes = [self._limits.batch] * math.ceil(sum(sizes) / self._limits.batch)
-        if len(sizes) <= 1:
+        """Seconds until these jobs, or all that wait, will be done: what is left of the batch that runs, the wait for company,
+        and the batches up to the last of theirs. 0 where the next batch has room for all, and seconds bound the wait: to refuse
+        that one spares nobody."""
+        sizes = [len(batch) for batch in self._waiting] if jobs is None else self._waiting.until(list(jobs))
+        count, most = sum(sizes), self._limits.batch
+        is_next = count <= most if self._lanes else len(sizes) <= 1
+        if not sizes or (is_next and not self._limits.times):
             return 0.0
         now = _now()
-        left = [self._pace.of(batch.beside) - (now - batch.began) for batch in self._running.values()]
-        return max([0.0, *left]) + sum(map(self._pace.of, sizes))
+        running = [batch for batch in self._running.values() if not (self._lanes and batch.jobs[0].bulk)]
+        left = [max(0.0, self._pace.of(batch.beside) - (now - batch.began)) for batch in running]
+        if not self._lanes:
+            return max(left, default=0.0) + self._company + sum(map(self._pace.of, sizes))
+        full, free = self._pace.of(most), self._free()
+        rounds, place = divmod(count - free - 1, most)  # the last of them takes the place of one that runs by then
+        return full * (1 + rounds) + sorted([*left, *[full] * free])[place] if count > free else full
+
+    def _alone(self, jobs: Sequence[_Job]) -> float:
+        """Seconds that these jobs would take if nobody else asked."""
+        if self._lanes:
+            return self._pace.of(self._limits.batch) * math.ceil(len(jobs) / self._limits.batch)
+        plan: Plan[_Job] = Plan(self._limits.batch, self._limits.batch_characters)
+        for job in jobs:
+            plan.add(job)
+        return sum(self._pace.of(len(batch)) for batch in plan)
 
     # ---------------------------------------------------------------- asking
 
@@ -204,7 +218,7 @@ class Scheduler:
         idle = not len(self._waiting)  # a request that is longer than a batch is let in then
         for task in sorted(fresh, key=lambda one: one.size):  # so that those of like length stand together
             self._new(task, bulk)
-        if fresh and not bulk and not idle:  # a document's texts come a batch at a time
+        if fresh and not bulk and (self._limits.times or not idle):  # a document's texts come a batch at a time
             self._admit([self._jobs[task] for task in fresh])
         jobs = {task: self._joined(task, bulk) for task, found in keys.items() if found is None}
         try:
@@ -228,10 +242,11 @@ class Scheduler:
     def _admit(self, new: Sequence[_Job]) -> None:
         """Let new jobs stay in the plan, or take them out and raise Shed."""
         expected = self.expected_wait(new)
-        if expected > self._limits.wait:
+        longest = self._limits.times * self._alone(new) if self._limits.times else self._limits.wait
+        if expected > longest:
             for job in new:
                 self._settle(job, Away())
-            raise Shed("wait", max(1.0, expected - self._limits.wait))
+            raise Shed("wait", max(1.0, expected - longest))
 
     def _joined(self, task: Task, bulk: bool) -> _Job:
         job = self._jobs[task]
@@ -349,15 +364,19 @@ class Scheduler:
             job.batch = None
             self._settle(job, result)
 
+    @property
+    def _company(self) -> float:
+        """Seconds that a batch waits for company at most. Whoever comes alone waits for nobody, nor for lanes."""
+        if self._lanes or not self._limits.window or self._last < 2:
+            return 0.0
+        return max(self._limits.window, min(_SHARE * self._took, _LONGEST))
+
     async def _gather(self) -> None:
         """Give those a moment who come with their next text, as long as they keep coming: until as many wait as were in the
-        last batch, for a part of what that one took at most. Whoever comes alone waits for nobody, nor for lanes."""
-        if self._lanes or not self._limits.window or self._last < 2:
-            return
+        last batch."""
         began = came = _now()
-        longest = max(self._limits.window, min(_SHARE * self._took, _LONGEST))
-        depth = self.depth
-        while self.depth < self._last and (now := _now()) < began + longest and now < came + 2 * self._limits.window:
+        depth, until = self.depth, began + self._company
+        while self.depth < self._last and (now := _now()) < until and now < came + 2 * self._limits.window:
             await asyncio.sleep(0.001)
             if self.depth > depth:
                 depth, came = self.depth, _now()

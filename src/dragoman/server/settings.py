@@ -19,9 +19,8 @@ class Limits:
     requests_per_minute: int = 0  # of a key that has no rate of its own; 0 = no bound
     # the queue of an engine
     queue: int = 4_000  # texts that wait
-    wait: float = (
-        10.0  # the longest wait that a request is admitted to, as far as it can be foretold: what clients wait
-    )
+    wait: float = 10.0  # the longest wait that a request is let in to, as far as it can be foretold: what clients wait
+    times: float = 0.0  # instead: so many times what the same request takes when nobody else asks; 0 = by `wait`
     window: float = 0.005  # that a batch waits for company at least, where there was some before; 0 = never
     batch: int = 64  # texts in a batch
     batch_characters: int = 20_000  # texts times the longest of them
