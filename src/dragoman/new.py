@@ -90,7 +90,7 @@ evaluate:
 #  must_gain: {{chrf: 1.0}}  # the run fails when the gain over the untouched model is smaller
 
 # ---------------------------------------------------------------- 6. deploy: exports that are scored again, in one bundle
-#deploy: {{formats: [hf]}}   # also adapter, hf-bf16, ctranslate2, ctranslate2-int8; `dragoman deploy` works without, too
+#deploy: {{formats: [hf]}}   # also adapter, hf-bf16, ctranslate2-int8, onnx, gguf, awq; `dragoman deploy` works without, too
 
 # ---------------------------------------------------------------- 7. monitor: numbers of what is translated in use
 #monitor: {{}}

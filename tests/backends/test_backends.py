@@ -211,4 +211,4 @@ def test_what_a_backend_is_not_able_to_is_refused(name: str, decoding: Decoding,
 def test_an_unknown_backend_is_told(tmp_path: Path) -> None:
     tiny(tmp_path / "m")
     with pytest.raises(ModelError, match="no format"):
-        opened(tmp_path / "m", "onnx-int4")
+        opened(tmp_path / "m", "tflite-int4")

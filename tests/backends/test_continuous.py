@@ -41,7 +41,7 @@ def same(one: Sequence[Completion], other: Sequence[Completion]) -> bool:
 @given(st.integers())
 def test_every_lane_has_what_it_would_have_alone(alone: Transformers, seed: int) -> None:
     dice = random.Random(seed)
-    shared = Continuous(alone.loaded, budget=alone.budget)
+    shared = Continuous(alone)
     asked = [(prompts(dice, dice.randrange(1, 5)), dice.choice(WAYS)) for _ in range(6)]
     found: dict[int, list[list[Completion]]] = {}
 
@@ -63,7 +63,7 @@ def test_every_lane_has_what_it_would_have_alone(alone: Transformers, seed: int)
 
 def test_what_is_given_up_and_what_fails_leave_the_others_alone(alone: Transformers, monkeypatch: Any) -> None:
     dice = random.Random(1)
-    shared = Continuous(alone.loaded, budget=alone.budget)
+    shared = Continuous(alone)
     unwanted: set[str] = set()
     ended: dict[str, Any] = {}
 

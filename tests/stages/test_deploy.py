@@ -128,7 +128,7 @@ def test_a_bundle_stands_for_itself(run: Path, tmp_path: Path, dragoman: Command
     assert "| ctranslate2-float32 |" in (moved / "README.md").read_text(encoding="utf-8")
     said = dragoman("translate", moved, "the dog sees a house.", "--to", "de", "--backend", "ctranslate2")
     assert said.code == 0
-    assert dragoman("translate", moved, "a", "--to", "de", "--backend", "onnx").code == 2
+    assert dragoman("translate", moved, "a", "--to", "de", "--backend", "tflite").code == 2
 
 
 def test_a_gguf_file_passes_the_gate_and_is_for_a_server_of_the_users_own(run: Path) -> None:
@@ -204,8 +204,8 @@ def test_what_is_not_as_good_is_not_done_and_the_rest_goes_on(run: Path) -> None
 def test_an_export_that_computes_something_else_fails(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export = contents.export
 
-    def spoilt(model: Path, form: str, where: Path) -> dict[str, Any]:
-        made = export(model, form, where)
+    def spoilt(model: Path, form: str, where: Path, texts: Any) -> dict[str, Any]:
+        made = export(model, form, where, texts)
         whole = AutoModelForCausalLM.from_pretrained(where)
         with torch.no_grad():
             whole.model.norm.weight *= 1.02
@@ -288,7 +288,7 @@ def test_the_adapter_is_plain_peft(run: Path) -> None:
         open_backend(run / "deploy" / "bundle", "adapter")
 
 
-@pytest.mark.parametrize("form", ["hf", "ctranslate2-float32", "gguf-q8_0"])
+@pytest.mark.parametrize("form", ["hf", "ctranslate2-float32", "onnx-float32", "awq", "gguf-q8_0"])
 def test_learned_tokens_cannot_go_into_weights(form: str, tmp_path: Path) -> None:
     write_json(tmp_path / "adapter_config.json", {"peft_type": "PREFIX_TUNING"})
     with pytest.raises(ModelError, match="PREFIX_TUNING"):
@@ -373,7 +373,7 @@ def test_a_run_without_dev_rows_is_told(run: Path) -> None:
         deploy(run)
 
 
-@pytest.mark.parametrize("formats", ["[onnx]", "[]", "[hf, hf]", "[ctranslate2, ctranslate2-float32]", "3"])
+@pytest.mark.parametrize("formats", ["[tflite]", "[]", "[hf, hf]", "[ctranslate2, ctranslate2-float32]", "3"])
 def test_formats_are_checked(formats: str) -> None:
     with pytest.raises(RecipeError, match=r"deploy\.formats"):
         Recipe.parse(RECIPE, "recipe", [f"deploy.formats={formats}"])

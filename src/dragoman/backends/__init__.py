@@ -17,8 +17,20 @@ from dragoman.store.run.artifact import model_folder
 from dragoman.store.run.bundle import Bundle, bundle_of, bundle_of_run
 
 Precision = Literal["auto", "fp32", "bf16"]
-KINDS = {"hf": "transformers", "adapter": "transformers", "ctranslate2": "ctranslate2", "gguf": "llama.cpp"}
-ENGINES = ("transformers", "ctranslate2")  # those that dragoman itself starts
+KINDS = {
+    "hf": "transformers",
+    "adapter": "transformers",
+    "ctranslate2": "ctranslate2",
+    "onnx": "onnx",
+    "gguf": "llama.cpp",
+    "awq": "vllm",
+    "gptq": "vllm",
+}
+_SERVERS = {
+    "llama.cpp": ("llama.cpp", "llama-server --model {where}/model.gguf"),
+    "vllm": ("vLLM", "vllm serve {where} --port 8080"),
+}
+ENGINES = ("transformers", "ctranslate2", "onnx")  # those that dragoman itself starts
 
 
 def open_backend(
@@ -57,8 +69,8 @@ def open_format(bundle: Bundle, form: str, *, precision: Precision = "auto", thr
 def open_files(
     shell: Shell, where: Path, *, precision: Precision = "auto", threads: int | None = None, measuring: bool = False
 ) -> Backend:
-    """The files of a format, in a folder of its name, in their engine. `measuring`: a GGUF file is read through transformers;
-    else it is refused, as llama.cpp is a server of the user's own."""
+    """The files of a format, in a folder of its name, in their engine. `measuring`: what is for llama.cpp or vLLM is unpacked
+    and read through transformers; else it is refused, as those are servers of the user's own."""
     form = where.name
     kind = KINDS[form.partition("-")[0]]
     if form == "adapter":
@@ -69,14 +81,19 @@ def open_files(
         from dragoman.backends.ct2 import CTranslate2
 
         return CTranslate2(shell, where, threads=threads)
+    if kind == "onnx":
+        from dragoman.backends.onnx import Onnx
+
+        return Onnx(shell, where, threads=threads)
     if not measuring:
+        name, start = _SERVERS[kind]
         raise ModelError(
-            f"{where} is for llama.cpp, which dragoman does not start: run `llama-server --model {where / 'model.gguf'}` and "
-            "give its URL as the backend, such as http://127.0.0.1:8080/v1, or name another format."
+            f"{where} is for {name}, which dragoman does not start: run `{start.format(where=where)}` and give its URL as the "
+            "backend, such as http://127.0.0.1:8080/v1, or name another format."
         )
     from dragoman.backends.own import Transformers
 
-    return Transformers.of_gguf(shell, where / "model.gguf", threads)
+    return (Transformers.of_packed if kind == "vllm" else Transformers.of_gguf)(shell, where, threads)
 
 
 def _transformers(folder: Path, precision: Precision, threads: int | None) -> Backend:

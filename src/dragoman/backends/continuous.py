@@ -20,7 +20,6 @@ from dragoman.core.ports import Cancelled, CancelledError, Completion, Prompt, S
 from dragoman.core.recipe import Decoding
 from dragoman.engine.decoding.drafts import Draft
 from dragoman.engine.decoding.walk import Job, Walk
-from dragoman.engine.load import Loaded
 
 _COMPANY = 4  # steps that newcomers wait for more of them, for to read prompts takes as long as a step
 _APART = 16  # steps that what is decoded in another way waits for more of its kind: about a sentence
@@ -47,10 +46,12 @@ class _Question:
 
 
 class Continuous(Transformers):
-    """A lane is begun by `begin`; `step` takes all of them on. Outside of any lane it answers as ever. One thread only."""
+    """A backend with lanes. One is begun by `begin`; `step` takes all of them on. Outside of any lane it answers as ever. One
+    thread only."""
 
-    def __init__(self, loaded: Loaded, *, budget: int) -> None:
-        super().__init__(loaded, budget=budget)
+    def __init__(self, backend: Transformers) -> None:
+        super().__init__(backend.loaded, budget=backend.budget)
+        self.name, self._backend = backend.name, backend
         self._fresh: list[_Question] = []
         self._apart: list[_Question] = []
         self._ready: list[_Question] = []
@@ -60,6 +61,10 @@ class Continuous(Transformers):
         self._number = 0
         self._steps, self._since = 0, 0  # in all, and since somebody joined
         self._rows = self._columns = 0  # of the walk, at most
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return self._backend.description
 
     # ---------------------------------------------------------------- lanes
 
@@ -122,8 +127,8 @@ class Continuous(Transformers):
     def score(self, rows: Sequence[tuple[Sequence[int], Sequence[bool]]], *, told: Told = nobody) -> list[list[float]]:
         lane = getcurrent()
         if not rows or lane.parent is None:
-            return super().score(rows, told=told)
-        question = _Question(lane, len(rows), told, never, kind="score", given=rows, run=super().score)
+            return self._backend.score(rows, told=told)
+        question = _Question(lane, len(rows), told, never, kind="score", given=rows, run=self._backend.score)
         self._wait(question, self._apart)
         return question.made
 

@@ -13,7 +13,7 @@ from dragoman.core.ports import Backend
 from dragoman.engine import load
 from dragoman.errors import ModelError
 
-_DEFAULTS = {"ctranslate2": "ctranslate2-float32"}
+_DEFAULTS = {"ctranslate2": "ctranslate2-float32", "onnx": "onnx-float32"}
 _UNMERGED = {"PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT"}
 
 
@@ -29,11 +29,15 @@ def export(folder: Path, form: str, out: Path) -> dict[str, Any]:
         from dragoman.engine import ct2_export
 
         return ct2_export.export(loaded, out, precision)
+    if kind == "onnx":
+        from dragoman.engine import onnx_export
+
+        return onnx_export.export(loaded, out, precision)
     if kind == "gguf":
         from dragoman.engine import gguf_export
 
         return gguf_export.export(loaded, out, precision)
-    raise ModelError(f"'{form}' is no format that a model is exported into.")
+    raise ModelError(f"'{form}' is no format that a model is exported into without `dragoman deploy`.")
 
 
 def require_merged(folder: Path, form: str) -> None:

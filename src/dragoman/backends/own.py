@@ -44,14 +44,26 @@ class Transformers:
         return cls(load.load(model_folder(folder), dtype=DTYPES[precision], device=device))
 
     @classmethod
-    def of_gguf(cls, shell: Shell, file: Path, threads: int | None = None) -> Transformers:
+    def of_gguf(cls, shell: Shell, folder: Path, threads: int | None = None) -> Transformers:
         """The weights of a GGUF file as transformers unpacks them, under the configuration of the model: some figures of a
         file it does not read, such as the size of Qwen 3's heads."""
         from dragoman.engine.device import DTYPES, detect, use
 
         device = use(detect(threads))
         config = gguf.as_written(shell.config)
-        model = load.load_model(file, dtype=DTYPES["fp32"], device=device, config=config).to(DTYPES["fp32"])
+        model = load.load_model(folder / "model.gguf", dtype=DTYPES["fp32"], device=device, config=config).to(
+            DTYPES["fp32"]
+        )
+        return cls(Loaded(model, shell.tokenizer, shell.card))
+
+    @classmethod
+    def of_packed(cls, shell: Shell, folder: Path, threads: int | None = None) -> Transformers:
+        """The weights of a GPTQ or AWQ folder, unpacked."""
+        from dragoman.engine import packed
+        from dragoman.engine.device import detect, use
+
+        device = use(detect(threads))
+        model: Any = packed.unpacked(folder, shell.config).to(device)
         return cls(Loaded(model, shell.tokenizer, shell.card))
 
     @property

@@ -24,7 +24,7 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME|URL",
-        help="transformers, ctranslate2, a format of a bundle, or the URL of an OpenAI-compatible server.",
+        help="transformers, ctranslate2, onnx, a format of a bundle, or the URL of an OpenAI-compatible server.",
     ),
 ]
 Workers = Annotated[

@@ -121,8 +121,7 @@ class AssistantDesk:
         )  # the gateway knows what is given
         Identifier([code for one in self._base.translator.directions for code in (one.source, one.target)]).load()
         if isinstance(translator := self._base.translator, Translator) and isinstance(translator.backend, Transformers):
-            backend = translator.backend
-            translator.backend = self.shared = Continuous(backend.loaded, budget=backend.budget)
+            translator.backend = self.shared = Continuous(translator.backend)
         self._own = [Memory.open(path) for path in of_run(run)]
         self._served = Memory.open(memory) if memory is not None else None
         self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()

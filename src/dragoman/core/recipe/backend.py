@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-NAMES = ("auto", "transformers", "ctranslate2")
-_FORMAT = re.compile(r"(?:hf|ctranslate2|gguf)-[\w]+|hf|adapter")
+NAMES = ("auto", "transformers", "ctranslate2", "onnx")
+_FORMAT = re.compile(r"(?:hf|ctranslate2|onnx|gguf)-[\w]+|hf|adapter|awq|gptq")
 
 
 def is_url(name: str) -> bool:

@@ -16,6 +16,10 @@ FormatName = Literal[
     "ctranslate2-float32",
     "ctranslate2-bfloat16",
     "ctranslate2-int8",
+    "onnx-float32",
+    "onnx-int8",
+    "awq",
+    "gptq",
     "gguf-f32",
     "gguf-f16",
     "gguf-bf16",
@@ -24,9 +28,9 @@ FormatName = Literal[
     "gguf-q4_0",
     "gguf-q4_k_m",  # always refused, with the reason
 ]
-_SHORT = {"ctranslate2": "ctranslate2-float32", "gguf": "gguf-q8_0"}
+_SHORT = {"ctranslate2": "ctranslate2-float32", "onnx": "onnx-float32", "gguf": "gguf-q8_0"}
 EXACT = frozenset(
-    {"hf", "adapter", "ctranslate2-float32", "gguf-f32"}
+    {"hf", "adapter", "ctranslate2-float32", "onnx-float32", "gguf-f32"}
 )  # nothing is rounded: the same to the last digits
 
 

@@ -89,7 +89,7 @@ def _one(
     where = bundle / form
     listener.say(f"deploy: {form}: exporting")
     try:
-        made = contents.export(model, form, where)
+        made = contents.export(model, form, where, trials.calibration)
     except ModelError as error:
         shutil.rmtree(where, ignore_errors=True)
         listener.warn(f"deploy: {form} is refused: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman import report
 from dragoman.core.recipe import Deploy, Recipe
+from dragoman.core.text.languages import Direction
 from dragoman.errors import ModelError
 from dragoman.store.memory.glossary import glossary_file
 from dragoman.store.memory.translation_memory import memory_file
@@ -25,6 +26,7 @@ from dragoman.store.run.trained import help_of
 if TYPE_CHECKING:
     from dragoman.core.ports import Backend
 
+Row = Mapping[str, str]  # direction, source, reference
 _ADAPTER = "adapter_config.json"
 _MEASURED = (
     "load_seconds", "sentences_per_second", "characters_per_second", "p50", "p95", "peak_memory", "description",
@@ -66,12 +68,15 @@ def _write_ends(folder: Path, ends: tuple[int, ...]) -> None:
     write_json(folder / "generation_config.json", {"eos_token_id": list(ends) if len(ends) != 1 else ends[0]})
 
 
-def export(model: Path, form: str, where: Path) -> dict[str, Any]:
-    """Write one format. Raises ModelError where it would come out different."""
+def export(model: Path, form: str, where: Path, texts: Callable[[], Sequence[Row]] = tuple) -> dict[str, Any]:
+    """Write one format. `texts`: rows of train. Raises ModelError where it would come out different."""
     from dragoman.backends import export as exports
+    from dragoman.engine import packed
 
     if form == "adapter":
         return _adapter(model, where)
+    if form in packed.METHODS:
+        return _packed(model, form, where, texts())
     if not form.startswith("hf"):
         return exports.export(model, form, where)
     import torch
@@ -85,6 +90,23 @@ def export(model: Path, form: str, where: Path) -> dict[str, Any]:
     load.save(where, loaded)
     how = load.Card.read(where).tokenizer
     return {"tokenizer": "AutoTokenizer" if how == "auto" else "PreTrainedTokenizerFast"}
+
+
+def _packed(model: Path, form: str, where: Path, texts: Sequence[Row]) -> dict[str, Any]:
+    """Weights in 4 bits, calibrated with rows of train as the model reads and writes them."""
+    from dragoman.backends import export as exports
+    from dragoman.core.prompt.prompts import render
+    from dragoman.engine import autoround, load
+    from dragoman.engine.encoder import Encoder
+
+    exports.require_merged(model, form)
+    loaded = replace_card(load.load(model))
+    ends, encoder = loaded.shell.ends, Encoder(loaded.tokenizer, loaded.card.prompt)
+    asked = [render(encoder.form, Direction.parse(r["direction"]), r["source"], r["reference"]) for r in texts]
+    made = autoround.export(loaded, where, form, [ids for ids, _ in encoder.encode(asked)])
+    load.save_tokenizer(where, loaded)
+    _write_ends(where, ends)
+    return made
 
 
 def _adapter(model: Path, where: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dragoman.store.corpus import records
 from dragoman.store.run.artifact import write_json
 
 _MODULE = "dragoman.stages.deploy.trial"
+_CALIBRATION = 512  # rows; an export takes as many of their tokens as it needs
 
 
 class Trials:
@@ -25,6 +26,7 @@ class Trials:
 
     def __init__(self, recipe: Recipe, settings: Deploy, prepared: Path, out: Path, listener: Listener) -> None:
         self._out, self._listener, self._settings, self._recipe = out, listener, settings, recipe
+        self._prepared = prepared
         self.sets = {"dev": rows_of(recipe, prepared, "dev", settings.gate.rows)}
         if not self.sets["dev"]:
             raise DataError(
@@ -49,6 +51,10 @@ class Trials:
     def of_format(self, form: str, bundle: Path, model: Path) -> dict[str, Any]:
         """An export, loaded afresh. `failure` says why one cannot be used."""
         return self._run(form, {"kind": form, "folder": str(bundle), "model": str(model)})
+
+    def calibration(self) -> list[dict[str, str]]:
+        """Rows of train, for exports that round weights with texts before them; never of dev or test."""
+        return rows_of(self._recipe, self._prepared, "train", _CALIBRATION)
 
     def _run(self, name: str, what: Mapping[str, Any]) -> dict[str, Any]:
         job, answer = self._out / f"{name}.job.json", self._out / f"{name}.json"
