@@ -81,7 +81,9 @@ def export(loaded: Loaded, out: Path, method: str, rows: Sequence[Sequence[int]]
             maker.quantize_and_save(place, format=f"auto_{method}")
         except ImportError:
             raise ModelError(f"the format {method} needs its package: pip install 'dragoman[autoround]'.") from None
-        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, SystemExit) as error:
+        except SystemExit:  # its way to end where no text is long enough
+            raise ModelError(f"{method}: auto-round gives up on this model and these texts.") from None
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(f"{method}: auto-round cannot quantise this model: {first_line(error)}") from None
         [config] = Path(place).rglob("config.json")
         out.mkdir(parents=True, exist_ok=True)

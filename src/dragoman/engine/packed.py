@@ -67,7 +67,8 @@ def weights(method: str, parts: Mapping[str, Any]) -> torch.Tensor:
         numbers, zeros = (_eight(parts[part], _AWQ).flatten(1) for part in ("qweight", "qzeros"))
     size = len(numbers) // len(scales)
     group = torch.arange(len(numbers)) // size
-    return ((numbers - zeros[group]) * scales[group]).t().contiguous()
+    found: torch.Tensor = ((numbers - zeros[group]) * scales[group]).t().contiguous()
+    return found
 
 
 def _eight(packed: torch.Tensor, order: Sequence[int]) -> torch.Tensor:
