@@ -1,6 +1,7 @@
 """Backends side by side: one model, the same prompts, each backend in a process of its own.
 
     python benchmarks/deploy.py --base FOLDER --data DATA [--sentences 48] [--llama-cpp FOLDER] [--record]
+    python benchmarks/deploy.py --run RUN --forms hf hf-bf16 onnx-float32 onnx-int8 awq gptq [--sentences 48] [--record]
 
 `--base` is a folder of a causal language model (Gemma 3 270M made the committed record), `--data` the folder of shared texts,
 of which medical/emea_en-fr_train.tsv.gz is read. `--llama-cpp` is a folder whose node_modules has node-llama-cpp: then the
@@ -8,7 +9,8 @@ GGUF file is run by a real llama.cpp too, one prompt after the other, as it is a
 share the machine; the wall times and the load of the machine stand beside it. Quality is chrF2++ against the references, with
 a paired test against ours in fp32. Peak memory is that of the process, with what it
 needed to load; of llama.cpp it is not measured.
-The record goes to benchmarks/results/deploy.json.
+With `--run` the model is that of a run, the sentences are of its test set, and what rounds with texts takes them of its train set.
+The record goes to benchmarks/results/deploy.json, that of a run into its part `run`.
 """
 
 from __future__ import annotations
@@ -29,14 +31,16 @@ from typing import Any
 from dragoman.backends import export, open_files
 from dragoman.core.ports import Backend, Prompt, Stops
 from dragoman.core.prompt.prompts import FORMATS
-from dragoman.core.recipe import Decoding
+from dragoman.core.recipe import Decoding, Recipe
 from dragoman.core.scores.metrics import segments
 from dragoman.core.scores.statistics import differences
 from dragoman.engine import load
 from dragoman.engine.device import detect
 from dragoman.engine.tokenizer import load_tokenizer
+from dragoman.stages.deploy import contents
 from dragoman.stages.deploy.trial import peak
-from dragoman.store.run.artifact import versions
+from dragoman.stages.deploy.trials import rows_of
+from dragoman.store.run.artifact import model_folder, versions
 from dragoman.translator import Translator
 
 RESULTS = Path(__file__).parent / "results"
@@ -49,6 +53,22 @@ def read(data: Path, count: int) -> list[tuple[str, str]]:
     with gzip.open(data / "medical" / "emea_en-fr_train.tsv.gz", "rt", encoding="utf-8", newline="") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines][1:]
     return [(r[0], r[1]) for r in rows[::10] if len(r) == 5 and r[0] and r[1] and '"' not in r[0]][:count]
+
+
+def of_run(run: Path, split: str, count: int) -> list[dict[str, str]]:
+    return rows_of(Recipe.load(run / "recipe.lock.yaml"), run / "prepare", split, count)
+
+
+def prepare_run(run: Path, where: Path, forms: Sequence[str]) -> None:
+    """The model of a run, and in every format."""
+    contents.export(model_folder(run), "hf", where / "model")
+    for form in forms:
+        if form == "hf":
+            (where / form).symlink_to(where / "model")
+        else:
+            began = time.process_time()
+            contents.export(model_folder(run), form, where / form, lambda: of_run(run, "train", 512))
+            print(f"{form}: exported in {time.process_time() - began:.0f} s of CPU", flush=True)
 
 
 def prepare(base: Path, where: Path) -> None:
@@ -92,7 +112,8 @@ def measured(where: Path, form: str, sources: Sequence[str]) -> dict[str, Any]:
     """One backend in this process."""
     shell = load.load_shell(where / "model")
     began = time.perf_counter()
-    backend: Backend = open_files(shell, where / form, threads=1, precision="fp32" if form == "hf" else "auto")
+    precision: Any = "fp32" if form == "hf" else "auto"
+    backend: Backend = open_files(shell, where / form, threads=1, precision=precision, measuring=True)
     loading = time.perf_counter() - began
     translator = Translator(backend)
     translator.translate(sources[:1], "en-fr")
@@ -159,23 +180,33 @@ def of_llama_cpp(where: Path, sources: Sequence[str], folder: Path) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--forms", nargs="+", default=FORMS)
     parser.add_argument("--sentences", type=int, default=48)
     parser.add_argument("--llama-cpp", type=Path)
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "FORMAT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    rows = read(given.data, given.sentences)
+    if given.run:
+        rows = [(row["source"], row["reference"]) for row in of_run(given.run, "test", given.sentences)]
+    else:
+        rows = read(given.data, given.sentences)
     sources, references = [r[0] for r in rows], [r[1] for r in rows]
     if given.one:
         print(json.dumps(measured(Path(given.one[0]), given.one[1], sources)))
         return
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
-        prepare(given.base, Path(place))
-        common = ["--base", str(given.base), "--data", str(given.data), "--sentences", str(given.sentences)]
-        for form in FORMS:
+        if given.run:
+            prepare_run(given.run, Path(place), given.forms)
+            common = ["--run", str(given.run)]
+        else:
+            prepare(given.base, Path(place))
+            common = ["--base", str(given.base), "--data", str(given.data)]
+        common += ["--sentences", str(given.sentences)]
+        for form in given.forms:
             if form.startswith("gguf"):
                 if given.llama_cpp is not None:
                     found[f"llama.cpp, {form}"] = of_llama_cpp(Path(place), sources, given.llama_cpp)
@@ -183,23 +214,29 @@ def main() -> None:
             command = [sys.executable, __file__, *common, "--one", place, form]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found[form] = json.loads(done.stdout.strip().split("\n")[-1])
+            found[form]["mib"] = round(contents.size((Path(place) / form).resolve()) / 2**20)
             print(form, {k: v for k, v in found[form].items() if k != "outputs"}, flush=True)
-    scored = {name: segments("chrf", one.pop("outputs"), references, "fr") for name, one in found.items()}
+    outputs = {name: one.pop("outputs") for name, one in found.items()}
+    scored = {name: segments("chrf", made, references, "fr") for name, made in outputs.items()}
     for name, one in found.items():
+        one["same"] = round(sum(a == b for a, b in zip(outputs["hf"], outputs[name], strict=True)) / len(references), 3)
         one["chrf"] = round(scored[name].score.value, 2)
         if name != "hf":
             [tested] = differences([(scored["hf"], scored[name])])
             one["gain"] = round(tested.gain, 2)
             one["interval"] = [round(tested.interval.low, 2), round(tested.interval.high, 2)]
             one["p"] = round(tested.p_randomisation, 4)
-    record = {
-        "command": f"python benchmarks/deploy.py --base FOLDER --data DATA --sentences {given.sentences} --record",
-        "base": given.base.name,
+    model = f"--run RUN --forms {' '.join(given.forms)}" if given.run else "--base FOLDER --data DATA"
+    record: dict[str, Any] = {
+        "command": f"python benchmarks/deploy.py {model} --sentences {given.sentences} --record",
+        "base": Recipe.load(given.run / "recipe.lock.yaml").name if given.run else given.base.name,
         "machine": {"processor": detect().name, "threads": 1, "shared": "others were at work: compare CPU seconds"},
         "versions": versions(),
         "results": found,
     }
     print(json.dumps(record, indent=1))
+    if given.record and given.run:
+        record = {**json.loads((RESULTS / "deploy.json").read_text(encoding="utf-8")), "run": record}
     if given.record:
         (RESULTS / "deploy.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
