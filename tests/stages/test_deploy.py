@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,33 @@ def test_a_bundle_that_is_not_whole_is_refused(deployed: Path, tmp_path: Path) -
         open_backend(copy)
 
 
+@pytest.mark.long
+def test_weights_that_texts_of_train_have_rounded_pass_the_gate(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("auto_round")
+    from dragoman.engine import autoround
+
+    loaded = tiny(form="chat")
+    config = loaded.model.config.__class__.from_dict(
+        loaded.model.config.to_dict() | {"num_key_value_heads": 4, "max_position_embeddings": 512}
+    )
+    save(run / "model" / "model", replace(loaded, model=loaded.model.__class__(config)))
+    export, heard = autoround.export, []
+
+    def overheard(model: Any, out: Path, method: str, rows: Any) -> dict[str, Any]:
+        heard.extend(model.tokenizer.decode(ids) for ids in rows)
+        return export(model, out, method, rows)
+
+    monkeypatch.setattr(autoround, "export", overheard)
+    done = deploy(run, "deploy.formats=[awq, hf]", "deploy.gate.max_loss={chrf: 100}")["deploy"].facts
+    assert done["default"] == "hf"
+    assert done["formats"][0]["exported"]["calibration"]["texts"] == "train"
+    assert 0 < done["formats"][0]["gate"]["nats"] < 1
+    assert len(heard) == 9
+    assert all(any(e.source in text and e.target in text for e in pairs("train")[:9]) for text in heard)
+    with pytest.raises(ModelError, match="is for vLLM"):
+        open_backend(run / "deploy" / "bundle", "awq")
+
+
 def test_a_run_uses_the_bundle_of_its_present_model_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(run, "deploy.formats=[ctranslate2]")
     asked: list[Path] = []
@@ -336,12 +364,13 @@ def test_a_format_that_fails_stops_no_baseline_and_a_new_bundle_remakes_none(
     assert (run / "monitor" / "manifest.json").stat().st_mtime_ns != made.st_mtime_ns
 
 
-def test_a_bundle_is_served_by_the_backend_that_it_names(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["ctranslate2", pytest.param("onnx", marks=pytest.mark.long)])
+def test_a_bundle_is_served_by_the_backend_that_it_names(run: Path, tmp_path: Path, form: str) -> None:
     from dragoman.server.gateway import Gateway
     from dragoman.store.run.aliases import target
     from tests.server.living import living
 
-    deploy(run, "deploy.formats=[ctranslate2]")
+    deploy(run, f"deploy.formats=[{form}]")
     first = target(run / "deploy" / "bundle")
     text = "the dog sees a house."
     with Assistant.load(run / "deploy" / "bundle", memory=False, threads=1, observed=False) as assistant:
@@ -349,14 +378,14 @@ def test_a_bundle_is_served_by_the_backend_that_it_names(run: Path, tmp_path: Pa
     with living(Gateway(tmp_path / "state", models=[first], threads=1)) as live:
         answer = live.json("POST", "/translate", json={"q": text, "source": "en", "target": "de"})
         assert answer["translatedText"] == wanted
-        assert live.gateway.bundles.default.engine.facts["backend"] == "ctranslate2"
+        assert live.gateway.bundles.default.engine.facts["backend"] == form
     before = first.checksum
     given = {name: Artifact.load(run / name) for name in ("prepare",)}
     loaded = tiny(form="chat", seed=5)
     loaded.model.config.max_position_embeddings = 512
     save(run / "model" / "model", loaded)
     given["model"] = Artifact.finish(run / "model", "model", "m2", Artifact.load(run / "model").facts)
-    recipe = Recipe.parse(RECIPE, "recipe", ["deploy.formats=[ctranslate2]"], run)
+    recipe = Recipe.parse(RECIPE, "recipe", [f"deploy.formats=[{form}]"], run)
     pipeline.run(recipe, run, stages=["deploy"], given=given)
     assert target(run / "deploy" / "bundle").checksum != before  # other weights under the same prompt
 

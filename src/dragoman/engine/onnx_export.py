@@ -68,7 +68,7 @@ def export(loaded: Loaded, out: Path, kind: str) -> dict[str, Any]:
     try:
         with torch.inference_mode(), _quiet():
             inputs, shapes = _example(step)
-            names = [f"{kind}.{i}" for kind in ("past", "present") for i in range(len(inputs) - 4)]
+            names = [f"{side}.{i}" for side in ("past", "present") for i in range(len(inputs) - 4)]
             program = torch.onnx.export(
                 step,
                 inputs,
@@ -83,7 +83,7 @@ def export(loaded: Loaded, out: Path, kind: str) -> dict[str, Any]:
     except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
         raise ModelError(f"ONNX: torch cannot export this model: {first_line(error)}") from None
     if kind == "int8":
-        _in_int8(out)
+        in_int8(out)
     return {"type": kind, "onnxruntime": onnxruntime.__version__}
 
 
@@ -134,7 +134,7 @@ def _example(step: _Step) -> tuple[tuple[torch.Tensor, ...], tuple[Any, ...]]:
     return (ids[:, :new], mask, positions, flat, *past), (both, both, both, {0: any_}, cached)
 
 
-def _in_int8(folder: Path) -> None:
+def in_int8(folder: Path) -> None:
     """Replace the graph by one whose matrices are int8, a scale for each output."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
