@@ -307,6 +307,14 @@ def test_openai_chat(ai: openai.OpenAI, model: Path) -> None:
     assert json.loads(listed.choices[0].message.content or "") == [ITS, ITS]
 
 
+def test_openai_is_told_what_has_no_effect(ai: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "clinic:en-de", "prompt": [KNOWN, KNOWN]}
+    assert "x-dragoman-without-effect" not in ai.completions.with_raw_response.create(**asked).headers
+    answer = ai.completions.with_raw_response.create(**asked, temperature=0, max_tokens=50)
+    assert answer.headers["x-dragoman-without-effect"] == "temperature, max_tokens"
+    assert [one.text for one in answer.parse().choices] == [ITS, ITS]
+
+
 def test_openai_streams_paragraph_by_paragraph(ai: openai.OpenAI) -> None:
     text = f"{KNOWN}\n\n{KNOWN}\n\nthe dog"
     whole = ai.chat.completions.create(model="clinic:en-de", messages=[{"role": "user", "content": text}])

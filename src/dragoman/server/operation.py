@@ -221,7 +221,8 @@ def _headed(answer: Response, call: Call | None, gateway: Gateway) -> Response:
         if call.model:
             answer.raw_headers.append((b"x-dragoman-model", call.model.encode("latin-1", "replace")))
         if call.without_effect:
-            answer.raw_headers.append((b"x-dragoman-without-effect", ", ".join(call.without_effect).encode()))
+            named = ", ".join(dict.fromkeys(call.without_effect))
+            answer.raw_headers.append((b"x-dragoman-without-effect", named.encode()))
     return answer
 
 

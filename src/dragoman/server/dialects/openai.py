@@ -28,6 +28,10 @@ from dragoman.server.scheduler import Shed
 from dragoman.server.translate import Translation, Wish
 
 _BREAK = re.compile(r"(\n[ \t]*\n\s*)")  # between paragraphs, which are the pieces of a stream
+_WITHOUT_EFFECT = (  # for a translation is searched for, not sampled, and ends where the model ends it
+    *("temperature", "top_p", "seed", "stop", "max_tokens", "max_completion_tokens", "max_output_tokens"),
+    *("frequency_penalty", "presence_penalty", "logit_bias"),
+)
 _SILENCE = 10.0  # seconds after which a comment tells a client that the answer is still being made
 _BEGAN = int(time.time())
 
@@ -52,6 +56,7 @@ def _request(gateway: Gateway, call: Call, text: str) -> _Request:
     for field in ("logprobs", "tools", "functions", "audio"):
         if call.fields.get(field):
             raise bad(f"'{field}' is not offered by this server.", field)
+    call.without_effect += [name for name in _WITHOUT_EFFECT if call.fields.get(name) is not None]
     if call.number("n", 1) != 1:
         raise bad("'n' must be 1: there is one translation.", "n")
     glossary = call.text("glossary_id", "")
