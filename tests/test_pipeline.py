@@ -21,6 +21,7 @@ from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DataError, ModelError, RecipeError
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.artifact import Artifact
+from tests.heard import Heard
 
 RECIPE = """
 name: small
@@ -31,22 +32,6 @@ train: {sft: {epochs: 2}}
 evaluate: {files: [data/test.tsv]}
 """
 ALL = ["prepare", "model", "plan", "train", "evaluate"]
-
-
-class Said:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def warn(self, text: str) -> None:
-        self.lines.append(text)
-
-    def progress(self, task: str, done: float, total: float | None = None, **facts: object) -> None:
-        del task, done, total, facts
 
 
 class Stages:
@@ -100,10 +85,10 @@ def test_all_stages_run_in_order_and_a_second_run_skips_them(stages: Stages, pro
     first = go(project)
     assert list(first) == stages.since() == ALL
     assert all(artifact.folder == project / name for name, artifact in first.items())
-    said = Said()
+    said = Heard()
     assert go(project, listener=said) == first  # facts included, as JSON has them
     assert stages.since() == []
-    assert said.lines == [f"{name}: finished before; skipped" for name in ALL]
+    assert said.said == [f"{name}: finished before; skipped" for name in ALL]
 
 
 def test_absent_sections_skip_their_stages(stages: Stages, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,10 +119,10 @@ def test_a_change_runs_what_depends_on_it(stages: Stages, project: Path, overrid
     stages.since()
     go(project, override)
     assert stages.since() == ran
-    said = Said()
+    said = Heard()
     go(project, listener=said)  # and back again
     assert stages.since() == ran
-    assert f"{ran[0]}: made again (changed: `{re.split('[.=]', override)[0]}` in the recipe)" in said.lines
+    assert f"{ran[0]}: made again (changed: `{re.split('[.=]', override)[0]}` in the recipe)" in said.said
     go(project)
     assert stages.since() == []
 
@@ -150,10 +135,10 @@ def test_a_memory_that_changed_trains_anew_and_one_that_was_only_touched_does_no
     stages.since()
     with Memory.open(memory_file(project), create=True) as memory:
         memory.add([Example("house", "maison", "en", "fr")])
-    said = Said()
+    said = Heard()
     go(project, *wish, listener=said)
     assert stages.since() == ["plan", "train", "evaluate"]
-    assert "plan: made again (changed: the memory of the run)" in said.lines
+    assert "plan: made again (changed: the memory of the run)" in said.said
     os.utime(memory_file(project))
     go(project, *wish)
     assert stages.since() == []
@@ -182,10 +167,10 @@ def test_a_changed_file_runs_what_reads_it_and_is_named(stages: Stages, project:
     go(project)
     stages.since()
     (project / "data" / "test.tsv").write_text("source\ttarget\ncat\tchat\n")
-    said = Said()
+    said = Heard()
     go(project, listener=said)
     assert stages.since() == ["evaluate"]
-    assert said.lines[-1] == "evaluate: made again (changed: data/test.tsv)"
+    assert said.said[-1] == "evaluate: made again (changed: data/test.tsv)"
     (project / "data" / "a.tsv").write_text("source\ttarget\ndog\tchien\n")
     go(project)
     assert stages.since() == ALL

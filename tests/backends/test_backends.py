@@ -13,7 +13,6 @@ import pytest
 from dragoman.backends import open_backend
 from dragoman.backends.export import opened
 from dragoman.backends.own import Transformers
-from dragoman.core.listen import Silent
 from dragoman.core.ports import Backend, CancelledError, Prompt, Stops
 from dragoman.core.recipe import Decoding, Mbr
 from dragoman.core.text.languages import Direction
@@ -21,6 +20,7 @@ from dragoman.errors import ModelError, ResourceError
 from dragoman.translator import Translator
 from tests.backends.models import CONFIGS, made
 from tests.backends.server import serving
+from tests.heard import Heard
 from tests.tiny import tiny
 
 EN_DE = Direction("en", "de")
@@ -127,21 +127,16 @@ def test_limits_ends_and_first_tokens_are_each_prompts_own(name: str, tmp_path: 
 def test_a_server_that_takes_text_only_gets_text(tmp_path: Path) -> None:
     loaded = tiny(tmp_path / "m", form="alma")
     wanted = Translator(loaded).translate(TEXTS, EN_DE)
-    heard: list[str] = []
-
-    class Heard(Silent):
-        def warn(self, text: str) -> None:
-            heard.append(text)
-
+    heard = Heard()
     with serving(loaded, takes_ids=False) as (url, asked):
-        found = Translator(open_backend(tmp_path / "m", url)).translate(TEXTS, EN_DE, listener=Heard())
+        found = Translator(open_backend(tmp_path / "m", url)).translate(TEXTS, EN_DE, listener=heard)
     assert any(isinstance(body["prompt"], str) for body in asked)
     for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
         if number == 2:  # as text it would be full of control tokens
             assert (one.text, one.finished, one.score) == ("", False, None)
         else:
             assert one.text == other.text
-    assert any("1 of" in line and "control token" in line for line in heard)
+    assert any("1 of" in line and "control token" in line for line in heard.warned)
 
 
 def test_a_server_that_refuses_one_or_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,19 +11,10 @@ import pytest
 from dragoman.cli import demo
 from dragoman.cli.session import Session
 from dragoman.core.text.languages import Direction
+from tests.heard import Heard
 from tests.tiny import tiny
 
 EN_DE = Direction("en", "de")
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    warn = say
 
 
 @pytest.fixture
@@ -45,7 +36,7 @@ def test_a_run_is_served_for_one_request(tmp_path: Path, ended: list[subprocess.
     tiny(tmp_path / "clinic")
     heard = Heard()
     answer = demo.served(tmp_path / "clinic", "Take one tablet.", EN_DE, Session(heard, as_json=False, folder=None))  # type: ignore[arg-type]
-    assert answer is not None, heard.lines
+    assert answer is not None, heard.said
     assert (answer["source"], answer["target_language"], answer["origin"]) == ("Take one tablet.", "de", "model")
     assert answer["model"].startswith("clinic@")
     assert [one.returncode for one in ended] == [0]  # it drained, and ended by itself
@@ -59,6 +50,6 @@ def test_a_demo_does_not_end_for_want_of_a_server(tmp_path: Path, ended: list[su
     heard = Heard()
     (tmp_path / "no run").mkdir()
     assert demo.served(tmp_path / "no run", "Text", EN_DE, Session(heard, as_json=False, folder=None)) is None  # type: ignore[arg-type]
-    assert "the server gave no answer" in heard.lines[-1]
+    assert "the server gave no answer" in heard.said[-1]
     assert [one.returncode for one in ended] == [3] or ended[0].returncode > 0
     assert "serve" in demo._told(None, tmp_path)[0]

@@ -43,6 +43,7 @@ WISHES = {
     "prefix": Adapt(method="prefix", virtual_tokens=3),
     "prompt": Adapt(method="prompt", virtual_tokens=3),
 }
+LIKE_LORA = {"rslora", "dora", "pissa", "loha", "lokr", "hira", "miss", "randlora"}  # nothing is kept but the weights
 STEPS = 12
 NOWHERE = {
     *((n, "gpt2") for n in ("oft", "loha", "lokr", "miss")),
@@ -83,8 +84,14 @@ def test_every_method_is_tried() -> None:
     assert {"full", *WISHES} == METHODS.keys()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", WISHES)
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        pytest.param(n, f, marks=[pytest.mark.long] if n in LIKE_LORA and f in ("qwen3", "gemma3") else [])
+        for n in WISHES
+        for f in FAMILIES
+    ],
+)
 def test_a_method_begins_as_the_base_and_is_saved_as_it_was_trained(tmp_path: Path, name: str, family: str) -> None:
     loaded = base(tmp_path / "base", family)
     rows = batch()
@@ -142,9 +149,6 @@ def resumed(folder: Path, name: str, until: int) -> dict[str, torch.Tensor]:
                 write_model=lambda f: load.save_trained(f, loaded, model, optimiser.weights(), folder / "base"),
             )
     return {n: w.clone() for n, w in optimiser.weights().items()}
-
-
-LIKE_LORA = {"rslora", "dora", "pissa", "loha", "lokr", "hira", "miss", "randlora"}  # nothing is kept but the weights
 
 
 @pytest.mark.parametrize(

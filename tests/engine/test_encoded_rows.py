@@ -13,7 +13,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer
 from transformers import ByT5Tokenizer
 
-from dragoman.core.listen import SILENT, Silent
+from dragoman.core.listen import SILENT
 from dragoman.core.prompt.prompts import FORMATS
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Text
@@ -27,6 +27,7 @@ from dragoman.engine.mixture import Mixture
 from dragoman.engine.phase_data import Inputs
 from dragoman.engine.phases import kind_of
 from dragoman.store.corpus import encoded, records
+from tests.heard import Heard
 from tests.tiny import tiny
 
 ANIMALS = ["cat", "dog", "bird", "fish", "cow", "pig"]
@@ -39,14 +40,6 @@ TRAIN = {
     "samples": "{reinforce: {}}",
     "guarded": "{sft: {}, stop_if: {forgetting: 0.5}}",
 }
-
-
-class Ear(Silent):
-    def __init__(self) -> None:
-        self.warned: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -298,7 +291,7 @@ def test_a_disk_that_takes_nothing_is_told_and_training_goes_on(run: Path, monke
     before = all_of(given(run))
     (run / encoded.FOLDER).rename(run / "away")
     (run / encoded.FOLDER).write_text("a file stands in the place", encoding="utf-8")
-    ear = Ear()
+    ear = Heard()
     assert all_of(given(run, ear=ear)) == before
     assert any("encoded rows cannot be kept" in line for line in ear.warned)
 

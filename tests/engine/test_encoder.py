@@ -76,6 +76,11 @@ def tokenizer(family: str, byte_level: bool) -> Any:
     return found
 
 
+@cache
+def encoder_of(family: str, byte_level: bool, form: str) -> Encoder:
+    return Encoder(tokenizer(family, byte_level), FORMATS[form])
+
+
 CASES = [(family, byte_level) for family in FAMILIES for byte_level in (True, False)]
 TEXTS = st.lists(
     st.one_of(st.text("abc <>_|[]/", max_size=6), st.sampled_from([*CONTROLS, *ODD, *TAGS, "<pad>", "</s>", "<s>"])),
@@ -89,8 +94,7 @@ TEXTS = st.lists(
 def test_a_text_is_never_a_control_token_and_stays_as_it_is(
     family: str, byte_level: bool, form: str, text: str
 ) -> None:
-    found = tokenizer(family, byte_level)
-    encoder = Encoder(found, FORMATS[form])
+    found, encoder = tokenizer(family, byte_level), encoder_of(family, byte_level, form)
     plain, ours = (
         encoder.encode([render(FORMATS[form], EN_DE, source, "der Hund")])[0]
         for source in ("the dog", f"the dog{text}")
@@ -126,8 +130,7 @@ BLANKS = st.text(" \n\t", max_size=3)
 def test_a_template_sees_the_blanks_around_a_control_token(
     family: str, byte_level: bool, form: str, before: str, after: str, token: str, place: bool
 ) -> None:
-    found = tokenizer(family, byte_level)
-    encoder = Encoder(found, FORMATS[form])
+    found, encoder = tokenizer(family, byte_level), encoder_of(family, byte_level, form)
 
     def shown(word: str) -> str:
         text = f"{before}dog {word}{after}" if place else f"{before}{word}{after}"

@@ -15,7 +15,6 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from dragoman.core.listen import Silent
 from dragoman.core.prompt.prompts import render
 from dragoman.core.recipe import Decoding
 from dragoman.core.recipe.evaluate import Mbr, Sampling
@@ -27,6 +26,7 @@ from dragoman.engine.load import Loaded, load
 from dragoman.engine.tokenizer import ids_of
 from dragoman.errors import ModelError
 from dragoman.translator import Translator
+from tests.heard import Heard
 from tests.tiny import tiny
 
 EN_DE = Direction("en", "de")
@@ -78,26 +78,18 @@ def test_log_probability_is_that_of_the_tokens() -> None:
         assert found.tokens == len(ids) - len(row)
 
 
-class Ear(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
 def test_translator_keeps_order_and_empty_texts(tmp_path: Path) -> None:
     tiny(tmp_path / "m", seed=3)
     translator = Translator.load(tmp_path / "m", threads=1)
     texts = ["the cat", "", "the dog sees a house and a tree", "a\nb", "x " * 300]
-    ear = Ear()
+    ear = Heard()
     found = translator.translate(texts, EN_DE, Decoding(), ear)
     assert len(found) == 5
     assert found[1].text == ""
     assert found[1].finished
     assert found[4].text == ""
     assert not found[4].finished
-    assert "1 of 5 segments are too long" in ear.warnings[0]
+    assert "1 of 5 segments are too long" in ear.warned[0]
     alone = [translator.translate([text], EN_DE)[0].text for text in texts]
     assert [h.text for h in found] == alone
 

@@ -10,23 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.core.listen import Silent
 from dragoman.errors import DataError, ModelError, ResourceError
 from dragoman.jobs import Crew, Here, Processes, Runner, WorkerLostError, crew, explain, in_order, opened, spread
 from dragoman.jobs.pools import Event, share
 from dragoman.jobs.runner import TRIES
+from tests.heard import Heard
 from tests.jobs.workers import Broken, Worker
-
-
-class Said(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def warn(self, text: str) -> None:
-        self.lines.append(f"warning: {text}")
 
 
 @pytest.mark.parametrize("crew", [Crew(1), Crew(2)])
@@ -45,7 +34,7 @@ def test_a_crew_that_was_asked_for_takes_the_place_of_all_cores() -> None:
 
 
 def test_lost_workers_failed_jobs_and_the_others(tmp_path: Path) -> None:
-    said = Said()
+    said = Heard()
     runner: Runner[Any, Any] = Runner(Processes(Worker(tmp_path), 2, once=True), said)
     with runner:
         ended = {one.number: one for one in runner.completed(["die once", "refuse", "fail", "die", 21, "speak"])}
@@ -56,8 +45,8 @@ def test_lost_workers_failed_jobs_and_the_others(tmp_path: Path) -> None:
     assert any("in work" in note for note in ended[2].error.__notes__)  # where it was
     assert isinstance(ended[3].error, WorkerLostError)
     assert runner.lost == 1 + TRIES
-    assert sum(line.startswith("warning: a worker was lost") for line in said.lines) == 1 + TRIES - 1
-    assert any(line.startswith("speak on ") for line in said.lines)
+    assert sum(line.startswith("a worker was lost") for line in said.warned) == 1 + TRIES - 1
+    assert any(line.startswith("speak on ") for line in said.said)
     assert len({ended[n].result for n in (0, 5)} | {os.getpid()}) == 3  # each in a process of its own
 
 
@@ -131,12 +120,12 @@ def test_each_place_has_its_share_of_the_cores() -> None:
 @pytest.mark.filterwarnings("ignore")  # of Ray's own start
 def test_a_real_ray_is_no_different(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    said = Said()
+    said = Heard()
     runner: Runner[Any, Any] = Runner(opened(Worker(tmp_path), 2, "local"), said)
     with runner:
         ended = {one.number: one for one in runner.completed([21, "die once", "refuse", "speak"])}
         assert ended[0].result == 42 and ended[1].error is None and isinstance(ended[2].error, DataError)
-        assert runner.lost == 1 and any(line.startswith("speak on ") for line in said.lines)
+        assert runner.lost == 1 and any(line.startswith("speak on ") for line in said.said)
         number = runner.give("wait")
         while not list(tmp_path.glob("wait*")):
             assert runner.next(0.05) is None

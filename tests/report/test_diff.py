@@ -69,9 +69,3 @@ def test_nothing_of_the_file_is_read_as_markup_and_nothing_is_loaded() -> None:
     assert not tree.xpath("//script|//b|//*[@src]|//*[@href]")
     assert "a<b>.po: English to French" in tree.xpath("string(//title)")
     assert "neither a keyword nor a quoted string" in text
-
-
-def test_only_what_changed() -> None:
-    document = Document.open(PO, "a.po")
-    report = translate_document(document, list, direction=Direction("en", "fr"))[1]
-    assert len(html.fromstring(as_html(report, only_changed=True)).xpath("//tbody/tr")) == 1

@@ -14,8 +14,9 @@ from dragoman.core.text.languages import Direction
 from dragoman.errors import RecipeError
 from dragoman.stages import evaluate
 from dragoman.store.run.artifact import Artifact
+from tests.heard import Heard
 from tests.runs import make_run, pairs, recipe
-from tests.stages.test_evaluate import Loader, Said, lines, scores
+from tests.stages.test_evaluate import Loader, lines, scores
 from tests.stages.test_training import go
 from tests.stages.test_training import recipe as toy
 
@@ -83,7 +84,7 @@ def test_answers_are_used_again_until_something_changes(asked: Path, tmp_path: P
     run = tmp_path / "run"
     shutil.copytree(asked, run)
     inputs = {stage: Artifact.load(run / stage) for stage in ("prepare", "model", "train")}
-    loader, said = Loader(), Said()
+    loader, said = Loader(), Heard()
     evaluate.run(recipe(WANTED), inputs, run / "evaluate", "e", said, loader)
     assert loader.loaded == {}
     assert closed(run) == closed(asked)
@@ -94,7 +95,7 @@ def test_answers_are_used_again_until_something_changes(asked: Path, tmp_path: P
 
 
 def test_a_set_that_is_too_small_is_left_out_with_a_warning(tmp_path: Path) -> None:
-    said = Said()
+    said = Heard()
     wanted = recipe("evaluate.closed=61\nevaluate.sets=[test]")
     evaluate.run(wanted, make_run(tmp_path, new=False), tmp_path / "evaluate", "e", said, Loader())
     assert scores(tmp_path)["sets"][0]["closed"] is None

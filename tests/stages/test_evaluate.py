@@ -20,6 +20,7 @@ from dragoman.store.corpus import records
 from dragoman.store.memory.translation_memory import Memory as Store
 from dragoman.store.memory.translation_memory import memory_file
 from dragoman.store.run.artifact import MANIFEST, Artifact
+from tests.heard import Heard
 from tests.runs import Memory, make_run, pairs, recipe
 
 
@@ -34,19 +35,6 @@ class Loader:
         name = folder.parts[-3] if folder.parts[-2] == "0-sft" else folder.parts[-2]
         self.loaded[name] = Memory({"train": 4, "model": 3}[name])
         return self.loaded[name]
-
-
-class Said:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.said.append(text)
-
-    def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None: ...
 
 
 def scores(run: Path) -> dict[str, Any]:
@@ -148,7 +136,7 @@ def test_finished_translations_are_used_again_and_damaged_ones_are_not(adapted: 
     before = {f.name: f.read_bytes() for f in (run / "evaluate").glob("*.jsonl")}
     inputs = {stage: Artifact.load(run / stage) for stage in ("prepare", "model", "train")}
     wanted = recipe("pairs=[en-de, de-en]\nevaluate.decode=[{beam: 1}, {beam: 4}]")
-    loader, said = Loader(), Said()
+    loader, said = Loader(), Heard()
     evaluate.run(wanted, inputs, run / "evaluate", "e", said, loader)
     assert loader.loaded == {}
     assert sum("used again" in line for line in said.said) == len(before) == 16
@@ -189,7 +177,7 @@ def test_a_test_file_that_stands_in_the_training_texts(tmp_path: Path) -> None:
     rows = "\n".join(f"{e.source}\t{e.target}" for e in seen)
     (tmp_path / "extra.en-de.tsv").write_text("source\ttarget\n" + rows + "\n", encoding="utf-8")
     wanted = recipe("evaluate.files=[extra.en-de.tsv]\nevaluate.sets=[test]", tmp_path)
-    said = Said()
+    said = Heard()
     evaluate.run(wanted, inputs, run / "evaluate", "e", said, Loader())
     entry = scores(run)["sets"][1]
     assert (entry["set"], entry["segments"]) == ("extra.en-de", 60)
@@ -341,7 +329,7 @@ def test_helped_translations_are_used_again_until_the_memory_changes(helped: Pat
     run = tmp_path / "run"
     shutil.copytree(helped, run)
     inputs = {stage: Artifact.load(run / stage) for stage in ("prepare", "model", "train")}
-    loader, said = Loader(), Said()
+    loader, said = Loader(), Heard()
     evaluate.run(recipe(HELPED, run), inputs, run / "evaluate", "e", said, loader)
     assert loader.loaded == {}
     assert scores(run)["sets"][0]["help"] == scores(helped)["sets"][0]["help"]
@@ -372,7 +360,7 @@ def test_examples_need_a_memory(tmp_path: Path) -> None:
 
 def test_an_outside_system_stands_in_the_same_table_and_tests(tmp_path: Path) -> None:
     inputs = make_run(tmp_path, new=False)
-    first = Said()
+    first = Heard()
     evaluate.run(recipe("evaluate.sets=[test]"), inputs, tmp_path / "evaluate", "e", first, Loader())
     assert "evaluate: test en-de: better than the untouched model (chrF2++" in "\n".join(first.said)
     sources = (tmp_path / "evaluate" / "sources" / "test.en-de.txt").read_text(encoding="utf-8").splitlines()
@@ -381,7 +369,7 @@ def test_an_outside_system_stands_in_the_same_table_and_tests(tmp_path: Path) ->
     (tmp_path / "deepl.txt").write_text("".join(f"{e.target}\n" for e in pairs("test")), encoding="utf-8")
     outside = json.dumps({"name": "Deep Thought 2", "outputs": {"test en-de": "deepl.txt"}})
     wanted = recipe(f"evaluate.sets=[test]\nevaluate.outside=[{outside}]", tmp_path)
-    second = Said()
+    second = Heard()
     evaluate.run(wanted, inputs, tmp_path / "evaluate", "e2", second, Loader())
     (entry,) = scores(tmp_path)["sets"]
     assert [line["system"] for line in entry["results"]] == ["baseline", "Deep Thought 2", "trained"]

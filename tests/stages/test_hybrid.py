@@ -28,8 +28,9 @@ from dragoman.errors import DataError, ModelError, RecipeError
 from dragoman.stages import evaluate, model, plan, train
 from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact
+from tests.heard import Heard
 from tests.stages.conftest import WORDS
-from tests.stages.test_training import Ear, go
+from tests.stages.test_training import go
 
 BASE = """
 pairs: [en-de, de-en]
@@ -96,7 +97,7 @@ def phase_of(done: dict[str, Artifact]) -> dict[str, Any]:
 
 
 def test_a_mixture_is_planned_learned_and_logged(tmp_path: Path, mixed: Artifact) -> None:
-    ear = Ear()
+    ear = Heard()
     made = recipe(tmp_path, "train.0.average={decay: 0.9}")
     done = go(tmp_path / "run", made, mixed, ear, planned=True)
     planned, facts = done["plan"].facts["phases"][0], phase_of(done)
@@ -183,7 +184,7 @@ def test_the_average_is_what_is_kept(tmp_path: Path, mixed: Artifact) -> None:
 
 def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> None:
     go(tmp_path / "base", recipe(tmp_path, "train.0.hybrid.tokens=12k"), mixed)
-    ear = Ear()
+    ear = Heard()
     made = recipe(
         tmp_path,
         f"model={{base: {tmp_path / 'base'}}}",
@@ -212,7 +213,7 @@ def test_what_the_base_could_do_after_an_example_counts_from_the_start(
         "train.0={hybrid: {tokens: 8k, tasks: {lm: {}}, batch_tokens: 384, learning_rate: 5e-2, evaluate_every: 12, "
         f"evaluate_sentences: 8}}, stop_if: {{in_context: 1}}, adapt: {adapt}}}",
     )
-    ear = Ear()
+    ear = Heard()
     facts = phase_of(go(tmp_path / "tuned", made, mixed, ear))
     assert "chrF lost after one example" in facts["stopped"]
     assert facts["steps"] == 12
@@ -240,7 +241,7 @@ def test_a_phase_stopped_before_it_was_finished_stays_stopped(
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "tuned", made, mixed)
     monkeypatch.undo()
-    ear = Ear()
+    ear = Heard()
     facts = phase_of(go(tmp_path / "tuned", made, mixed, ear))
     steps = [r for r in read(tmp_path / "tuned" / "train" / "0-sft" / "metrics.jsonl") if r["event"] == "step"]
     assert "stop_if.forgetting" in facts["stopped"]
@@ -342,7 +343,7 @@ def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> N
         "bootstrap: 9, randomisation: 9}",
     )
     run = tmp_path / "run"
-    evaluate.run(made, go(run, made, mixed), run / "evaluate", "e", Ear())
+    evaluate.run(made, go(run, made, mixed), run / "evaluate", "e", Heard())
     record = json.loads((run / "evaluate" / "scores.json").read_text(encoding="utf-8"))
     trained = [line for line in record["sets"][0]["results"] if line["system"] == "trained"]
     shots = {"greedy": 0, "greedy-1shot": 1, "greedy-5shot": 5, "greedy-1random": 1, "greedy-5random": 5}
@@ -389,7 +390,7 @@ def test_what_cannot_be_is_refused(
 
 def test_a_curriculum_with_few_windows_is_warned_of(tmp_path: Path, mixed: Artifact) -> None:
     for every, warned in ((6, True), (1, False)):
-        ear = Ear()
+        ear = Heard()
         made = recipe(tmp_path, "train.0.hybrid.tokens=8k", f"train.0.hybrid.curriculum.every={every}")
         inputs = {"prepare": mixed}
         inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", ear)
@@ -400,11 +401,11 @@ def test_a_curriculum_with_few_windows_is_warned_of(tmp_path: Path, mixed: Artif
 def test_a_task_without_data_is_refused(tmp_path: Path, paired: Artifact) -> None:
     made = recipe(tmp_path, "train.0.hybrid.tasks={lm: {}, mt: {}}")
     inputs = {"prepare": paired}
-    inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", Ear())
+    inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", Heard())
     with pytest.raises(
         DataError, match=r"tasks.lm: there is no monolingual text in en, de\. List files under `prepare"
     ):
-        plan.run(made, inputs, tmp_path / "plan", "p", Ear())
+        plan.run(made, inputs, tmp_path / "plan", "p", Heard())
 
 
 def test_forgetting_that_nothing_measures_is_refused(tmp_path: Path, paired: Artifact) -> None:
@@ -419,9 +420,9 @@ def test_a_probe_set_that_leaks_into_training_is_refused(tmp_path: Path, mixed: 
         stream.write(f"{dev.source.upper()}!!\n")
     made = recipe(tmp_path)
     inputs = {"prepare": mixed}
-    inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", Ear())
+    inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", Heard())
     with pytest.raises(DataError, match=r"of the dev set, in general\.txt\.gz .*:201\): .* list it under `prepare`"):
-        plan.run(made, inputs, tmp_path / "plan", "p", Ear())
+        plan.run(made, inputs, tmp_path / "plan", "p", Heard())
 
 
 SYNTHETIC = """
@@ -456,9 +457,9 @@ def test_synthetic_rows_are_a_task_with_a_share_of_its_own(tmp_path: Path, mixed
     rows = made_rows(tmp_path / "run" / "synthesise")
     inputs = {"prepare": mixed, "synthesise": Artifact.finish(rows.parent, "synthesise", "rows", {})}
     made = recipe(tmp_path, text=SYNTHETIC)
-    inputs["model"] = model.run(made, inputs, tmp_path / "run" / "model", "m", Ear())
-    inputs["plan"] = plan.run(made, inputs, tmp_path / "run" / "plan", "p", Ear())
-    inputs["train"] = train.run(made, inputs, tmp_path / "run" / "train", "t", Ear())
+    inputs["model"] = model.run(made, inputs, tmp_path / "run" / "model", "m", Heard())
+    inputs["plan"] = plan.run(made, inputs, tmp_path / "run" / "plan", "p", Heard())
+    inputs["train"] = train.run(made, inputs, tmp_path / "run" / "train", "t", Heard())
     facts = phase_of(inputs)
     assert facts["delivered"]["synthetic"] / sum(facts["delivered"].values()) == pytest.approx(0.25, abs=0.03)
     assert facts["examples"]["en-de synthetic"] == len(WORDS) ** 2 and "de-en synthetic" not in facts["examples"]
@@ -469,7 +470,7 @@ def test_synthetic_rows_are_tagged_and_what_is_probed_with_is_not_among_them(tmp
     held = next(iter(heldout.part(list(records.read(mixed.folder / "text" / "de", Text))).held_out))
     rows = made_rows(tmp_path, ("something else.", dev.target.upper()), ("translated back.", held.text))
     made = recipe(tmp_path, text=SYNTHETIC)
-    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Ear())
+    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Heard())
     loaded = load(done.folder / "model")
     for tag in (True, False):
         made = recipe(tmp_path, f"train.0.hybrid.tasks.synthetic.tag={str(tag).lower()}", text=SYNTHETIC)
@@ -494,7 +495,7 @@ def test_tasks_cut_the_same_pairs_out_of_the_training_text(tmp_path: Path, mixed
         "train.0.hybrid.curriculum={probe: train}",
         text=SYNTHETIC,
     )
-    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Ear())
+    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Heard())
     builder = hybrid_module._Builder(made, hybrid_of(made), load(done.folder / "model"), mixed.folder, None)
     held = {pair.source for pair in builder._parted[1]}
     tasks = hybrid_of(made).tasks
@@ -510,7 +511,7 @@ def test_tasks_cut_the_same_pairs_out_of_the_training_text(tmp_path: Path, mixed
 def test_the_name_of_a_replayed_file_tells_its_language(tmp_path: Path, mixed: Artifact, file: str, told: str) -> None:
     (tmp_path / file).write_text("".join(f"now {text.text}\n" for text in texts("de", 60, 3)), encoding="utf-8")
     made = recipe(tmp_path, f"train.0.hybrid.tasks={{mt: {{}}, replay: {{from: {file}}}}}")
-    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Ear())
+    done = model.run(made, {"prepare": mixed}, tmp_path / "model", "m", Heard())
     rows = hybrid_rows(made, hybrid_of(made), load(done.folder / "model"), mixed.folder, None).rows
     assert [name for name in rows if name.startswith("replay")] == [f"replay {told}"]
 
@@ -523,6 +524,6 @@ def test_changed_replay_text_is_another_phase(tmp_path: Path, mixed: Artifact) -
     assert json.loads((tmp_path / "run" / "train" / "0-hybrid" / "phase.json").read_text())["key"]
     with gzip.open(tmp_path / "general.txt.gz", "at", encoding="utf-8") as stream:
         stream.write("something else entirely\n")
-    ear = Ear()
+    ear = Heard()
     train.run(made, first, tmp_path / "run" / "train", "t2", ear)
     assert not any("finished; skipped" in line for line in ear.said)

@@ -17,7 +17,8 @@ from dragoman.stages.deploy import contents
 from dragoman.store.run import linked
 from dragoman.store.run.artifact import Artifact, file_digest
 from dragoman.translator import Translator
-from tests.stages.test_training import Ear, go
+from tests.heard import Heard
+from tests.stages.test_training import go
 from tests.tiny import tiny
 
 RECIPE = """
@@ -50,7 +51,7 @@ def weights(folder: Path) -> int:
 
 
 def test_the_base_is_linked_and_every_reader_works(tmp_path: Path, base: Path, prepared: Artifact) -> None:
-    held, run, ear = file_digest(base / "model.safetensors"), tmp_path / "run1", Ear()
+    held, run, ear = file_digest(base / "model.safetensors"), tmp_path / "run1", Heard()
     done = go(run, recipe(base), prepared, ear, planned=True)
     assert done["model"].facts["linked"]
     assert any("are linked" in line for line in ear.said)
@@ -70,7 +71,7 @@ def test_the_base_is_linked_and_every_reader_works(tmp_path: Path, base: Path, p
     assert Translator.load(tmp_path / "run2", threads=1).translate(TEXTS, EN_DE) == translated
     # a new run from the trained one, which is base and adapter
     again = {"prepare": prepared}
-    again["model"] = model.run(recipe(run), again, tmp_path / "run3" / "model", "m", Ear())
+    again["model"] = model.run(recipe(run), again, tmp_path / "run3" / "model", "m", Heard())
     assert not again["model"].facts["linked"]
     assert Translator.load(tmp_path / "run3", threads=1).translate(TEXTS, EN_DE) == translated
     # moved without its base
@@ -82,26 +83,28 @@ def test_the_base_is_linked_and_every_reader_works(tmp_path: Path, base: Path, p
 
 def test_a_base_that_has_changed_is_refused(tmp_path: Path, base: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
-    inputs["model"] = model.run(recipe(base), inputs, tmp_path / "run1" / "model", "m", Ear())
+    inputs["model"] = model.run(recipe(base), inputs, tmp_path / "run1" / "model", "m", Heard())
     path = base / "model.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="has changed since"):
-        plan.run(recipe(base), inputs, tmp_path / "run1" / "plan", "p", Ear())
-    again = model.run(recipe(base), inputs, tmp_path / "run1" / "model", "m", Ear())  # made again: links to the new one
+        plan.run(recipe(base), inputs, tmp_path / "run1" / "plan", "p", Heard())
+    again = model.run(
+        recipe(base), inputs, tmp_path / "run1" / "model", "m", Heard()
+    )  # made again: links to the new one
     load.load(again.folder / "model")
 
 
 def test_a_stage_that_is_made_again_writes_into_no_link(tmp_path: Path, base: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
     out = tmp_path / "run1" / "model"
-    model.run(recipe(base), inputs, out, "m", Ear())
+    model.run(recipe(base), inputs, out, "m", Heard())
     held = file_digest(base / "model.safetensors")
     fresh = Recipe.parse(
         "pairs: [en-de]\nmodel: {new: {hidden: 32, layers: 2, heads: 2, feed_forward: 64, vocabulary: 344, context: 64}}\n"
     )
-    model.run(fresh, inputs, out, "n", Ear())
+    model.run(fresh, inputs, out, "n", Heard())
     assert not (out / "model" / "model.safetensors").is_symlink()
     assert file_digest(base / "model.safetensors") == held
 
@@ -110,8 +113,8 @@ def test_phases_that_go_on_from_an_adapter_have_it_merged(tmp_path: Path, base: 
     made = recipe(base)
     two = made.model_copy(update={"train": [made.train[0], made.train[0].model_copy(deep=True)]})
     inputs = {"prepare": prepared}
-    inputs["model"] = model.run(two, inputs, tmp_path / "run1" / "model", "m", Ear())
-    done = train.run(two, inputs, tmp_path / "run1" / "train", "t", Ear())
+    inputs["model"] = model.run(two, inputs, tmp_path / "run1" / "model", "m", Heard())
+    done = train.run(two, inputs, tmp_path / "run1" / "train", "t", Heard())
     assert (done.folder / "0-sft" / "model" / "model.safetensors").is_file()
     assert Translator.load(tmp_path / "run1", threads=1).translate(TEXTS, EN_DE)
 
@@ -120,6 +123,6 @@ def test_other_names_or_precision_are_written(tmp_path: Path, prepared: Artifact
     loaded = tiny()
     loaded.model.to(torch.float16).save_pretrained(tmp_path / "half")
     loaded.tokenizer.save_pretrained(tmp_path / "half")
-    done = model.run(recipe(tmp_path / "half"), {"prepare": prepared}, tmp_path / "run1" / "model", "m", Ear())
+    done = model.run(recipe(tmp_path / "half"), {"prepare": prepared}, tmp_path / "run1" / "model", "m", Heard())
     assert not done.facts["linked"]
     assert not (done.folder / "model" / "model.safetensors").is_symlink()

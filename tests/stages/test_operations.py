@@ -17,8 +17,9 @@ from dragoman.stages import model, plan, train
 from dragoman.store.run.artifact import Artifact, file_digest
 from dragoman.translator import Translator
 from tests.engine.operations.conftest import tensors
+from tests.heard import Heard
 from tests.stages.conftest import prepare
-from tests.stages.test_training import BASE, Ear, go
+from tests.stages.test_training import BASE, go
 
 TEXT = (
     BASE.replace("epochs: 8", "epochs: 1")
@@ -34,22 +35,22 @@ def recipe(*overrides: str) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ear]:
-    run, ear = tmp_path_factory.mktemp("operations") / "run", Ear()
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Heard]:
+    run, ear = tmp_path_factory.mktemp("operations") / "run", Heard()
     go(run, recipe(), prepare(run / "prepare"), ear, planned=True)
     return run, ear
 
 
 @pytest.fixture
-def ran(once: tuple[Path, Ear], tmp_path: Path) -> tuple[Path, dict[str, Artifact], Ear]:
+def ran(once: tuple[Path, Heard], tmp_path: Path) -> tuple[Path, dict[str, Artifact], Heard]:
     """A copy of the run, and what was said of it."""
-    run, ear = shutil.copytree(once[0], tmp_path / "run"), Ear()
+    run, ear = shutil.copytree(once[0], tmp_path / "run"), Heard()
     ear.said += once[1].said
     return run, {name: Artifact.load(run / name) for name in ("prepare", "model", "plan", "train")}, ear
 
 
 def test_operations_run_in_order_and_are_scored_and_resumed(
-    ran: tuple[Path, dict[str, Artifact], Ear], monkeypatch: pytest.MonkeyPatch
+    ran: tuple[Path, dict[str, Artifact], Heard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, done, ear = ran
     sft, merge, prune = done["train"].facts["phases"]
@@ -86,7 +87,7 @@ def test_operations_run_in_order_and_are_scored_and_resumed(
     assert {path: file_digest(run / "train" / path / "model") for path in before} == before
 
 
-def test_a_change_remakes_what_follows_only(ran: tuple[Path, dict[str, Artifact], Ear]) -> None:
+def test_a_change_remakes_what_follows_only(ran: tuple[Path, dict[str, Artifact], Heard]) -> None:
     run, done, ear = ran
     ear.said.clear()
     train.run(recipe("train.2.prune.rows=4"), done, run / "train", "t", ear)
@@ -94,7 +95,7 @@ def test_a_change_remakes_what_follows_only(ran: tuple[Path, dict[str, Artifact]
     assert skipped == ["train: phase 0-sft is finished; skipped", "train: phase 1-merge is finished; skipped"]
 
 
-def test_report_and_card_tell_of_operations(ran: tuple[Path, dict[str, Artifact], Ear]) -> None:
+def test_report_and_card_tell_of_operations(ran: tuple[Path, dict[str, Artifact], Heard]) -> None:
     run, _, _ = ran
     html = page(RunFolder.read(run))
     assert "1-merge" in html
@@ -106,7 +107,7 @@ def test_report_and_card_tell_of_operations(ran: tuple[Path, dict[str, Artifact]
 
 
 def test_tuning_goes_on_from_an_operation(tmp_path: Path, prepared: Artifact) -> None:
-    ear = Ear()
+    ear = Heard()
     text = TEXT.replace(
         "- prune: {method: wanda, pattern: '2:4', rows: 8, evaluate_sentences: 6}", "- sft: {tokens: 2k}"
     )
@@ -116,7 +117,7 @@ def test_tuning_goes_on_from_an_operation(tmp_path: Path, prepared: Artifact) ->
 
 
 def test_a_named_run_is_merged_and_its_change_counts(
-    ran: tuple[Path, dict[str, Artifact], Ear], tmp_path: Path
+    ran: tuple[Path, dict[str, Artifact], Heard], tmp_path: Path
 ) -> None:
     run, one, ear = ran
     wish = Recipe.parse(

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.metrics import score
@@ -25,6 +24,8 @@ from dragoman.stages.train.measures import Measures
 from dragoman.store.corpus import encoded
 from dragoman.store.run.artifact import Artifact
 from dragoman.translator import Translator
+from tests.heard import Heard
+from tests.stages.conftest import prepare
 from tests.tiny import tiny
 
 BASE = """
@@ -36,25 +37,15 @@ train:
 """
 
 
-class Ear(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    warn = say
-
-
 def recipe(*overrides: str, text: str = BASE) -> Recipe:
     return Recipe.parse(text, "recipe.yaml", overrides)
 
 
 def go(
-    run: Path, made: Recipe, prepared: Artifact, ear: Ear | None = None, *, planned: bool = False
+    run: Path, made: Recipe, prepared: Artifact, ear: Heard | None = None, *, planned: bool = False
 ) -> dict[str, Artifact]:
     """Model and training; `planned`: with the plan between them, which takes as long as both."""
-    ear = ear or Ear()
+    ear = ear or Heard()
     inputs = {"prepare": prepared}
     inputs["model"] = model.run(made, inputs, run / "model", "m", ear)
     if planned:
@@ -63,21 +54,32 @@ def go(
     return inputs
 
 
-def test_a_new_model_learns_to_translate_both_ways(tmp_path: Path, prepared: Artifact) -> None:
-    ear = Ear()
-    done = go(tmp_path / "run", recipe(), prepared, ear, planned=True)
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Artifact], Heard]:
+    """The run of a new model that has learned to translate, which nothing changes."""
+    run, ear = tmp_path_factory.mktemp("learned"), Heard()
+    return run, go(run, recipe(), prepare(run / "prepare"), ear, planned=True), ear
+
+
+@pytest.fixture
+def base(learned: tuple[Path, dict[str, Artifact], Heard]) -> Path:
+    return learned[0]
+
+
+def test_a_new_model_learns_to_translate_both_ways(learned: tuple[Path, dict[str, Artifact], Heard]) -> None:
+    run, done, ear = learned
     facts = done["train"].facts["phases"][0]
     assert facts["examples"] == {"en-de": 400, "de-en": 400}
     assert facts["best_chrf"] > 90
     assert facts["padding"] < 0.05
-    translator = Translator.load(tmp_path / "run", threads=1)
+    translator = Translator.load(run, threads=1)
     assert translator.translate(["the cat sees the dog."], Direction("en", "de"))[0].text == "Katze sieht Hund."
     assert translator.translate(["Auto sieht Buch."], Direction("de", "en"))[0].text == "the car sees the book."
     assert sum("⟦" in line for line in ear.said) == 3
-    log = read(tmp_path / "run" / "train" / "0-sft" / "metrics.jsonl")
+    log = read(run / "train" / "0-sft" / "metrics.jsonl")
     assert {r["event"] for r in log} == {"step", "evaluate"}
     assert all(r["gradient_norm"] > 0 for r in log if r["event"] == "step")
-    assert list((tmp_path / "run" / "train" / "0-sft" / "tensorboard").iterdir())
+    assert list((run / "train" / "0-sft" / "tensorboard").iterdir())
     assert done["model"].facts["fertility"].keys() == {"en", "de"}
     # and the plan has counted what training then did
     planned = done["plan"].facts["phases"][0]
@@ -88,7 +90,7 @@ def test_a_new_model_learns_to_translate_both_ways(tmp_path: Path, prepared: Art
 
 
 def test_plan_counts_bytes_by_kind_and_says_what_gives_way(tmp_path: Path, prepared: Artifact) -> None:
-    inputs, ear = {"prepare": prepared}, Ear()
+    inputs, ear = {"prepare": prepared}, Heard()
     small = ("model.new.layers=1", "train.0.sft.optimiser=adamw")
     inputs["model"] = model.run(recipe(*small), inputs, tmp_path / "model", "m", ear)
     found = plan.run(recipe(*small), inputs, tmp_path / "plan", "p", ear).facts["phases"][0]
@@ -102,19 +104,18 @@ def test_plan_counts_bytes_by_kind_and_says_what_gives_way(tmp_path: Path, prepa
 
 def test_plan_refuses_what_cannot_fit(tmp_path: Path, prepared: Artifact) -> None:
     inputs = {"prepare": prepared}
-    inputs["model"] = model.run(recipe(), inputs, tmp_path / "model", "m", Ear())
+    inputs["model"] = model.run(recipe(), inputs, tmp_path / "model", "m", Heard())
     with pytest.raises(ResourceError, match=r"adapt: \{method: lora\}"):
-        plan.run(recipe("plan.memory=0.0001"), inputs, tmp_path / "plan", "p", Ear())
+        plan.run(recipe("plan.memory=0.0001"), inputs, tmp_path / "plan", "p", Heard())
     with pytest.raises(ResourceError, match=r"more than `plan\.hours: 1e-07`"):
-        plan.run(recipe("plan.hours=1e-7"), inputs, tmp_path / "plan", "p", Ear())
+        plan.run(recipe("plan.hours=1e-7"), inputs, tmp_path / "plan", "p", Heard())
     assert not (tmp_path / "plan" / "manifest.json").exists()
 
 
-def test_lora_moves_the_adapter_only_and_ships_the_merged_model(tmp_path: Path, prepared: Artifact) -> None:
-    go(tmp_path / "base", recipe("train.0.sft.epochs=2"), prepared)
+def test_lora_moves_the_adapter_only_and_ships_the_merged_model(base: Path, tmp_path: Path, prepared: Artifact) -> None:
     made = recipe(
-        f"model={{base: {tmp_path / 'base'}}}",
-        "train.0={sft: {epochs: 4, batch_tokens: 512, learning_rate: 1e-2, evaluate_every: 40}, "
+        f"model={{base: {base}}}",
+        "train.0={sft: {epochs: 2, batch_tokens: 512, learning_rate: 1e-2, evaluate_every: 40}, "
         "adapt: {method: lora, rank: 8}}",
     )
     done = go(tmp_path / "tuned", made, prepared)
@@ -122,7 +123,7 @@ def test_lora_moves_the_adapter_only_and_ships_the_merged_model(tmp_path: Path, 
     assert facts["trainable"] < done["model"].facts["parameters"] / 2
     phase = tmp_path / "tuned" / "train" / "0-sft"
     assert (phase / "adapter" / "adapter_model.safetensors").is_file()
-    before = Translator.load(tmp_path / "base", threads=1)
+    before = Translator.load(base, threads=1)
     after = Translator.load(tmp_path / "tuned", threads=1)
     last = checkpoint.latest(phase / "checkpoints")
     assert last is not None
@@ -140,22 +141,18 @@ def test_lora_moves_the_adapter_only_and_ships_the_merged_model(tmp_path: Path, 
 @pytest.mark.parametrize(
     "adapt", ["{method: prompt, virtual_tokens: 4}", "{method: lisa, layers: 1}", "{method: adalora}"]
 )
-def test_other_methods_go_through_plan_training_and_translation(tmp_path: Path, prepared: Artifact, adapt: str) -> None:
-    go(tmp_path / "base", recipe("train.0.sft.epochs=1"), prepared)
+def test_other_methods_go_through_plan_training_and_translation(
+    base: Path, tmp_path: Path, prepared: Artifact, adapt: str
+) -> None:
     made = recipe(
-        f"model={{base: {tmp_path / 'base'}}}",
+        f"model={{base: {base}}}",
         f"train.0={{sft: {{epochs: 1, batch_tokens: 512, packing: packed, learning_rate: 1e-2}}, adapt: {adapt}}}",
     )
     done = go(tmp_path / "tuned", made, prepared, planned=True)
     assert done["train"].facts["phases"][0]["trainable"] == done["plan"].facts["phases"][0]["trainable"]
     outputs = [
-        [
-            h.text
-            for h in Translator.load(tmp_path / run, threads=1).translate(
-                ["the cat sees the dog."], Direction("en", "de")
-            )
-        ]
-        for run in ("base", "tuned")
+        [h.text for h in Translator.load(run, threads=1).translate(["the cat sees the dog."], Direction("en", "de"))]
+        for run in (base, tmp_path / "tuned")
     ]
     assert all(text for output in outputs for text in output)
 
@@ -180,7 +177,7 @@ def test_an_interrupted_phase_goes_on_and_ends_the_same(
         go(tmp_path / "parts", made, prepared)
     monkeypatch.setattr(train.Trainer, "_save", real)
     assert len(list(kept.iterdir())) == 1
-    ear = Ear()
+    ear = Heard()
     parts = go(tmp_path / "parts", made, prepared, ear)
     assert any("goes on from step 21" in line for line in ear.said)
     assert not kept.exists()  # nothing is trained on them any more
@@ -253,7 +250,7 @@ def test_a_phase_whose_prompts_all_have_examples_is_not_chosen_by_those_without(
     tmp_path: Path, prepared: Artifact
 ) -> None:
     for select, warned in (("best", True), ("last", False)):
-        ear = Ear()
+        ear = Heard()
         made = recipe("train.0.sft.epochs=1", "train.0.sft.shots={1: 1.0}", f"train.0.sft.select={select}")
         go(tmp_path / select, made, prepared, ear)
         assert any("Set `select: last`" in line for line in ear.said) == warned
@@ -261,7 +258,7 @@ def test_a_phase_whose_prompts_all_have_examples_is_not_chosen_by_those_without(
 
 def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Artifact) -> None:
     made = recipe("train.0.sft.epochs=40", "train.0.sft.patience=2", "train.0.sft.evaluate_every=20")
-    ear = Ear()
+    ear = Heard()
     facts = go(tmp_path / "run", made, prepared, ear)["train"].facts["phases"][0]
     assert any("no better dev chrF in 2 evaluations" in line for line in ear.said)
     assert facts["steps"] == facts["best_step"] + 40
@@ -269,7 +266,7 @@ def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Arti
 
 def test_patience_without_development_pairs_is_warned_of(tmp_path: Path, prepared: Artifact) -> None:
     shutil.rmtree(prepared.folder / "dev")
-    ear = Ear()
+    ear = Heard()
     go(tmp_path / "run", recipe("train.0.sft.epochs=1", "train.0.sft.patience=2"), prepared, ear)
     assert any("`patience` has nothing to go by" in line for line in ear.said)
 
@@ -285,18 +282,17 @@ def test_errors_say_what_to_do(tmp_path: Path, prepared: Artifact) -> None:
         ("model.new.vocabulary=100", "too small"),
     ):
         with pytest.raises(ModelError, match=said):
-            model.run(recipe(override), inputs, tmp_path / "model", "m", Ear())
+            model.run(recipe(override), inputs, tmp_path / "model", "m", Heard())
     with pytest.raises(ModelError, match="give the recipe a `prepare` section"):
-        model.run(recipe(), {}, tmp_path / "model", "m", Ear())
+        model.run(recipe(), {}, tmp_path / "model", "m", Heard())
 
 
-def test_the_licence_of_a_base_is_read_from_its_card(tmp_path: Path, prepared: Artifact) -> None:
-    go(tmp_path / "base", recipe("train.0.sft.epochs=1"), prepared)
-    folder = tmp_path / "base" / "train" / "0-sft" / "model"
+def test_the_licence_of_a_base_is_read_from_its_card(base: Path, tmp_path: Path, prepared: Artifact) -> None:
+    folder = shutil.copytree(base / "train" / "0-sft" / "model", tmp_path / "base")
     (folder / "dragoman.json").unlink()
     (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\nA model.\n", encoding="utf-8")
     made = recipe(f"model={{base: {folder}}}")
-    ear = Ear()
+    ear = Heard()
     done = model.run(made, {"prepare": prepared}, tmp_path / "again", "m", ear)
     assert done.facts["licence"] == "cc-by-4.0"
     assert done.facts["prompt"] == "compact"
@@ -320,15 +316,12 @@ def test_a_long_row_does_not_make_all_batches_as_large() -> None:
         assert sum(sizes) == lengths.sum()
 
 
-def test_the_development_sample_is_scored_before_the_first_step(tmp_path: Path, prepared: Artifact) -> None:
+def test_the_development_sample_is_scored_before_the_first_step(base: Path, tmp_path: Path, prepared: Artifact) -> None:
     """Of a model that can translate already: what the phase has to better, and is told where it does not."""
-    go(tmp_path / "base", recipe(), prepared)
-    assert (
-        read(tmp_path / "base" / "train" / "0-sft" / "metrics.jsonl")[0]["event"] == "step"
-    )  # a new model knows nothing
-    ear = Ear()
+    assert read(base / "train" / "0-sft" / "metrics.jsonl")[0]["event"] == "step"  # a new model knows nothing
+    ear = Heard()
     spoilt = ("train.0.sft.learning_rate=3.0", "train.0.sft.epochs=1", "train.0.sft.evaluate_every=5")
-    done = go(tmp_path / "more", recipe(f"model={{base: {tmp_path / 'base'}}}", *spoilt), prepared, ear)
+    done = go(tmp_path / "more", recipe(f"model={{base: {base}}}", *spoilt), prepared, ear)
     scored = [r for r in read(tmp_path / "more" / "train" / "0-sft" / "metrics.jsonl") if r["event"] == "evaluate"]
     facts = done["train"].facts["phases"][0]
     assert scored[0]["step"] == 0
@@ -343,7 +336,7 @@ def test_the_development_sample_is_scored_before_the_first_step(tmp_path: Path, 
 
 def test_a_few_steps_are_warned_of(tmp_path: Path, prepared: Artifact) -> None:
     for epochs, warned in ((1, True), (60, False)):
-        ear = Ear()
+        ear = Heard()
         made = recipe(f"train.0.sft.epochs={epochs}")
         inputs = {"prepare": prepared}
         inputs["model"] = model.run(made, inputs, tmp_path / "model", "m", ear)
@@ -382,10 +375,9 @@ def test_pulling_back_nothing_is_plain_training_and_is_gone_on_with(
 
 
 def test_a_phase_killed_before_its_first_checkpoint_is_measured_before_the_first_step_once(
-    tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
+    base: Path, tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go(tmp_path / "base", recipe("train.0.sft.epochs=1"), prepared)
-    made = recipe(f"model={{base: {tmp_path / 'base'}}}", "train.0.sft.epochs=1")
+    made = recipe(f"model={{base: {base}}}", "train.0.sft.epochs=1")
 
     def killed(self: train.Trainer, step: int) -> None:
         raise KeyboardInterrupt

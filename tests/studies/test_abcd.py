@@ -17,8 +17,8 @@ from dragoman.errors import DataError, RecipeError
 from dragoman.report import study as report
 from dragoman.studies import abcd, record
 from dragoman.studies.arms import Outcome
+from tests.heard import Heard
 from tests.studies.conftest import make_project
-from tests.studies.test_arms import Said
 
 BROKEN = "study.synthetic=[synthetic.tsv, nowhere.tsv]"
 
@@ -154,9 +154,9 @@ def test_two_runs_of_one_study_give_the_same_table(study: Path) -> None:
         assert (study.parent / "again" / name).read_bytes() == (study / name).read_bytes()
     first, second = report.read(study), report.read(study.parent / "again")
     assert first["sets"] == second["sets"]
-    said = Said()
+    said = Heard()
     abcd.run(recipe, [BROKEN], study.parent / "again", listener=said)  # nothing is left to do
-    assert not [line for line in said.lines if "made again" in line or "dev loss" in line]
+    assert not [line for line in said.said if "made again" in line or "dev loss" in line]
     assert (study.parent / "again" / "scores.csv").read_bytes() == (study / "scores.csv").read_bytes()
 
 
@@ -165,7 +165,7 @@ def test_a_study_without_a_finished_arm_says_why(tmp_path: Path, project: Path) 
 
     base = Recipe.load(project / "recipe.yaml")
     with pytest.raises(DataError, match="no arm of the study is finished:\n  A seed 1: no disk"):
-        record.make(base, [], [Outcome("A", 1, tmp_path, "no disk")], tmp_path, Said())
+        record.make(base, [], [Outcome("A", 1, tmp_path, "no disk")], tmp_path, Heard())
 
 
 def _entry(base: float, after: float | None) -> dict[str, object]:

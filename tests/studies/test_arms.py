@@ -24,23 +24,10 @@ from dragoman.studies import arms
 from dragoman.studies.arms import Arm, Outcome, as_overrides, read_arms, seeds_of
 from dragoman.teachers import Told
 from tests.commands import Command
+from tests.heard import Heard
 from tests.studies.conftest import NOUNS
 
 BOTH = {"prepare": {"parallel": ["real.tsv", "synthetic.tsv"]}}
-
-
-class Said:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def warn(self, text: str) -> None:
-        self.lines.append(f"warning: {text}")
-
-    def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None:
-        del task, done, total, facts
 
 
 def start(project: Path, changes: dict[str, Any], *overrides: str) -> tuple[Recipe, list[Arm]]:
@@ -127,15 +114,15 @@ def test_arms_share_held_out_texts_and_base_and_a_second_run_skips_everything(pr
     costs = [json.loads((path / arms.COST).read_text()) for path in folder.values()]
     assert all(cost["seconds"] > 0 for cost in costs)
 
-    said = Said()
+    said = Heard()
     assert go(project, changes, listener=said) == outcomes
-    assert not [line for line in said.lines if "made again" in line or "dev loss" in line]
+    assert not [line for line in said.said if "made again" in line or "dev loss" in line]
     assert [json.loads((path / arms.COST).read_text()) for path in folder.values()] == costs
 
     (project / "synthetic.tsv").write_text((project / "synthetic.tsv").read_text() + "a new one\tetwas Neues\n")
-    said = Said()
+    said = Heard()
     assert go(project, changes, listener=said) == outcomes
-    assert {line.split(" seed")[0] for line in said.lines if "made again" in line and "seed" in line} == {"both"}
+    assert {line.split(" seed")[0] for line in said.said if "made again" in line and "seed" in line} == {"both"}
 
 
 class Dictionary:
@@ -178,13 +165,13 @@ def test_arms_share_what_a_teacher_makes_for_a_phase_with_synthetic_rows(
 
 def test_an_arm_that_fails_is_told_and_the_others_stand(project: Path) -> None:
     changes = {"gone": {"prepare": {"parallel": ["nowhere.tsv"]}}, "long": {"plan.hours": 1e-9}, "real": {}}
-    said = Said()
+    said = Heard()
     outcomes = go(project, changes, "study.seeds=[1]", listener=said)
     failed = {o.arm: o.failed for o in outcomes}
     assert "nowhere.tsv" in failed["gone"]
     assert "plan.hours" in failed["long"]
     assert failed["real"] == ""
-    assert [line for line in said.lines if line.startswith("warning: study: gone seed 1 failed: ")]
+    assert [line for line in said.warned if line.startswith("study: gone seed 1 failed: ")]
     (project / "nowhere.tsv").write_text((project / "real.tsv").read_text())
     assert [o.failed for o in go(project, {k: v for k, v in changes.items() if k != "long"}, "study.seeds=[1]")] == [
         "",
@@ -215,11 +202,11 @@ def test_side_by_side_is_the_same_as_one_by_one(project: Path) -> None:
     changes = {"real": {}, "gone": {"model": {"base": "./nowhere"}}, "both": BOTH}
     alone = go(project, changes, "study.seeds=[1]")
     base, found = start(project, changes, "study.seeds=[1]")
-    said = Said()
+    said = Heard()
     side = arms.run(base, found, [1], project / "other", jobs=2, listener=said)
     assert [(o.arm, bool(o.failed)) for o in side] == [(o.arm, bool(o.failed)) for o in alone]
     assert all(translations(side[i].folder) == translations(alone[i].folder) for i in (0, 2))
-    assert any(line.startswith("both seed 1: train: step") for line in said.lines)
+    assert any(line.startswith("both seed 1: train: step") for line in said.said)
     assert json.loads((side[0].folder / arms.COST).read_text())["joules"] is None
 
 

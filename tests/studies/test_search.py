@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scipy.stats import spearmanr
 
-from dragoman.core.listen import Listener, Silent
+from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
 from dragoman.errors import CheckpointError, DataError, ModelError, RecipeError
@@ -20,6 +20,7 @@ from dragoman.store.corpus import records
 from dragoman.store.run.artifact import Artifact, write_json
 from dragoman.studies import dev_split, search, trial
 from dragoman.studies.summary import optimism
+from tests.heard import Heard
 
 RECIPE = """
 name: toy
@@ -378,15 +379,7 @@ def test_what_the_choice_promised_too_much() -> None:
     assert found["rank_correlation"] == pytest.approx(spearmanr(*zip(*scores, strict=True)).statistic)
 
 
-class Ear(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
 def test_without_a_test_set_it_says_so(tmp_path: Path) -> None:
-    ear = Ear()
+    ear = Heard()
     assert search.run(parsed("search.trials=2"), tmp_path, pool=Player(smooth), listener=ear)["test"] == []
-    assert "there is no test set" in ear.warnings[-1]
+    assert "there is no test set" in ear.warned[-1]

@@ -87,6 +87,7 @@ class Kill(Silent):
                 os.kill(child.pid, signal.SIGKILL)
 
 
+@pytest.mark.long  # five processes load torch; that of a lost worker is tested by tests/jobs
 def test_a_trial_whose_process_is_killed_is_done_again_and_then_has_failed(recipe: Recipe, tmp_path: Path) -> None:
     told = Kill()
     found = search.run(recipe, tmp_path / "search", listener=told)

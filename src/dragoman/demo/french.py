@@ -215,7 +215,7 @@ def _denied(phrase: NP, clause: Clause) -> NP:
     return phrase._replace(determiner=NO) if clause.negative and phrase.determiner == INDEFINITE else phrase
 
 
-def _rest(clause: Clause, *, clitics: bool = True) -> list[str]:
+def _rest(clause: Clause) -> list[str]:
     frame = clause.verb.fr
     words = [frame.no_tail if clause.negative else frame.tail]
     if clause.object:
@@ -223,7 +223,7 @@ def _rest(clause: Clause, *, clitics: bool = True) -> list[str]:
         if not by_pronoun:
             chosen = clause.object if frame.link else _denied(clause.object, clause)
             words.append(noun_phrase(chosen, frame.link))
-    if clause.receiver and not (clitics and isinstance(clause.receiver.head, Pronoun)):
+    if clause.receiver and not isinstance(clause.receiver.head, Pronoun):
         words.append(noun_phrase(clause.receiver, "à"))
     if clause.predicate:
         words.append(predicate(clause.predicate, clause.subject))

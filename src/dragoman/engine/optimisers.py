@@ -25,8 +25,8 @@ _LEAST_8BIT = 4096  # numbers of a weight whose moments bitsandbytes keeps in 8 
 class Lion(torch.optim.Optimizer):
     """Chen et al. 2023 (2302.06675): the sign of an interpolated momentum, with decoupled weight decay."""
 
-    def __init__(self, groups: Groups, betas: tuple[float, float] = (0.9, 0.99)) -> None:
-        super().__init__(groups, {"betas": betas})
+    def __init__(self, groups: Groups) -> None:
+        super().__init__(groups, {"betas": (0.9, 0.99)})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]

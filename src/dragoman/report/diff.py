@@ -44,28 +44,26 @@ ul.counts { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; list-style: none;
 """
 
 
-def as_html(report: DocumentReport, *, only_changed: bool = False) -> str:
+def as_html(report: DocumentReport) -> str:
     """Each unit's source and target side by side, its markup set off, its outcome, confidence and doubts named.
 
-    Where a translation replaced another one, the words that went and came are marked. `only_changed`: leave out the
-    units whose translation was kept or that are not to be translated.
+    Where a translation replaced another one, the words that went and came are marked.
     """
     source, target = report.direction.source, report.direction.target
-    lines = [line for line in report.lines if not only_changed or line.outcome not in ("kept", "locked")]
     counts = "".join(
         f"<li>{number} {html.escape(_OUTCOMES.get(name, name))}</li>" for name, number in sorted(report.counts.items())
     )
     problems = "".join(
         f"<li>{_text(f'line {one.line}')}: {_text(one.unit)} {_text(one.reason)}</li>" for one in report.problems
     )
-    rows = "".join(_row(line, source, target) for line in lines)
+    rows = "".join(_row(line, source, target) for line in report.lines)
     title = _text(f"{report.name}: {languages.name(source)} to {languages.name(target)}")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f'<p>{len(report.lines)} units, {len(lines)} shown.</p>\n<ul class="counts">{counts}</ul>\n'
+        f'<p>{len(report.lines)} units.</p>\n<ul class="counts">{counts}</ul>\n'
         + (f"<h2>Problems</h2>\n<ul>{problems}</ul>\n" if problems else "")
         + '<table>\n<colgroup><col class="number"><col><col><col class="outcome"></colgroup>\n<thead><tr>'
         f"<th>Line</th><th>{_text(languages.name(source))}</th><th>{_text(languages.name(target))}</th>"

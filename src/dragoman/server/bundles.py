@@ -119,12 +119,12 @@ class Bundles:
         states = tuple(State(path) for path in files)
         return self._started(name, folder, checksum, directions_of(folder), specification, states, weights)
 
-    def add_null(self, name: str, directions: Sequence[str], delay: float = 0.0, version: str = "0" * 12) -> Bundle:
+    def add_null(self, name: str, directions: Sequence[str], delay: float = 0.0) -> Bundle:
         """The null engine: it gives every text back."""
         pairs = [Direction.parse(one) for one in directions]
         specification = {"null": [str(pair) for pair in pairs], "delay": delay}
         states = () if self._memory is None else (State(self._memory),)
-        return self._started(name, None, version, pairs, specification, states)
+        return self._started(name, None, "0" * 12, pairs, specification, states)
 
     def _started(
         self,

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from dragoman.core.listen import Silent
 from dragoman.core.recipe import Adapt, Phase, Sft
 from dragoman.engine import load
 from dragoman.engine.adapt import adapted, finish
@@ -23,6 +22,7 @@ from dragoman.engine.operations.merge import RULES
 from dragoman.engine.operations.weights import Weights
 from dragoman.errors import ModelError
 from tests.engine.operations.conftest import Make, tensors
+from tests.heard import Heard
 from tests.tiny import FAMILIES, tiny
 
 WAYS = {  # of merging a model with copies of itself
@@ -223,18 +223,13 @@ def test_models_that_do_not_fit_are_refused(make: Make, given: Callable[..., Giv
 
 
 def test_another_prompt_is_warned_of(make: Make, given: Callable[..., Given], tmp_path: Path) -> None:
-    said: list[str] = []
-
-    class Ear(Silent):
-        def warn(self, text: str) -> None:
-            said.append(text)
-
+    heard = Heard()
     one = make("llama", 1)
     loaded = load.load(one)
     load.save(tmp_path / "b", replace(loaded, card=replace(tiny(form="alma").card, licence="mit")))
     wish = given("merge: {models: [base, './b']}", {"": one, "base": one, "./b": tmp_path / "b"})
-    merge(replace(wish, listener=Ear()), tmp_path / "o" / "model")
-    assert any("./b has the prompt 'alma' and base 'compact'" in line for line in said)
+    merge(replace(wish, listener=heard), tmp_path / "o" / "model")
+    assert any("./b has the prompt 'alma' and base 'compact'" in line for line in heard.warned)
     assert load.Card.read(tmp_path / "o" / "model").licence == "mit"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.listen import SILENT, Listener
+from dragoman.core.listen import SILENT
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.assist import GlossaryUse, MemoryUse
 from dragoman.core.records import Example
@@ -18,16 +18,9 @@ from dragoman.store.memory import examples
 from dragoman.store.memory.examples import Shot, Wanted
 from dragoman.store.memory.retrieval import Retriever
 from dragoman.store.memory.translation_memory import Memory, memory_file
+from tests.heard import Heard
 
 WANTED = Wanted(("en-fr",), 2, 0.5, 1.0, "default")
-
-
-class Heard(Listener):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 def rows() -> list[Example]:
@@ -92,7 +85,7 @@ def test_a_glossary_that_is_of_no_use_is_refused_and_its_bad_rows_are_told(tmp_p
     (tmp_path / "terms.csv").write_text("cat,Katze,en,de\nalone\n", encoding="utf-8")
     with pytest.raises(DataError, match="terms.csv: has no terms for en-fr; those that it has: en-de"):
         examples.open_glossary(use, recipe, tmp_path, listener)
-    assert listener.warnings == [f"{tmp_path / 'terms.csv'}:2: columns: 1 columns"]
+    assert listener.warned == [f"{tmp_path / 'terms.csv'}:2: columns: 1 columns"]
 
 
 def test_the_same_as_the_retriever_in_any_number_of_processes(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def part(texts: Sequence[Text], most: int = _MOST) -> HeldOut:
     return HeldOut(training, held[:most], len(rest) - len(training))
 
 
-def part_pairs(pairs: Sequence[Example], most: int = _MOST) -> tuple[list[Example], list[Example]]:
+def part_pairs(pairs: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     """(training, held out) of translation pairs, the same pairs in either direction. Pairs that share one side only
     with a held-out one are in neither."""
     groups: dict[tuple[str, ...], dict[str, int]] = {}
@@ -59,7 +59,7 @@ def part_pairs(pairs: Sequence[Example], most: int = _MOST) -> tuple[list[Exampl
         keys.append(f"{leak_key(one)}\n{leak_key(other)}")
         sizes = groups.setdefault((first, second), {})
         sizes[keys[-1]] = sizes.get(keys[-1], 0) + 1
-    chosen = {key for sizes in groups.values() for key in _chosen(sizes, _wanted(len(sizes), most))}
+    chosen = {key for sizes in groups.values() for key in _chosen(sizes, _wanted(len(sizes), _MOST))}
     sides = {side for key in chosen for side in key.split("\n")}
     held = [pair for pair, key in zip(pairs, keys, strict=True) if key in chosen]
     training = [pair for pair, key in zip(pairs, keys, strict=True) if not sides & set(key.split("\n"))]

@@ -95,17 +95,14 @@ class Retriever:
         floor: float = 0.0,
         terms: int = MAX_TERMS,
         excludes: Sequence[Collection[str]] | None = None,
-        references: Sequence[str] | None = None,
         contexts: Sequence[str] | None = None,
         candidates: int = CANDIDATES,
-        threads: int = 1,
     ) -> list[Found]:
         """For each text the best `shots` matches of at least `min_match` and at most `max_match`, and its terms.
 
         `floor` is the match from which on `nearest` is told; the higher, the faster. `excludes` holds for each text the
-        keys of pairs that must not be found (`Excluded`). With `references`, the wanted translations, only those terms
-        come that the reference has, inflected or not: what a model may be trained to obey. `contexts` are the segments
-        before the texts. `candidates` as in `Memory.search`.
+        keys of pairs that must not be found (`Excluded`). `contexts` are the segments before the texts. `candidates` as
+        in `Memory.search`.
         """
         matches: list[list[Match]] = [[] for _ in texts]
         if self.memory is not None and shots:
@@ -119,12 +116,11 @@ class Retriever:
                 excludes=excludes,
                 contexts=contexts,
                 candidates=candidates,
-                threads=threads,
             )
         found = []
-        for number, (text, near) in enumerate(zip(texts, matches, strict=True)):
+        for text, near in zip(texts, matches, strict=True):
             good = tuple(match for match in near if match.match >= min_match)
-            named = self.terms(text, direction, None if references is None else references[number])
+            named = self.terms(text, direction)
             found.append(Found(good, named[:terms], near[0] if near else None))
         return found
 
