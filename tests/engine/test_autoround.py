@@ -60,13 +60,25 @@ def test_weights_are_unpacked_number_by_number(seed: int, method: str, groups: i
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", packed.METHODS)
-@pytest.mark.parametrize("kind", ["llama", "llama, biased", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"])
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("gemma3", "awq"),
+        ("gemma3", "gptq"),
+        ("llama, biased", "awq"),
+        ("qwen3", "gptq"),
+        ("gemma2", "awq"),
+        ("qwen2", "gptq"),
+        ("mistral", "awq"),
+        ("llama", "gptq"),
+    ],
+)
 def test_what_is_packed_is_read_back_close_to_what_it_was(
     kind: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("auto_round")
     monkeypatch.setitem(LLAMA_CPP, kind, _packable(kind))
+    monkeypatch.setattr(autoround, "_STEPS", 2)
     loaded = made(kind)
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
     save(tmp_path / "model", loaded)

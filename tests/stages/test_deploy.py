@@ -267,6 +267,7 @@ def test_weights_that_texts_of_train_have_rounded_pass_the_gate(run: Path, monke
         return export(model, out, method, rows)
 
     monkeypatch.setattr(autoround, "export", overheard)
+    monkeypatch.setattr(autoround, "_STEPS", 2)
     done = deploy(run, "deploy.formats=[awq, hf]", "deploy.gate.max_loss={chrf: 100}")["deploy"].facts
     assert done["default"] == "hf"
     assert done["formats"][0]["exported"]["calibration"]["texts"] == "train"
