@@ -259,7 +259,12 @@ def test_weights_that_texts_of_train_have_rounded_pass_the_gate(run: Path, monke
     config = loaded.model.config.__class__.from_dict(
         loaded.model.config.to_dict() | {"num_key_value_heads": 4, "max_position_embeddings": 512}
     )
-    save(run / "model" / "model", replace(loaded, model=loaded.model.__class__(config)))
+    torch.manual_seed(0)
+    model = loaded.model.__class__(config).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    save(run / "model" / "model", replace(loaded, model=model))
     export, heard = autoround.export, []
 
     def overheard(model: Any, out: Path, method: str, rows: Any) -> dict[str, Any]:
@@ -271,7 +276,7 @@ def test_weights_that_texts_of_train_have_rounded_pass_the_gate(run: Path, monke
     done = deploy(run, "deploy.formats=[awq, hf]", "deploy.gate.max_loss={chrf: 100}")["deploy"].facts
     assert done["default"] == "hf"
     assert done["formats"][0]["exported"]["calibration"]["texts"] == "train"
-    assert 0 < done["formats"][0]["gate"]["nats"] < 1
+    assert done["formats"][0]["gate"]["nats"] > 1e-3
     assert len(heard) == 9
     assert all(any(e.source in text and e.target in text for e in pairs("train")[:9]) for text in heard)
     with pytest.raises(ModelError, match="is for vLLM"):
