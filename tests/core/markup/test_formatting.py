@@ -41,11 +41,32 @@ from dragoman.core.text.languages import Direction
         ("en-fr", "“Open” file", "« Ouvrir » le fichier.", "« Ouvrir » le fichier"),
         ("en-fr", "the end: ", "La fin : ", "la fin : "),
         ("en-fr", "Wait...", "Attends", "Attends…"),
+        ("en-fr", "Really?!", "Vraiment", "Vraiment\u202f?!"),
+        ("en-es", "What", "¿Qué?", "¿Qué?"),  # not half of the pair
+        ("en-es", "Hello!", "Hola", "Hola"),
+        ("en-fr", "and so on", "...", "..."),  # nothing else would be left
+        ("en-tr", "open the door", "İzin ver", "izin ver"),
+        ("en-tr", "light", "Işık", "ışık"),
+        ("en-tr", "Work", "iş", "İş"),
+        ("en-az", "Work", "ışıq", "Işıq"),
     ],
 )
 def test_beginning_and_end(way: str, source: str, made: str, wanted: str) -> None:
     found = formatted_as(Inline.of([source]), Inline.of([made]), Direction.parse(way))
     assert found.text == wanted
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["H2O", "A4", "B12", "U.S.", "T", "X-ray", "mRNA", "pH", "iPhone", "NATO", "www.example.com", "a.b@example.com"],
+)
+@pytest.mark.parametrize("source", ["small as it is", "Large as it is", "nato, h2o"])
+def test_a_word_that_is_written_in_one_way_stays(word: str, source: str) -> None:
+    made = Inline.of([f"{word} value"])
+    assert formatted_as(Inline.of([source]), made, Direction("fr", "en")) == made
+    assert formatted_as(Inline.of([word.lower()]), made, Direction("fr", "en")).text.lower() == made.text.lower()
+    if word.isupper() and len(word) > 1:
+        assert formatted_as(Inline.of([word.lower()]), made, Direction("fr", "en")) == made
 
 
 def test_tags_are_looked_behind_and_placeholders_are_not() -> None:

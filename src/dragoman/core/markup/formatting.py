@@ -27,11 +27,14 @@ _WRITTEN = {
         ("hy", {".": "։"}),
         ("el", {"?": ";"}),
         ("fr", {"!": "\u202f!", "?": "\u202f?"}),
+        ("es ast", {"!": "", "?": ""}),  # where its other half belongs is not known
         ("th lo my km", {".": ""}),
     )
     for code in codes.split()
 }
 _FINAL = re.compile(r"(?P<space>[ \u00a0\u202f]?)(?P<mark>[.!?…。｡．।۔።։！？؟՞፧]+)$")
+_WORD = re.compile(r"[^\W\d_](?:[\w.@-]*\w)?")
+_DOTTED = frozenset({"tr", "az"})
 _NOUNS = frozenset({"de", "lb", "nds", "gsw"})  # write nouns large
 _LARGE_IN_ENGLISH = frozenset(
     (  # noqa: SIM905
@@ -44,6 +47,8 @@ _LARGE_IN_ENGLISH = frozenset(
 def formatted_as(source: Inline, target: Inline, direction: Direction) -> Inline:
     """The target with the beginning and the end of the source. A side that begins or ends with a span that is no tag (a
     placeholder) is left there as it is."""
+    if not any(sign.isalnum() for sign in target.plain):
+        return target  # marks alone: nothing would be left
     pieces = list(target.pieces)
     pairs = [(_edge(source.pieces, last=last), _edge(target.pieces, last=last)) for last in (False, True)]
     for (theirs, ours), work in zip(pairs, (_begun, _ended), strict=True):
@@ -71,11 +76,31 @@ def _begun(source: str, target: str, direction: Direction) -> str:
     if theirs is None or ours is None:
         return target
     letter, wanted = target[ours], source[theirs]
-    if wanted != wanted.lower() and letter.islower():
-        return target[:ours] + letter.title() + target[ours + 1 :]
+    if wanted != wanted.lower() and letter.islower() and not _is_spelt(target[ours:]):
+        return target[:ours] + _cased(letter, direction, large=True) + target[ours + 1 :]
     if wanted.islower() and letter != letter.lower() and not _stays_large(source[theirs:], target[ours:], direction):
-        return target[:ours] + letter.lower() + target[ours + 1 :]
+        return target[:ours] + _cased(letter, direction, large=False) + target[ours + 1 :]
     return target
+
+
+def _cased(letter: str, direction: Direction, *, large: bool) -> str:
+    """A letter in large or small, as the target's language pairs them: Turkish has an i with and one without a dot."""
+    if primary(direction.target) in _DOTTED and letter in "iİıI":
+        return {"i": "İ", "ı": "I", "İ": "i", "I": "ı"}[letter]
+    return letter.title() if large else letter.lower()
+
+
+def _is_spelt(text: str) -> bool:
+    """Whether the first word is written in one way wherever it stands: H2O, iPhone, U.S., mail@example.com."""
+    word = _WORD.match(text)
+    if word is None:
+        return False
+    inside = word[0].partition("-")[0][1:]
+    return (
+        any(sign.isdigit() or sign in "._@" for sign in word[0])
+        or any(sign.isupper() for sign in inside)
+        or text.startswith("://", word.end())
+    )
 
 
 def _first_letter(text: str) -> int | None:
@@ -86,13 +111,19 @@ def _first_letter(text: str) -> int | None:
 
 def _stays_large(source: str, target: str, direction: Direction) -> bool:
     """Whether a language writes the first word large also where a sentence does not begin."""
-    word, theirs = (re.match(r"[^\W\d_]+", text) for text in (target, source))
-    if word is None or theirs is None or word[0].lower() == theirs[0].lower():
-        return False  # the same word: as the source has it
-    if len(word[0]) > 1 and not word[0][1:].islower():
-        return True  # an acronym, or a name like McDonald
+    word, theirs = (_WORD.match(text) for text in (target, source))
+    if word is None or theirs is None:
+        return False
+    if word[0].lower() == theirs[0].lower():
+        return word[0][1:] != theirs[0][1:]  # the same word: as the source has it, but not nATO for NATO
+    if _is_spelt(target):
+        return True  # H2O, NATO, McDonald
     language = primary(direction.target)
-    return language in _NOUNS or (language == "en" and word[0].lower() in (_LARGE_IN_ENGLISH | _names()))
+    if language != "en":
+        return language in _NOUNS
+    first = re.split(r"[\W_]", word[0], maxsplit=1)[0].lower()
+    alone = len(first) == 1 and first not in ("a", "o") and target[1:2] not in ("'", "’")  # T cells, X-ray, I
+    return alone or first in (_LARGE_IN_ENGLISH | _names())
 
 
 @lru_cache(maxsize=1)
@@ -112,15 +143,18 @@ def _ended(source: str, target: str, direction: Direction) -> str:
     core = target.rstrip()
     tail = target[len(core) :]
     if ours is not None and theirs is None:
-        corrected = _is_of_a_word(source) and not is_abbreviated(core, direction.target)
-        return core[: ours.start()] + tail if corrected else target
+        bare = core[: ours.start()]
+        paired = bare.count("¿") + bare.count("¡") > bare.count("?") + bare.count("!")
+        corrected = _is_of_a_word(source) and not paired
+        return bare + tail if corrected and not is_abbreviated(core, direction.target) else target
     if theirs is None or ours is not None or not _is_of_a_word(target):
         return target
     if is_abbreviated(source.rstrip(), direction.source):
         return target
     written = _WRITTEN.get(primary(direction.target), {})
     plain = theirs["mark"].translate(_PLAIN).replace("...", "…")
-    return core + "".join(written.get(mark, mark) for mark in plain) + tail
+    marks = "".join(written.get(mark, mark) for mark in plain)
+    return core + marks[:1] + marks[1:].replace("\u202f", "") + tail
 
 
 def _is_of_a_word(text: str) -> bool:
