@@ -67,7 +67,6 @@ def test_weights_are_unpacked_number_by_number(seed: int, method: str, groups: i
         ("gemma3", "gptq"),
         ("llama, biased", "awq"),
         ("qwen3", "gptq"),
-        ("gemma2", "awq"),
         ("qwen2", "gptq"),
         ("mistral", "awq"),
         ("llama", "gptq"),

@@ -23,7 +23,7 @@ SEQUENCE = 128  # tokens of a calibration sequence
 SEQUENCES = 128
 _STEPS, _BATCH = 50, 4  # of each block: what a processor does in minutes for a small model
 _GROUPS = (128, 64, 32)  # inputs that share a scale: those that the kernels for GPUs know
-_ARCHITECTURES = {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"}  # packed and read back by the tests
+_ARCHITECTURES = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text"}  # packed and read back by the tests
 
 
 def refusal(model: Any) -> str | None:
