@@ -311,7 +311,8 @@ def main() -> None:
                     found.setdefault(kind, {}).setdefault(name, []).append(row)
                     print(number, kind, name, row, flush=True)
     record = {
-        "command": f"python benchmarks/preferences_speed.py --data DIR --model DIR --rounds {given.rounds} --steps {given.steps}",
+        "command": f"python benchmarks/preferences_speed.py --data DIR --model DIR --rounds {given.rounds} --steps {given.steps} "
+        f"--contenders {' '.join(map(repr, given.contenders))}",
         "model": given.model.name,
         "machine": {"processor": detect().name, "threads": 1, "precision": "fp32"},
         "versions": {**versions(), "trl": version("trl")},
