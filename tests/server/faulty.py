@@ -1,7 +1,8 @@
 """An engine of the tests: answers `<text>!`, and does what a text tells it.
 
 Texts: `die` ends the process; `hang` never answers; `fail` fails alone; `garbage`, `other`, `few`, `unasked` answer what no
-engine may; `slow` takes a second. A first argument `NAME` is put in front of every answer. With a delay of 9 every text fails.
+engine may; `slow` takes a second; `known ...` is a person's. A first argument `NAME` is put in front of every answer. With a
+delay of 9 every text fails.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class Faulty(worker.NullDesk):
                 Answer(text, query or "", "model", 50.0, -1.0, 1) for text, query in zip(texts, rest[2], strict=True)
             ]
         made = [Answer(text, f"{self.name}{text}!", "model", tokens=1) for text in texts]
+        made = [
+            replace(one, text="Of a person.", origin="memory") if one.source.lower().startswith("known") else one
+            for one in made
+        ]
         return [replace(one, source="another") if one.source == "other" else one for one in made]
 
 

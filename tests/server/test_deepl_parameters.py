@@ -74,6 +74,19 @@ def test_preserve_formatting(client: deepl.DeepLClient, marked: Live) -> None:
     assert marked.http.post("/v2/translate", json={"text": "x", "target_lang": "DE", "preserve_formatting": 3}).is_error
 
 
+def test_preserve_formatting_leaves_a_persons_sentence(client: deepl.DeepLClient) -> None:
+    found = client.translate_text("known one. Second", source_lang="DE", target_lang="EN-GB", preserve_formatting=True)
+    assert str(found) == "Of a person. Second"
+    assert ask(client, "second one. Known", preserve_formatting=True) == "second one.! Of a person."
+    assert ask(client, "known", preserve_formatting=True) == "Of a person."
+
+
+def test_preserve_formatting_leaves_placeholders(client: deepl.DeepLClient) -> None:
+    for text in ("{name} sees", "a cat. %s", "See https://example.com/a"):
+        made = ask(client, text, preserve_formatting=True)
+        assert made.replace("!", "") == text
+
+
 def test_show_billed_characters_and_model_type(client: deepl.DeepLClient, marked: Live) -> None:
     found = client.translate_text("the cat", source_lang="EN", target_lang="DE")
     assert isinstance(found, deepl.TextResult) and (found.billed_characters, found.model_type_used) == (7, None)

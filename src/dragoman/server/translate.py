@@ -247,7 +247,7 @@ def _rendered(
     pieces = [known[place] if place in known else _told(next(made), work, remote) for place in range(len(sources))]
     if wish.as_written:
         pieces = [
-            replace(one, text=formatted_as(source, one.text, direction)) if one.origin == "model" else one
+            one if one.origin == "memory" else replace(one, text=_as_written(source, one, direction))
             for source, one in zip(sources, pieces, strict=True)
         ]
     results = []
@@ -256,6 +256,12 @@ def _rendered(
         ones = [next(left) for _ in many]
         results.append(_joined(text, direction, ones, wish))
     return results
+
+
+def _as_written(source: Inline, part: _Part, direction: Direction) -> Inline:
+    """A person's sentence among those of the model stays as it is."""
+    begin, end = (not part.answers or part.answers[place].origin == "model" for place in (0, -1))
+    return formatted_as(source, part.text, direction, begin=begin, end=end)
 
 
 def stretches(text: str, wish: Wish) -> list[Inline]:

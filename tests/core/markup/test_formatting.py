@@ -76,6 +76,9 @@ def test_tags_are_looked_behind_and_placeholders_are_not() -> None:
     made = Inline.of([opened, "Ouvrir", closed, " le fichier."])
     assert formatted_as(source, made, way).text == "<b>ouvrir</b> le fichier"
     held = Span(("{x}",), "brace")
+    for written in ("{x} is here", "%s files", "https://example.com/x is here", "<b>{x}</b> here"):
+        assert formatted_as(Inline.of([written]), Inline.of(["Ici est"]), way).text == "Ici est"
+    assert formatted_as(Inline.of(["{x} is here"]), Inline.of(["Ici est."]), way, end=False).text == "Ici est."
     source, made = Inline.of(["file ", held]), Inline.of(["Fichier ", held, "."])
     assert formatted_as(source, made, way).text == "fichier {x}."
 

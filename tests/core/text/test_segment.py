@@ -47,6 +47,8 @@ def test_parts_rejoin_exactly_and_none_is_empty(text: str, language: str, wrappe
 @pytest.mark.parametrize(
     ("language", "text", "expected"),
     [
+        ("en", "It is the patient's. It was Bob’s. A.", ["It is the patient's. ", "It was Bob’s. ", "A."]),
+        ("fr", "L'œuvre d'A. Dumas. Il lit.", ["L'œuvre d'A. Dumas. ", "Il lit."]),
         (
             "en",
             "Dr. Smith came. He said no. Then 3.5 of 4! Why?",

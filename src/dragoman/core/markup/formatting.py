@@ -11,6 +11,7 @@ import unicodedata
 from functools import lru_cache
 
 from dragoman.core.markup.inline import Inline, Piece, Span
+from dragoman.core.markup.placeholders import protect_placeholders
 from dragoman.core.text.languages import Direction, primary
 from dragoman.core.text.segment import is_abbreviated
 
@@ -44,15 +45,18 @@ _LARGE_IN_ENGLISH = frozenset(
 )
 
 
-def formatted_as(source: Inline, target: Inline, direction: Direction) -> Inline:
-    """The target with the beginning and the end of the source. A side that begins or ends with a span that is no tag (a
-    placeholder) is left there as it is."""
+def formatted_as(
+    source: Inline, target: Inline, direction: Direction, *, begin: bool = True, end: bool = True
+) -> Inline:
+    """The target with the beginning and the end of the source; `begin` or `end` False: that one is left, as it is a person's.
+    A side that begins or ends with a placeholder, be it one that is written in the text, is left there as it is."""
+    source = protect_placeholders(source)
     if not any(sign.isalnum() for sign in target.plain):
         return target  # marks alone: nothing would be left
     pieces = list(target.pieces)
     pairs = [(_edge(source.pieces, last=last), _edge(target.pieces, last=last)) for last in (False, True)]
-    for (theirs, ours), work in zip(pairs, (_begun, _ended), strict=True):
-        if theirs is not None and ours is not None:
+    for (theirs, ours), work, wanted in zip(pairs, (_begun, _ended), (begin, end), strict=True):
+        if wanted and theirs is not None and ours is not None:
             text = pieces[ours]
             assert isinstance(text, str)  # noqa: S101 # for mypy
             pieces[ours] = work(str(source.pieces[theirs]), text, direction)

@@ -182,6 +182,8 @@ def _is_no_end(before: str, follower: str, words: frozenset[str], ordinal_stop: 
     if word in words or (last in words and len(last) > 1):
         return True
     if len(last) == 1 and last.isalpha():
+        if last == before[-1] and before[-2:-1] in ("'", "’"):
+            return False  # the patient's, he'd
         return word != "i" or "." in word  # initials: "J. Smith", "U. S."; the English pronoun ends sentences
     if word.isdigit():
         return (ordinal_stop and follower.isalpha() and len(word) <= 2) or before.strip() == word
