@@ -104,6 +104,7 @@ def test_every_candidate_is_kept_or_counted(texts: list[str], finished: list[boo
     ("keys", "told"),
     [
         ({"rank_by": {}}, "names no utility"),
+        ({"rank_by": {"mbr": 1.0}, "candidates": 0, "beam": 4}, "leaves `mbr` no samples"),
         ({"method": "dpo", "gamma": 1.0}, "belongs to simpo"),
         ({"method": "ipo", "likelihood": 1.0}, "means nothing"),
         ({"method": "orpo", "label_smoothing": 0.1}, "means nothing"),

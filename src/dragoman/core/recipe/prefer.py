@@ -52,6 +52,11 @@ class PreferencePairs(Training):
         check_names("rank_by", self.rank_by, UTILITIES, self.scorers)
         if 1 + self.candidates + (self.beam is not None) + self.with_reference < 2:
             raise ValueError("`candidates: 0` leaves the greedy translation nothing to be held against: give `beam`")
+        expected = sorted({"mbr", "mbr_bleu"} & self.rank_by.keys())
+        if expected and not self.candidates:
+            raise ValueError(
+                f"`candidates: 0` leaves `{expected[0]}` no samples: the greedy translation would always win"
+            )
         if "probability" in self.rank_by and self.with_reference:
             raise ValueError("`reference: true` cannot be ranked by `probability`: the model did not write it")
         return self
