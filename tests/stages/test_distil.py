@@ -109,6 +109,11 @@ def test_each_sentence_has_the_teacher_that_knows_it_best(
     assert one == other
 
 
+def test_one_teacher_by_two_names_is_refused(texts: Artifact, teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="are the same model"):
+        go(tmp_path / "run", texts, recipe(f"[{teacher}, {teacher.parent}/./{teacher.name}/]", "references"))
+
+
 def test_another_tokenizer_is_refused(texts: Artifact, tmp_path: Path) -> None:
     tiny(tmp_path / "other")
     with pytest.raises(ModelError, match=r"other has another tokenizer.*`synthesise`"):

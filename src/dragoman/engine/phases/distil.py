@@ -47,6 +47,7 @@ class Distillation(Kind):
     def data(self, inputs: Inputs) -> Material:
         recipe, wish = inputs.recipe, Distil.given(inputs.phase.section)
         where = [model_folder(Path(recipe.resolve(name))) for name in wish.teacher]
+        _check_once(wish.teacher, where)
         rows = pair_rows(inputs, inputs.phase.directions(recipe.pairs))
         for name, folder in zip(wish.teacher, where, strict=True):
             _check_tokenizer(inputs, name, folder)
@@ -142,6 +143,14 @@ class Taught(Watcher):
         course.log.write({"event": "taught", "step": step, "divergence": self.last})
         course.listener.say(f"train: step {step}: {self.last:.4f} nats a token from the teacher on development pairs")
         return self.last
+
+
+def _check_once(names: Sequence[str], where: Sequence[Path]) -> None:
+    """Refuse a teacher that is named in two ways: it would be loaded and asked twice, and be told to teach nothing."""
+    known: dict[Path, str] = {}
+    for name, folder in zip(names, where, strict=True):
+        if (other := known.setdefault(folder.resolve(), name)) != name:
+            raise ModelError(f"train.distil.teacher: {other} and {name} are the same model. Name it once.")
 
 
 def _check_tokenizer(inputs: Inputs, name: str, where: Path) -> None:
