@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.engine.log import read
 from dragoman.errors import ModelError, RecipeError
 from dragoman.stages import model, plan, train
-from dragoman.store.run.artifact import Artifact
+from dragoman.store.run.artifact import Artifact, model_folder
 from tests.stages.conftest import trained
 from tests.stages.test_prefer import Stops
 from tests.tiny import tiny
@@ -124,6 +125,9 @@ def test_a_plan_asks_no_teacher(teacher: Path, texts: Artifact, tmp_path: Path) 
     made = recipe(teacher, "own")
     inputs = {"prepare": texts, "model": model.run(made, {"prepare": texts}, tmp_path / "model", "m", Silent())}
     planned = plan.run(made, inputs, tmp_path / "plan", "p", Silent())
+    stored = load_file(model_folder(teacher) / "model.safetensors")
+    held = sum(4 * tensor.numel() for tensor in stored.values())
+    assert planned.facts["phases"][0]["memory_by_kind"]["others"] == held
     inputs["plan"] = planned
     facts = train.run(made, inputs, tmp_path / "train", "t", Silent()).facts["phases"][0]
     assert facts["steps"] == planned.facts["phases"][0]["settings"]["steps"] and facts["distil"]["samples"]

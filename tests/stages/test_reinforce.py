@@ -161,7 +161,10 @@ def test_an_adapter_is_held_against_its_base(run: Path, texts: Artifact) -> None
 def test_a_plan_draws_nothing(run: Path, texts: Artifact) -> None:
     inputs = {"prepare": texts, "model": Artifact.load(run / "model")}
     planned = plan.run(recipe("grpo"), inputs, run / "plan", "p", Silent())
-    assert planned.facts["phases"][1]["settings"]["steps"] == 12
+    supervised, drawn = planned.facts["phases"]
+    assert drawn["settings"]["steps"] == 12
+    assert supervised["memory_by_kind"]["others"] == 0
+    assert drawn["memory_by_kind"]["others"] == 4 * inputs["model"].facts["parameters"]  # the start, kept as it was
 
 
 @pytest.mark.parametrize(

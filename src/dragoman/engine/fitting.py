@@ -34,6 +34,7 @@ def fitted(
     room: float,
     device: str,
     program: int,
+    others: int = 0,
     free: bool = False,
 ) -> tuple[Settings, Memory]:
     """The first settings whose memory fits into `room` bytes, else those that take least; and their memory. `free`: as if
@@ -41,7 +42,7 @@ def fitted(
     best: tuple[Settings, Memory] | None = None
     for settings in _candidates(recipe, phase, chosen, longest.ids.shape[1], free=free):
         geometry = geometry_of(settings, longest, batch_tokens=chosen.batch_tokens)
-        found = replace(_once(config, phase, geometry, device), program=program)
+        found = replace(_once(config, phase, geometry, device), program=program, others=others)
         if best is None or found.total < best[1].total:
             best = settings, found
         if found.total <= room:
@@ -155,6 +156,7 @@ def advice(
     room: float,
     device: str,
     program: int,
+    others: int = 0,
 ) -> str:
     """What would fit into `room` bytes if the recipe allowed it, in its own words: with this method of adaptation, else
     with LoRA. Says how much is needed at least where nothing does."""
@@ -162,7 +164,7 @@ def advice(
     least = None
     for way in ways:
         settings, memory = fitted(
-            recipe, way, chosen, longest, config, room=room, device=device, program=program, free=True
+            recipe, way, chosen, longest, config, room=room, device=device, program=program, others=others, free=True
         )
         keys = [] if way is phase else ["`adapt: {method: lora}`"]
         if settings.batch_tokens != chosen.batch_tokens or settings.accumulation != chosen.accumulation:

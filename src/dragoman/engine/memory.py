@@ -49,6 +49,9 @@ class Memory:
     allocator: int  # what the processor's allocator holds of what was given back, and libraries of the first step
     program: int  # the interpreter and its libraries, on the processor
     parameters: int
+    others: int = (
+        0  # weights of models that stay loaded beside it: teachers, the start that samples are measured against
+    )
     overlap: int = 0  # in the kinds above twice: activations that are gone before the last gradients are there
 
     @property
@@ -175,6 +178,15 @@ def _optimiser(model: Any, geometry: Geometry) -> Optimiser:
         for parameter in made.parameters:
             parameter.register_post_accumulate_grad_hook(_used_up)
     return made
+
+
+def weights(config: Any, dtype: torch.dtype) -> int:
+    """Bytes of a model that is only asked."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    return _bytes(list(model.parameters()))
 
 
 def program() -> int:

@@ -74,7 +74,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             given = Inputs(recipe, phase, loaded, texts, hardware, fresh, made, listener=listener)
             data = kind.data(given)
             name = f"{number}-{phase.kind}"
-            counted = _counted(name, given, data, program, available)
+            others = kind.others(given)
+            counted = _counted(name, given, data, {"program": program, "others": others}, available)
             if counted is not None and counted[0] != data.chosen:
                 given = _with_settings(given, counted[0], data.chosen, folder, dtype)
                 data = kind.data(given)
@@ -85,6 +86,8 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             _tell_processes(name, chosen.accumulation, world.size, sharded, listener)
             if counted is not None and not sharded:  # what is counted is of a whole model
                 found |= {"memory": counted[1].total, "memory_by_kind": counted[1].to_json()}
+            else:
+                found["memory"] += others
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, kind, found, data.chosen, listener)
             _tell_few(name, found["rows"], fresh, number, listener)
@@ -141,10 +144,12 @@ def _check_weights(
         )
 
 
-def _counted(name: str, given: Inputs, data: Material, program: int, available: int) -> tuple[Settings, Memory] | None:
+def _counted(
+    name: str, given: Inputs, data: Material, beside: Mapping[str, int], available: int
+) -> tuple[Settings, Memory] | None:
     """The settings that fit, and their memory by kind; None where it cannot be counted by shapes alone, and a trial run
     has to tell it. Raises ResourceError, with what would fit, where none of what the recipe allows does (what is counted
-    is of a whole model, and says nothing of a sharded one)."""
+    is of a whole model, and says nothing of a sharded one). `beside`: bytes of the program, and of other models."""
     from dragoman.engine.fitting import advice, fitted, told
     from dragoman.engine.world import current
 
@@ -152,7 +157,7 @@ def _counted(name: str, given: Inputs, data: Material, program: int, available: 
     longest, room = data.stream.longest(), available * _HEADROOM
     try:
         chosen, memory = fitted(
-            given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, program=program
+            given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, **beside
         )
     except DragomanError:
         raise
@@ -160,7 +165,7 @@ def _counted(name: str, given: Inputs, data: Material, program: int, available: 
         given.listener.say(f"plan: {name}: memory from a trial run, as it cannot be counted ({type(error).__name__})")
         return None
     if memory.total > room and not (given.recipe.plan.shard and current().size > 1):
-        way = advice(given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, program=program)
+        way = advice(given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, **beside)
         raise ResourceError(
             f"plan: phase {name} needs about {memory.total / _GIB:.1f} GiB, {available / _GIB:.1f} GiB are free, of which "
             f"{1 - _HEADROOM:.0%} are left to others. {way}"
@@ -332,7 +337,17 @@ def _tell_few_tested(prepared: Mapping[str, Any], listener: Listener) -> None:
 def _tell_memory(name: str, kinds: Mapping[str, Any], listener: Listener) -> None:
     parts = [
         f"{kind} {kinds[kind] / _GIB:.2f}" + (f" ({kinds['bits']:.1f} bits a parameter)" if kind == "weights" else "")
-        for kind in ("weights", "masters", "gradients", "optimiser", "activations", "buffers", "allocator", "program")
+        for kind in (
+            "weights",
+            "masters",
+            "gradients",
+            "optimiser",
+            "activations",
+            "buffers",
+            "allocator",
+            "program",
+            "others",
+        )
         if kinds[kind] >= _GIB / 200
     ]
     listener.say(f"plan: {name}: GiB: {', '.join(parts)}")

@@ -15,7 +15,7 @@ from dragoman.core.listen import Listener
 from dragoman.core.recipe.distil import Distil
 from dragoman.core.recipe.training import Training
 from dragoman.core.records import Example
-from dragoman.engine import load
+from dragoman.engine import load, memory
 from dragoman.engine.batch import Batch, Corpus, Stream, collate, plan_epoch
 from dragoman.engine.distil_streams import OwnStream, TaughtStream, with_teacher
 from dragoman.engine.distillation import distillation_loss, divergence
@@ -77,6 +77,11 @@ class Distillation(Kind):
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
         return [Taught(ready, Distil.given(ready.inputs.phase.section))]
+
+    def others(self, inputs: Inputs) -> int:
+        wish, dtype = Distil.given(inputs.phase.section), inputs.loaded.model.dtype
+        folders = (model_folder(Path(inputs.recipe.resolve(name))) for name in wish.teacher)
+        return sum(memory.weights(load.load_shell(folder).config, dtype) for folder in folders)
 
     def tell_plan(self, name: str, facts: Mapping[str, Any], listener: Listener) -> None:
         del facts

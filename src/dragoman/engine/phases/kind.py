@@ -68,6 +68,11 @@ class Kind(ABC):
         del inputs, data
         return {}
 
+    def others(self, inputs: Inputs) -> int:
+        """Bytes of the models that stay loaded beside the one that is trained."""
+        del inputs
+        return 0
+
     def tell_plan(self, name: str, facts: Mapping[str, Any], listener: Listener) -> None:
         """Say what is in those facts; `name` is the phase's."""
         del name, facts, listener

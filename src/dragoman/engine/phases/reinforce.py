@@ -17,6 +17,7 @@ from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.core.recipe.training import Training
 from dragoman.core.records import Example
+from dragoman.engine import memory
 from dragoman.engine.adapt import method
 from dragoman.engine.batch import Stream
 from dragoman.engine.encoded_rows import general
@@ -74,6 +75,10 @@ class Reinforcement(Kind):
         assert isinstance(stream, GroupStream) and ready.inputs.made_here is not None  # noqa: S101 # `data` made it
         stream.frozen.trained = ready.model
         return [Rewarded(ready.model, stream, Reinforce.given(ready.inputs.phase.section), ready.inputs.made_here)]
+
+    def others(self, inputs: Inputs) -> int:
+        model = inputs.loaded.model
+        return 0 if _switchable(inputs) else memory.weights(model.config, model.dtype)
 
     def tell_plan(self, name: str, facts: Mapping[str, Any], listener: Listener) -> None:
         del facts
@@ -174,13 +179,17 @@ def _terms(inputs: Inputs, wish: Reinforce) -> Callable[[Example], Sequence[Term
     return lambda pair: found.terms(pair.source, pair.direction, pair.target)[:most]
 
 
+def _switchable(inputs: Inputs) -> bool:
+    """Whether the start is what is left where the adapter is switched off; else a copy of it is kept."""
+    chosen = method(inputs.phase)
+    return chosen.peft is not None and not chosen.first_values
+
+
 def _stream(
     inputs: Inputs, wish: Reinforce, rows: PairRows, terms: Callable[[Example], Sequence[Term]], chosen: Settings
 ) -> GroupStream:
     loaded = inputs.loaded
-    chosen_method = method(inputs.phase)
-    switchable = chosen_method.peft is not None and not chosen_method.first_values
-    frozen = Frozen(None if switchable else copy.deepcopy(loaded.model).requires_grad_(False).eval())
+    frozen = Frozen(None if _switchable(inputs) else copy.deepcopy(loaded.model).requires_grad_(False).eval())
     return GroupStream(
         rows.corpus,
         rows.pairs,
