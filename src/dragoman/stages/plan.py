@@ -75,7 +75,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             data = kind.data(given)
             name = f"{number}-{phase.kind}"
             others = kind.others(given)
-            counted = _counted(name, given, data, {"program": program, "others": others}, available)
+            counted = _counted(name, given, data, program, others, available)
             if counted is not None and counted[0] != data.chosen:
                 given = _with_settings(given, counted[0], data.chosen, folder, dtype)
                 data = kind.data(given)
@@ -145,11 +145,11 @@ def _check_weights(
 
 
 def _counted(
-    name: str, given: Inputs, data: Material, beside: Mapping[str, int], available: int
+    name: str, given: Inputs, data: Material, program: int, others: int, available: int
 ) -> tuple[Settings, Memory] | None:
     """The settings that fit, and their memory by kind; None where it cannot be counted by shapes alone, and a trial run
     has to tell it. Raises ResourceError, with what would fit, where none of what the recipe allows does (what is counted
-    is of a whole model, and says nothing of a sharded one). `beside`: bytes of the program, and of other models."""
+    is of a whole model, and says nothing of a sharded one). `others`: bytes of the models beside it."""
     from dragoman.engine.fitting import advice, fitted, told
     from dragoman.engine.world import current
 
@@ -157,7 +157,15 @@ def _counted(
     longest, room = data.stream.longest(), available * _HEADROOM
     try:
         chosen, memory = fitted(
-            given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, **beside
+            given.recipe,
+            given.phase,
+            data.chosen,
+            longest,
+            config,
+            room=room,
+            device=device,
+            program=program,
+            others=others,
         )
     except DragomanError:
         raise
@@ -165,7 +173,17 @@ def _counted(
         given.listener.say(f"plan: {name}: memory from a trial run, as it cannot be counted ({type(error).__name__})")
         return None
     if memory.total > room and not (given.recipe.plan.shard and current().size > 1):
-        way = advice(given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, **beside)
+        way = advice(
+            given.recipe,
+            given.phase,
+            data.chosen,
+            longest,
+            config,
+            room=room,
+            device=device,
+            program=program,
+            others=others,
+        )
         raise ResourceError(
             f"plan: phase {name} needs about {memory.total / _GIB:.1f} GiB, {available / _GIB:.1f} GiB are free, of which "
             f"{1 - _HEADROOM:.0%} are left to others. {way}"
