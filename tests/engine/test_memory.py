@@ -108,7 +108,7 @@ SETTINGS = Settings("bf16", 1024, "sorted", "adamw", 1e-4, False, 10, 5, 5, 4)
 def fit(made: Recipe, room: float) -> tuple[Settings, Any]:
     longest = Batch(torch.zeros(16, 64, dtype=torch.long), None, torch.zeros(800), torch.zeros(800), 1024)
     config = FAMILIES["llama"]
-    return fitted(made, made.train[0], SETTINGS, longest, config, room=room, device="cuda", program=0)
+    return fitted(made, made.train[0], SETTINGS, longest, config, room=room, device="cuda", held={})
 
 
 def test_what_costs_least_gives_way_first() -> None:
@@ -188,7 +188,7 @@ def test_what_an_optimiser_keeps_is_what_is_counted(name: str) -> None:
 def test_a_refusal_says_what_would_do() -> None:
     made = recipe("sft: {batch_tokens: 1024, recompute: false, optimiser: adamw}")
     longest = Batch(torch.zeros(16, 64, dtype=torch.long), None, torch.zeros(800), torch.zeros(800), 1024)
-    given = {"device": "cuda", "program": 0}
+    given = {"device": "cuda", "held": {}}
     needed = fit(made, 0)[1].total
     phase, config = made.train[0], FAMILIES["llama"]
     said = fitting.advice(made, phase, SETTINGS, longest, config, room=needed * 0.9, **given)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ weights in the backward pass, one pass a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,16 +33,16 @@ def fitted(
     *,
     room: float,
     device: str,
-    program: int,
-    others: int = 0,
+    held: Mapping[str, int],
     free: bool = False,
 ) -> tuple[Settings, Memory]:
-    """The first settings whose memory fits into `room` bytes, else those that take least; and their memory. `free`: as if
+    """The first settings whose memory fits into `room` bytes, else those that take least; and their memory, with
+    what is `held` beside, in bytes by kind. `free`: as if
     the recipe left everything to `auto`. Raises what `estimate` raises for a method that cannot be counted."""
     best: tuple[Settings, Memory] | None = None
     for settings in _candidates(recipe, phase, chosen, longest.ids.shape[1], free=free):
         geometry = geometry_of(settings, longest, batch_tokens=chosen.batch_tokens)
-        found = replace(_once(config, phase, geometry, device), program=program, others=others)
+        found = replace(_once(config, phase, geometry, device), **held)
         if best is None or found.total < best[1].total:
             best = settings, found
         if found.total <= room:
@@ -155,17 +155,14 @@ def advice(
     *,
     room: float,
     device: str,
-    program: int,
-    others: int = 0,
+    held: Mapping[str, int],
 ) -> str:
     """What would fit into `room` bytes if the recipe allowed it, in its own words: with this method of adaptation, else
     with LoRA. Says how much is needed at least where nothing does."""
     ways = [phase] if phase.adapt != "full" else [phase, phase.model_copy(update={"adapt": Adapt()})]
     least = None
     for way in ways:
-        settings, memory = fitted(
-            recipe, way, chosen, longest, config, room=room, device=device, program=program, others=others, free=True
-        )
+        settings, memory = fitted(recipe, way, chosen, longest, config, room=room, device=device, held=held, free=True)
         keys = [] if way is phase else ["`adapt: {method: lora}`"]
         if settings.batch_tokens != chosen.batch_tokens or settings.accumulation != chosen.accumulation:
             keys.append(f"`batch_tokens: {settings.batch_tokens}` with `accumulation: {settings.accumulation}`")

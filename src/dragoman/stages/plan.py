@@ -59,40 +59,37 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             raise ModelError("training needs texts: give the recipe a `prepare` section.")
         model = inputs["model"]
         _tell_few_tested(inputs["prepare"].facts, listener)
-        fresh = bool(model.facts["new"])  # until a phase has trained it
         for number, phase in enumerate(recipe.train):
             if phase.operation is not None:
                 listener.say(f"plan: {number}-{phase.kind}: takes no training steps")
                 continue
+            fresh = bool(model.facts["new"]) and not phases  # until a phase has trained it
             dtype = adapt.base_dtype(phase, DTYPES[setup.precision(recipe, hardware)])
             _check_weights(recipe, int(model.facts["parameters"]), phase, dtype, hardware, available)
             folder = model.folder / str(model.facts["folder"])
             loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=setup.quantised(recipe))
             made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
-            texts = inputs["prepare"].folder
             kind = kind_of(phase)
-            given = Inputs(recipe, phase, loaded, texts, hardware, fresh, made, listener=listener)
+            given = Inputs(recipe, phase, loaded, inputs["prepare"].folder, hardware, fresh, made, listener=listener)
             data = kind.data(given)
             name = f"{number}-{phase.kind}"
-            others = kind.others(given)
-            counted = _counted(name, given, data, program, others, available)
+            held = {"program": program, "others": kind.others(given)}
+            counted = _counted(name, given, data, held, available)
             if counted is not None and counted[0] != data.chosen:
                 given = _with_settings(given, counted[0], data.chosen, folder, dtype)
                 data = kind.data(given)
-            special = kind.plan(given, data)
             chosen, sharded = data.chosen, recipe.plan.shard and world.size > 1
             distribute.check(phase, chosen.optimiser, chosen.precision, chosen.quantise, world.size, sharded=sharded)
-            found = _measure(phase, data, given.loaded, (recipe.seed, number), world.size, sharded=sharded) | special
+            found = _measure(phase, data, given.loaded, (recipe.seed, number), world.size, sharded=sharded)
+            found |= kind.plan(given, data)
+            found["memory"] += held["others"]
             _tell_processes(name, chosen.accumulation, world.size, sharded, listener)
             if counted is not None and not sharded:  # what is counted is of a whole model
                 found |= {"memory": counted[1].total, "memory_by_kind": counted[1].to_json()}
-            else:
-                found["memory"] += others
             phases.append({"name": name, "settings": data.chosen.to_json(), **found})
             _tell(name, kind, found, data.chosen, listener)
             _tell_few(name, found["rows"], fresh, number, listener)
             _judge(name, found, data.chosen, recipe, available)
-            fresh = False
     facts = {
         "device": hardware.device,
         "processor": hardware.name,
@@ -145,11 +142,11 @@ def _check_weights(
 
 
 def _counted(
-    name: str, given: Inputs, data: Material, program: int, others: int, available: int
+    name: str, given: Inputs, data: Material, held: Mapping[str, int], available: int
 ) -> tuple[Settings, Memory] | None:
     """The settings that fit, and their memory by kind; None where it cannot be counted by shapes alone, and a trial run
     has to tell it. Raises ResourceError, with what would fit, where none of what the recipe allows does (what is counted
-    is of a whole model, and says nothing of a sharded one). `others`: bytes of the models beside it."""
+    is of a whole model, and says nothing of a sharded one). `held`: bytes of the program and of other models."""
     from dragoman.engine.fitting import advice, fitted, told
     from dragoman.engine.world import current
 
@@ -157,15 +154,7 @@ def _counted(
     longest, room = data.stream.longest(), available * _HEADROOM
     try:
         chosen, memory = fitted(
-            given.recipe,
-            given.phase,
-            data.chosen,
-            longest,
-            config,
-            room=room,
-            device=device,
-            program=program,
-            others=others,
+            given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, held=held
         )
     except DragomanError:
         raise
@@ -173,17 +162,7 @@ def _counted(
         given.listener.say(f"plan: {name}: memory from a trial run, as it cannot be counted ({type(error).__name__})")
         return None
     if memory.total > room and not (given.recipe.plan.shard and current().size > 1):
-        way = advice(
-            given.recipe,
-            given.phase,
-            data.chosen,
-            longest,
-            config,
-            room=room,
-            device=device,
-            program=program,
-            others=others,
-        )
+        way = advice(given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, held=held)
         raise ResourceError(
             f"plan: phase {name} needs about {memory.total / _GIB:.1f} GiB, {available / _GIB:.1f} GiB are free, of which "
             f"{1 - _HEADROOM:.0%} are left to others. {way}"
@@ -355,18 +334,8 @@ def _tell_few_tested(prepared: Mapping[str, Any], listener: Listener) -> None:
 def _tell_memory(name: str, kinds: Mapping[str, Any], listener: Listener) -> None:
     parts = [
         f"{kind} {kinds[kind] / _GIB:.2f}" + (f" ({kinds['bits']:.1f} bits a parameter)" if kind == "weights" else "")
-        for kind in (
-            "weights",
-            "masters",
-            "gradients",
-            "optimiser",
-            "activations",
-            "buffers",
-            "allocator",
-            "program",
-            "others",
-        )
-        if kinds[kind] >= _GIB / 200
+        for kind in kinds
+        if kind not in ("parameters", "overlap", "total", "bits") and kinds[kind] >= _GIB / 200
     ]
     listener.say(f"plan: {name}: GiB: {', '.join(parts)}")
 
