@@ -117,6 +117,7 @@ def test_each_place_has_its_share_of_the_cores() -> None:
     assert Here(Worker(Path())).size == 1
 
 
+@pytest.mark.long  # Ray gives its start 30 seconds, which a busy machine may need
 @pytest.mark.filterwarnings("ignore")  # of Ray's own start
 def test_a_real_ray_is_no_different(tmp_path: Path) -> None:
     pytest.importorskip("ray")

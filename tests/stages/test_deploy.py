@@ -370,7 +370,8 @@ def test_a_format_that_fails_stops_no_baseline_and_a_new_bundle_remakes_none(
     assert (run / "monitor" / "manifest.json").stat().st_mtime_ns != made.st_mtime_ns
 
 
-@pytest.mark.parametrize("form", ["ctranslate2", pytest.param("onnx", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("form", ["ctranslate2", "onnx"])
 def test_a_bundle_is_served_by_the_backend_that_it_names(run: Path, tmp_path: Path, form: str) -> None:
     from dragoman.server.gateway import Gateway
     from dragoman.store.run.aliases import target

@@ -6,6 +6,7 @@ are told by the type of the exception and the place.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -340,6 +341,8 @@ def main() -> None:
         _write(outbox, {"refused": reason})
         outbox.flush()
         sys.exit(1)
+    gc.collect()
+    gc.freeze()  # the model and its libraries stay
     work(desk, sys.stdin.buffer, outbox)
 
 
