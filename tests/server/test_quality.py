@@ -204,3 +204,15 @@ def test_the_engine_sees_no_datum_and_the_client_has_its_own_again(
 
 def test_every_flag_of_a_given_translation_has_a_name_in_mqm() -> None:
     assert set(_ERRORS) == set(FLAGS) - {"unfinished", "looped"}  # these two are of a translation being made
+
+
+def test_what_the_model_cannot_read_is_no_blank_translation(judging: tuple[Live, Path]) -> None:
+    live, _ = judging
+    who = key(live, "reads", "translate")
+    long = "the tree and " * 400 + "the tree"
+    several = {"text": ["the tree", long, "...", f"The tree. {long}"], "source_lang": "EN", "target_lang": "DE"}
+    found = live.http.post("/v2/translate", json=several, headers=who).json()["translations"]
+    assert [one.get("failure") for one in found] == [None, "too_long", None, "too_long"]
+    assert found[2]["text"] == "..."
+    alone = live.http.post("/v2/translate", json=several | {"text": [long]}, headers=who)
+    assert (alone.status_code, "longer than the model can read" in alone.json()["message"]) == (413, True)

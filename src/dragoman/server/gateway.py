@@ -347,6 +347,10 @@ class Gateway:
                 self.metrics.failures.labels(bundle.name).inc()
             elif bundle.recorder is not None:
                 bundle.recorder.seen(one.answers, one.direction, call.principal.tenant)
+        if found and all(one.failure == "too_long" for one in found):
+            raise Refused(
+                "too_large", "a sentence is longer than the model can read. Cut it, by a full stop or a line break."
+            )
         if found and all(one.failure is not None for one in found):
             raise Refused("internal", "none of the texts could be translated.")
 

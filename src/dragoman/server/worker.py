@@ -95,6 +95,10 @@ class NullDesk:
         return [None if options.recall else Answer(text, text, "model", tokens=1) for text in texts]
 
 
+def _unread(answer: Answer) -> bool:
+    return answer.origin == "model" and not (answer.finished or answer.tokens or answer.text.strip())
+
+
 def _sample(seed: int) -> Any:
     """How an alternative is drawn: nothing unlikely, for a person is going to read it."""
     from dragoman.core.recipe import Decoding, Sampling
@@ -169,10 +173,9 @@ class AssistantDesk:
         elif options.draw and assistant.can(sample := _sample(options.draw)):
             settings = replace(settings, decoding=sample, retry=False)
         asked = [text if query is None else query for text, query in zip(texts, queries, strict=True)]
-        return cast(
-            Sequence[Result],
-            assistant.answers(texts, direction, queries=asked, contexts=contexts, settings=settings, listener=watch),
-        )
+        found = assistant.answers(texts, direction, queries=asked, contexts=contexts, settings=settings, listener=watch)
+        # the model has not read what is longer than its context: a blank would look like a translation
+        return [Failure("too_long") if _unread(one) else one for one in found]
 
     def _assistant(self, options: Options) -> Any:
         from dataclasses import replace
