@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import sys
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import typer
+from safetensors import SafetensorError
 
 from dragoman.cli.session import session
 from dragoman.errors import CheckpointError, DataError, DragomanError, ModelError, RecipeError, ResourceError
@@ -133,3 +136,38 @@ def test_results_go_to_standard_output_and_events_to_standard_error(capsys: pyte
     out, err = capsys.readouterr()
     assert json.loads(out) == {"score": 3, "folder": "é"}
     assert [json.loads(line)["event"] for line in err.splitlines()] == ["say", "error"]
+
+
+def _of_sqlite() -> Exception:
+    with closing(sqlite3.connect(":memory:")) as base:
+        base.execute("create table rows (text)")
+        base.execute("pragma max_page_count = 2")
+        try:
+            base.execute("insert into rows values (?)", ("a secret" * 9999,))
+        except sqlite3.OperationalError as error:
+            return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        _of_sqlite(),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        OSError("Not enough free space to write 40000000 bytes after offset 128"),
+        OSError("4096 requested and 1024 written"),
+        OSError("problem writing element 22528 to file"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_full_disk_is_known_in_the_words_of_libraries(
+    error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrapped = RuntimeError("a secret")
+    wrapped.__cause__ = error
+    for one in (error, wrapped):
+        assert ended(one) == 5
+        told = capsys.readouterr().err
+        assert told.startswith("error: the disk is full") and "secret" not in told
+    assert ended(ValueError("the translation of 'database or disk is full'"), folder=tmp_path) == 70

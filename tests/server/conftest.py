@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import deepl
 import pytest
 
 from dragoman.core.records import Example
@@ -33,6 +34,15 @@ def live(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live
     """A server of the tiny model that needs no key."""
     with living(Gateway(tmp_path_factory.mktemp("state"), models=[target(model)], threads=1)) as one:
         yield one
+
+
+@pytest.fixture
+def client(live: Live, monkeypatch: pytest.MonkeyPatch) -> Iterator[deepl.DeepLClient]:
+    """DeepL's own client of `live`, which tries once."""
+    monkeypatch.setattr(deepl.http_client, "max_network_retries", 0)
+    made = deepl.DeepLClient("any", server_url=live.url)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

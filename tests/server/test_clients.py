@@ -29,14 +29,6 @@ TMX = (
 
 
 @pytest.fixture
-def client(live: Live, monkeypatch: pytest.MonkeyPatch) -> Iterator[deepl.DeepLClient]:
-    monkeypatch.setattr(deepl.http_client, "max_network_retries", 0)
-    made = deepl.DeepLClient("any", server_url=live.url)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def ai(live: Live) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{live.url}/v1", api_key="any", max_retries=0) as made:
         yield made

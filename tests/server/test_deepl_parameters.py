@@ -16,18 +16,10 @@ TAGS = "<p>A first one. A <b>second</b></p><p>Of two.</p>"
 
 
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A server whose engine puts a `!` behind each text that it is asked for."""
     with living(Gateway(tmp_path_factory.mktemp("state"), models=[NullModel()], command=faulty())) as live:
         yield live
-
-
-@pytest.fixture
-def client(marked: Live, monkeypatch: pytest.MonkeyPatch) -> Iterator[deepl.DeepLClient]:
-    monkeypatch.setattr(deepl.http_client, "max_network_retries", 0)
-    made = deepl.DeepLClient("any", server_url=marked.url)
-    yield made
-    made.close()
 
 
 def ask(client: deepl.DeepLClient, text: str, **options: Any) -> str:
@@ -65,13 +57,13 @@ def test_tags(client: deepl.DeepLClient, options: dict[str, Any], made: str) -> 
     assert ask(client, TAGS, tag_handling="xml", **options) == made
 
 
-def test_preserve_formatting(client: deepl.DeepLClient, marked: Live) -> None:
+def test_preserve_formatting(client: deepl.DeepLClient, live: Live) -> None:
     assert ask(client, "the cat") == "the cat!"
     assert ask(client, "the cat", preserve_formatting=True) == "the cat"
     assert ask(client, "the cat", preserve_formatting=False) == "the cat!"
     assert ask(client, "A first one. Second", preserve_formatting=True) == "A first one.! Second"
     assert ask(client, "<p>the <b>cat</b></p>", tag_handling="xml", preserve_formatting=True) == "<p>the <b>cat</b></p>"
-    assert marked.http.post("/v2/translate", json={"text": "x", "target_lang": "DE", "preserve_formatting": 3}).is_error
+    assert live.http.post("/v2/translate", json={"text": "x", "target_lang": "DE", "preserve_formatting": 3}).is_error
 
 
 def test_preserve_formatting_leaves_a_persons_sentence(client: deepl.DeepLClient) -> None:
@@ -87,12 +79,12 @@ def test_preserve_formatting_leaves_placeholders(client: deepl.DeepLClient) -> N
         assert made.replace("!", "") == text
 
 
-def test_show_billed_characters_and_model_type(client: deepl.DeepLClient, marked: Live) -> None:
+def test_show_billed_characters_and_model_type(client: deepl.DeepLClient, live: Live) -> None:
     found = client.translate_text("the cat", source_lang="EN", target_lang="DE")
     assert isinstance(found, deepl.TextResult) and (found.billed_characters, found.model_type_used) == (7, None)
     asked = {"text": ["the cat"], "source_lang": "EN", "target_lang": "DE"}
     for shown in (False, True):
-        told = marked.json("POST", "/v2/translate", json=asked | {"show_billed_characters": shown})["translations"][0]
+        told = live.json("POST", "/v2/translate", json=asked | {"show_billed_characters": shown})["translations"][0]
         assert ("billed_characters" in told) == shown
     for kind in deepl.ModelType:
         told_of = client.translate_text("the cat", source_lang="EN", target_lang="DE", model_type=kind)
@@ -132,7 +124,7 @@ def test_what_the_model_cannot_do_is_refused(client: deepl.DeepLClient, options:
         ({"translation_memory_threshold": 80}, "translation_memory_threshold"),
     ],
 )
-def test_what_is_accepted_without_an_effect_is_named(marked: Live, fields: dict[str, Any], named: str | None) -> None:
+def test_what_is_accepted_without_an_effect_is_named(live: Live, fields: dict[str, Any], named: str | None) -> None:
     asked = {"text": ["the cat"], "source_lang": "EN", "target_lang": "DE", **fields}
-    answer = marked.http.post("/v2/translate", json=asked)
+    answer = live.http.post("/v2/translate", json=asked)
     assert answer.status_code == 200 and answer.headers.get("x-dragoman-without-effect") == named

@@ -121,9 +121,9 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _fault(here: Session, error: Exception, debug: bool) -> NoReturn:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text = f"the disk is full: {error}. Make room, then run the same again."
-        _end(here, text, ResourceError.exit_code, debug)
+    if any(map(_is_full, _chain(error))):
+        why = str(error) if isinstance(error, OSError) else type(error).__name__  # other messages may hold texts
+        _end(here, f"the disk is full: {why}. Make room, then run the same again.", ResourceError.exit_code, debug)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         text = f"not allowed: {error}. Change the rights of this place, or give the run another folder with --out."
         _end(here, text, ResourceError.exit_code, debug)
@@ -131,6 +131,27 @@ def _fault(here: Session, error: Exception, debug: bool) -> NoReturn:
     what = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
     where = "the traceback below" if debug else f"{_keep(here.folder, error)} (--debug shows its message)"
     _end(here, f"a fault in dragoman {__version__}: {what}. Please report it with {where}", FAULT, debug)
+
+
+_FULL = re.compile(  # as SQLite, safetensors, NumPy and torch say it, the last two without a number
+    r"database or disk is full|\(os error (?:28|122)\)|^Not enough free space to write |^\d+ requested and \d+ written$|"
+    r"^problem writing element \d+ to file$|"
+    r"inline_container\.cc:\d+\] \. (?:unexpected pos|PytorchStreamWriter failed)"
+)
+_WRITERS = ("OSError", "SafetensorError", "OperationalError", "RuntimeError")
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return type(error).__name__ in _WRITERS and bool(_FULL.search(str(error)))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _end(here: Session, text: str, code: int, debug: bool) -> NoReturn:
@@ -157,9 +178,7 @@ def _report(error: BaseException) -> str:
     """Types and places, to be sent to others. What was typed, and the messages, may hold a text, so they stay out."""
     options = [match[1] for word in sys.argv[2:] if (match := re.match(r"(--[a-z][a-z-]*)(?:=|$)", word))]
     parts = [f"dragoman {__version__}, Python {sys.version}\n{' '.join(['dragoman', *sys.argv[1:2], *options])}\n"]
-    found: BaseException | None = error
-    while found is not None:
+    for found in _chain(error):
         at = "".join(traceback.format_list(traceback.extract_tb(found.__traceback__)))
         parts.append(f"{type(found).__module__}.{type(found).__qualname__}\n{at}")
-        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
     return "\ncaused by\n".join(["\n".join(parts[:2]), *parts[2:]])

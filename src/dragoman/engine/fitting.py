@@ -36,9 +36,9 @@ def fitted(
     held: Mapping[str, int],
     free: bool = False,
 ) -> tuple[Settings, Memory]:
-    """The first settings whose memory fits into `room` bytes, else those that take least; and their memory, with
-    what is `held` beside, in bytes by kind. `free`: as if
-    the recipe left everything to `auto`. Raises what `estimate` raises for a method that cannot be counted."""
+    """The first settings whose memory fits into `room` bytes, else those that take least; and their memory, with what is `held`
+    beside, in bytes by kind. `free`: as if the recipe left everything to `auto`. Raises what `estimate` raises for a method
+    that cannot be counted."""
     best: tuple[Settings, Memory] | None = None
     for settings in _candidates(recipe, phase, chosen, longest.ids.shape[1], free=free):
         geometry = geometry_of(settings, longest, batch_tokens=chosen.batch_tokens)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,3 +106,40 @@ def test_it_changes_a_letter_and_a_mark_at_most_and_once(
     assert abs(len(once.text) - len(ours.text)) <= max(len(theirs.text), len(ours.text)) + 2
     assert [sign for sign in once.text if sign.isdigit()] == [sign for sign in ours.text if sign.isdigit()]
     assert any(map(str.isalnum, once.plain)) == any(map(str.isalnum, ours.plain))
+
+
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            "émile",
+            "Émile",
+            "zoë",
+            "Élan",
+            "ÉLAN",
+            "été",
+            "Über",
+            "öffnen",
+            "Ångström",
+            "mRNA",
+            "a",
+            "É",
+            "Ünlü.",
+            "naïve?",
+            "5",
+            "…",
+        ]
+    ),
+    min_size=1,
+)
+
+
+@given(WORDS, WORDS, st.sampled_from(WAYS))
+def test_the_form_of_accents_does_not_matter(source: list[str], made: list[str], way: str) -> None:
+    def formatted(*forms: str) -> str:
+        theirs, ours = (
+            Inline.of([unicodedata.normalize(f, " ".join(t))]) for f, t in zip(forms, (source, made), strict=True)
+        )
+        return unicodedata.normalize("NFC", formatted_as(theirs, ours, Direction.parse(way)).text)
+
+    wanted = formatted("NFC", "NFC")
+    assert [formatted("NFD", "NFC"), formatted("NFC", "NFD"), formatted("NFD", "NFD")] == [wanted] * 3

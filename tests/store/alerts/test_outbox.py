@@ -23,7 +23,22 @@ from dragoman.store.alerts.outbox import Alerts
 from dragoman.store.run.watch import Seen, Watched
 
 
-class Mail:
+class Local:
+    """A server of this machine, in a thread."""
+
+    server: socketserver.BaseServer
+
+    def begin(self) -> None:
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class Mail(Local):
     """A local SMTP server; `refusals` letters are refused, with an answer that repeats them."""
 
     def __init__(self, refusals: int) -> None:
@@ -49,16 +64,10 @@ class Mail:
 
         self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self.place = f"127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        self.begin()
 
 
-class Receiver:
+class Receiver(Local):
     """A local server that answers with what `answers` says, `{}` in it with what it was sent, then 200."""
 
     def __init__(self) -> None:
@@ -84,13 +93,7 @@ class Receiver:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        self.begin()
 
 
 @pytest.fixture

@@ -50,7 +50,8 @@ def formatted_as(
 ) -> Inline:
     """The target with the beginning and the end of the source; `begin` or `end` False: that one is left, as it is a person's.
     A side that begins or ends with a placeholder, be it one that is written in the text, is left there as it is."""
-    source = protect_placeholders(source)
+    composed = [piece if isinstance(piece, Span) else unicodedata.normalize("NFC", piece) for piece in source.pieces]
+    source = protect_placeholders(Inline.of(composed))
     if not any(sign.isalnum() for sign in target.plain):
         return target  # marks alone: nothing would be left
     pieces = list(target.pieces)
@@ -79,10 +80,10 @@ def _begun(source: str, target: str, direction: Direction) -> str:
     theirs, ours = _first_letter(source), _first_letter(target)
     if theirs is None or ours is None:
         return target
-    letter, wanted = target[ours], source[theirs]
-    if wanted != wanted.lower() and letter.islower() and not _is_spelt(target[ours:]):
+    letter, wanted, words = target[ours], source[theirs], unicodedata.normalize("NFC", target[ours:])
+    if wanted != wanted.lower() and letter.islower() and not _is_spelt(words):
         return target[:ours] + _cased(letter, direction, large=True) + target[ours + 1 :]
-    if wanted.islower() and letter != letter.lower() and not _stays_large(source[theirs:], target[ours:], direction):
+    if wanted.islower() and letter != letter.lower() and not _stays_large(source[theirs:], words, direction):
         return target[:ours] + _cased(letter, direction, large=False) + target[ours + 1 :]
     return target
 
