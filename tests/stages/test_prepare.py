@@ -350,6 +350,34 @@ def test_monolingual_texts_lose_duplicates_and_what_stands_in_dev_or_test(tmp_pa
     assert origin["in"] == origin["kept"]["text"] + sum(origin["rejected"].values())
 
 
+def test_monolingual_texts_that_hold_a_held_out_segment_go(tmp_path: Path) -> None:
+    """In another case, spacing, with accents or without, at the beginning, in the middle or at the end of a longer text."""
+    held = "Été prochain, nous verrons la mer à Brême."
+    write_tsv(tmp_path / "a.tsv", numbered(0, 40))
+    write_tsv(tmp_path / "test.tsv", [("Next summer we shall see the sea at Bremen.", held), (words(900), "Oui.")])
+    forms = [
+        held,
+        held.upper(),
+        held.replace(" ", "   "),
+        "Ete prochain nous verrons la mer a Breme",
+        "E\u0301te\u0301" + held[3:],
+    ]
+    lines = [
+        f"{left}{form}{right}"
+        for form in forms
+        for left, right in (("", f" {words(1)}"), (words(2), words(3)), (f"{words(4)} ", ""))
+    ]
+    kept = [words(5), "Oui. Je viens.", held[:20]]
+    (tmp_path / "m.txt").write_text("\n".join([*lines, *kept]) + "\n", encoding="utf-8")
+    parallel = "parallel:\n  - a.tsv\n  - {path: test.tsv, use: test}"
+    artifact = run(tmp_path, f"{parallel}\nmonolingual: {{fr: m.txt}}\n{OFF}\nholdout: {{dev: 0}}")
+    assert [text.text for text in records.read(artifact.folder / "text" / "fr", Text)] == kept
+    gone = [(row["reason"], row["detail"]) for row in rejected(artifact.folder) if row["reason"] != "duplicate"]
+    assert set(gone) == {("holds_test", "holds test.tsv:2")}
+    counts = artifact.facts["rows"]
+    assert counts["in"] == sum(v for k, v in counts.items() if k != "in")
+
+
 def test_texts_alone_are_enough(tmp_path: Path) -> None:
     (tmp_path / "m.txt").write_text("\n".join(words(i) for i in range(5)) + "\n", encoding="utf-8")
     artifact = run(tmp_path, f"monolingual: {{en: m.txt}}\n{OFF}")

@@ -17,14 +17,18 @@ import numpy as np
 from dragoman.core.corpus import balance
 from dragoman.core.corpus.balance import Cell
 from dragoman.core.corpus.census import Census
-from dragoman.core.corpus.splits import DEV, SPLITS, TEST
+from dragoman.core.corpus.leaks import Within
+from dragoman.core.corpus.splits import DEV, SPLITS, TEST, TRAIN
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Prepare, Recipe
+from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError, RecipeError
+from dragoman.store.corpus import records
+from dragoman.store.corpus.clean import interim_path, read_interim
 from dragoman.store.corpus.first_pass import Intake, take_in
 from dragoman.store.corpus.learned_checks import doubt
-from dragoman.store.corpus.selection import Rows, Selection, select, select_texts
+from dragoman.store.corpus.selection import HOLDS_DEV, HOLDS_TEST, Rows, Selection, select, select_texts
 from dragoman.store.corpus.write_splits import Outcome, RejectedFile, cells, write_pairs, write_texts
 from dragoman.store.run.artifact import Artifact, file_digest, write_json
 
@@ -98,6 +102,8 @@ def _prepare(recipe: Recipe, settings: Prepare, intake: Intake, out: Path, liste
             done = _watch(steps, 0, total, listener)
         if (texts := intake.texts.join()) is not None:
             chosen = _select_texts(texts, rows, selection, settings.deduplicate.exact)
+            if rows is not None and selection is not None:
+                _remove_holders(chosen, selection, intake, out, listener)
             outcome = Outcome(texts, chosen, intake.names, rows)
             steps = write_texts(out / "text", intake.folder, intake.texts.pieces, outcome, census, rejected)
             done = _watch(steps, done, total, listener)
@@ -121,6 +127,23 @@ def _select_texts(texts: Rows, rows: Rows | None, selection: Selection | None, e
     sides = rows.keys.shape[1]
     is_test = np.repeat(selection.status[held] == TEST, sides)
     return select_texts(texts, rows.keys[held].ravel(), np.repeat(held, sides), is_test, exact)
+
+
+def _remove_holders(chosen: Selection, selection: Selection, intake: Intake, out: Path, listener: Listener) -> None:
+    """Monolingual texts go that hold a segment of dev or test within them. The held-out rows are written, in their order."""
+    held = [(split, row) for split in (TEST, DEV) for row in selection.with_status(split).tolist()]
+    examples = [row for split in (TEST, DEV) for row in records.read(out / SPLITS[split], Example)]
+    within = Within(text for row in examples for text in (row.source, row.target))
+    begin, total = 0, sum(piece.passed for piece in intake.texts.pieces)
+    for piece in intake.texts.pieces:
+        columns = read_interim(interim_path(intake.folder, piece.number), ("source", "reason"))
+        texts = [text for text, reason in zip(columns["source"], columns["reason"], strict=True) if not reason]
+        for number, place in enumerate(within.find(texts), begin):
+            if place >= 0 and chosen.status[number] == TRAIN:
+                split, chosen.other[number] = held[place // 2]
+                chosen.status[number] = HOLDS_TEST if split == TEST else HOLDS_DEV
+        begin += piece.passed
+        listener.progress("prepare: held-out segments in monolingual texts", begin, total)
 
 
 # ---------------------------------------------------------------- report

@@ -196,3 +196,14 @@ def test_no_number_is_offered_that_was_not_asked_for(asked: str, stored: str, mo
     found = adapt(query, source, target)
     if found is not None:
         assert found == query
+
+
+@pytest.mark.parametrize("number", ["3.5", "3,5", "0.25"])
+def test_a_decimal_mark_is_never_put_where_the_stored_pair_tells_none(number: str) -> None:
+    """`3.5` in French is `3,5`; a stored `2` does not say which one the target has."""
+    assert adapt(f"Take {number} tablets", "Take 2 tablets", "Prenez 2 comprimés") is None
+    assert adapt(f"Take {number} g", "Take 1.5 g", "Prenez 1,5 g") in (
+        f"Prenez {number} g".replace(".", ","),
+        f"Prenez {number} g".replace(",", "."),
+    )
+    assert adapt("Take 3 g", "Take 1.5 g", "Prenez 1,5 g") == "Prenez 3 g"

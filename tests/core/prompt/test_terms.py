@@ -138,3 +138,22 @@ def test_the_very_form_but_for_case() -> None:
     assert not contains_exactly("un cas actif", "cas actifs")
     assert not contains_exactly("encas", "cas")
     assert contains_exactly("发热的病人", "发热")
+
+
+@pytest.mark.parametrize(
+    "source", ["a.b*c", "U.S. law", "10 %", "n°5", "St. John", "x | y", "( a ) ", "C++", ".NET", "1, 2", "a -> b"]
+)
+def test_a_term_is_found_as_it_is_written(source: str) -> None:
+    assert found(f"We met {source} here.", source) == [source]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["ab", "C", "12", "é", "漢", "*", ".", "%", " ", "|", "(", "\\", "/", "$"]), min_size=1
+    ).map("".join)
+)
+def test_any_term_with_a_word_is_found_where_it_stands_alone(written: str) -> None:
+    source = " ".join(written.split())
+    if any(map(str.isalnum, source)):
+        assert found(source, source) == [source]
+        assert contains(source, source, "en")

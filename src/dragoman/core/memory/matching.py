@@ -224,7 +224,12 @@ def _one_to_one(query: str, source: str, target: str) -> bool:
     asked, stored, theirs = (_EXPRESSION.findall(text) for text in (query, source, target))
     if len(asked) != len(stored) or Counter(map(_point, stored)) != Counter(map(_point, theirs)):
         return False
-    return all(a == b or (_PLAIN.fullmatch(a) and _PLAIN.fullmatch(b)) for a, b in zip(asked, stored, strict=True))
+    return all(a == b or _replaceable(a, b) for a, b in zip(asked, stored, strict=True))
+
+
+def _replaceable(new: str, old: str) -> bool:
+    """Both plain; and whether the target writes a comma is told by the old number alone (3.5 for 2: 3.5 or 3,5?)."""
+    return bool(_PLAIN.fullmatch(new) and _PLAIN.fullmatch(old)) and (new.isdecimal() or not old.isdecimal())
 
 
 def _point(number: str) -> str:

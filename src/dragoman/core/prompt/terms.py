@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import regex
@@ -34,6 +35,7 @@ _COMPOUNDING = frozenset({"de", "nl", "sv", "da", "nb", "nn", "no", "is", "fi", 
 _MAX_PARTICLES = 3  # Hangul syllables that may follow a word
 _GAP = regex.compile(r"(?:\s+|\s?[-‐‑'’·.&+/]\s?)?")  # between the words of a term; a sentence does not end there
 _SENTENCE_END = regex.compile(r"\.\s")
+_REACH = 20  # characters before the words of a term, in which its symbols are looked for
 _HANGUL = regex.compile(r"\p{Hangul}+")
 
 
@@ -143,8 +145,9 @@ def _alike(left: str, right: str) -> bool:
 class _Form:
     term: Term
     words: list[_Word]
-    before: str  # symbols that belong to the term: `.NET`, `C++`
-    after: str
+    gaps: list[str]  # what stands between its words
+    before: Any  # patterns of the symbols that belong to the term: `.NET`, `C++`, `10 %`
+    after: Any
 
 
 class Finder:
@@ -155,8 +158,9 @@ class Finder:
         self._forms: dict[str, list[_Form]] = {}
         for term in terms:
             found, prepared = _prepared(term.source, language)
-            before, after = term.source[: found[0].start].strip(), term.source[found[-1].end :].strip()
-            form = _Form(term, prepared, before, after)
+            before, after = term.source[: found[0].start].lstrip(), term.source[found[-1].end :].rstrip()
+            symbols = regex.compile(_symbols(before) + "$"), regex.compile(_symbols(after))
+            form = _Form(term, prepared, _gaps(term.source, found), *symbols)
             for bucket in _buckets(prepared[0]):
                 self._forms.setdefault(bucket, []).append(form)
 
@@ -182,13 +186,24 @@ class Finder:
         self, text: str, found: Sequence[Token], prepared: Sequence[_Word], at: int, form: _Form
     ) -> Occurrence | None:
         end = at + len(form.words)
-        if not _run(text, found, prepared, at, form.words, self.language):
+        if not _run(text, found, prepared, at, form.words, form.gaps, self.language):
             return None
-        first, last = found[at].start - len(form.before), found[end - 1].end + len(form.after)
-        if first < 0 or text[first : found[at].start] != form.before or text[found[end - 1].end : last] != form.after:
+        before = form.before.search(text, max(0, found[at].start - _REACH), found[at].start)
+        after = form.after.match(text, found[end - 1].end)
+        if before is None or after is None:
             return None
+        first, last = before.start(), after.end()
         exact = all(w.plain == t.plain for w, t in zip(prepared[at:end], form.words, strict=True))
         return Occurrence(form.term, first, last, exact)
+
+
+def _gaps(text: str, found: Sequence[Token]) -> list[str]:
+    return [text[left.end : right.start] for left, right in pairwise(found)]
+
+
+def _symbols(symbols: str) -> str:
+    """A pattern of the symbols beside a term's words; where the term has a space, there may be some or none."""
+    return r"\s*".join(map(regex.escape, regex.split(r"\s+", symbols)))
 
 
 def _buckets(word: _Word) -> set[str]:
@@ -196,9 +211,16 @@ def _buckets(word: _Word) -> set[str]:
 
 
 def _run(
-    text: str, found: Sequence[Token], words: Sequence[_Word], at: int, term: Sequence[_Word], language: str
+    text: str,
+    found: Sequence[Token],
+    words: Sequence[_Word],
+    at: int,
+    term: Sequence[_Word],
+    gaps: Sequence[str],
+    language: str,
 ) -> bool:
-    """True when the words of a term stand at `at`, with nothing but a space, a hyphen or the like between them."""
+    """True when the words of a term stand at `at`, with nothing but a space, a hyphen or the like between them, or with what
+    the term itself has there (`gaps`)."""
     if at + len(term) > len(words):
         return False
     for offset, each in enumerate(term):
@@ -206,7 +228,8 @@ def _run(
             return False
         if offset:
             gap = text[found[at + offset - 1].end : found[at + offset].start]
-            if not _GAP.fullmatch(gap) or _SENTENCE_END.match(gap):
+            usual = _GAP.fullmatch(gap) and not _SENTENCE_END.match(gap)
+            if not usual and gap.split() != gaps[offset - 1].split():
                 return False
     return True
 
@@ -235,8 +258,8 @@ def contains(text: str, term: str, language: str) -> bool:
     if term in text and _bounded(text, term):
         return True
     found, words = _prepared(text, language)
-    wanted = _prepared(term, language)[1]
-    if any(_run(text, found, words, at, wanted, language) for at in range(len(words))):
+    parts, wanted = _prepared(term, language)
+    if any(_run(text, found, words, at, wanted, _gaps(term, parts), language) for at in range(len(words))):
         return True
     if len(wanted) == 1:
         return any(_looser(word, wanted[0], language) for word in words)

@@ -112,6 +112,20 @@ def leak_key(text: str) -> str:
     return _fold(text)
 
 
+# Letters of the Latin, Greek and Cyrillic alphabets with accents, and the points of Hebrew and Arabic, which may be left out.
+_ACCENTED = {
+    chr(code): unicodedata.normalize("NFD", chr(code))[0]
+    for code in (*range(0xC0, 0x530), *range(0x1E00, 0x2000))
+    if len(unicodedata.normalize("NFD", chr(code))) > 1 and unicodedata.category(chr(code))[0] == "L"
+}
+_ACCENT = re.compile(f"[{''.join(_ACCENTED)}\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0670]")
+
+
+def bare(text: str) -> str:
+    """The text without accents and points: for what was written on a keyboard that has none, or by a hand in a hurry."""
+    return text if text.isascii() else _ACCENT.sub(lambda match: _ACCENTED.get(match[0], ""), text)
+
+
 def storable(text: str) -> str:
     """Without what a data base refuses: lone surrogates, and NUL in PostgreSQL."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -16,7 +16,9 @@ from dragoman.core.recipe import Deduplicate, Holdout
 from dragoman.errors import DataError
 from dragoman.store.corpus.duplicates import Signatures, first_of, near_duplicates, near_segments
 
-DUPLICATE, NEAR_DUPLICATE, LEAKS_INTO_DEV, LEAKS_INTO_TEST, NEAR_DEV, NEAR_TEST, DOUBTED = range(3, 10)
+DUPLICATE, NEAR_DUPLICATE, LEAKS_INTO_DEV, LEAKS_INTO_TEST, NEAR_DEV, NEAR_TEST, DOUBTED, HOLDS_DEV, HOLDS_TEST = range(
+    3, 12
+)
 REASONS = {
     DUPLICATE: "duplicate",
     NEAR_DUPLICATE: "near_duplicate",
@@ -25,6 +27,8 @@ REASONS = {
     NEAR_DEV: "near_dev",
     NEAR_TEST: "near_test",
     DOUBTED: "",  # the finding has the name
+    HOLDS_DEV: "holds_dev",
+    HOLDS_TEST: "holds_test",
 }
 _BLOCK = 100_000  # rows whose signatures are in memory at once
 

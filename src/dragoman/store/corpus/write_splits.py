@@ -72,10 +72,12 @@ class Outcome:
             return self.findings[row].name, self.findings[row].detail
         reason = REASONS[int(self.selection.status[row])]
         other = int(self.selection.other[row])
-        leaks = self.pairs is not None and reason.startswith("leaks")
+        leaks = self.pairs is not None and reason.startswith(("leaks", "holds"))
         where = self.pairs if leaks and self.pairs is not None else self.rows
         place = f"{self.names[int(where.origin[other])]}:{int(where.line[other])}"
         similarity = float(self.selection.similarity[row])
+        if reason.startswith("holds"):
+            return reason, f"holds {place}"
         return reason, f"as {place}" if similarity >= 1 else f"{similarity:.2f} like {place}"
 
 
