@@ -1,6 +1,7 @@
 """Several processes against one: training, resuming, long files, and processes that are killed. On the processor.
 
     python benchmarks/scale.py parity                    # two processes against one after 50 steps, and going on with others
+    python benchmarks/scale.py samples                   # what two processes save where most of a step is drawing samples
     python benchmarks/scale.py kills --minutes 10        # SIGKILL of one of two processes at random moments, over and over
     python benchmarks/scale.py bulk --rows 100000        # a long file with 1 and 2 workers, one of them killed on the way
 
@@ -57,11 +58,23 @@ PHASES = {
     "hybrid": "  - hybrid: {tokens: 51k, tasks: {lm: {languages: [en, fr]}, mt: {weight: 2}, denoise: {languages: [fr]}}, "
     f"curriculum: {{method: fair, every: 4}}, {SIZES}}}\n",
     "prefer": f"  - prefer: {{method: dpo, sources: 60, candidates: 3, margin: 1, epochs: 14, {SIZES}}}\n",
+    "reward": f"  - reward: {{sources: 60, candidates: 3, margin: 1, epochs: 28, {SIZES}}}\n",
+    "distil": f"  - distil: {{teacher: teacher, epochs: 10, {SIZES}}}\n",
+    "distil-own": f"  - distil: {{teacher: teacher, data: own, epochs: 4, {SIZES}}}\n",
+    "grpo": f"  - reinforce: {{steps: 50, prompts: 8, group: 4, inner: 2, rewards: {{chrf: 1}}, {SIZES}}}\n",
+    "ppo": f"  - reinforce: {{method: ppo, steps: 50, prompts: 8, group: 4, inner: 2, rewards: {{chrf: 1}}, {SIZES}}}\n",
 }
+STOPPED = ("hybrid", "distil-own", "grpo", "ppo")
+LARGER = ("hidden: 64, layers: 2, heads: 2, feed_forward: 128", "hidden: 256, layers: 4, heads: 4, feed_forward: 768")
+MANY_SAMPLES = (
+    "  - reinforce: {steps: 6, prompts: 32, group: 16, rewards: {chrf: 1}, batch_tokens: 8192, accumulation: 2, "
+    "learning_rate: 1e-3, evaluate_every: 6, evaluate_sentences: 4, compile: false}\n"
+)
 
 
-def recipe_of(name: str, *, shard: bool = False) -> str:
-    return (HEAD + PHASES[name]).replace("SHARD", str(shard).lower())
+def recipe_of(name: str, *, shard: bool = False, folder: Path = Path()) -> str:
+    text = (HEAD + PHASES[name]).replace("SHARD", str(shard).lower())
+    return text.replace("teacher: teacher", f"teacher: {folder / 'teacher' / '0-sft' / 'model'}")
 
 
 # ---------------------------------------------------------------- processes that train together
@@ -125,8 +138,9 @@ def done(processes: list[Any], timeout: float = 1200) -> None:
         assert process.exitcode == 0, f"a process ended with code {process.exitcode}"
 
 
-def prepared(folder: Path) -> None:
-    """Texts and a model that has learned a little, for preferences need candidates that differ."""
+def prepared(folder: Path, *, larger: bool = False) -> None:
+    """Texts and a model that has learned a little, for preferences need candidates that differ; and a teacher that has learned
+    other things."""
     import shutil
 
     from dragoman import pipeline
@@ -140,8 +154,10 @@ def prepared(folder: Path) -> None:
         lines = [f"{a[place]} {b[place]}" for a, b in zip(rows[::2], rows[1::2], strict=True)]
         (folder / f"mono.{language}.txt").write_text("\n".join(lines[:400]) + "\n", encoding="utf-8")
     warm = recipe_of("sft").replace("51k", "120k").replace("1e-3", "4e-3")
+    if larger:
+        warm = warm.replace(*LARGER).replace("4e-3", "2e-3")
     pipeline.run(Recipe.parse(warm, "recipe.yaml", folder=folder), folder, stages=["model"], listener=Silent())
-    done(started(1, folder, {"warm": warm}))
+    done(started(1, folder, {"warm": warm, "teacher": warm.replace("seed: 3", "seed: 4")}))
     shutil.copytree(folder / "warm" / "0-sft" / "model", folder / "model" / "model", dirs_exist_ok=True)
     made = Artifact.load(folder / "model")
     Artifact.finish(folder / "model", "model", "warm", {**made.facts, "new": False})
@@ -182,7 +198,16 @@ def compared(one: Path, two: Path) -> dict[str, Any]:
         "same_rows": [s["tokens"] for s in ours] == [s["tokens"] for s in theirs],
         "loss_apart": max(abs(a["loss"] - b["loss"]) for a, b in zip(ours, theirs, strict=True)),
         "weights_apart": max(float((mine[name] - other[name]).abs().max()) for name in mine),
+        "same_figures": figures_of(one) == figures_of(two),
     }
+
+
+def figures_of(folder: Path) -> dict[str, Any]:
+    """What is told of samples, rewards, pairs and teachers, at the end and at every evaluation."""
+    from dragoman.store.run.artifact import Artifact
+
+    facts = Artifact.load(phase_of(folder)).facts
+    return {name: facts[name] for name in ("reward", "distil", "reinforced", "preferred") if name in facts}
 
 
 def spent(folder: Path) -> dict[str, float]:
@@ -190,6 +215,7 @@ def spent(folder: Path) -> dict[str, float]:
     return {
         "wall_seconds": round(max(one["wall"] for one in found), 2),
         "processor_seconds": round(sum(one["processor"] for one in found), 2),
+        "processor_seconds_of_the_busiest": round(max(one["processor"] for one in found), 2),
     }
 
 
@@ -197,19 +223,17 @@ def parity(folder: Path) -> dict[str, Any]:
     """Every kind of phase on one process, on two with all weights and on two with parts; then stopped and gone on."""
     prepared(folder)
     ways = {"replicated": False, "sharded": True}
-    running = started(1, folder, {f"one-{name}": recipe_of(name) for name in PHASES})
+    running = started(1, folder, {f"one-{name}": recipe_of(name, folder=folder) for name in PHASES})
     for way, shard in ways.items():
-        running += started(2, folder, {f"{way}-{name}": recipe_of(name, shard=shard) for name in PHASES})
-    stopped = {
-        f"{before}-{after}-{way}": (before, after, recipe_of("hybrid", shard=shard))
-        for before, after in ((2, 1), (1, 2))
-        for way, shard in ways.items()
-    }
-    early = [started(before, folder, {name: text}, stop_after=27) for name, (before, _, text) in stopped.items()]
+        running += started(2, folder, {f"{way}-{n}": recipe_of(n, shard=shard, folder=folder) for n in PHASES})
     done(running)
-    for process in itertools.chain.from_iterable(early):
-        process.join(600)
-    done([one for name, (_, after, text) in stopped.items() for one in started(after, folder, {name: text})])
+    stopped = {}
+    for (before, after), (way, shard) in itertools.product(((2, 1), (1, 2)), ways.items()):
+        jobs = {f"{before}-{after}-{way}-{n}": recipe_of(n, shard=shard, folder=folder) for n in STOPPED}
+        for process in started(before, folder, jobs, stop_after=27):
+            process.join(600)
+        done(started(after, folder, jobs))
+        stopped.update(zip(jobs, STOPPED, strict=True))
     two_against_one = {
         name: {
             way: {**compared(folder / f"one-{name}", folder / f"{way}-{name}"), **spent(folder / f"{way}-{name}")}
@@ -218,8 +242,25 @@ def parity(folder: Path) -> dict[str, Any]:
         | {"one": spent(folder / f"one-{name}")}
         for name in PHASES
     }
-    resumed = {name: compared(folder / "one-hybrid", folder / name) for name in stopped}
+    resumed = {name: compared(folder / f"one-{phase}", folder / name) for name, phase in stopped.items()}
     return {"two_against_one": two_against_one, "stopped_at_step_27_and_gone_on": resumed}
+
+
+def samples(folder: Path) -> dict[str, Any]:
+    """A model whose samples take most of a step, on one process and on two: what the busiest of them computes is how long a
+    step lasts where each has a core of its own."""
+    prepared(folder, larger=True)
+    text = HEAD.replace(*LARGER).replace("SHARD", "false") + MANY_SAMPLES
+    found: dict[str, Any] = {}
+    for size in (1, 2):
+        done(started(size, folder, {f"of-{size}": text}))
+        found[f"{size} processes"] = spent(folder / f"of-{size}")
+    busiest = [found[f"{size} processes"]["processor_seconds_of_the_busiest"] for size in (1, 2)]
+    return {
+        **found,
+        **compared(folder / "of-1", folder / "of-2"),
+        "busiest_of_two_to_one": round(busiest[1] / busiest[0], 3),
+    }
 
 
 # ---------------------------------------------------------------- processes that are killed
@@ -326,7 +367,7 @@ def bulk(folder: Path, rows: int, workers: list[int]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["parity", "kills", "bulk"])
+    parser.add_argument("part", choices=["parity", "samples", "kills", "bulk"])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
@@ -337,6 +378,8 @@ def main() -> None:
         folder = Path(name) / "project"
         if given.part == "parity":
             found = parity(folder)
+        elif given.part == "samples":
+            found = samples(folder)
         elif given.part == "kills":
             found = kills(folder, given.minutes)
         else:

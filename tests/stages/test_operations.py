@@ -162,4 +162,3 @@ def test_every_kind_of_phase_has_its_module() -> None:
     for kind in kinds:
         [phase] = Recipe.parse(f"pairs: en-fr\ntrain: {{{kind}: {empty.get(kind, '{}')}}}").train
         assert isinstance(kind_of(phase), Kind)
-    assert Phase.together() == ["sft", "hybrid", "prefer"]

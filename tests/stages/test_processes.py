@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -36,6 +37,9 @@ plan: {precision: fp32, threads: 1, shard: SHARD}
 train:
 """
 SFT = "{tokens: 24k, batch_tokens: 160, accumulation: 3, optimiser: OPT, learning_rate: 1e-3, evaluate_every: 12, evaluate_sentences: 6}"
+SHORT = (
+    "batch_tokens: 256, accumulation: 2, optimiser: OPT, learning_rate: 1e-3, evaluate_every: 6, evaluate_sentences: 6"
+)
 PHASES = {
     "full": f"  - sft: {SFT}",
     "odd": f"  - sft: {SFT.replace('accumulation: 3', 'accumulation: 1').replace('24k', '8k')}",  # one process has nothing to pass
@@ -54,12 +58,23 @@ PHASES = {
       evaluate_sentences: 6""",
     "prefer": """  - prefer: {method: dpo, sources: 40, candidates: 3, margin: 1, length: 2, epochs: 6, batch_tokens: 200, accumulation: 3,
              optimiser: OPT, learning_rate: 3e-4, evaluate_every: 12, evaluate_sentences: 6}""",
+    "reward": """  - reward: {sources: 60, candidates: 3, margin: 1, length: 2, epochs: 6, batch_tokens: 200, accumulation: 2, optimiser: OPT,
+             learning_rate: 3e-3, evaluate_every: 6}""",
+    "distil": f"  - distil: {{teacher: TEACHER, epochs: 8, {SHORT}}}",
+    "own": f"  - distil: {{teacher: TEACHER, epochs: 4, data: own, every: 5, {SHORT}}}",
+    "grpo": f"  - reinforce: {{steps: 24, prompts: 5, group: 4, rewards: {{chrf: 1, numbers: gate}}, inner: 2, {SHORT}}}",
+    "rloo": f"""  - reinforce: {{method: rloo, steps: 12, prompts: 5, group: 4, rewards: {{bleu: 1, own: 1}},
+                 scorers: {{own: {{model: TEACHER}}}}, {SHORT}}}
+    adapt: {{method: lora, rank: 4, dropout: 0.1}}""",
+    "ppo": f"  - reinforce: {{method: ppo, steps: 24, prompts: 5, group: 2, rewards: {{chrf: 1}}, kl: 0.1, inner: 2, {SHORT}}}",
 }
+FIGURES = ("reward", "distil", "reinforced", "preferred")  # of a phase's record, whoever has shared the work
 ADJECTIVES = {"old": "alte", "new": "neue", "big": "große", "red": "rote"}
 
 
-def recipe(phase: str, *, shard: bool = False, optimiser: str = "adamw") -> str:
-    return (HEAD + PHASES[phase]).replace("SHARD", str(shard).lower()).replace("OPT", optimiser)
+def recipe(phase: str, *, shard: bool = False, optimiser: str = "adamw", teacher: Path | None = None) -> str:
+    text = (HEAD + PHASES[phase]).replace("SHARD", str(shard).lower()).replace("OPT", optimiser)
+    return text.replace("TEACHER", str(teacher))
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +98,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     alone(warm, folder, folder / "warm")
     shutil.copytree(folder / "warm" / "0-sft" / "model", folder / "model" / "model", dirs_exist_ok=True)
     Artifact.finish(folder / "model", "model", "m2", {**made.facts, "new": False})
+    alone(recipe("full").replace("seed: 3", "seed: 4").replace("1e-3", "5e-3"), folder, folder / "teacher")
     return folder
 
 
@@ -108,6 +124,11 @@ def losses(out: Path) -> list[float]:
     return [record["loss"] for record in read(phase_of(out) / "metrics.jsonl") if record["event"] == "step"]
 
 
+def figures(out: Path) -> dict[str, object]:
+    facts = Artifact.load(phase_of(out)).facts
+    return {name: facts[name] for name in FIGURES if name in facts}
+
+
 def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).abs().max()) for name in one)
@@ -116,10 +137,11 @@ def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float
 @pytest.mark.long
 @pytest.mark.parametrize("shard", [False, True], ids=["replicated", "sharded"])
 def test_two_processes_train_as_one_does(shard: bool, base: Path, tmp_path: Path) -> None:
-    jobs = [(recipe(name, shard=shard), base, tmp_path / "two" / name) for name in PHASES]
+    teacher = phase_of(base / "teacher") / "model"
+    jobs = [(recipe(name, shard=shard, teacher=teacher), base, tmp_path / "two" / name) for name in PHASES]
     for text, folder, out in jobs:
         alone(text, folder, tmp_path / "one" / out.name)
-    ranks.done(ranks.start(2, jobs))
+    ranks.done(ranks.start(2, jobs), timeout=1200)
     for name in PHASES:
         one, two = tmp_path / "one" / name, tmp_path / "two" / name
         assert len(losses(one)) >= 10
@@ -132,6 +154,33 @@ def test_two_processes_train_as_one_does(shard: bool, base: Path, tmp_path: Path
         ).read_bytes()
         saved = [load_file(phase_of(f) / "model" / "model.safetensors") for f in (one, two)]
         assert apart(*saved) < 1e-6, name
+        assert figures(two) == figures(one), name
+        samples = [{p.name: p.read_bytes() for p in phase_of(f).glob("samples/*")} for f in (one, two)]
+        assert samples[0] == samples[1] and bool(samples[0]) == (name in ("grpo", "rloo", "ppo")), name
+    heads = [
+        load_file(next((tmp_path / way / "reward").glob("*/model/scalar_head.safetensors"))) for way in ("one", "two")
+    ]
+    assert apart(*heads) < 1e-6 and float(heads[0]["weight"].abs().max()) > 0
+
+
+def went_on(before: int, after: int, names: Sequence[str], base: Path, folder: Path, *, shard: bool) -> None:
+    """Stop runs with one number of processes, go on with another, and hold them against runs that were never stopped."""
+    teacher = phase_of(base / "teacher") / "model"
+    jobs = [(recipe(name, shard=shard, teacher=teacher), base, folder / "stopped" / name) for name in names]
+    for text, _, out in jobs:
+        alone(text, base, folder / "straight" / out.name)
+    ranks.done(ranks.start(before, jobs, stop_after=17), timeout=900)
+    for _, _, out in jobs:
+        found = checkpoint.latest(phase_of(out) / "checkpoints")
+        assert found is not None and found.step == 17
+        parts = list(found.folder.glob("parts/*.safetensors"))
+        assert len(parts) == (before if shard and before > 1 else 0)  # each process has written its own
+    ranks.done(ranks.start(after, jobs), timeout=900)
+    for _, _, out in jobs:
+        straight = folder / "straight" / out.name
+        assert losses(out) == pytest.approx(losses(straight), abs=1e-5), out.name
+        assert apart(weights(straight), weights(out)) < 1e-6, out.name
+        assert figures(out) == figures(straight), out.name
 
 
 @pytest.mark.long
@@ -139,29 +188,14 @@ def test_two_processes_train_as_one_does(shard: bool, base: Path, tmp_path: Path
 def test_a_stopped_run_goes_on_with_another_number_of_processes(
     before: int, after: int, base: Path, tmp_path: Path
 ) -> None:
-    text, straight, stopped = recipe("hybrid"), tmp_path / "straight", tmp_path / "stopped"
-    alone(text, base, straight)
-    ranks.done(ranks.start(before, [(text, base, stopped)], stop_after=18))
-    found = checkpoint.latest(phase_of(stopped) / "checkpoints")
-    assert found is not None and found.step == 18
-    ranks.done(ranks.start(after, [(text, base, stopped)]))
-    assert losses(stopped) == pytest.approx(losses(straight), abs=1e-5)
-    assert apart(weights(straight), weights(stopped)) < 1e-6
+    names = ("hybrid", "reward", "own", "grpo", "ppo")  # the last three in the midst of steps on the same samples
+    went_on(before, after, names, base, tmp_path, shard=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_shards_go_on_with_another_number_of_processes(before: int, after: int, base: Path, tmp_path: Path) -> None:
-    text, straight, stopped = recipe("average", shard=True), tmp_path / "straight", tmp_path / "stopped"
-    alone(text, base, straight)
-    ranks.done(ranks.start(before, [(text, base, stopped)], stop_after=18))
-    found = checkpoint.latest(phase_of(stopped) / "checkpoints")
-    assert found is not None and found.step == 18
-    parts = list(found.folder.glob("parts/*.safetensors"))
-    assert len(parts) == (before if before > 1 else 0)  # each process has written its own
-    ranks.done(ranks.start(after, [(text, base, stopped)]))
-    assert losses(stopped) == pytest.approx(losses(straight), abs=1e-5)
-    assert apart(weights(straight), weights(stopped)) < 1e-6
+    went_on(before, after, ("average", "ppo"), base, tmp_path, shard=True)
 
 
 @pytest.mark.long

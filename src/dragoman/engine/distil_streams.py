@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from dragoman.engine.batch import Batch, Corpus, Stream, collate
+from dragoman.engine.distribute import whole
 from dragoman.engine.generate import Generated
 from dragoman.engine.on_policy import Sampler
 from dragoman.engine.score import corpus_of
 from dragoman.engine.setup import Settings
 from dragoman.engine.teacher_scores import Row, Teachers, Tops, target_starts
+from dragoman.engine.world import current
 
 
 def with_teacher(batch: Batch, top: torch.Tensor, scores: torch.Tensor, weights: torch.Tensor) -> Batch:
@@ -56,8 +58,11 @@ class OwnStream(Stream):
     """Every sentence twice: its reference, for the cross-entropy, and a sample of the student, for the divergence.
 
     Samples are drawn for `ahead` batches at once, by the weights at that moment; they are part of the state. What the teacher
-    says of them is found again from them. prompts [rows]: those of the student and of the row's teacher; by [rows]: its number.
+    says of them is found again from them. Several processes share both. prompts [rows]: those of the student and of the row's
+    teacher; by [rows]: its number.
     """
+
+    trained: Any = None  # the model as the phase trains it
 
     def __init__(
         self,
@@ -79,16 +84,20 @@ class OwnStream(Stream):
         self.counts: Counter[str] = Counter()
         self._window: list[list[int]] = []  # rows of the batches that samples were drawn for
         self._samples: list[list[Generated]] = []
+        self._told: list[tuple[torch.Tensor, torch.Tensor]] = []  # what the teacher says of them
         self._used = 0
 
     def next(self) -> Batch:
         if self._used >= len(self._window):
             place = (self.epoch, self.position)
             self._window = [self._next_rows() for _ in range(self.ahead)]
-            self._samples, self._used = self._drawn(place), 0
-        rows, samples = self._window[self._used], self._samples[self._used]
+            self._samples, self._told, self._used = self._drawn(place), [], 0
+        if not self._told:  # of new samples, or where the run goes on in the midst of them
+            world, drawn = current(), zip(self._window, self._samples, strict=True)
+            self._told = world.collected([self._asked(*each) for each in world.dealt(list(drawn))])
         self._used += 1
-        return self._batch(rows, samples)
+        number = self._used - 1
+        return self._batch(self._window[number], self._samples[number], *self._told[number])
 
     def longest(self) -> Batch:
         batch = super().longest()
@@ -107,7 +116,7 @@ class OwnStream(Stream):
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        self._window, self._used = state["rows"], 0
+        self._window, self._told, self._used = state["rows"], [], 0
         self._samples = [
             [Generated(ids, 0.0, len(ids) + finished, finished) for ids, finished in part] for part in state["samples"]
         ]
@@ -125,12 +134,16 @@ class OwnStream(Stream):
 
     def _drawn(self, place: Sequence[int]) -> list[list[Generated]]:
         flat = [row for rows in self._window for row in rows]
-        prompts = [self.prompts[0][row] for row in flat]
+        world = current()
+        mine = world.dealt(flat)
+        prompts = [self.prompts[0][row] for row in mine]
         limits = [
             self.sampler.limit(len(prompt), int(self.corpus.lengths[row]) - len(prompt))
-            for row, prompt in zip(flat, prompts, strict=True)
+            for row, prompt in zip(mine, prompts, strict=True)
         ]
-        found = iter(self.sampler(prompts, limits, 1, place))
+        with whole(self.trained):
+            share = self.sampler(prompts, limits, 1, place)
+        found = iter(world.collected(share))
         made = [[next(found)[0] for _ in rows] for rows in self._window]
         for one in (one for part in made for one in part):
             self.counts["samples"] += 1
@@ -138,11 +151,16 @@ class OwnStream(Stream):
             self.counts["unfinished"] += not one.finished
         return made
 
-    def _batch(self, rows: Sequence[int], samples: Sequence[Generated]) -> Batch:
-        """References first (where they count), then samples; the teacher is asked for the samples alone."""
-        own = [self.sampler.row(self.prompts[0][row], one) for row, one in zip(rows, samples, strict=True)]
+    def _asked(self, rows: Sequence[int], samples: Sequence[Generated]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the teachers say of the samples of a batch."""
         asked = [self.sampler.row(self.prompts[1][row], one) for row, one in zip(rows, samples, strict=True)]
-        top, scores = self.teachers.tops(asked, [self.by[row] for row in rows], 8192)
+        return self.teachers.tops(asked, [self.by[row] for row in rows], 8192)
+
+    def _batch(
+        self, rows: Sequence[int], samples: Sequence[Generated], top: torch.Tensor, scores: torch.Tensor
+    ) -> Batch:
+        """References first (where they count), then samples, of which alone the teacher has said something."""
+        own = [self.sampler.row(self.prompts[0][row], one) for row, one in zip(rows, samples, strict=True)]
         references: list[Row] = [self._reference(row) for row in rows] if self.mix < 1 else []
         corpus = corpus_of([*references, *own])
         batch = collate(corpus, [[row] for row in range(len(corpus))], self.pad)

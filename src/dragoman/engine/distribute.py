@@ -35,11 +35,6 @@ def check(
     if size == 1:
         return
     where = f"train.{phase.kind}"
-    if not phase.training.together:
-        raise RecipeError(
-            f"{where}: is trained by one process; several train {', '.join(phase.together())}. Run this recipe without "
-            "torchrun and `--processes`."
-        )
     if OPTIMISERS[optimiser].in_backward:
         raise RecipeError(
             f"{where}.optimiser: `{optimiser}` moves weights in the midst of the backward pass, before the gradients of the "

@@ -1,7 +1,9 @@
 """Batches of groups of samples: drawn from the model as it stands, judged, and given their advantages.
 
 Samples are functions of the weights, the seed, the step and the prompt, so that a run that is stopped between two steps draws
-the same ones. Groups from which nothing can be learned are passed over, counted, and others drawn in their place.
+the same ones. Groups from which nothing can be learned are passed over, counted, and others drawn in their place. Several
+processes share the prompts, and the passes over samples; all of them then have the same batches. The first one alone asks the
+scorers, in the same questions whatever the number of processes.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.core.records import Example, Hypothesis
 from dragoman.engine.batch import Batch, Corpus, collate, epoch_order
+from dragoman.engine.distribute import whole
 from dragoman.engine.model_scorer import AnyScorer
 from dragoman.engine.on_policy import Sampler
 from dragoman.engine.ppo import estimated, valued, whitened
 from dragoman.engine.score import corpus_of
 from dragoman.engine.token_scores import token_losses
+from dragoman.engine.world import current
 from dragoman.errors import DataError
 
 _ROUNDS = 3  # draws of other prompts in place of those that are passed over ...
@@ -99,10 +103,12 @@ class GroupStream:
     def next(self) -> Batch:
         place, within = divmod(self.calls, self.accumulation)
         if not within and not place % self.wish.inner:
-            self._parts = self._drawn(place // self.wish.inner)
-            self._batches = self._made([self._batch(part) for part in self._parts])
+            with whole(self.frozen.trained):
+                self._parts = self._drawn(place // self.wish.inner)
+                self._batches = self._made(self._parts, [None] * len(self._parts))
         elif not self._batches:  # the run goes on in the middle of steps on the same samples
-            self._batches = self._made([self._batch(*each) for each in zip(self._parts, self._known, strict=True)])
+            with whole(self.frozen.trained):
+                self._batches = self._made(self._parts, self._known)
         self.calls += 1
         return self._batches[within]
 
@@ -178,36 +184,51 @@ class GroupStream:
         return found
 
     def _group(self, rows: Sequence[int], place: tuple[int, int]) -> list[Sampled]:
+        world = current()
+        found = world.collected(self._share(world.dealt(rows), place))
+        kept = []
+        for (samples, _), group in zip(found, self._scored([group for _, group in found]), strict=True):
+            judged = self.judge.judge(group)
+            self.judged.append((group, judged))
+            self._count(group, judged)
+            if not judged.passed_over:
+                kept += [
+                    Sampled(ids, prompt, float(advantage))
+                    for (ids, prompt), advantage in zip(samples, judged.advantages, strict=True)
+                ]
+        return kept
+
+    def _share(self, rows: Sequence[int], place: tuple[int, int]) -> list[tuple[list[tuple[list[int], int]], Group]]:
+        """The samples of these prompts: of each their ids behind the prompt, with its length, and what a judge is told."""
         prompts, limits = [], []
         for row in rows:
             ids, trained = self.corpus.row(row)
             start = int(np.argmax(trained))
             prompts.append(ids[:start].tolist())
             limits.append(self.sampler.limit(start, len(ids) - start))
-        found = self.sampler(prompts, limits, self.wish.group, place)
-        groups = []
-        for row, made in zip(rows, found, strict=True):
+        found = []
+        for row, prompt, made in zip(rows, prompts, self.sampler(prompts, limits, self.wish.group, place), strict=True):
             pair = self.pairs[row]
             texts = [
                 Hypothesis(self.sampler.text(one), one.log_probability / max(1, one.tokens), one.tokens, one.finished)
                 for one in made
             ]
-            groups.append(self.judge.group(pair.source, pair.target, pair.direction, texts, self.terms(pair)))
-        kept = []
-        for prompt, made, group in zip(prompts, found, self._scored(groups), strict=True):
-            judged = self.judge.judge(group)
-            self.judged.append((group, judged))
-            self._count(group, judged)
-            if not judged.passed_over:
-                kept += [
-                    Sampled(self.sampler.row(prompt, one)[0], len(prompt), float(advantage))
-                    for one, advantage in zip(made, judged.advantages, strict=True)
-                ]
-        return kept
+            group = self.judge.group(pair.source, pair.target, pair.direction, texts, self.terms(pair))
+            found.append(([(self.sampler.row(prompt, one)[0], len(prompt)) for one in made], group))
+        return found
 
     def _scored(self, groups: Sequence[Group]) -> list[Group]:
-        """The groups with what the scorers say of them, asked together; a score that is missing is counted with its reason."""
+        """The groups with what the scorers say of them; a score that is missing is counted with its reason."""
+        if not self.wish.scorers:
+            return list(groups)
+        given, lost = current().agreed(self._asked(groups))
+        self.totals.update(lost)
+        return [replace(group, given=each) for group, each in zip(groups, given, strict=True)]
+
+    def _asked(self, groups: Sequence[Group]) -> tuple[list[dict[str, list[float]]], Counter[str]]:
+        """(by scorer what it says of the samples of each group, asked together; how many scores are missing, by reason)."""
         given: list[dict[str, list[float]]] = [{} for _ in groups]
+        lost: Counter[str] = Counter()
         for scorer in self.scorers:
             for way in dict.fromkeys(group.direction for group in groups):
                 mine = [number for number, group in enumerate(groups) if group.direction == way]
@@ -222,13 +243,9 @@ class GroupStream:
                     for _ in groups[number].samples:
                         score = next(scores)
                         if isinstance(score, str):
-                            self.totals[f"{scorer.name}: {score}"] += 1
+                            lost[f"{scorer.name}: {score}"] += 1
                         given[number].setdefault(scorer.name, []).append(math.nan if isinstance(score, str) else score)
-        return (
-            [replace(group, given=each) for group, each in zip(groups, given, strict=True)]
-            if self.scorers
-            else list(groups)
-        )
+        return given, lost
 
     def _count(self, group: Group, judged: Judged) -> None:
         told = self.figures
@@ -265,10 +282,27 @@ class GroupStream:
 
     # ------------------------------------------------------------ tensors
 
-    def _batch(self, part: Sequence[Sampled], known: Mapping[str, Sequence[float]] | None = None) -> Batch:
-        """`known`: what was found when the samples were drawn, of a run that goes on."""
-        device = self.sampler.loaded.device
-        batch = collate(corpus_of([one.row for one in part]), [[n] for n in range(len(part))], self.pad).to(device)
+    def _made(
+        self, parts: Sequence[Sequence[Sampled]], known: Sequence[Mapping[str, Sequence[float]] | None]
+    ) -> list[Batch]:
+        """The batches of a step, ready for the loss. known [parts]: what was found when the samples were drawn, of a run that
+        goes on."""
+        world, device = current(), self.sampler.loaded.device
+        batches = [
+            collate(corpus_of([one.row for one in part]), [[n] for n in range(len(part))], self.pad) for part in parts
+        ]
+        shares = world.dealt(list(zip(parts, known, batches, strict=True)))
+        given = world.collected([self._given(part, old, batch.to(device)) for part, old, batch in shares])
+        if self.wish.headed:
+            advantages = whitened([each["advantage"] for each in given])
+            given = [{**each, "advantage": white} for each, white in zip(given, advantages, strict=True)]
+        return [replace(batch, given=each).to(device) for batch, each in zip(batches, given, strict=True)]
+
+    def _given(
+        self, part: Sequence[Sampled], known: Mapping[str, Sequence[float]] | None, batch: Batch
+    ) -> dict[str, torch.Tensor]:
+        """What the loss needs of every target token of a batch; on the processor, where processes exchange it."""
+        device = batch.ids.device
         assert batch.sequence is not None  # noqa: S101 # collate gives it
         advantages = torch.tensor([one.advantage for one in part], device=device)
         given: dict[str, torch.Tensor] = {"advantage": advantages[batch.sequence]}
@@ -290,17 +324,7 @@ class GroupStream:
                 self.wish.kl,
                 self.wish.gae,
             )
-        return replace(batch, given=given)
-
-    def _made(self, batches: list[Batch]) -> list[Batch]:
-        """The batches of a step, ready for the loss."""
-        if not self.wish.headed:
-            return batches
-        advantages = whitened([batch.given["advantage"] for batch in batches])
-        return [
-            replace(batch, given={**batch.given, "advantage": each})
-            for batch, each in zip(batches, advantages, strict=True)
-        ]
+        return {name: each.cpu() for name, each in given.items()}
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from torch import nn
 
 from dragoman.engine.batch import Batch, collate
 from dragoman.engine.score import corpus_of
+from dragoman.engine.token_scores import last_states
 from dragoman.errors import ModelError
 
 _NAME = "scalar_head"  # of the module
@@ -56,8 +57,7 @@ def scalars(model: Any, states: torch.Tensor) -> torch.Tensor:
 def whole_texts(model: Any, batch: Batch) -> torch.Tensor:
     """The head's output [sequences] at the last target token of each sequence, its end."""
     assert batch.sequence is not None  # noqa: S101 # collate gives it
-    inputs = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
-    states = _inner(model).get_decoder()(**inputs).last_hidden_state
+    states = last_states(model, batch)
     last = torch.cat([batch.sequence[1:] != batch.sequence[:-1], batch.sequence.new_ones(1, dtype=torch.bool)])
     return scalars(model, states.reshape(-1, states.shape[-1])[batch.where[last] + 1])
 

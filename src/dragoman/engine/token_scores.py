@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -61,6 +61,20 @@ def _losses(
     gradients = torch.is_grad_enabled()
     apply: Any = _TokenLosses.apply  # torch has no types for it
     return apply(targets, weight, batch.labels, smoothing, chunk or one_chunk, gradients), targets
+
+
+def last_states(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """The last hidden states [rows, length, hidden size], as the output layer gets them, which is left out. The model runs
+    through its own forward pass, on which wrappers and shards rely."""
+    found: list[torch.Tensor] = []
+
+    def keep(hidden: torch.Tensor) -> torch.Tensor:
+        found.append(hidden)
+        return hidden
+
+    with _head_as(_inner(model), keep):
+        model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False)
+    return found[0]
 
 
 def top_tokens(
@@ -286,11 +300,16 @@ def _tried(model: Any, head: nn.Linear) -> bool:
     return bool(torch.allclose(nn.functional.linear(hidden, head.weight).float(), logits.float(), rtol=1e-3, atol=1e-3))
 
 
-@contextmanager
-def _without_head(model: Any) -> Iterator[None]:
+def _without_head(model: Any) -> AbstractContextManager[None]:
     """Inside, the model's forward pass gives the last hidden states in place of the logits."""
+    return _head_as(model, lambda hidden: hidden)
+
+
+@contextmanager
+def _head_as(model: Any, forward: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """Inside, this stands in the place of the output layer."""
     head = model.get_output_embeddings()
-    head.forward = lambda hidden: hidden
+    head.forward = forward
     try:
         yield
     finally:

@@ -140,8 +140,6 @@ class Tasks(Section):
 class Hybrid(Training):
     """A mixture of tasks whose shares are asked for or learned (docs/hybrid.md)."""
 
-    together = True
-
     tokens: PositiveCount  # prompt and target, over all tasks
     tasks: Annotated[Tasks, BeforeValidator(_empty)]
     curriculum: Curriculum = Static()

@@ -81,8 +81,6 @@ class PreferencePairs(Training):
 class Prefer(PreferencePairs):
     """Candidates of the model itself are ranked, and the model learns to prefer the better one of a pair."""
 
-    together = True
-
     method: Literal["dpo", "ipo", "cpo", "simpo", "orpo", "kto"] = "cpo"
     beta: Annotated[float, Field(gt=0)] | None = None  # default: by the method
     likelihood: Annotated[float, Field(ge=0)] | None = None  # weight of the better one's own cross-entropy

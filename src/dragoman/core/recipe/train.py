@@ -41,8 +41,6 @@ class SyntheticRows(Section):
 class Sft(Training):
     """Supervised fine-tuning: loss on the target's tokens and the end token only."""
 
-    together = True
-
     epochs: Annotated[float, Field(gt=0)] = 3.0
     tokens: PositiveCount | None = None  # stop after so many tokens (prompt and target); wins over epochs
     directions: Pairs | None = None  # default: the recipe's pairs
@@ -132,12 +130,6 @@ class Phase(Section):
     def kinds(cls, of: type[TrainEntry] = TrainEntry) -> list[str]:
         """The kinds that a phase can have, or those whose sections are `of` a class."""
         return [name for name, field in cls.model_fields.items() if _section(field.annotation, of)]
-
-    @classmethod
-    def together(cls) -> list[str]:
-        """The kinds that several processes train together."""
-        sections = ((name, _section(field.annotation, Training)) for name, field in cls.model_fields.items())
-        return [name for name, section in sections if section and section.together]
 
     @model_validator(mode="before")
     @classmethod

@@ -60,7 +60,6 @@ class TrainEntry(Section):
 class Training(TrainEntry):
     """What every kind of training phase shares: batches, optimiser, schedule, evaluation, checkpoints."""
 
-    together: ClassVar[bool] = False  # whether several processes train it
     translates: ClassVar[bool] = True  # whether it makes a translator, which the next entry goes on from
 
     batch_tokens: PositiveCount | Literal["auto"] = "auto"  # tokens (padding included) in one forward pass

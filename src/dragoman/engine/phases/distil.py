@@ -19,6 +19,7 @@ from dragoman.engine import load, memory
 from dragoman.engine.batch import Batch, Corpus, Stream, collate, plan_epoch
 from dragoman.engine.distil_streams import OwnStream, TaughtStream, with_teacher
 from dragoman.engine.distillation import distillation_loss, divergence
+from dragoman.engine.distribute import whole
 from dragoman.engine.encoded_rows import general
 from dragoman.engine.encoder import Encoder
 from dragoman.engine.loop import Step
@@ -33,6 +34,7 @@ from dragoman.engine.teacher_scores import Ints, Row, Teachers
 from dragoman.engine.token_scores import chosen_tokens
 from dragoman.engine.tokenizer import ids_of, load_tokenizer
 from dragoman.engine.watcher import Course, Watcher
+from dragoman.engine.world import current
 from dragoman.errors import DataError, ModelError
 from dragoman.store.run.artifact import model_folder
 
@@ -76,6 +78,8 @@ class Distillation(Kind):
         return distillation_loss(Distil.given(training))
 
     def watchers(self, ready: Ready) -> Sequence[Watcher]:
+        if isinstance(ready.data.stream, OwnStream):
+            ready.data.stream.trained = ready.model
         return [Taught(ready, Distil.given(ready.inputs.phase.section))]
 
     def others(self, inputs: Inputs) -> int:
@@ -131,23 +135,26 @@ class Taught(Watcher):
         told = {"teachers": self.held.rows, "data": self.wish.data, "divergence": [self.first, self.last]}
         return {"distil": told | ({"samples": samples} if samples else {})}
 
-    @torch.no_grad()
     def _look(self, step: int, course: Course) -> float | None:
         if not self.held.batches:
             return None
-        training = self.model.training
-        self.model.eval()
-        total, tokens = 0.0, 0
-        device = next(self.model.parameters()).device
-        for batch in (one.to(device) for one in self.held.batches):
-            _, scores = chosen_tokens(self.model, batch, batch.given["top"], self.wish.temperature)
-            total += float(divergence(batch.given["teacher"], scores, self.wish.divergence).sum())
-            tokens += batch.target_tokens
-        self.model.train(training)
-        self.last = round(total / max(1, tokens), 5)
+        world = current()
+        with torch.no_grad(), whole(self.model):
+            sums = world.collected([self._divergence(batch) for batch in world.dealt(self.held.batches)])
+        tokens = sum(batch.target_tokens for batch in self.held.batches)
+        self.last = round(sum(sums) / max(1, tokens), 5)
         course.log.write({"event": "taught", "step": step, "divergence": self.last})
         course.listener.say(f"train: step {step}: {self.last:.4f} nats a token from the teacher on development pairs")
         return self.last
+
+    def _divergence(self, held: Batch) -> float:
+        """The sum over the target tokens of a batch."""
+        training = self.model.training
+        self.model.eval()
+        batch = held.to(next(self.model.parameters()).device)
+        _, scores = chosen_tokens(self.model, batch, batch.given["top"], self.wish.temperature)
+        self.model.train(training)
+        return float(divergence(batch.given["teacher"], scores, self.wish.divergence).sum())
 
 
 def _check_once(names: Sequence[str], where: Sequence[Path]) -> None:

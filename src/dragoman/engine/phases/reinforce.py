@@ -20,6 +20,7 @@ from dragoman.core.records import Example
 from dragoman.engine import memory
 from dragoman.engine.adapt import method
 from dragoman.engine.batch import Stream
+from dragoman.engine.distribute import whole
 from dragoman.engine.encoded_rows import general
 from dragoman.engine.group_stream import Frozen, GroupStream, scored
 from dragoman.engine.loop import Step
@@ -33,6 +34,7 @@ from dragoman.engine.policy_loss import divergence, reinforce_loss
 from dragoman.engine.ppo import ppo_loss
 from dragoman.engine.setup import Settings, resolved
 from dragoman.engine.watcher import Course, Watcher
+from dragoman.engine.world import current
 from dragoman.store.memory import examples
 from dragoman.store.memory.retrieval import Retriever
 
@@ -136,12 +138,18 @@ class Rewarded(Watcher):
             f"{record['kl']:.4f}, {record['tokens']:.1f} tokens a sample, {record['identical']:.0%} said twice, "
             f"{record['passed_over']:.0%} of the groups passed over"
         )
-        self._write(step)
+        if current().first:
+            self._write(step)
 
-    @torch.no_grad()
     def _kl(self) -> float:
         """On the last samples, under the weights as they are now."""
-        found = [divergence(scored(self.model, batch), batch.given["start"]) for batch in self.stream.last]
+        world = current()
+        with torch.no_grad(), whole(self.model):
+            mine = [
+                divergence(scored(self.model, batch), batch.given["start"]).cpu()
+                for batch in world.dealt(self.stream.last)
+            ]
+        found = world.collected(mine)
         return float(torch.cat(found).mean()) if found else 0.0
 
     def _explained(self) -> float:
@@ -200,7 +208,7 @@ def _stream(
         terms,
         chosen.accumulation,
         inputs.recipe.seed,
-        opened(wish.scorers, "train.reinforce", inputs.recipe, loaded),
+        opened(wish.scorers, "train.reinforce", inputs.recipe, loaded) if current().first else (),
     )
 
 

@@ -17,6 +17,7 @@ from dragoman.core.recipe.training import Training
 from dragoman.core.text.normalise import leak_key
 from dragoman.engine import scalar_head
 from dragoman.engine.batch import Batch
+from dragoman.engine.distribute import whole
 from dragoman.engine.loop import Step
 from dragoman.engine.losses import Loss
 from dragoman.engine.phase_data import Inputs, Material
@@ -24,6 +25,7 @@ from dragoman.engine.phases.kind import Kind, Ready
 from dragoman.engine.phases.preference_rows import Pair, counts, material
 from dragoman.engine.preference_stream import PairStream
 from dragoman.engine.watcher import Course, Watcher
+from dragoman.engine.world import current
 
 _CENTRE = 0.01  # weight of the squared sum of a pair's rewards, which keeps their mean at 0 (Eisenstein et al. 2023)
 _HELD = 0.1  # share of the sources whose pairs no step sees ...
@@ -132,17 +134,11 @@ class Judging(Watcher):
         ranked = {name: float(weight) for name, weight in self.wish.rank_by.items()}
         return {"reward": {"ranked_by": ranked, "held_out": self.last, **self.made}}
 
-    @torch.no_grad()
     def _look(self, step: int, course: Course) -> None:
-        training = self.model.training
-        self.model.eval()
-        device = next(self.model.parameters()).device
-        pairs, apart = len(self.held.corpus), []
-        for start in range(0, pairs, 8):
-            batch = self.held.batch(list(range(start, min(start + 8, pairs)))).to(device)
-            found = scalar_head.whole_texts(self.model, batch).view(-1, 2)
-            apart += (found[:, 0] - found[:, 1]).tolist()
-        self.model.train(training)
+        world, pairs = current(), len(self.held.corpus)
+        with torch.no_grad(), whole(self.model):
+            mine = [self._apart(start, min(start + 8, pairs)) for start in world.dealt(range(0, pairs, 8))]
+        apart = [each for part in world.collected(mine) for each in part]
         self.last = told(np.array(apart), self.longer)
         course.log.write({"event": "judging", "step": step, **self.last})
         course.listener.say(
@@ -150,6 +146,16 @@ class Judging(Watcher):
             f"pairs (the longer side is the better one in {self.last['longer_is_better']:.0%}, and has the higher reward in "
             f"{self.last['longer_is_higher']:.0%})"
         )
+
+    def _apart(self, first: int, last: int) -> list[float]:
+        """By how much the better side has the higher reward, of the pairs from `first` to before `last`."""
+        training = self.model.training
+        self.model.eval()
+        batch = self.held.batch(list(range(first, last))).to(next(self.model.parameters()).device)
+        found = scalar_head.whole_texts(self.model, batch).view(-1, 2)
+        self.model.train(training)
+        apart: list[float] = (found[:, 0] - found[:, 1]).tolist()
+        return apart
 
 
 def told(apart: np.ndarray[Any, Any], longer: np.ndarray[Any, Any]) -> dict[str, float]:
