@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py parity                    # two processes against one after 50 steps, and going on with others
     python benchmarks/scale.py samples                   # what two processes save where most of a step is drawing samples
-    python benchmarks/scale.py kills --minutes 10        # SIGKILL of one of two processes at random moments, over and over
+    python benchmarks/scale.py scaling                   # target tokens a second by one process and by two; wants both cores to itself
+    python benchmarks/scale.py kills --kills 100         # SIGKILL of one of two processes at random moments, over and over
     python benchmarks/scale.py bulk --rows 100000        # a long file with 1 and 2 workers, one of them killed on the way
 
 Each part writes its section of benchmarks/results/scale.json. Models are small and texts generated: it is about being equal and
@@ -263,10 +264,32 @@ def samples(folder: Path) -> dict[str, Any]:
     }
 
 
+def scaling(folder: Path) -> dict[str, Any]:
+    """Target tokens a second of wall time, one after the other: one process with one thread and with two, two with one each."""
+    prepared(folder, larger=True)
+    text = HEAD.replace(*LARGER) + PHASES["sft"].replace("51k", "200k")
+    text = text.replace("batch_tokens: 512", "batch_tokens: 4096, optimiser: adamw")
+    ways = {
+        "one process, one thread": (1, False, 1),
+        "one process, two threads": (1, False, 2),
+        "two processes, replicated": (2, False, 1),
+        "two processes, sharded": (2, True, 1),
+    }
+    found: dict[str, Any] = {}
+    for way, (size, shard, threads) in ways.items():
+        name = way.replace(", ", "-").replace(" ", "-")
+        job = text.replace("SHARD", str(shard).lower()).replace("threads: 1", f"threads: {threads}")
+        done(started(size, folder, {name: job}))
+        first, last = steps_of(folder / name)[4], steps_of(folder / name)[-1]  # the first steps warm up
+        wall, tokens = (last[key] - first[key] for key in ("seconds", "target_tokens"))
+        found[way] = {"target_tokens_per_second": round(tokens / wall), "loss": last["loss"], **spent(folder / name)}
+    return found
+
+
 # ---------------------------------------------------------------- processes that are killed
 
 
-def kills(folder: Path, minutes: float, seed: int = 1) -> dict[str, Any]:
+def kills(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
     """Kill one of two processes at a random moment, see that the other ends, and start both again; what comes out in the end
     is what comes out in peace."""
     import shutil
@@ -280,8 +303,7 @@ def kills(folder: Path, minutes: float, seed: int = 1) -> dict[str, Any]:
     length = time.monotonic() - timed
     chance, ending, reached = random.Random(seed), [], []
     broken = finished = different = 0
-    until = time.monotonic() + 60 * minutes
-    while time.monotonic() < until:
+    while len(ending) < count:
         running = started(2, folder, {"killed": text})
         moment = time.monotonic() + chance.uniform(0.2, length)
         while time.monotonic() < moment and all(process.is_alive() for process in running):
@@ -309,7 +331,6 @@ def kills(folder: Path, minutes: float, seed: int = 1) -> dict[str, Any]:
     different += compared(folder / "peace", folder / "killed")["weights_apart"] != 0.0
     return {
         "kills": len(ending),
-        "minutes": minutes,
         "seconds_of_one_run": round(length, 1),
         "longest_until_the_other_ended_s": round(max(ending), 1),
         "hangs_beyond_60_s": sum(one > 60 for one in ending),
@@ -367,8 +388,8 @@ def bulk(folder: Path, rows: int, workers: list[int]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["parity", "samples", "kills", "bulk"])
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("part", choices=["parity", "scaling", "samples", "kills", "bulk"])
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--out", type=Path, default=RESULT)
@@ -380,8 +401,10 @@ def main() -> None:
             found = parity(folder)
         elif given.part == "samples":
             found = samples(folder)
+        elif given.part == "scaling":
+            found = scaling(folder)
         elif given.part == "kills":
-            found = kills(folder, given.minutes)
+            found = kills(folder, given.kills)
         else:
             folder.mkdir()
             found = bulk(folder, given.rows, given.workers)

@@ -136,9 +136,12 @@ def _numbered(text: str) -> Counter[str]:
 
 def prose(text: str) -> str:
     """The text with a space in place of every protected span."""
+    found = spans(text)
+    if not found:
+        return text
     parts = []
     position = 0
-    for span in spans(text):
+    for span in found:
         parts.append(text[position : span.start])
         position = span.end
     return " ".join([*parts, text[position:]])

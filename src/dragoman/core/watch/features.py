@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +64,7 @@ _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’-]*")
 _ASCII_WORD = re.compile("[a-z][a-z'-]*")  # the same, some times faster
 _LETTER = regex.compile(r"\p{L}")
 _LONG_WORD = 64  # characters; a longer one is no word that comes again
+_MOST_CODES = 32_768  # words whose hashes are kept
 _LETTERS, _CAPITALS, _DIGITS, _SEEN = 1, 2, 4, 8
 
 Numbers = NDArray[np.float32]
@@ -113,15 +114,27 @@ def _words(plain: str, unspaced: bool) -> list[str]:
 
 def hashed(found: Iterable[str], key: str) -> Hashes:
     """Keyed 64-bit hashes of words: without the key of the run nobody can look a word up."""
-    secret = key.encode()[:64]
-    return np.fromiter(
-        (_code(w, secret) if len(w) <= _LONG_WORD else _code.__wrapped__(w, secret) for w in found), np.uint64
-    )
+    codes = _codes(key.encode()[:64])
+    return np.array([codes[word] for word in found], np.uint64)
 
 
-@lru_cache(maxsize=32_768)  # a few thousand words are most of any text
-def _code(word: str, secret: bytes) -> int:
-    return int.from_bytes(blake2b(word.encode(), digest_size=8, key=secret).digest(), "little")
+class _Codes(dict[str, int]):
+    """Words' hashes with one secret: a few thousand words are most of any text."""
+
+    def __init__(self, secret: bytes) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def __missing__(self, word: str) -> int:
+        code = int.from_bytes(blake2b(word.encode(), digest_size=8, key=self._secret).digest(), "little")
+        if len(word) <= _LONG_WORD and len(self) < _MOST_CODES:
+            self[word] = code
+        return code
+
+
+@lru_cache(maxsize=8)
+def _codes(secret: bytes) -> _Codes:
+    return _Codes(secret)
 
 
 def sketches(texts: Sequence[str]) -> NDArray[np.int8]:
@@ -179,8 +192,8 @@ def _batch(segments: Sequence[Segment], direction: Direction, known: Hashes | No
     size, made = (np.array([len(text) for text in texts], np.float64) for texts in (sources, targets))
     found = [_words(text, unspaced) for text in sources]
     count = np.array([len(words) for words in found], np.float64)
-    codes = [hashed(words, key) for words in found] if known is not None else []
-    unknown = _unknown(codes, known) if known is not None else [_none] * len(segments)
+    unknown = _unknown(found, known, key) if known is not None else [_none] * len(segments)
+    numeric = (digits > 0) | (_counts(targets)[2] > 0)  # elsewhere there is no number to differ
     columns = {
         "source_length": np.log1p(size),
         "word_length": np.full(len(size), math.nan) if unspaced else _share(letters, count),
@@ -192,9 +205,15 @@ def _batch(segments: Sequence[Segment], direction: Direction, known: Hashes | No
         "match": [one.match for one in segments],
         "terms": [float(one.terms > 0) for one in segments],
         "length_ratio": np.log((1 + made) / (1 + size)),
-        "numbers_differ": [float(not same_numbers(*pair)) for pair in zip(sources, targets, strict=True)],
+        "numbers_differ": [
+            float(some and not same_numbers(*pair)) for some, *pair in zip(numeric, sources, targets, strict=True)
+        ],
         "score": [one.score for one in segments],
-        **{flag: [float(flag in one.flags) for one in segments] for flag in FLAGS},
+        **dict.fromkeys(FLAGS, np.zeros(len(segments))),
+        **{
+            flag: [float(flag in one.flags) for one in segments]
+            for flag in set().union(*(one.flags for one in segments))
+        },
     }
     features = np.stack([np.asarray(columns[name], np.float32) for name in NAMES], axis=1)
     kept = [np.unique(new)[:_MOST_UNKNOWN] if len(new) else _none for new in unknown]
@@ -223,13 +242,13 @@ def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     return share
 
 
-def _unknown(codes: Sequence[Hashes], known: Hashes) -> list[Hashes]:
-    """Those of each segment that are not known."""
-    joined = np.concatenate([*codes, _none])
-    place = np.searchsorted(known, joined).clip(max=max(0, len(known) - 1))
-    new = known[place] != joined if len(known) else np.ones(len(joined), np.bool_)
-    ends = list(accumulate(map(len, codes)))[:-1]
-    return [some[fresh] for some, fresh in zip(codes, np.split(new, ends), strict=True)]
+def _unknown(found: Sequence[Sequence[str]], known: Hashes, key: str) -> list[Hashes]:
+    """The hashes of each segment's words that are not known."""
+    codes = hashed(chain.from_iterable(found), key)
+    place = np.searchsorted(known, codes).clip(max=max(0, len(known) - 1))
+    new = known[place] != codes if len(known) else np.ones(len(codes), np.bool_)
+    ends = np.array([0, *accumulate(map(len, found))])
+    return [codes[start:end][new[start:end]] if new[start:end].any() else _none for start, end in pairwise(ends)]
 
 
 def _plain(text: str) -> str:
