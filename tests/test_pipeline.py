@@ -45,7 +45,9 @@ class Stages:
         def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, listener: Listener) -> Artifact:
             assert not (out / "manifest.json").exists()
             assert list(inputs) == [
-                before for before in ALL[: ALL.index(name)] if getattr(recipe, {"plan": "train"}.get(before, before))
+                before
+                for before in pipeline.NAMES[: pipeline.NAMES.index(name)]
+                if getattr(recipe, {"plan": "train"}.get(before, before))
             ]
             self.ran.append(name)
             (out / f"{len(self.ran)}.txt").write_text(recipe.name)
@@ -146,6 +148,24 @@ def test_a_memory_that_changed_trains_anew_and_one_that_was_only_touched_does_no
         memory.remove(source="house")
     go(project, *wish)
     assert stages.since() == ["plan", "train", "evaluate"]
+
+
+def test_what_goes_into_the_bundle_is_deployed_again_when_it_changed(stages: Stages, project: Path) -> None:
+    glossary = project / "memory" / "glossary.tsv"
+    for wish, ran in (("deploy={}", ["deploy"]), ("deploy={memory: false}", [])):
+        go(project, wish)
+        stages.since()
+        with Memory.open(memory_file(project), create=True) as memory:
+            memory.add([Example(f"house {len(wish)}", "maison", "en", "fr")])
+        go(project, wish)
+        assert stages.since() == ran
+        glossary.write_text(f"source_language\ttarget_language\tsource\ttarget\nen\tfr\thouse\tmaison {len(wish)}\n")
+        go(project, wish)
+        assert stages.since() == ran
+        os.utime(memory_file(project))
+        os.utime(glossary)
+        go(project, wish)
+        assert stages.since() == []
 
 
 def test_a_glossary_must_be_there_and_counts(stages: Stages, project: Path) -> None:

@@ -322,7 +322,9 @@ def _at(data: object, path: Sequence[str]) -> object:
 
 def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
     """The memories and glossaries that a stage looks into."""
+    from dragoman.core.recipe.assist import GlossaryUse, MemoryUse
     from dragoman.store.memory.examples import looked_into
+    from dragoman.store.memory.glossary import glossary_file
 
     found: dict[str, str] = {}
     if stage.name in ("plan", "train"):
@@ -331,6 +333,9 @@ def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
     elif stage.name == "evaluate" and recipe.evaluate is not None:
         wanted = recipe.evaluate
         found = looked_into(recipe, out, wanted.shots, wanted.memory, wanted.glossary)
+    elif stage.name == "deploy" and recipe.deploy is not None and recipe.deploy.memory:
+        glossary = GlossaryUse() if glossary_file(out).is_file() else None
+        found = looked_into(recipe, out, [1], MemoryUse(), glossary)  # they go into the bundle
     return found
 
 

@@ -13,7 +13,8 @@ import pytest
 from dragoman import report
 from dragoman.core.listen import SILENT
 from dragoman.core.records import Example, Text
-from dragoman.core.scores.metrics import command
+from dragoman.core.scores.metrics import command, segments
+from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError, QualityError, RecipeError
 from dragoman.stages import evaluate
 from dragoman.store.corpus import records
@@ -151,6 +152,35 @@ def test_finished_translations_are_used_again_and_damaged_ones_are_not(adapted: 
     assert loader.loaded["model"].calls == 8  # another base: all of its translations
     assert loader.loaded["train"].calls == 1
     assert {f.name: f.read_bytes() for f in (run / "evaluate").glob("*.jsonl")} == before
+
+
+def test_used_again_with_other_references_what_is_written_is_of_these(adapted: Path, tmp_path: Path) -> None:
+    """Nothing is translated again, and every line says what the scores were made of."""
+    run = tmp_path / "run"
+    shutil.copytree(adapted, run)
+    inputs = {stage: Artifact.load(run / stage) for stage in ("prepare", "model", "train")}
+    found = list(records.read(run / "prepare" / "test", Example))
+    shutil.rmtree(run / "prepare" / "test")
+    with records.Writer(run / "prepare" / "test", Example) as writer:
+        for number, example in enumerate(found):
+            writer.write(
+                replace(
+                    example, target="ganz anders " * (number % 3) + example.target, line=number + 70, origin="new.tsv"
+                )
+            )
+    wanted = recipe("pairs=[en-de]\nevaluate.decode=[{beam: 1}, {beam: 4}]")
+    loader = Loader()
+    evaluate.run(wanted, inputs, run / "evaluate", "e", SILENT, loader)
+    assert loader.loaded == {}
+    entry = scores(run)["sets"][1]
+    now = [example.towards(Direction("en", "de")) for example in records.read(run / "prepare" / "test", Example)]
+    for result in entry["results"]:
+        rows = lines(run, result["file"])
+        assert [(r["reference"], r["origin"], r["line"]) for r in rows] == [
+            (e.target, e.origin, e.line) for e in now if e
+        ]
+        single = segments("chrf", [r["hypothesis"] for r in rows], [r["reference"] for r in rows], "de").single
+        assert [r["chrf"] for r in rows] == [round(score, 3) for score in single.tolist()]
 
 
 def test_a_gain_that_is_too_small_ends_in_an_error_after_everything_is_written(tmp_path: Path) -> None:

@@ -354,7 +354,10 @@ def test_monolingual_texts_that_hold_a_held_out_segment_go(tmp_path: Path) -> No
     """In another case, spacing, with accents or without, at the beginning, in the middle or at the end of a longer text."""
     held = "Été prochain, nous verrons la mer à Brême."
     write_tsv(tmp_path / "a.tsv", numbered(0, 40))
-    write_tsv(tmp_path / "test.tsv", [("Next summer we shall see the sea at Bremen.", held), (words(900), "Oui.")])
+    write_tsv(
+        tmp_path / "test.tsv",
+        [("Next summer we shall see the sea at Bremen.", held), (words(900), "Oui."), (words(901), "Ja jetzt spater")],
+    )
     forms = [
         held,
         held.upper(),
@@ -367,15 +370,39 @@ def test_monolingual_texts_that_hold_a_held_out_segment_go(tmp_path: Path) -> No
         for form in forms
         for left, right in (("", f" {words(1)}"), (words(2), words(3)), (f"{words(4)} ", ""))
     ]
+    lines.append("Ja, jetzt, später?!")  # short, and one but for accents
     kept = [words(5), "Oui. Je viens.", held[:20]]
     (tmp_path / "m.txt").write_text("\n".join([*lines, *kept]) + "\n", encoding="utf-8")
     parallel = "parallel:\n  - a.tsv\n  - {path: test.tsv, use: test}"
     artifact = run(tmp_path, f"{parallel}\nmonolingual: {{fr: m.txt}}\n{OFF}\nholdout: {{dev: 0}}")
     assert [text.text for text in records.read(artifact.folder / "text" / "fr", Text)] == kept
     gone = [(row["reason"], row["detail"]) for row in rejected(artifact.folder) if row["reason"] != "duplicate"]
-    assert set(gone) == {("holds_test", "holds test.tsv:2")}
+    assert set(gone) == {("holds_test", "holds test.tsv:2"), ("holds_test", "holds test.tsv:4")}
     counts = artifact.facts["rows"]
     assert counts["in"] == sum(v for k, v in counts.items() if k != "in")
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_rows_that_are_held_out_ones_but_for_accents_leave_train(tmp_path: Path, side: int) -> None:
+    pairs = [
+        ("Le café d'été est fermé à Noël, déjà.", "Ο καφές το καλοκαίρι είναι κλειστός"),
+        ("Всё ещё твой", "Hè này quán đã đóng cửa rồi nhé"),
+    ]
+    bare = [
+        ("Le cafe d'ete est ferme a Noel, deja.", "Ο καφες το καλοκαιρι ειναι κλειστος"),
+        ("Все еще твои", "He nay quan đa đong cua roi nhe"),
+    ]
+    write_tsv(tmp_path / "test.tsv", pairs)
+    other = [
+        tuple(text if at == side else words(7 * number + at) for at, text in enumerate(pair))
+        for number, pair in enumerate(bare)
+    ]
+    write_tsv(tmp_path / "a.tsv", [*numbered(0, 40), *other])
+    artifact = run(tmp_path, f"parallel:\n  - a.tsv\n  - {{path: test.tsv, use: test}}\n{OFF}\nholdout: {{dev: 0}}")
+    assert [row["reason"] for row in rejected(artifact.folder)] == ["near_test", "near_test"]
+    assert not {pair[side] for pair in bare} & {
+        text for row in split(artifact, "train") for text in (row.source, row.target)
+    }
 
 
 def test_texts_alone_are_enough(tmp_path: Path) -> None:

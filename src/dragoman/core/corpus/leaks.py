@@ -47,13 +47,14 @@ def twin_keys(row: Row) -> set[str]:
 
 
 class Within:
-    """Finds held-out texts within longer ones, such as a sentence of the test set in a paragraph of monolingual text.
+    """Finds texts that are a held-out one or have it within them, as a paragraph may have a sentence of the test set.
 
     Case, accents, digits, punctuation and spaces are folded away; a text of fewer than 24 letters is part of too many others.
     """
 
     def __init__(self, held: Iterable[str]) -> None:
         self._held = [bare(leak_key(text)) for text in held]
+        self._whole = {key: number for number, key in enumerate(self._held) if key}
         self._beginnings: dict[str, list[int]] = {}
         for number, key in enumerate(self._held):
             if len(key) + sum(letter >= _WIDE for letter in key) >= _LEAST:
@@ -62,10 +63,10 @@ class Within:
         self._table[_places("\n".join(self._beginnings))[:: _BEGINNING + 1]] = True
 
     def find(self, texts: Sequence[str]) -> list[int]:
-        """For each text the number of a held-out one that stands in it, or -1."""
+        """For each text the number of a held-out one that it is or has within it, or -1."""
         keys = [bare(leak_key(text)) for text in texts]
         ends = np.cumsum([len(key) + 1 for key in keys])
-        found = [-1] * len(keys)
+        found = [self._whole.get(key, -1) for key in keys]
         begins = np.flatnonzero(self._table[_places("\n".join(keys))])
         for number, at in zip(np.searchsorted(ends, begins, side="right").tolist(), begins.tolist(), strict=True):
             key = keys[number]

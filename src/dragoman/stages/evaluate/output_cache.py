@@ -22,8 +22,8 @@ class Kept:
         self._index = _read_index(out / _INDEX)
 
     def find(self, file: str, key: str) -> Mapping[str, Any] | None:
-        """What is known of a file of an earlier run (`seconds`, `description`), if it was made from the same things and is
-        unchanged."""
+        """What is known of a file of an earlier run (`seconds`, `description`, `beside`), if it was made from the same things
+        and is unchanged."""
         known = self._index.get(file)
         path = self.out / file
         if known is None or known["key"] != key or not path.is_file() or file_digest(path) != known["digest"]:
@@ -35,9 +35,16 @@ class Kept:
         return report.read_outputs(self.out / file)
 
     def put(
-        self, file: str, key: str, rows: Iterable[Mapping[str, Any]], seconds: float, description: Mapping[str, Any]
+        self,
+        file: str,
+        key: str,
+        rows: Iterable[Mapping[str, Any]],
+        seconds: float,
+        description: Mapping[str, Any],
+        beside: str = "",
     ) -> Mapping[str, Any]:
-        """Write a file, and what `find` tells of it as long as the `key`, a digest of what it is made from, stays the same."""
+        """Write a file, and what `find` tells of it as long as the `key`, a digest of what it is made from, stays the same.
+        `beside`: a digest of what else stands in it."""
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_atomic(self.out / file, "".join(lines).encode())
         self._index[file] = {
@@ -45,6 +52,7 @@ class Kept:
             "digest": file_digest(self.out / file),
             "seconds": round(seconds, 3),
             "description": dict(description),
+            "beside": beside,
         }
         write_json(self.out / _INDEX, self._index)
         return self._index[file]

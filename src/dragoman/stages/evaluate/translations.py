@@ -152,10 +152,13 @@ class Translations:
                 if system.kind == "outside":
                     beside.append(file_digest(system.files[entry.title]))
                 key = digest(system.key, way.decoding.model_dump(), str(entry.direction), texts, *beside)
+                stated = digest([(one.source, one.target, one.origin, one.line) for one in entry.examples])
                 known = self.kept.find(file, key)
                 if known is not None:
                     hypotheses, seconds = self._read(file), float(known["seconds"])
                     self.descriptions.setdefault(system.name, known["description"])
+                    if known.get("beside") != stated:  # the same sources with other references, or in another place
+                        self.kept.put(file, key, self._rows(entry, hypotheses), seconds, known["description"], stated)
                 else:
                     if system.folder is not None and translator is None:
                         translator = self._loaded(system.folder, backend)
@@ -168,7 +171,7 @@ class Translations:
                     )
                     seconds = time.perf_counter() - begun
                     about = self.descriptions.get(system.name, {})
-                    self.kept.put(file, key, self._rows(entry, hypotheses), seconds, about)
+                    self.kept.put(file, key, self._rows(entry, hypotheses), seconds, about, stated)
                 here.append(Output(system, way, file, hypotheses, seconds))
             found.append(here)
         if self.settings.perplexity and system.folder is not None and self.prepared is not None:

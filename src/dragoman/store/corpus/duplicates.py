@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.core.corpus.splits import Keys, Numbers, mix
+from dragoman.core.text.normalise import bare
 
 SLOTS = 64  # of one segment's signature; the estimate's standard deviation at 0.9 is 0.04
 _SHINGLE = 3
@@ -44,11 +45,12 @@ def first_of(keys: Keys) -> Numbers:
 
 
 def signatures(texts: Sequence[str]) -> Signatures:
-    """MinHash signatures [texts, SLOTS] of the texts' character trigrams; 16 bits of each slot are kept."""
+    """MinHash signatures [texts, SLOTS] of the texts' character trigrams without accents; 16 bits of each slot are kept."""
     from rensa import RMinHash
 
     if not texts:
         return np.zeros((0, SLOTS), dtype=np.uint16)
+    texts = [bare(text) for text in texts]
     padding = _PAD * (_SHINGLE - 1)
     joined = "".join(f"{_START}{text}{padding}" for text in texts)
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
