@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,19 @@ def test_each_sentence_has_the_teacher_that_knows_it_best(
         (tmp_path / run / "train/0-distil/model/model.safetensors").read_bytes() for run in ("whole", "parts")
     )
     assert one == other
+
+
+def test_a_student_begins_with_blocks_of_its_teacher(teacher: Path, texts: Artifact, tmp_path: Path) -> None:
+    text = TEXT.replace("SFT", "prune: {method: layers, layers: [1], evaluate_sentences: 6}\n  - DISTIL")
+    wish = DISTIL.replace("TEACHER", str(teacher)).replace("DATA", "references").replace("MIX", "1")
+    text = text.replace("DISTIL", wish.replace("1e-2", "1e-3"))
+    made = Recipe.parse(re.sub(r"model: .*", f"model: {{base: {teacher}}}", text), "recipe.yaml", ())
+    go(tmp_path, texts, made)
+    theirs, ours = (load_file(model_folder(run) / "model.safetensors") for run in (teacher, tmp_path))
+    assert "model.layers.1.mlp.up_proj.weight" in theirs
+    assert {name for name in theirs if ".layers.1." not in name} == set(ours)
+    first, last = Artifact.load(tmp_path / "train").facts["phases"][1]["distil"]["divergence"]
+    assert last < first
 
 
 def test_one_teacher_by_two_names_is_refused(texts: Artifact, teacher: Path, tmp_path: Path) -> None:

@@ -193,6 +193,36 @@ def test_terms_are_those_of_the_glossary(run: Path, texts: Artifact, tmp_path: P
     assert 0 < np.mean([one["rewards"]["terms"] for one in course]) < 1
 
 
+def test_focus_asks_for_sentences_with_terms_alone_and_a_stop_changes_nothing(
+    run: Path, texts: Artifact, tmp_path: Path
+) -> None:
+    path = tmp_path / "terms.csv"
+    path.write_text("source,target\ncat,Katze\ndog,Hund\n", encoding="utf-8")
+    wish = ("rewards={chrf: 1, terms: 1}", f"glossary={{path: {path}}}", "focus=terms")
+    whole = tmp_path / "whole"
+    shutil.copytree(run, whole)
+    told = go(whole, texts, "grpo", *wish)["reinforced"]
+    assert told["groups"]["groups"] >= 12 * 6 and told["groups"]["sentences without terms"] > 0
+    for file in (whole / "train" / "1-reinforce" / "samples").iterdir():
+        sources = [json.loads(line)["source"] for line in file.read_text(encoding="utf-8").splitlines()]
+        assert sources and all("cat" in source or "dog" in source for source in sources)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, texts, "grpo", *wish, listener=Stops("train 1-reinforce", 8))
+    assert go(run, texts, "grpo", *wish)["reinforced"] == told
+    models = [(each / "train/1-reinforce/model/model.safetensors").read_bytes() for each in (whole, run)]
+    assert models[0] == models[1]
+
+
+def test_focus_without_a_term_to_be_found_is_an_error(run: Path, texts: Artifact, tmp_path: Path) -> None:
+    path = tmp_path / "terms.csv"
+    path.write_text("source,target\nzygote,Zygote\n", encoding="utf-8")
+    wish = ("rewards={chrf: 1, terms: 1}", f"glossary={{path: {path}}}", "focus=terms")
+    with pytest.raises(DataError, match=r"reinforce\.focus: no training sentence"):
+        go(run, texts, "grpo", *wish)
+    with pytest.raises(RecipeError, match="focus: terms"):
+        recipe("grpo", "focus=terms")
+
+
 def test_a_scorer_of_the_users_own_rewards(run: Path, texts: Artifact, tmp_path: Path) -> None:
     script = tmp_path / "scorer.py"
     script.write_text(

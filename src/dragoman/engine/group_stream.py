@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dragoman.core.corpus.rewards import Group, Judge, Judged
+from dragoman.core.corpus.rewards import Focus, Group, Judge, Judged
 from dragoman.core.prompt.terms import Term
 from dragoman.core.recipe.reinforce import Reinforce
 from dragoman.core.records import Example, Hypothesis
@@ -34,6 +34,7 @@ from dragoman.engine.world import current
 from dragoman.errors import DataError
 
 _ROUNDS = 3  # draws of other prompts in place of those that are passed over ...
+_EPOCHS = 20  # in a row without a sentence to take: there is none
 _MOST = 20  # ... and so many until the phase gives up, where none is left
 
 
@@ -87,6 +88,7 @@ class GroupStream:
         self.corpus, self.pairs, self.wish, self.judge, self.sampler = corpus, pairs, wish, judge, sampler
         self.frozen, self.terms, self.accumulation, self.seed = frozen, terms, accumulation, seed
         self.scorers = scorers
+        self.focus = Focus() if wish.focus else None
         self.pad, self.model = sampler.loaded.pad, sampler.loaded.model
         self.calls, self.cursor = 0, 0  # batches given, prompts taken
         self.figures: dict[str, float] = defaultdict(float)  # since the last evaluation
@@ -134,6 +136,7 @@ class GroupStream:
             "figures": dict(self.figures),
             "totals": dict(self.totals),
             "constant": self.constant,
+            "met": self.focus.met if self.focus else {},
             "parts": parts,
             "known": [
                 {name: batch.given[name].tolist() for name in ("then", "values") if name in batch.given}
@@ -146,6 +149,8 @@ class GroupStream:
         self.figures, self.totals = defaultdict(float, state["figures"]), Counter(state["totals"])
         self._parts = [[Sampled(*one) for one in part] for part in state["parts"]]
         self._known, self._batches = state["known"], []
+        if self.focus:
+            self.focus.met = dict(state["met"])
 
     @property
     def last(self) -> list[Batch]:
@@ -174,14 +179,37 @@ class GroupStream:
         return [[kept[place] for place in cut] for cut in cuts]
 
     def _prompts(self, count: int) -> list[int]:
-        found = []
-        for _ in range(count):
+        """The next rows of the order, without those that `focus` leaves out."""
+        found: list[int] = []
+        last = self.cursor + _EPOCHS * len(self.corpus)
+        while len(found) < count:
+            if self.cursor >= last:
+                raise DataError(
+                    "train.reinforce.focus: no training sentence has a term of the glossary in its reference too. Take "
+                    "`focus` out, or give another glossary."
+                )
             epoch, place = divmod(self.cursor, len(self.corpus))
             if self._order is None or self._order[0] != epoch:
                 self._order = epoch, epoch_order(self.corpus, self.seed, epoch)
-            found.append(int(self._order[1][place]))
+            row = int(self._order[1][place])
+            if self._worth(row):
+                found.append(row)
+                last = self.cursor + _EPOCHS * len(self.corpus)
             self.cursor += 1
         return found
+
+    def _worth(self, row: int) -> bool:
+        """Whether the row is taken as a prompt; a function of seed, place and what the samples were so far."""
+        if self.focus is None:
+            return True
+        chance = self.focus.chance(self.terms(self.pairs[row]))
+        if not chance:
+            self.totals["sentences without terms"] += 1
+            return False
+        taken = bool(np.random.default_rng([self.seed, self.cursor]).random() < chance)
+        if not taken:
+            self.totals["sentences with certain terms"] += 1
+        return taken
 
     def _group(self, rows: Sequence[int], place: tuple[int, int]) -> list[Sampled]:
         world = current()
@@ -248,6 +276,8 @@ class GroupStream:
         return given, lost
 
     def _count(self, group: Group, judged: Judged) -> None:
+        if self.focus:
+            self.focus.note(group)
         told = self.figures
         told["groups"] += 1
         told["samples"] += len(group.samples)

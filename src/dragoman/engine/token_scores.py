@@ -120,7 +120,10 @@ def _chosen(
     hidden: torch.Tensor, weight: torch.Tensor | None, labels: torch.Tensor, tokens: torch.Tensor, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     logits = _logits(hidden, weight)
-    losses = -log_probabilities(logits, labels)
+    total = logits.logsumexp(1, keepdim=True)
+    losses = (total - logits.gather(1, labels[:, None]))[:, 0]
+    if temperature == 1:
+        return losses, logits.gather(1, tokens) - total
     scaled = logits / temperature
     return losses, scaled.gather(1, tokens) - scaled.logsumexp(1, keepdim=True)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.corpus import rewards
-from dragoman.core.corpus.rewards import Judge, advantages
+from dragoman.core.corpus.rewards import Focus, Judge, advantages
 from dragoman.core.prompt.terms import Term
 from dragoman.core.records import Hypothesis
 from dragoman.core.text.languages import Direction
@@ -106,3 +106,16 @@ def test_a_reward_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(rewards.REWARDS, "numbers", lambda group: [float("nan")] * len(group.samples))
     with pytest.raises(DataError, match=r"rewards.numbers: is nan for 'Dr"):
         judged(REFERENCE, "Start.", weights={"numbers": 1.0})
+
+
+def test_sentences_are_worth_samples_while_their_terms_are_uncertain() -> None:
+    focus, judge = Focus(), Judge({"terms": 1.0}, (), "grpo", ["en", "de"])
+    lamp, wait = Term("lamp", "Lampe", "en", "de"), Term("wait", "warten", "en", "de")
+    assert focus.chance([]) == 0 and focus.chance([lamp]) == 1
+    texts = ["Die Lampen warten.", "Die Lampe.", "Eine Lampe.", "Lampe."]  # an inflected form is the term too
+    for _ in range(2):
+        focus.note(judge.group("The lamps wait.", "Die Lampen warten.", EN_DE, made(*texts), [lamp, wait]))
+    assert focus.met == {"lamp\tLampe": 1.0, "wait\twarten": 0.25}
+    assert focus.chance([lamp]) == pytest.approx(0.1) and focus.chance([lamp, wait]) == pytest.approx(0.75)
+    focus.note(judge.group("The lamp.", "Die Lampe.", EN_DE, made("Das Licht.", "Licht."), [lamp]))
+    assert focus.met["lamp\tLampe"] == 0.5 and focus.chance([lamp]) == 1  # forgotten: it is asked for again

@@ -24,6 +24,7 @@ from dragoman.errors import DataError
 Floats = NDArray[np.float64]
 ALWAYS = frozenset({"empty", "unfinished", "looped", "repetition"})  # flags that are gates in any recipe
 _GOOD = 0.5  # weighted mean reward from which a group without differences is called good
+_RARELY = 0.1  # chance of a sentence whose terms are all certain: they may be forgotten, or learned after all
 _EPSILON = 1e-4  # beside the deviation, as in TRL
 
 
@@ -81,6 +82,33 @@ REWARDS: dict[str, Callable[[Group], Sequence[float]]] = {  # group -> a value f
     "language": _without("language", "copied"),
     "length": _without("length"),
 }
+
+
+class Focus:
+    """How often a sentence is worth its samples: terms that all samples have, or none, tell them apart no more.
+
+    `met`: by term, how often samples had it lately, the last group counting for half.
+    """
+
+    def __init__(self) -> None:
+        self.met: dict[str, float] = {}
+
+    def chance(self, terms: Sequence[Term]) -> float:
+        """0 without terms; else that of the term that is the least certain (4 p (1 - p)); 1 of one that was never seen."""
+        shares = [self.met.get(_named(term), 0.5) for term in terms]
+        return max((max(_RARELY, 4 * share * (1 - share)) for share in shares), default=0.0)
+
+    def note(self, group: Group) -> None:
+        if not group.terms:
+            return
+        shares = np.mean([obeyed(one.text, group.terms) for one in group.samples], axis=0)
+        for term, share in zip(group.terms, shares.tolist(), strict=True):
+            known = self.met.setdefault(_named(term), share)
+            self.met[_named(term)] = (known + share) / 2
+
+
+def _named(term: Term) -> str:
+    return f"{term.source.casefold()}\t{term.target}"
 
 
 class Judge:

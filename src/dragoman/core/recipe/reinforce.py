@@ -29,6 +29,8 @@ class Reinforce(Training):
     rewards: dict[ScorerName, Weight | Literal["gate"]] = {"chrf": 1.0, "language": "gate", "length": "gate"}
     scorers: dict[ScorerName, Scorer] = {}  # the user's own, by the names that `rewards` has for them
     glossary: UsedGlossary = None  # for the reward `terms`; `true`: the run's own
+    # terms: only sentences with a term of the glossary, those more often whose terms some samples have and others lack
+    focus: Literal["terms"] | None = None
     kl: Annotated[float, Field(ge=0)] = 0.01  # weight of the divergence from the model that the phase begins with
     clip_ratio: tuple[Clip, Clip] = (0.2, 0.28)  # how far below and above 1 the ratio of probabilities counts
     gae: Annotated[float, Field(ge=0, le=1)] = 0.95  # of `ppo`: how far ahead an advantage looks (lambda)
@@ -53,6 +55,8 @@ class Reinforce(Training):
             raise ValueError(f"`{graded[0]}: gate` cannot be: a gate is open or shut. Give it a weight")
         if ("terms" in self.rewards) != (self.glossary is not None):
             raise ValueError("`rewards.terms` and `glossary` belong together: `glossary: true` takes the run's own")
+        if self.focus and "terms" not in self.weights:
+            raise ValueError("`focus: terms` chooses sentences for the reward `terms`: give that a weight in `rewards`")
         if self.packing == "packed":
             raise ValueError("`packing: packed` cannot be had with `reinforce`, whose lengths nobody knows beforehand")
         if self.label_smoothing:
