@@ -78,3 +78,21 @@ def test_a_match_that_no_prompt_held_is_no_hit() -> None:
     metrics.answered([Answer("x", "y", "memory", matches=(match,))], "m", "en-de")
     found = [line for line in metrics.text().decode().splitlines() if line.startswith("dragoman_tm_hits_total{")]
     assert len(found) == 2 and 'dragoman_tm_hits_total{band="exact"} 1.0' in found
+
+
+def test_the_engine_tells_whether_a_source_is_in_another_language(tmp_path: Path) -> None:
+    from dragoman.core.text.languages import Direction
+    from dragoman.server.work import Options
+    from dragoman.server.worker import AssistantDesk, Watch
+    from tests.tiny import tiny
+
+    for monitored, wanted in ((None, [None, None]), ("{}", [True, False])):
+        run = run_of(tmp_path / str(monitored), monitored)
+        tiny(run)
+        desk = AssistantDesk(run, None, 1)
+        texts = [
+            "Bitte bringen Sie den Brief an meine Schwester morgen wieder mit.",
+            "Please bring the letter along tomorrow.",
+        ]
+        found = desk.answers(texts, Direction("en", "de"), Options(), [None, None], ["", ""], Watch())
+        assert [one.foreign for one in found if isinstance(one, Answer)] == wanted

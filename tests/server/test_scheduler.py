@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -555,6 +556,64 @@ def test_an_engine_with_lanes_gets_each_text_as_soon_as_there_is_a_place() -> No
         await asyncio.gather(long, documents)
         assert most == {False: 4, True: 4}
         assert max(map(len, port.batches)) == 1
+        await scheduler.close()
+
+    simulate(test)
+
+
+def test_all_of_many_who_keep_asking_a_slow_engine_get_their_turn() -> None:
+    """Batches of eight that take 10 s, and 32 clients: who is answered asks again at once, and must not keep the others out."""
+
+    async def test() -> None:
+        async def work(group: list[Task]) -> None:
+            await asyncio.sleep(10.0)
+
+        port = Port(work)
+        scheduler, _ = scheduled(port, Limits(window=0.0, batch=8, wait=10.0, cache=0))
+        loop = asyncio.get_running_loop()
+        answered, longest = Counter[int](), 0.0
+        last = dict.fromkeys(range(32), 0.0)
+        end = loop.time() + 800
+
+        async def client(number: int) -> None:
+            nonlocal longest
+            while loop.time() < end:
+                text = f"{number} asks {answered[number]}"
+                began = loop.time()
+                try:
+                    (found,) = await scheduler.ask(tasks(text))
+                except Shed as shed:
+                    await asyncio.sleep(math.ceil(shed.retry_after))
+                    continue
+                assert isinstance(found, Answer) and found.source == text
+                answered[number] += 1
+                longest = max(longest, loop.time() - began if began > 100 else 0.0)
+                assert loop.time() - last[number] < 120
+                last[number] = loop.time()
+                await asyncio.sleep(0.001)
+
+        await asyncio.gather(*(client(number) for number in range(32)))
+        assert min(answered.values()) > 0.5 * 800 / 10 * 8 / 32
+        assert answered.total() > 0.9 * 800 / 10 * 8  # and the engine is never idle for it
+        assert longest <= 40  # a batch or two more than those wait who come first
+        await scheduler.close()
+
+    simulate(test)
+
+
+def test_a_first_batch_that_takes_long_tells_of_those_behind_it() -> None:
+    async def test() -> None:
+        async def work(group: list[Task]) -> None:
+            await asyncio.sleep(10.0)
+
+        scheduler, _ = scheduled(Port(work), Limits(window=0.0, batch=2, wait=10.0, cache=0))
+        asking = [asyncio.ensure_future(scheduler.ask(tasks("first")))]
+        await asyncio.sleep(6.0)
+        asking += [asyncio.ensure_future(scheduler.ask(tasks(f"next {number}"))) for number in range(2)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(Shed):
+            await scheduler.ask(tasks("late"))
+        await asyncio.gather(*asking)
         await scheduler.close()
 
     simulate(test)

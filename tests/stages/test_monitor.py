@@ -192,6 +192,22 @@ def test_a_text_in_another_form_is_no_drift(words: list[str], change: Callable[[
     assert (one.sketch == other.sketch).all() and (one.unknown == other.unknown).all()
 
 
+def test_what_an_engine_said_of_a_source_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = baseline.Baseline(Path(), "k", ("en", "fr"), Normalise(), {})
+    base.__dict__["known"] = {}
+    texts = [
+        "Bitte bringen Sie den Brief an meine Schwester morgen wieder mit.",
+        "Please bring the letter along tomorrow.",
+    ]
+    said = [base.foreign(f"{text}\u200b", "en") for text in texts]
+    assert said == [True, False] and base.foreign("too short", "en") is None
+    asked = base.measured([Segment(text, text) for text in texts], WAY)
+    monkeypatch.setattr(baseline.Baseline, "_strange", None)
+    told = base.measured([Segment(text, text, other_language=one) for text, one in zip(texts, said, strict=True)], WAY)
+    for one, other in zip(asked, told, strict=True):
+        assert np.array_equal(one.features, other.features, equal_nan=True)
+
+
 def test_the_markers_of_a_document_are_no_drift() -> None:
     known = np.sort(hashed(["take"], "k"))
     texts = ("<b>Take</b> %s tablets", "<1>Take</1> <2/> tablets")

@@ -44,6 +44,7 @@ class Answer:
     looped: bool = False  # stopped because it said the same again and again
     screened: tuple[str, ...] = ()  # rules of `core.recipe.screen` that spoke, of the source and of the translation
     blocked: str = ""  # the rule for which there is no translation
+    foreign: bool | None = None  # the source is in another language; None: nobody looked, or too short to tell
 
     @property
     def percent(self) -> int | None:

@@ -72,6 +72,7 @@ class Engine:
         self._process: asyncio.subprocess.Process | None = None
         self._number = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._unsent: list[bytes] = []
         self._held: set[str] = set()  # the glossaries that the process knows
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -143,6 +144,7 @@ class Engine:
             self._process = await starting
             raise
         self._held.clear()
+        self._unsent.clear()
         output = process.stdout
         if output is None:
             raise OSError("no pipe")
@@ -228,7 +230,7 @@ class Engine:
         question = asyncio.get_running_loop().create_future()
         self._asked[number] = question
         try:
-            process.stdin.write(frame(message))
+            self._send(process.stdin, message)
             await process.stdin.drain()
             answer = await asyncio.wait_for(question, self._patience)
         except (ConnectionError, OSError) as error:
@@ -262,8 +264,20 @@ class Engine:
         process = self._process
         if process is not None and process.stdin is not None and number in self._asked:
             with contextlib.suppress(ConnectionError, OSError):
-                process.stdin.write(frame({"cancel": number}))
+                self._send(process.stdin, {"cancel": number})
                 await process.stdin.drain()
+
+    def _send(self, pipe: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
+        """What is said in one turn of the loop goes out together."""
+
+        def out() -> None:
+            if not pipe.is_closing():  # else its output ends as well, and all that was asked fails
+                pipe.writelines(self._unsent)
+            self._unsent.clear()
+
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(out)
+        self._unsent.append(frame(message))
 
 
 def _checked(results: Any, groups: Sequence[list[Task]]) -> list[list[Result]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ _PRUNE = 3600.0  # seconds between two looks for events that are older than the 
 
 
 class Recorder:
-    """Writes one bundle's answers on a thread of its own; a request never waits for it, nor fails by it."""
+    """Hands one bundle's answers to the ledger, whose own thread writes them; a request never waits for it, nor fails by it.
+    What takes time, such as to open and to prune the ledger, is done on a thread of this one."""
 
     def __init__(
         self, run: Path, busy: Callable[[], float], noted: Callable[[Mapping[tuple[str, str], int]], None]
@@ -24,6 +26,7 @@ class Recorder:
         """`busy`: seconds that the engine has worked since it began; what was added goes to the answers seen next. `noted`:
         counts what screening found in the figures."""
         self._run, self._busy, self._before, self._noted = run, busy, 0.0, noted
+        self._lock = threading.Lock()  # of what was busy before
         self._observer: Observer | None = None
         self._opened = False
         self._pruned = time.monotonic()
@@ -32,8 +35,12 @@ class Recorder:
 
     def seen(self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float = 0.0) -> None:
         """Answers that were given. From any thread; without a ledger it does nothing."""
-        if answers and (self._observer is not None or not self._opened):
+        if not answers:
+            return
+        if not self._opened:
             self._thread.submit(self._take, tuple(answers), direction, tenant, seconds)
+        else:
+            self._take(answers, direction, tenant, seconds)
 
     def screened(self, tally: Mapping[tuple[str, str], int], direction: Direction, tenant: str) -> None:
         """What screening found. From any thread."""
@@ -53,21 +60,20 @@ class Recorder:
     def _open(self) -> None:
         try:
             self._observer = Observer.of(self._run)
-            if self._observer is not None:
-                self._observer.baseline.identifier.load()
         except Exception as error:  # a damaged run: it is served all the same
             logs.fault("ledger", error)
         self._opened = True
 
-    def _take(self, answers: tuple[Answer, ...], direction: Direction, tenant: str, seconds: float) -> None:
+    def _take(self, answers: Sequence[Answer], direction: Direction, tenant: str, seconds: float) -> None:
         if self._observer is None:
             return
-        busy = self._busy()
-        self._observer.seen(answers, direction, tenant, seconds + busy - self._before)
-        self._before = busy
+        with self._lock:
+            busy = self._busy()
+            seconds, self._before = seconds + busy - self._before, busy
+        self._observer.seen(answers, direction, tenant, seconds)
         if time.monotonic() > self._pruned + _PRUNE:
             self._pruned = time.monotonic()
-            self._observer.prune()
+            self._thread.submit(self._observer.prune)
 
     def _end(self) -> None:
         if self._observer is not None:

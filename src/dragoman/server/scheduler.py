@@ -4,7 +4,8 @@
 - Who waits stands in a batch from the beginning (`plan`). An engine with lanes gets each text by itself, as soon as there is a
   place: a short one is answered while long ones run.
 - A text that nobody waits for any more is dropped after a grace, in which a client's retry can take it up.
-- What could not be answered within the bounds is refused before it is queued, with the seconds after which to come back.
+- What could not be answered within the bounds is refused before it is queued, with the seconds after which to come back. Who
+  comes back then is let in: those who are answered ask again at once, and nobody else would ever find a place.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from dragoman.core.answers import Answer
 from dragoman.core.text.languages import Direction
 from dragoman.server.cache import Cache
 from dragoman.server.engine import Abandoned, Away
+from dragoman.server.foretold import Pace, Refused
 from dragoman.server.plan import Plan
 from dragoman.server.settings import Limits
 from dragoman.server.tracing import Part, current
 from dragoman.server.work import Options, Result, Task
 
 _SHARE, _LONGEST = 0.3, 0.2  # of a batch's time, and seconds, that the next one waits for company
-_FORGET = 0.9  # of what earlier batches said of their time, at each further one
 Terms = Mapping[str, Sequence[Sequence[str]]]
 
 
@@ -96,30 +97,6 @@ class _Batch:
     number: int = 0  # of the question to the engine
 
 
-class Pace:
-    """How long a batch takes, by the number of its texts: a line through those of late, the older the less it counts."""
-
-    def __init__(self) -> None:
-        self._weight = self._texts = self._seconds = self._squares = self._products = self._largest = 0.0
-
-    def add(self, texts: int, seconds: float) -> None:
-        self._largest = max(texts, _FORGET * self._largest)
-        new = (1.0, texts, seconds, texts * texts, texts * seconds)
-        old = (self._weight, self._texts, self._seconds, self._squares, self._products)
-        self._weight, self._texts, self._seconds, self._squares, self._products = (
-            _FORGET * before + now for before, now in zip(old, new, strict=True)
-        )
-
-    def of(self, texts: int) -> float:
-        """Seconds; 0 before the first batch. For more texts than any of late as for so many: nothing is known of them."""
-        if not self._weight:
-            return 0.0
-        mean, time = self._texts / self._weight, self._seconds / self._weight
-        spread = self._squares / self._weight - mean * mean
-        slope = (self._products / self._weight - mean * time) / spread if spread > 0.5 else 0.0
-        return time + min(max(slope, 0.0), time / mean) * (min(texts, self._largest) - mean)
-
-
 class Scheduler:
     """One engine's queue. All methods belong to the event loop's thread."""
 
@@ -144,6 +121,7 @@ class Scheduler:
         self._bulk: Plan[_Job] = Plan(limits.batch, limits.batch_characters)  # of documents: they give way
         self._running: dict[asyncio.Task[None], _Batch] = {}
         self._pace = Pace()
+        self._refused = Refused(limits.queue)
         self._last, self._took = 0, 0.0  # texts of the last batch, and its seconds
         self.busy = 0.0  # seconds that the engine has worked, of all batches
         self._wake = asyncio.Event()
@@ -183,10 +161,16 @@ class Scheduler:
         running = [batch for batch in self._running.values() if not (self._lanes and batch.jobs[0].bulk)]
         left = [max(0.0, self._pace.of(batch.beside) - (now - batch.began)) for batch in running]
         if not self._lanes:
-            return max(left, default=0.0) + self._company + sum(map(self._pace.of, sizes))
+            return max(left, default=0.0) + self._company + sum(self._least(size, now) for size in sizes)
         full, free = self._pace.of(most), self._free()
         rounds, place = divmod(count - free - 1, most)  # the last of them takes the place of one that runs by then
         return full * (1 + rounds) + sorted([*left, *[full] * free])[place] if count > free else full
+
+    def _least(self, texts: int, now: float) -> float:
+        """Seconds of a batch of so many texts. One of no fewer than the batch that runs takes no less than that one so far,
+        which may be the first, or slower than all before."""
+        so_far = [now - batch.began for batch in self._running.values() if batch.beside <= texts]
+        return max([self._pace.of(texts), *so_far])
 
     def _alone(self, jobs: Sequence[_Job]) -> float:
         """Seconds that these jobs would take if nobody else asked."""
@@ -243,10 +227,13 @@ class Scheduler:
         """Let new jobs stay in the plan, or take them out and raise Shed."""
         expected = self.expected_wait(new)
         longest = self._limits.times * self._alone(new) if self._limits.times else self._limits.wait
-        if expected > longest:
+        tasks = [job.task for job in new]
+        if expected > longest and (self._limits.times or not self._refused.are_back(tasks, _now())):
             for job in new:
                 self._settle(job, Away())
-            raise Shed("wait", max(1.0, expected - longest))
+            most = self._limits.batch
+            raise Shed("wait", self._refused.tell(tasks, _now(), expected - longest, most, self._pace.of(most)))
+        self._refused.forget(tasks)
 
     def _joined(self, task: Task, bulk: bool) -> _Job:
         job = self._jobs[task]

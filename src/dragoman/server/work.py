@@ -109,7 +109,7 @@ def group_to_json(tasks: list[Task]) -> dict[str, Any]:
 
 _MATCH = ("source", "target", "match", "exact", "in_context", "origin", "line", "domain", "creator", "created")
 _TERM = tuple(one.name for one in fields(Term))
-_ANSWER = ("source", "text", "origin", "confidence", "score", "tokens", "finished", "bound", "examples")
+_ANSWER = ("source", "text", "origin", "confidence", "score", "tokens", "finished", "bound", "examples", "foreign")
 
 
 def result_to_json(result: Result) -> Any:

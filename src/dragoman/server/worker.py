@@ -118,6 +118,7 @@ class AssistantDesk:
         from dragoman.core.text.identify import Identifier
         from dragoman.server.memories import of_run
         from dragoman.store.memory.translation_memory import Memory
+        from dragoman.store.run.observer import baseline_of
         from dragoman.translator import Translator
 
         self.shared: Continuous | None = None
@@ -129,6 +130,7 @@ class AssistantDesk:
             translator.backend = self.shared = Continuous(translator.backend)
         self._own = [Memory.open(path) for path in of_run(run)]
         self._served = Memory.open(memory) if memory is not None else None
+        self._baseline = baseline_of(run)
         self._assistants: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self.glossaries: dict[str, list[Term]] = {}
         self._outlined = outlined
@@ -175,7 +177,16 @@ class AssistantDesk:
         asked = [text if query is None else query for text, query in zip(texts, queries, strict=True)]
         found = assistant.answers(texts, direction, queries=asked, contexts=contexts, settings=settings, listener=watch)
         # the model has not read what is longer than its context: a blank would look like a translation
-        return [Failure("too_long") if _unread(one) else one for one in found]
+        return [Failure("too_long") if _unread(one) else self._told(one, direction) for one in found]
+
+    def _told(self, answer: Answer, direction: Direction) -> Answer:
+        """With what the ledger of the run wants to know of its source. The checks have asked the same just now; in the gateway
+        the models of languages would be loaded once more, and all requests stand still meanwhile."""
+        from dataclasses import replace
+
+        if self._baseline is None:
+            return answer
+        return replace(answer, foreign=self._baseline.foreign(answer.source, direction.source))
 
     def _assistant(self, options: Options) -> Any:
         from dataclasses import replace

@@ -55,6 +55,13 @@ def test_another_language_is_still_found(text: str, language: str) -> None:
     assert sum(one is not None for one in found) >= len(found) // 2
 
 
+def test_what_is_loaded_has_the_judges_of_its_own_languages() -> None:
+    identifier = Identifier(["en", "fr", "ru", "hsb"])
+    identifier.load()
+    judged = {frozenset(one.iso_code_639_1.name for one in pair) for pair in identifier._judges}
+    assert judged == {frozenset(("EN", "FR"))}  # the others are alone in their scripts, or unknown to lingua
+
+
 def test_sides_are_told_apart_where_anything_can_be_said() -> None:
     assert Sides.of("en", "en-GB") is None and Sides.of("en", "hsb") is None
     for one, other, text in (

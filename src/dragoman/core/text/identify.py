@@ -112,10 +112,15 @@ class Identifier:
         return self._asked[language]
 
     def load(self) -> None:
-        """Load the detectors of all languages, for which the first text in doubt would wait: half a second."""
+        """Load what the first texts in doubt would wait for, and every thread of the process with them, as lingua lets none run
+        meanwhile: the detectors of all languages, and the accurate models of the identifier's own."""
+        text = "which language is this?"
         for language in self._languages:
             if (asked := self._question(language)) is not None:
-                _detector_of(frozenset(asked.candidates)).compute_language_confidence_values("which language is this?")
+                _detector_of(frozenset(asked.candidates)).compute_language_confidence_values(text)
+                for other in map(_known, self._languages):
+                    if other is not None and other != asked.mine and _code(other) in asked.candidates:
+                        self._confirmed(text, asked.mine, other)
 
     def stranger(self, text: str, language: str, threshold: float) -> tuple[str, float] | None:
         """(language, probability) of another language that the text is in at least that probably, else None.

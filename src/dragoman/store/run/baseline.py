@@ -88,9 +88,15 @@ class Baseline:
         asked = []
         for one in segments:
             source, target = normalise(one.source, self.normalise), normalise(one.target, self.normalise)
-            strange = self._strange(source, direction.source)
+            strange = one.other_language
+            if strange is None:
+                strange = self._strange(source, direction.source)
             asked.append(Segment(source, target, one.flags, one.score, one.match, one.terms, strange))
         return measure(asked, direction, known=self.known.get(direction.source), key=self.model)
+
+    def foreign(self, source: str, language: str) -> bool | None:
+        """What `measured` finds out about a source where its segment does not say."""
+        return self._strange(normalise(source, self.normalise), language)
 
     def _strange(self, source: str, language: str) -> bool | None:
         """Whether it is in another language; None for a short text, of which nobody can tell, as with the checks of a pair."""

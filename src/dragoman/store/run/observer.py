@@ -63,13 +63,10 @@ class Observer:
         A ledger that cannot be opened (a folder that is read only, a data base that is away) is told in one warning, and
         nothing is recorded: no translation fails for it.
         """
+        baseline = baseline_of(run)
         run = exported(run)  # a challenger has a baseline of its own, and its run's ledger
         settings = settings_of(run)
-        if settings is None:
-            return None
-        try:
-            baseline = Baseline.read(run)
-        except CheckpointError:
+        if baseline is None or settings is None:
             return None
         from dragoman.store.ledger import Ledger  # here, for it takes time to load
 
@@ -118,6 +115,7 @@ class Observer:
                     one.score if one.tokens and one.score is not None else math.nan,
                     one.matches[0].match if one.matches else 0.0,
                     len(one.terms),
+                    one.foreign,
                 )
                 for call in asked
                 for one in call.answers
@@ -158,6 +156,16 @@ class Observer:
             masked(source, personal(source, direction.source, rules)),
             masked(target, personal(target, direction.target, rules)),
         )
+
+
+def baseline_of(run: Path) -> Baseline | None:
+    """What is normal for a run, or for the bundle in its `deploy`; None unless its recipe has `monitor` and the stage is
+    finished."""
+    run = exported(run)
+    try:
+        return None if settings_of(run) is None else Baseline.read(run)
+    except CheckpointError:
+        return None
 
 
 def settings_of(run: Path) -> Monitor | None:
