@@ -78,3 +78,35 @@ def test_small_numbers_exchanged() -> None:
     assert exchanged("Take two tablets", "Prenez 2 comprimés") == []
     assert exchanged("at 2:30 pm", "à 14h30") == []
     assert exchanged("1 and 2", "2 und 1") == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("10 mg", "100 mg"),
+        ("1 dose", "10 doses"),
+        ("500 ml daily", "5 ml par jour"),
+        ("Take 2 of 20", "Prenez 2 de 200"),
+    ],
+)
+def test_a_dose_that_is_ten_times_another_is_another(source: str, target: str) -> None:
+    assert len(exchanged(source, target)) == 2
+    assert len(exchanged(target, source)) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("5 million", "5 000 000"),
+        ("1,000 mg", "1 g"),
+        ("1.0 mg", "1,0 mg"),
+        ("10 to 100", "100 à 10"),
+        ("10:00", "10 h"),
+        ("07 May", "7 mai"),
+        ("2019-10-01", "01/10/2019"),
+        ("10 000 people", "10,000 Menschen"),
+        ("ten", "10"),
+    ],
+)
+def test_what_is_another_notation_is_no_other_number(source: str, target: str) -> None:
+    assert exchanged(source, target) == exchanged(target, source) == []

@@ -24,7 +24,7 @@ from dragoman.core.records import Example, Finding, Text
 from dragoman.core.text.identify import Identifier
 from dragoman.core.text.languages import same_language, script
 from dragoman.core.text.normalise import leak_key
-from dragoman.core.text.numbers import unmatched
+from dragoman.core.text.numbers import exchanged, unmatched
 from dragoman.core.text.scripts import UNSPACED, Profile, han_variant, scripts_of
 from dragoman.errors import first
 
@@ -261,6 +261,8 @@ class Checker:
     @staticmethod
     def _numbers(example: Example, most: int) -> list[Finding]:
         differing = unmatched(example.source, example.target)
+        if most == 1 and not differing:
+            differing = exchanged(example.source, example.target)
         if len(differing) < most:
             return []
         return [Finding("numbers", f"on one side only: {first(differing, 8)}")]

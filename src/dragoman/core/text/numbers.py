@@ -25,6 +25,9 @@ _HAN_NUMBER = re.compile(f"[{''.join(_HAN_DIGITS)}十百千万萬億亿]+")
 _ROMAN = re.compile(r"\b(?=[IVXLC])(?:X[LC]|L?X{0,4}|C{1,3}L?X{0,4})(?:I[XV]|V?I{0,4})\b")
 _DATE = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?!\d)")
 _TIME = re.compile(r"(?<![\d.,:])([01]?\d|2[0-4])\s?(?:[.:]|h|時|点|點|시)\s?([0-5]\d)(?![.,:]?\d)")
+_WHOLE = re.compile(
+    r"(?<![\w.,:'’٫٬·/-])(?<!\d[ \u00a0\u202f\u2009])[0-9]{1,9}(?![.,:'’٫٬·/-]?\d|[\s\u00a0\u202f\u2009]\d|\w)"
+)
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 # Digits joined by single separators, in which every match of the patterns above lies; a scale at the end tells of `_SCALED`.
 _CHAIN = re.compile(rf"\d+(?:(?:{_GROUP}|[·:])\d+)*(?:[\d.,]*\s?[{''.join(_SCALES)}])?")
@@ -125,16 +128,31 @@ def unmatched(source: str, target: str) -> list[str]:
 
 
 def exchanged(source: str, target: str) -> list[str]:
-    """Small numbers of which each side has one that the other has not: 2 tablets are not 3. As significant digits.
+    """Small numbers of which each side has one that the other has not: 2 tablets are not 3, as significant digits; and whole
+    numbers that differ tenfold or a hundredfold: 10 mg are not 100.
 
-    `unmatched` forgives them, since `two` may stand for 2; where both sides write digits that differ, no word can.
+    `unmatched` forgives them, since `two` may stand for 2 and `5 million` for 5,000,000; where both sides write digits that
+    differ so, no word can.
     """
+    if factors := _by_a_factor(source, target):
+        return factors
     if same_numbers(source, target):
         return []
     ours, theirs = (numbers(text) for text in _without_shared_times(source, target))
     missing = [number for number in (ours - theirs).elements() if number in _AS_WORDS]
     added = [number for number in (theirs - ours).elements() if number in _AS_WORDS]
     return [*missing, *added] if missing and added else []
+
+
+def _by_a_factor(source: str, target: str) -> list[str]:
+    """Whole numbers that one side has and the other has ten or a hundred times. Those with separators tell no value."""
+    ours, theirs = (Counter(map(int, _WHOLE.findall(text))) for text in (source, target))
+    missing, added = sorted((ours - theirs).elements()), sorted((theirs - ours).elements())
+    pairs = ([one, other] for one in missing for other in added if one and other in (one * 10, one * 100))
+    pairs = chain(
+        pairs, ([one, other] for one in missing for other in added if other and one in (other * 10, other * 100))
+    )
+    return [str(number) for number in next(pairs, [])]
 
 
 def _forgiven(number: str, others: list[str], counts: Counter[str], text: str) -> bool:
