@@ -463,3 +463,22 @@ def test_one_user_chooses_no_more_than_others_edit(tmp_path: Path) -> None:
     with Desk.open(run) as desk:
         taken = desk.gather()
         assert taken.accepted == 3 and taken.waiting["cap"] == len(rows) - 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "id;French;English;Machine\n1;Le chat dort.;The cat sleeps.;Le chat dormir.\n"),
+        ("a.tsv", "fr\ten\tmachine\nLe chat dort.\tThe cat sleeps.\tLe chat dormir.\n"),
+        ("a.jsonl", '{"en": "The cat sleeps.", "fr": "Le chat dort.", "machine": "Le chat dormir."}\n'),
+        ("a.tsv", "machine\ttarget\tsource\nLe chat dormir.\tLe chat dort.\tThe cat sleeps.\n"),
+    ],
+)
+def test_what_the_machine_said_is_read_whatever_the_other_columns_are_called(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    rows = read(tmp_path, tmp_path / name, Direction("en", "fr"), user="a", tenant="default")
+    assert [(r.source, r.text, r.machine) for r in rows if isinstance(r, Edit)] == [
+        ("The cat sleeps.", "Le chat dort.", "Le chat dormir.")
+    ]

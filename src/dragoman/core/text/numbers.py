@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from decimal import Decimal
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, product
 from typing import cast
 
 _SCALES = {"十": 1, "百": 2, "千": 3, "万": 4, "萬": 4, "億": 8, "亿": 8, "兆": 12, "천": 3, "만": 4, "억": 8, "조": 12}
@@ -148,11 +148,10 @@ def _by_a_factor(source: str, target: str) -> list[str]:
     """Whole numbers that one side has and the other has ten or a hundred times. Those with separators tell no value."""
     ours, theirs = (Counter(map(int, _WHOLE.findall(text))) for text in (source, target))
     missing, added = sorted((ours - theirs).elements()), sorted((theirs - ours).elements())
-    pairs = ([one, other] for one in missing for other in added if one and other in (one * 10, one * 100))
-    pairs = chain(
-        pairs, ([one, other] for one in missing for other in added if other and one in (other * 10, other * 100))
-    )
-    return [str(number) for number in next(pairs, [])]
+    for one, other in product(missing, added):
+        if one and other and max(one, other) in (10 * min(one, other), 100 * min(one, other)):
+            return [str(one), str(other)]
+    return []
 
 
 def _forgiven(number: str, others: list[str], counts: Counter[str], text: str) -> bool:

@@ -20,7 +20,7 @@ from dragoman.core.listen import SILENT, Listener
 from dragoman.core.recipe import Monitor, ParallelSource, Recipe
 from dragoman.core.records import Example, Rejected
 from dragoman.core.text.identify import Sides
-from dragoman.core.text.languages import Direction
+from dragoman.core.text.languages import Direction, matches, spoken
 from dragoman.core.watch.feedback import FEWEST, Distance, Edit, checker, distances, for_test, form, outlying
 from dragoman.core.watch.screening import control_marks
 from dragoman.errors import DataError
@@ -340,12 +340,20 @@ def read(
 
     recipe = Recipe.model_validate({"pairs": [str(direction)]})
     head = _head(path)
-    columns = {"document": "document"} if "document" in head else {}
+    columns = {"document": head["document"]} if "document" in head else {}
     source = ParallelSource.model_validate({"path": str(path.resolve()), "columns": columns})
     shown: dict[int, str] = {}
     if machine and "machine" in head:
-        other = ParallelSource.model_validate({"path": str(path.resolve()), "columns": {"target": "machine"}})
+        asked = {"target": head["machine"]}
+        told = [name for name in head.values() if (code := spoken(name)) and matches(direction.source, code)]
+        if told and "source" not in head:
+            asked["source"] = told[0]
+        other = ParallelSource.model_validate({"path": str(path.resolve()), "pair": str(direction), "columns": asked})
         shown = {row.line: row.target for row in read_parallel(other, recipe) if isinstance(row, Example)}
+        if not shown:
+            raise DataError(
+                f"{path}: has a column `machine`, and none of the source that is known beside it. Call it `source`."
+            )
     found: list[Edit | Rejected] = []
     for row in read_parallel(source, recipe):
         if isinstance(row, Rejected):
@@ -359,21 +367,20 @@ def read(
     return found
 
 
-def _head(path: Path) -> frozenset[str]:
-    """The names of a table's columns; nothing for other formats."""
+def _head(path: Path) -> dict[str, str]:
+    """The names of a table's columns, by what they are in small letters; nothing for other formats."""
     from dragoman.store.files import read_blocks
 
     if not any(end in path.name.lower() for end in (".tsv", ".csv", ".jsonl")):
-        return frozenset()
+        return {}
     first = next(iter(read_blocks(str(path))), b"").split(b"\n", 1)[0].decode("utf-8-sig", "replace")
     if ".jsonl" in path.name.lower():
         try:
-            return frozenset(json.loads(first))
-        except ValueError:
-            return frozenset()
-    return frozenset(
-        cell.strip().strip('"').lower() for cell in first.replace(",", "\t").replace(";", "\t").split("\t")
-    )
+            return {str(name).lower(): str(name) for name in json.loads(first)}
+        except (TypeError, ValueError):
+            return {}
+    names = (cell.strip().strip('"') for cell in first.replace(",", "\t").replace(";", "\t").split("\t"))
+    return {name.lower(): name for name in names}
 
 
 def _keys_of(run: Path, splits: Sequence[str]) -> set[str]:
