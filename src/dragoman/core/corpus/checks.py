@@ -260,12 +260,9 @@ class Checker:
 
     @staticmethod
     def _numbers(example: Example, most: int) -> list[Finding]:
-        differing = unmatched(example.source, example.target)
-        if most == 1 and not differing:
-            differing = exchanged(example.source, example.target)
-        if len(differing) < most:
-            return []
-        return [Finding("numbers", f"on one side only: {first(differing, 8)}")]
+        both = example.source, example.target
+        differing = unmatched(*both) or (exchanged(*both) if most == 1 else [])
+        return [] if len(differing) < most else [Finding("numbers", f"on one side only: {first(differing, 8)}")]
 
     def _markup(self, example: Example) -> list[Finding]:
         """What else must come through a translation: URLs, markup, placeholders."""
