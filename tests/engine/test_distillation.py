@@ -108,6 +108,27 @@ def test_chosen_tokens_are_those_of_the_logits(family: str) -> None:
     assert torch.allclose(*grads, atol=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_gradients_of_chosen_tokens_are_those_of_the_logits(temperature: float) -> None:
+    """Each with a factor of its own, with respect to all weights (the output layer is the input layer too)."""
+    torch.manual_seed(0)
+    model, (_, batch) = tiny().model, batch_of()
+    top, _ = top_tokens(model, batch, 7, temperature, 300)
+    factors = [torch.randn(len(top)), torch.randn(top.shape)]
+    weights = list(model.parameters())
+    logits = model(input_ids=batch.ids, position_ids=batch.positions).logits
+    logits = logits.reshape(-1, logits.shape[-1])[batch.where]
+    plain = (
+        torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none"),
+        (logits / temperature).log_softmax(1).gather(1, top),
+    )
+    pairs = [
+        torch.autograd.grad(sum((f * x).sum() for f, x in zip(factors, found, strict=True)), weights)
+        for found in (plain, chosen_tokens(model, batch, top, temperature))
+    ]
+    assert all(torch.allclose(one, other, atol=1e-4, rtol=1e-4) for one, other in zip(*pairs, strict=True))
+
+
 def test_the_weights_of_a_label_say_what_it_learns_from() -> None:
     loaded = tiny()
     _, batch = batch_of()

@@ -7,6 +7,7 @@ sentence's translation does not depend on its batch. What goes round in circles 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from dragoman.engine.decoding.drafts import Draft
 from dragoman.engine.decoding.result import Generated
 from dragoman.engine.decoding.sampling import Draw
 from dragoman.engine.decoding.walk import Job, Walk
-from dragoman.engine.token_scores import two_dimensional_head
 
 __all__ = ["Draw", "Generated", "generate", "sample"]
 
@@ -124,3 +124,17 @@ def _batches(prompts: Sequence[Sequence[int]], max_new: Sequence[int], copies: i
             batch.append(index)
         yield batch
         done += len(batch)
+
+
+@contextmanager
+def two_dimensional_head(model: Any) -> Iterator[None]:
+    """For decoding: the hidden states of the last position reach the output layer without gaps in memory.
+
+    With gaps, a frozen weight on a processor is copied once for every row (a batched product).
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(), *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()

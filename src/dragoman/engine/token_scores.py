@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from dragoman.engine.batch import Batch
 
@@ -99,33 +98,57 @@ def chosen_tokens(
     """(cross-entropy [n] of every target token at temperature 1, log-probabilities [n, k] of `tokens` [n, k] there at the given
     temperature), both in fp32, nats. The logits of a chunk are made again in the backward pass."""
     hidden, weight = _positions(model, batch)
-    size = hidden.shape[-1] if weight is None else len(weight)
-    found = [
-        checkpoint(
-            _chosen,
-            hidden[span],
-            weight,
-            batch.labels[span],
-            tokens[span],
-            temperature,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        for span in _spans(len(hidden), size)
-    ]
-    return torch.cat([losses for losses, _ in found]), torch.cat([scores for _, scores in found])
+    if weight is None:
+        logits = hidden.float()
+        scaled = logits / temperature
+        return -log_probabilities(logits, batch.labels), scaled.gather(1, tokens) - scaled.logsumexp(1, keepdim=True)
+    apply: Any = _ChosenTokens.apply  # torch has no types for it
+    return tuple(apply(hidden, weight, batch.labels, tokens, temperature))
 
 
-def _chosen(
-    hidden: torch.Tensor, weight: torch.Tensor | None, labels: torch.Tensor, tokens: torch.Tensor, temperature: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    logits = _logits(hidden, weight)
-    total = logits.logsumexp(1, keepdim=True)
-    losses = (total - logits.gather(1, labels[:, None]))[:, 0]
-    if temperature == 1:
-        return losses, logits.gather(1, tokens) - total
-    scaled = logits / temperature
-    return losses, scaled.gather(1, tokens) - scaled.logsumexp(1, keepdim=True)
+class _ChosenTokens(torch.autograd.Function):
+    """Output layer, cross-entropy and scores in one: the backward pass makes the logits again, gradients in their place."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """hidden [n, d], weight [v, d], labels [n], tokens [n, k], temperature -> losses [n], scores [n, k], both fp32."""
+        hidden, weight, labels, tokens, temperature = given
+        losses = hidden.new_empty(len(labels), dtype=torch.float32)
+        scores = hidden.new_empty(tokens.shape, dtype=torch.float32)
+        totals = hidden.new_empty(2, len(labels), 1, dtype=torch.float32)
+        for span in _spans(len(labels), len(weight)):
+            logits = _logits(hidden[span], weight)
+            totals[0, span] = logits.logsumexp(1, keepdim=True)
+            losses[span] = (totals[0, span] - logits.gather(1, labels[span, None]))[:, 0]
+            if temperature != 1:
+                logits /= temperature
+            totals[1, span] = totals[0, span] if temperature == 1 else logits.logsumexp(1, keepdim=True)
+            scores[span] = logits.gather(1, tokens[span]) - totals[1, span]
+        ctx.save_for_backward(hidden, weight, labels, tokens, totals)
+        ctx.temperature = temperature
+        return losses, scores
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden, weight, labels, tokens, totals = ctx.saved_tensors
+        for_losses, for_scores = grads[0][:, None].float(), grads[1].float() / ctx.temperature
+        summed = for_scores.sum(1, keepdim=True)
+        to_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        to_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        for span in _spans(len(labels), len(weight)):
+            logits = _logits(hidden[span], weight)
+            if ctx.temperature == 1:
+                found = logits.sub_(totals[0, span]).exp_().mul_(for_losses[span] - summed[span])
+            else:
+                found = (logits / ctx.temperature).sub_(totals[1, span]).exp_().mul_(-summed[span])
+                found += logits.sub_(totals[0, span]).exp_().mul_(for_losses[span])
+            found.scatter_add_(1, tokens[span], for_scores[span])
+            gradient = found.scatter_add_(1, labels[span, None], -for_losses[span]).to(hidden.dtype)
+            if to_hidden is not None:
+                to_hidden[span] = gradient @ weight
+            if to_weight is not None:
+                _add_outer(to_weight, gradient, hidden[span])
+        return to_hidden, None if to_weight is None else to_weight.to(weight.dtype), None, None, None
 
 
 def _positions(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -317,20 +340,6 @@ def _head_as(model: Any, forward: Callable[[torch.Tensor], torch.Tensor]) -> Ite
         yield
     finally:
         del head.forward
-
-
-@contextmanager
-def two_dimensional_head(model: Any) -> Iterator[None]:
-    """For decoding: the hidden states of the last position reach the output layer without gaps in memory.
-
-    With gaps, a frozen weight on a processor is copied once for every row (a batched product).
-    """
-    head = _inner(model).get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(), *inputs[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 _PART = 8192  # tokens of the vocabulary whose logits stand in memory at a time: they stay in the processor's cache
