@@ -37,8 +37,8 @@ from dragoman.store.memory.retrieval import Retriever
 from dragoman.store.run.artifact import Artifact, versions
 
 PHASE = (
-    "reinforce: {method: grpo, steps: STEPS, prompts: 8, group: 8, batch_tokens: 4096, learning_rate: 2e-4, optimiser: adamw, "
-    "rewards: {terms: 1, BESIDE: 1, language: gate, length: gate}, glossary: {path: GLOSSARY, terms: 8}, evaluate_every: 100000, "
+    "reinforce: {method: grpo, steps: STEPS, prompts: 8, group: 8, batch_tokens: 4096, learning_rate: RATE, optimiser: adamw, "
+    "rewards: {terms: 1, BESIDE, language: gate, length: gate}, FOCUSglossary: {path: GLOSSARY, terms: 8}, evaluate_every: 100000, "
     "evaluate_sentences: 100, select: last}"
 )
 
@@ -50,8 +50,10 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=80)
     arguments.add_argument(
-        "--beside", choices=("chrf", "bleu"), default="chrf", help="the reward beside that for terms"
+        "--beside", choices=("chrf", "bleu", "both"), default="chrf", help="the reward beside that for terms"
     )
+    arguments.add_argument("--focus", action="store_true", help="prompts with terms that are now and then unmet")
+    arguments.add_argument("--rate", default="2e-4", help="learning rate")
     given = arguments.parse_args()
     listener = screen(sys.stderr, as_json=False, quiet=False)
     texts = prepared_base(given.data, given.base, listener)
@@ -63,7 +65,9 @@ def main() -> None:
     phase = (
         PHASE.replace("STEPS", str(given.steps))
         .replace("GLOSSARY", str(path.resolve()))
-        .replace("BESIDE", given.beside)
+        .replace("BESIDE", "chrf: 0.5, bleu: 0.5" if given.beside == "both" else f"{given.beside}: 1")
+        .replace("FOCUS", "focus: terms, " if given.focus else "")
+        .replace("RATE", given.rate)
     )
     rest = AFTER.replace("BASE", str(given.base.resolve())).replace("PHASE", phase)
     begun = time.process_time()
@@ -104,7 +108,8 @@ def write(given: argparse.Namespace, texts: Artifact, terms: list[Term]) -> None
     share = {name: 100 * float(rows[:, 0].sum() / rows[:, 1].sum()) for name, rows in counted.items()}
     after = Artifact.load(runs["rewarded"] / "train").facts["phases"][-1]
     record = {
-        "command": f"python benchmarks/term_reward.py --steps {given.steps} --beside {given.beside}",
+        "command": f"python benchmarks/term_reward.py --steps {given.steps} --beside {given.beside} --rate {given.rate}"
+        f"{' --focus' if given.focus else ''}",
         "machine": {"processor": detect().name, "threads": 1},
         "versions": versions(),
         "phase": PHASE,
@@ -128,7 +133,7 @@ def write(given: argparse.Namespace, texts: Artifact, terms: list[Term]) -> None
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "term-reward.json"
     every = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    every[given.beside] = record
+    every[f"{given.beside}, focus" if given.focus else given.beside] = record
     path.write_text(json.dumps(every, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     print(record["terms"], record["p"], {name: system["scores"] for name, system in systems.items()})
 
