@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dragoman.report import plots, study_plots
+from dragoman.report import phase_outputs, plots, study_plots
+from dragoman.report.folders import Phase
 
 
 def test_a_calibration_is_drawn_for_each_decoding() -> None:
@@ -27,3 +28,17 @@ def test_long_names_of_arms_are_slanted_so_that_they_do_not_touch(arms: tuple[st
     score = {"value": 1.0, "low": 0.5, "high": 1.5, "letters": "a", "seeds": [1.0]}
     svg = study_plots.bars("bars", "BLEU", dict.fromkeys(arms, score), arms)
     assert ("rotate(-35" in svg) == slanted
+
+
+def test_a_rewarded_phase_is_drawn_however_many_rewards_it_has() -> None:
+    rewards = dict.fromkeys(("chrf", "bleu", "terms", "tags", "numbers", "language", "length", "judge"), 0.5)
+    shares = dict.fromkeys(("identical", "copied", "language", "repetition", "passed_over"), 0.1)
+    looks = [{"step": step, "rewards": rewards, "entropy": 2.0, "kl": 0.1, "tokens": 9.0, **shares} for step in (5, 10)]
+    [drawn] = phase_outputs.outputs([Phase("1-reinforce", (), (), (), looks)])
+    assert len(drawn["plots"]) == 4
+    legends = "".join(drawn["plots"].values())
+    assert all(f">{name}</text>" in legends for name in (*rewards, "passed over"))
+
+
+def test_no_two_series_of_a_plot_look_alike() -> None:
+    assert len({str(plots.style(number)) for number in range(16)}) == 16

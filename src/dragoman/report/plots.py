@@ -28,6 +28,12 @@ _COLOURS = {
 INK, MUTED, _LINE, BAD, *SERIES = _COLOURS
 _POINTS = 400  # of a curve; more cannot be seen at this size
 _MAX_ROWS = 14
+_STYLES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # after the colours have been used once
+
+
+def style(number: int) -> dict[str, Any]:
+    """Colour and line of the series of this number."""
+    return {"color": SERIES[number % len(SERIES)], "linestyle": _STYLES[number // len(SERIES) % len(_STYLES)]}
 
 
 @contextmanager
@@ -177,7 +183,7 @@ def curve(
                 continue
             xs, ys = zip(*thin(points), strict=True)
             marker = "o" if dots and len(xs) <= 40 else None
-            axes.plot(xs, ys, color=SERIES[number], linewidth=1.5, marker=marker, markersize=3, label=label)
+            axes.plot(xs, ys, **style(number), linewidth=1.5, marker=marker, markersize=3, label=label)
         for mark in marks:
             axes.axvline(mark, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
         axes.set_title(title)
@@ -251,10 +257,8 @@ def _reliability(name: str, title: str, rows: Sequence[Mapping[str, Any]]) -> st
         axes.axline((0, 0), slope=1, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
         for number, row in enumerate(rows):
             expected, found = [b[0] for b in row["bins"]], [b[1] for b in row["bins"]]
-            style = "-" if number < len(SERIES) else "--"
             label = f"{row['set']} {row['direction']}"
-            colour = SERIES[number % len(SERIES)]
-            axes.plot(expected, found, style, color=colour, marker="o", markersize=3, linewidth=1.2, label=label)
+            axes.plot(expected, found, **style(number), marker="o", markersize=3, linewidth=1.2, label=label)
         axes.set_title(title)
         axes.set_xlabel("expected chrF")
         axes.set_ylabel("true chrF")

@@ -6,16 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from dragoman.report.plots import INK, SERIES, drawing, numbers, thin
+from dragoman.report.plots import INK, drawing, numbers, style, thin
 
 _LEVEL = 9  # letters of an arm's name that fit under its bar
 _PARTS = 20  # of a training curve: a point is drawn as the mean of so large a part around it
-_STYLES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # after the colours have been used once
-
-
-def style(number: int) -> dict[str, Any]:
-    """Colour and line of an arm, the same in every figure."""
-    return {"color": SERIES[number % len(SERIES)], "linestyle": _STYLES[number // len(SERIES) % len(_STYLES)]}
 
 
 def bars(name: str, title: str, scores: Mapping[str, Mapping[str, Any]], arms: Sequence[str]) -> str:
