@@ -1,6 +1,7 @@
 # make setup   a virtual environment with everything that is needed; quick the second time
 # make demo    all stages on generated text, offline, on a processor, in minutes
-# make test    the test suite; make test-all the few long tests too
+# make test    the test suite, in five minutes on two cores: MARKED='not long' with the slow tests, as .ci/run does
+# make test-all  all of it, with the few long tests too
 # make lint    ruff, mypy, import-linter
 # make check   lint and test
 # make docs    the documentation as a site, in build/site
@@ -11,6 +12,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 SECONDS ?= 60
+MARKED ?= not slow and not long
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # one more than there are cores, since some tests wait for processes of their own
@@ -38,7 +40,7 @@ demo: $(STAMP)
 	$(BIN)/dragoman demo
 
 test: $(STAMP) chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m 'not long'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m '$(MARKED)'
 
 test-all: $(STAMP) chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder

@@ -95,6 +95,7 @@ def test_a_picked_file_is_read_back(edited: Path) -> None:
     assert pick.pick(edited, pick.read([edited / "new"], "en"), WAY, 500, samples=0).left_out["known"] == 100
 
 
+@pytest.mark.slow
 def test_from_post_edits_to_a_challenger_and_its_trial(edited: Path, dragoman: Command) -> None:
     planned = dragoman("refresh", edited, "--dry-run", "--json").record
     assert planned["due"] and "post-edits" in planned["why"][0] and planned["edits"] + planned["tests"] == 100

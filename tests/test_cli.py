@@ -91,6 +91,7 @@ def test_help_names_every_verb(dragoman: Command) -> None:
     assert not [line for line in lines if line.endswith("...")], "cut short: a verb's first sentence must fit a line"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(dragoman: Command, verb: str) -> None:
     done = dragoman(verb, "--help")
@@ -277,6 +278,7 @@ def test_translate_says_what_it_lacks(dragoman: Command, tmp_path: Path, monkeyp
     assert (done.code, done.err) == (2, "error: nothing to translate: give text, --in FILE, or pipe segments in.\n")
 
 
+@pytest.mark.slow
 def test_translate_with_a_real_model(dragoman: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Text, a file, a TSV and JSON give the same translations, in order; an empty segment stays empty."""
     from tests.tiny import tiny

@@ -29,6 +29,7 @@ def test_recipes_are_valid(page: Path) -> None:
             Recipe.parse(text, page.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_parse(page: Path) -> None:
     group = get_command(app)
@@ -67,6 +68,7 @@ evaluate: {sets: [test], bootstrap: 20, randomisation: 20}
 }
 
 
+@pytest.mark.slow
 def test_the_python_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +96,7 @@ GUIDES = {  # what lies in the folder where the commands (```sh) of a guide run,
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", GUIDES)
 def test_the_commands_of_a_guide_run(
     guide: str, dragoman: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

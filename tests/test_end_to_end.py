@@ -44,6 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_from_files_to_a_comparison(project: Path, dragoman: Command) -> None:
     first = process("run", project / "recipe.yaml", "--json")
     assert first.returncode == 0, first.stderr

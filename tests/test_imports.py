@@ -39,6 +39,7 @@ def test_public_names_resolve() -> None:
         _ = dragoman.Trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "heavy"),
     [("core", HEAVY), ("store", {"torch", "transformers", "peft", "datasets", "matplotlib", "lingua"})],

@@ -54,6 +54,7 @@ def declared(stage: pipeline.Stage, path: str) -> bool:
     return within(stage.reads) and not within(stage.ignores)
 
 
+@pytest.mark.slow
 def test_a_stage_reads_nothing_of_the_recipe_that_it_does_not_declare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

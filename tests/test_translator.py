@@ -56,6 +56,7 @@ class Heard(Translator):
         return [Completion("antwort", -1.0, 1, True) for _ in prompts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @given(words=WORDS)
 def test_the_same_text_gives_the_same_prompt(way: str, words: list[str]) -> None:

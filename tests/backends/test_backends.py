@@ -57,6 +57,7 @@ def _ct2(folder: Path) -> Iterator[Backend]:
 BACKENDS: dict[str, Any] = {"ctranslate2": _ct2, "url": _url}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["compact", "alma", "chat"])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_backend_translates_as_the_reference(name: str, form: str, tmp_path: Path) -> None:
@@ -71,6 +72,7 @@ def test_a_backend_translates_as_the_reference(name: str, form: str, tmp_path: P
         assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_ctranslate2_computes_every_architecture_as_transformers_does(kind: str, tmp_path: Path) -> None:
     loaded = made(kind, folder=tmp_path / "m")

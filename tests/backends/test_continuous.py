@@ -37,6 +37,7 @@ def same(one: Sequence[Completion], other: Sequence[Completion]) -> bool:
     return [(c.text, c.tokens, c.finished) for c in one] == [(c.text, c.tokens, c.finished) for c in other]
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers())
 def test_every_lane_has_what_it_would_have_alone(alone: Transformers, seed: int) -> None:

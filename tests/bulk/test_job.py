@@ -77,6 +77,7 @@ class Here:
     def close(self) -> None: ...
 
 
+@pytest.mark.slow
 def test_every_row_comes_once_in_order_or_with_its_reason(run: Path, big: Path, tmp_path: Path) -> None:
     job = Job(big, tmp_path / "out", "m", rows=8)
     found = translate(job, Here(Engine(spec(run))))
@@ -145,6 +146,7 @@ def test_a_killed_process_costs_no_row(run: Path, big: Path, tmp_path: Path) -> 
     assert rows_of(one) == rows_of(two)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_is_told(big: Path, tmp_path: Path) -> None:
     job = Job(big, tmp_path / "out", "m")
     with pytest.raises((ModelError, CheckpointError)):
@@ -164,6 +166,7 @@ def test_a_real_ray_gives_the_same_rows(run: Path, big: Path, tmp_path: Path) ->
         Ray(spec(run), 2, "127.0.0.1:1")
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_folder(dragoman: Command, run: Path, big: Path, tmp_path: Path) -> None:
     done = dragoman("translate", run, big, "--to", "de", "--workers", "1", "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err

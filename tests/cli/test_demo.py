@@ -46,6 +46,7 @@ def test_a_run_is_served_for_one_request(tmp_path: Path, ended: list[subprocess.
     assert "http://localhost:5000" in told
 
 
+@pytest.mark.slow
 def test_a_demo_does_not_end_for_want_of_a_server(tmp_path: Path, ended: list[subprocess.Popen[str]]) -> None:
     heard = Heard()
     (tmp_path / "no run").mkdir()

@@ -87,6 +87,7 @@ with session() as here:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("total", ["len(texts)", "len(texts) + 5"])  # also where a bar never reaches its end
 def test_a_translation_has_a_line_of_its_own(total: str, tmp_path: Path) -> None:
     display = in_terminal(TRANSLATE.replace("{first}", "0").replace("{total}", total), tmp_path)

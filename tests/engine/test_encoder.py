@@ -88,6 +88,7 @@ TEXTS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "byte_level"), CASES)
 @pytest.mark.parametrize("form", ["chat", "hunyuan", "adaptive", "alma"])
 @given(text=TEXTS)
@@ -119,6 +120,7 @@ def test_tags_of_html_stay_the_tokens_they_are(tag: str, form: str) -> None:
 BLANKS = st.text(" \n\t", max_size=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "byte_level"), CASES)
 @pytest.mark.parametrize("form", ["chat", "hunyuan"])
 @given(

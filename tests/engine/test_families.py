@@ -99,6 +99,7 @@ def losses(model: torch.nn.Module, batch: Batch) -> list[float]:
     return [float(each[batch.sequence == number].sum()) for number in batch.sequence.unique().tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [None, "lora", "prefix", "prompt"])
 @pytest.mark.parametrize("family", EVERY)
 def test_packed_sequences_do_not_see_each_other(tmp_path: Path, family: str, method: str | None) -> None:
@@ -120,6 +121,7 @@ def test_packed_sequences_do_not_see_each_other(tmp_path: Path, family: str, met
     assert losses(model, sorted_rows) == pytest.approx(alone, abs=1e-2), "with the attention that training chooses"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [None, "prefix", "prompt"])
 @pytest.mark.parametrize("family", EVERY)
 def test_cached_decoding_is_decoding_without_a_cache(tmp_path: Path, family: str, method: str | None) -> None:
@@ -144,6 +146,7 @@ def test_cached_decoding_is_decoding_without_a_cache(tmp_path: Path, family: str
     assert [b.log_probability for b in beams] == pytest.approx([s.log_probability for s in single], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", EVERY)
 def test_an_adapter_is_the_same_in_peft_and_merged_in_transformers(tmp_path: Path, family: str) -> None:
     loaded = made(tmp_path / "base", family)

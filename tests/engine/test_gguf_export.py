@@ -50,6 +50,7 @@ def greedy(model: torch.nn.Module, prompt: list[int], count: int) -> list[int]:
     return ids[len(prompt) :]
 
 
+@pytest.mark.slow
 def test_llama_cpp_computes_every_architecture_as_transformers_does(tmp_path: Path) -> None:
     prompts = [[1, *range(40 + i, 60 + 24 * i)] for i in range(4)]  # the longest is beyond Gemma's window
     jobs, wanted = [], {}

@@ -111,6 +111,7 @@ def fit(made: Recipe, room: float) -> tuple[Settings, Any]:
     return fitted(made, made.train[0], SETTINGS, longest, config, room=room, device="cuda", held={})
 
 
+@pytest.mark.slow
 def test_what_costs_least_gives_way_first() -> None:
     made = recipe("sft: {}, adapt: {method: lora}")
     chosen, first = fit(made, float("inf"))

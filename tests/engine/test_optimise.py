@@ -58,6 +58,7 @@ def test_the_table_has_every_name() -> None:
     assert set(OPTIMISERS) == set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
 def test_every_optimiser_learns_at_its_own_rate(name: OptimiserName) -> None:
     loaded = tiny()
@@ -68,6 +69,7 @@ def test_every_optimiser_learns_at_its_own_rate(name: OptimiserName) -> None:
     assert all(math.isfinite(step.gradient_norm) and step.gradient_norm > 0 for step in steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
 @settings(max_examples=2)
 @given(

@@ -55,6 +55,7 @@ async def back(engine: Engine) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["die", "garbage", "unasked", "other", "few"])
 def test_after_a_fault_it_is_away_at_once_and_then_back(word: str) -> None:
     async def test(engine: Engine) -> None:
@@ -74,6 +75,7 @@ def test_after_a_fault_it_is_away_at_once_and_then_back(word: str) -> None:
     assert events.count("engine_ready") == 2
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_ended() -> None:
     async def test(engine: Engine) -> None:
         with pytest.raises(Away):
@@ -124,6 +126,7 @@ def test_the_process_ends_with_the_gateway() -> None:
         os.kill(numbers[0], 0)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_is_refused_with_its_reason(tmp_path: Path) -> None:
     async def test() -> None:
         engine = Engine({"run": str(tmp_path)})

@@ -58,6 +58,7 @@ def clients(
     return wrong
 
 
+@pytest.mark.slow
 def test_an_engine_killed_under_fifty_clients_gives_no_wrong_answer(tmp_path: Path) -> None:
     limits = Limits(cache=0, wait=1_000)  # on a busy machine a batch may seem to take long
     with living(Gateway(tmp_path, models=[NullModel()], command=faulty(), limits=limits)) as live:
@@ -126,6 +127,7 @@ def named_engine() -> list[str]:
     return [sys.executable, "-c", code]
 
 
+@pytest.mark.slow
 def test_a_hundred_swaps_under_load_fail_nothing_and_mix_nothing(tmp_path: Path) -> None:
     models = two_models(tmp_path)
     aliases = tmp_path / "aliases.json"
@@ -211,6 +213,7 @@ def test_several_models_by_name_alias_and_version(tmp_path: Path) -> None:
         assert says("champion") == "two x!"
 
 
+@pytest.mark.slow
 def test_the_retries_of_a_client_cost_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DeepL's client gives up after its time and asks again; here after 0.3 s instead of 10."""
     monkeypatch.setattr(deepl.http_client, "min_connection_timeout", 0.3)
@@ -226,6 +229,7 @@ def test_the_retries_of_a_client_cost_one_run(tmp_path: Path, monkeypatch: pytes
         assert 'dragoman_batch_size_count{model="null"} 1.0' in figures
 
 
+@pytest.mark.slow
 def test_clients_that_go_away_free_the_queue(tmp_path: Path) -> None:
     limits = Limits(grace=0.1, cache=0)
     with living(Gateway(tmp_path, models=[NullModel(delay=0.4)], limits=limits)) as live:
@@ -242,6 +246,7 @@ def test_clients_that_go_away_free_the_queue(tmp_path: Path) -> None:
         assert live.json("POST", "/v2/translate", json={"text": ["x"], **ASKED})["translations"][0]["text"] == "x"
 
 
+@pytest.mark.slow
 def test_a_spike_is_shed_with_the_time_to_come_back(tmp_path: Path) -> None:
     limits = Limits(queue=20, batch=5, cache=0, in_flight=60)
     with living(Gateway(tmp_path, models=[NullModel(delay=0.1)], limits=limits)) as live:
@@ -298,6 +303,7 @@ def serve(state: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     return process, line.split()[-1]
 
 
+@pytest.mark.slow
 def test_the_command_serves_drains_and_ends(tmp_path: Path) -> None:
     process, url = serve(tmp_path)
     try:
@@ -319,6 +325,7 @@ def test_the_wait_is_told_in_seconds_or_as_times() -> None:
             assert Options(wait=wrong).waiting
 
 
+@pytest.mark.slow
 def test_draining_lets_what_is_in_flight_end(tmp_path: Path) -> None:
     with living(Gateway(tmp_path, models=[NullModel(delay=0.8)])) as live:
         answers: list[int] = []
@@ -339,6 +346,7 @@ def test_draining_lets_what_is_in_flight_end(tmp_path: Path) -> None:
         assert answers == [200]
 
 
+@pytest.mark.slow
 def test_beyond_this_machine_a_key_is_needed(tmp_path: Path) -> None:
     command = [
         sys.executable,

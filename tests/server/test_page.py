@@ -50,6 +50,7 @@ def translated(page: Any, text: str) -> str:
     return str(page.inner_text("#out"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_opens_without_a_complaint_and_can_be_read(browser: Any, null: Live, part: str, scheme: Any) -> None:
@@ -81,6 +82,7 @@ def test_a_text_is_translated_as_one_types(browser: Any, live: Live) -> None:
         wait(page, "document.querySelector('#out').textContent === ''")
 
 
+@pytest.mark.slow
 def test_the_language_is_detected_and_shown(browser: Any, tmp_path: Path) -> None:
     """And it is said where nothing was detected: one language alone leads to the target, or the text is in none of them."""
     model = NullModel(directions=("de-en", "fr-en", "en-it"))
@@ -113,6 +115,7 @@ def test_a_match_shows_what_differs_and_a_correction_is_found_by_the_next_text(b
         assert page.locator(".sentence.memory").count() == 1
 
 
+@pytest.mark.slow
 def test_every_text_is_shown_as_text(browser: Any, null: Live) -> None:
     with opened(browser, null.url) as one:
         page = one.open()
@@ -189,6 +192,7 @@ def test_the_texts_of_json_and_yaml_are_chosen_by_their_keys(browser: Any, live:
         assert "No text of the file is under 'keys'" in problem.inner_text()
 
 
+@pytest.mark.slow
 def test_the_key_is_asked_for_once_and_kept_for_the_tab(browser: Any, tmp_path: Path) -> None:
     with living(Gateway(tmp_path, models=[NullModel()], must_have_key=True)) as live:
 
@@ -227,6 +231,7 @@ def test_errors_are_shown_in_the_servers_own_words(browser: Any, null: Live) -> 
         page.get_by_text("more than 100,000 characters in one request.").wait_for()
 
 
+@pytest.mark.slow
 def test_right_to_left_texts_and_languages(browser: Any, tmp_path: Path) -> None:
     with (
         living(Gateway(tmp_path, models=[NullModel(directions=("en-ar", "ar-en"))])) as live,
@@ -243,6 +248,7 @@ def test_right_to_left_texts_and_languages(browser: Any, tmp_path: Path) -> None
         assert page.locator("#text").evaluate("one => one.matches(':dir(rtl)')")
 
 
+@pytest.mark.slow
 def test_everything_is_reached_by_keyboard(browser: Any, null: Live) -> None:
     with opened(browser, null.url) as one:
         page = one.open()
@@ -384,6 +390,7 @@ def test_what_was_met_in_use_is_shown(browser: Any, null: Live) -> None:
         assert page.locator("#monitor svg rect").count() == 1
 
 
+@pytest.mark.slow
 def test_keys_are_made_shown_once_and_revoked(browser: Any, tmp_path: Path) -> None:
     with living(Gateway(tmp_path, models=[NullModel()], must_have_key=True)) as live, opened(browser, live.url) as one:
 

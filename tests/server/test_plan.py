@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ TAKEN = st.integers(0, 4)  # fewer than a batch, where an engine with lanes has 
 REMOVED = st.sampled_from([None, 0.0, 0.5, 0.9])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(ADDED, TAKEN, REMOVED), min_size=5, max_size=40))
 def test_no_more_go_before_one_than_its_batches_held_when_it_came(

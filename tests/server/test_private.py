@@ -160,6 +160,7 @@ def likeliest(own: Translator, made: dict[str, Any]) -> None:
         assert logits[-1].max() - logits[-1, outline["ends"]].max() < 0.03
 
 
+@pytest.mark.slow
 def test_no_request_has_anything_of_a_private_text(browser: Any, served: Live) -> None:
     live = served
     with opened(browser, live.url) as one:
@@ -248,6 +249,7 @@ def test_the_file_is_had_with_the_right_alone(
             assert guarded.http.get("/api/private/weights", headers=headers).status_code == status
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_the_servers_is_not_translated_with(
     browser: Any, served: Live, known: dict[str, tuple[Loaded, Path]]
 ) -> None:

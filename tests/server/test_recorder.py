@@ -61,6 +61,7 @@ def test_nothing_is_recorded_where_nobody_asked(tmp_path: Path) -> None:
     assert not (run / "ledger.sqlite").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", ["{ledger: missing/ledger.sqlite}", "{ledger: 'nowhere://x'}", "{days: -1}"])
 def test_a_ledger_that_cannot_be_written_stops_no_translation(tmp_path: Path, monitor: str) -> None:
     run = run_of(tmp_path / "run", monitor)

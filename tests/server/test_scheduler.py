@@ -133,6 +133,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.booleans(), st.sampled_from("ab")), min_size=1, max_size=60),
@@ -384,6 +385,7 @@ REQUESTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(REQUESTS, st.sampled_from([0.0, 1.0, 2.5, 4.0]), st.sampled_from([200, 20_000]))
 def test_nobody_waits_longer_than_foretold_when_batches_take_constant_time(
@@ -466,6 +468,7 @@ def test_nobody_takes_more_than_so_many_times_what_it_takes_alone(
     simulate(test)
 
 
+@pytest.mark.slow
 def test_a_spike_makes_nobody_wait_twice_the_calm_time() -> None:
     """Batches of eight that take 50 ms: four clients, then forty that ask again sooner than they are told."""
 

@@ -83,6 +83,7 @@ def test_what_is_redacted_never_reaches_the_engine_and_comes_back(live: Live, ru
     assert 'dragoman_screened_total{action="redact",rule="phone"} 3.0' in figures and CANARY not in figures
 
 
+@pytest.mark.slow
 def test_the_ledger_has_counts_and_no_datum_though_it_keeps_texts(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +101,7 @@ def test_the_ledger_has_counts_and_no_datum_though_it_keeps_texts(
     assert CANARY.lower() not in "".join(capfd.readouterr()).lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/translate", "/api/translate"])
 def test_what_markup_cuts_is_counted_and_blocked_all_the_same(tmp_path: Path, path: str) -> None:
     policy = "{screen: {injection: block, email: redact, phone: redact, iban: flag, language: off}}"

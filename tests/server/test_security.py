@@ -97,6 +97,7 @@ def _reason(dialect: str, answer: httpx2.Response) -> str:
     return str(told["error"]["message"])
 
 
+@pytest.mark.slow
 def test_every_operation_refuses_whoever_has_no_right_to_it(guarded: Live) -> None:
     every = key(guarded, "all", *SCOPES)["Authorization"].removeprefix("Bearer ")
     expired = key(guarded, "expired", *SCOPES, days=-1.0)["Authorization"].removeprefix("Bearer ")
@@ -206,6 +207,7 @@ def test_headers(live: Live) -> None:
 # ---------------------------------------------------------------- tenants
 
 
+@pytest.mark.slow
 def test_no_tenant_sees_anothers_memory_cache_or_glossary(model: Path, tmp_path: Path) -> None:
     with living(Gateway(tmp_path, models=[target(model)], must_have_key=True, threads=1)) as live:
         rights = ("translate", "glossary", "memory", "feedback", "documents")

@@ -67,6 +67,7 @@ def facts(span: Any) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in span.attributes}
 
 
+@pytest.mark.slow
 def test_a_request_is_traced_from_its_caller_to_the_engine(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +135,7 @@ def test_what_cannot_be_done_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one["name"] for one in said] == ["tracing_off"] * 2 and "dragoman[otel]" in said[1]["reason"]
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_unasked(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from dragoman.server.gateway import Gateway; "

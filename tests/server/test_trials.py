@@ -54,6 +54,7 @@ def test_a_shadow_is_compared_and_given_to_nobody(tmp_path: Path, capfd: pytest.
     assert '"event": "shadow"' in log and "Sentence" not in log + json.dumps(found)
 
 
+@pytest.mark.slow
 def test_a_canary_sings_to_the_same_people_until_it_is_worse(tmp_path: Path) -> None:
     state = tmp_path / "state"
     gateway = Gateway(state, command=COMMAND, models=FAILING, trial=Wanted("canary", "new", 0.5))

@@ -34,6 +34,7 @@ def go(run: Path, prepared: Artifact) -> dict[str, Artifact]:
     return inputs
 
 
+@pytest.mark.slow
 def test_an_interrupted_phase_ends_the_same(
     tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

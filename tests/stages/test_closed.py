@@ -80,6 +80,7 @@ def test_it_stands_in_the_page_and_in_what_is_printed(asked: Path) -> None:
     assert report.closed_table({**entry, "closed": None}) == ""
 
 
+@pytest.mark.slow
 def test_answers_are_used_again_until_something_changes(asked: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(asked, run)

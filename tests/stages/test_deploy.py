@@ -97,6 +97,7 @@ def deploy(run: Path, *overrides: str) -> dict[str, Artifact]:
     return pipeline.run(recipe, run, stages=["deploy"], given=given)
 
 
+@pytest.mark.slow
 def test_a_bundle_stands_for_itself(run: Path, tmp_path: Path, dragoman: Command) -> None:
     glossary_file(run).parent.mkdir()
     glossary_file(run).write_text("source\ttarget\tlanguages\n", encoding="utf-8")
@@ -132,6 +133,7 @@ def test_a_bundle_stands_for_itself(run: Path, tmp_path: Path, dragoman: Command
     assert dragoman("translate", moved, "a", "--to", "de", "--backend", "tflite").code == 2
 
 
+@pytest.mark.slow
 def test_a_gguf_file_passes_the_gate_and_is_for_a_server_of_the_users_own(run: Path) -> None:
     done = deploy(run, "deploy.formats=[gguf-f32, gguf, hf]", "deploy.gate.max_loss={chrf: 100}")["deploy"].facts
     exact, rounded, _ = done["formats"]
@@ -179,6 +181,7 @@ def _rendered(translator: Translator, text: str) -> Any:
     return render(translator.shell.card.prompt, EN_DE, text)
 
 
+@pytest.mark.slow
 def test_what_is_not_as_good_is_not_done_and_the_rest_goes_on(run: Path) -> None:
     with pytest.raises(QualityError) as error:
         deploy(
@@ -202,6 +205,7 @@ def test_what_is_not_as_good_is_not_done_and_the_rest_goes_on(run: Path) -> None
     assert (run / "deploy" / "deploy.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
+@pytest.mark.slow
 def test_an_export_that_computes_something_else_fails(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export = contents.export
 
@@ -283,6 +287,7 @@ def test_weights_that_texts_of_train_have_rounded_pass_the_gate(run: Path, monke
         open_backend(run / "deploy" / "bundle", "awq")
 
 
+@pytest.mark.slow
 def test_a_run_uses_the_bundle_of_its_present_model_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(run, "deploy.formats=[ctranslate2]")
     asked: list[Path] = []
@@ -298,6 +303,7 @@ def test_a_run_uses_the_bundle_of_its_present_model_only(run: Path, monkeypatch:
         open_backend(run / "deploy" / "bundle", "gguf-q8_0")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # peft asks transformers by an old name
 def test_the_adapter_is_plain_peft(run: Path) -> None:
     from peft import LoraConfig, get_peft_model
@@ -329,6 +335,7 @@ def test_learned_tokens_cannot_go_into_weights(form: str, tmp_path: Path) -> Non
         contents.export(tmp_path, form, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_run_or_a_recipe(deployed: Path, dragoman: Command) -> None:
     run = deployed
     assert dragoman("deploy", run).code == 0  # finished before
@@ -439,6 +446,7 @@ def test_the_gate_by_hand() -> None:
     assert gate.judge(True, Gate(), sets, good, blind)["verdict"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_trial_that_breaks_off_is_told(tmp_path: Path) -> None:
     for split in ("dev", "test"):
         records.write(tmp_path / "prepare" / split, pairs(split)[:2], Example)
@@ -452,6 +460,7 @@ def test_a_trial_that_breaks_off_is_told(tmp_path: Path) -> None:
     assert [len(rows) for rows in trials.sets.values()] == [2, 2]
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_trial_is_its_own_and_not_that_of_what_started_it() -> None:
     import subprocess
     import sys

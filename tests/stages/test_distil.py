@@ -54,6 +54,7 @@ def go(run: Path, texts: Artifact, made: Recipe, listener: Any = None) -> dict[s
     return facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "mix"), [("references", 0.5), ("references", 1.0), ("own", 0.5), ("own", 1.0)])
 def test_the_student_comes_closer_to_its_teacher(
     data: str, mix: float, teacher: Path, texts: Artifact, tmp_path: Path
@@ -72,6 +73,7 @@ def test_the_student_comes_closer_to_its_teacher(
         assert not kept.exists() and counts["samples"] >= 300 and counts["tokens"] > counts["samples"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["references", "own"])
 def test_a_stop_changes_nothing(data: str, teacher: Path, texts: Artifact, tmp_path: Path) -> None:
     every = ["train.0.distil.every=3"] if data == "own" else []
@@ -87,6 +89,7 @@ def test_a_stop_changes_nothing(data: str, teacher: Path, texts: Artifact, tmp_p
     assert one == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["references", "own"])
 def test_each_sentence_has_the_teacher_that_knows_it_best(
     data: str, teacher: Path, texts: Artifact, tmp_path: Path
@@ -135,6 +138,7 @@ def test_another_tokenizer_is_refused(texts: Artifact, tmp_path: Path) -> None:
         go(tmp_path / "run", texts, recipe(tmp_path / "other", "references"))
 
 
+@pytest.mark.slow
 def test_a_plan_asks_no_teacher(teacher: Path, texts: Artifact, tmp_path: Path) -> None:
     made = recipe(teacher, "own")
     inputs = {"prepare": texts, "model": model.run(made, {"prepare": texts}, tmp_path / "model", "m", Silent())}

@@ -101,6 +101,7 @@ def test_outputs_hold_everything_about_a_segment(adapted: Path) -> None:
     assert 0 < row["chrf"] < 100
 
 
+@pytest.mark.slow
 def test_a_new_model_is_held_against_the_copy_of_the_source(tmp_path: Path) -> None:
     loader = Loader()
     evaluate.run(recipe(), make_run(tmp_path), tmp_path / "evaluate", "e", SILENT, loader)
@@ -123,6 +124,7 @@ def test_without_training_the_model_is_evaluated_alone(tmp_path: Path) -> None:
         evaluate.run(wanted, inputs, tmp_path / "evaluate", "e", SILENT, Loader())
 
 
+@pytest.mark.slow
 def test_a_new_model_without_training_is_called_so(tmp_path: Path) -> None:
     inputs = make_run(tmp_path, trained=False)
     with pytest.raises(QualityError, match="of the \\+100.00 wanted"):
@@ -131,6 +133,7 @@ def test_a_new_model_without_training_is_called_so(tmp_path: Path) -> None:
     assert [system["name"] for system in scores(tmp_path)["systems"]] == ["baseline", "untrained"]
 
 
+@pytest.mark.slow
 def test_finished_translations_are_used_again_and_damaged_ones_are_not(adapted: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(adapted, run)
@@ -183,6 +186,7 @@ def test_used_again_with_other_references_what_is_written_is_of_these(adapted: P
         assert [r["chrf"] for r in rows] == [round(score, 3) for score in single.tolist()]
 
 
+@pytest.mark.slow
 def test_a_gain_that_is_too_small_ends_in_an_error_after_everything_is_written(tmp_path: Path) -> None:
     inputs = make_run(tmp_path, new=False)
     wanted = recipe("evaluate.metrics=[bleu]\nevaluate.must_gain={chrf: 90, ter: 0.5}")
@@ -200,6 +204,7 @@ def test_a_gain_that_is_too_small_ends_in_an_error_after_everything_is_written(t
     assert evaluate.run(met, inputs, tmp_path / "evaluate", "e", SILENT, Loader()).stage == "evaluate"
 
 
+@pytest.mark.slow
 def test_a_test_file_that_stands_in_the_training_texts(tmp_path: Path) -> None:
     run = tmp_path / "run"
     inputs = make_run(run, new=False)
@@ -219,6 +224,7 @@ def test_a_test_file_that_stands_in_the_training_texts(tmp_path: Path) -> None:
     assert "20 of them in the training texts" in table and "without the overlap" in table
 
 
+@pytest.mark.slow
 def test_the_training_texts_of_the_base_run_count_too(tmp_path: Path) -> None:
     """A model that comes from an earlier run has seen that run's texts."""
     inputs = make_run(tmp_path / "run", new=False)
@@ -232,6 +238,7 @@ def test_the_training_texts_of_the_base_run_count_too(tmp_path: Path) -> None:
     assert found["overlap_checked"] == 2
 
 
+@pytest.mark.slow
 def test_all_that_was_trained_on_counts(tmp_path: Path) -> None:
     """Monolingual, replayed and synthetic text where a phase read it; what was prepared and not read does not count."""
     run = tmp_path / "run"
@@ -254,6 +261,7 @@ def test_all_that_was_trained_on_counts(tmp_path: Path) -> None:
     assert counts == [0, 15]
 
 
+@pytest.mark.slow
 def test_with_a_real_model(tmp_path: Path) -> None:
     """The translator that the stage loads by itself, on a model of random weights."""
     import torch
@@ -355,6 +363,7 @@ def test_terms_that_were_obeyed_are_counted(helped: Path) -> None:
     assert without["all"]["exact"] == without["in_reference"]["exact"] == 10
 
 
+@pytest.mark.slow
 def test_helped_translations_are_used_again_until_the_memory_changes(helped: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(helped, run)
@@ -388,6 +397,7 @@ def test_examples_need_a_memory(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_an_outside_system_stands_in_the_same_table_and_tests(tmp_path: Path) -> None:
     inputs = make_run(tmp_path, new=False)
     first = Heard()

@@ -96,6 +96,7 @@ def phase_of(done: dict[str, Artifact]) -> dict[str, Any]:
     return facts
 
 
+@pytest.mark.slow
 def test_a_mixture_is_planned_learned_and_logged(tmp_path: Path, mixed: Artifact) -> None:
     ear = Heard()
     made = recipe(tmp_path, "train.0.average={decay: 0.9}")
@@ -170,6 +171,7 @@ def test_an_interrupted_mixture_goes_on_and_ends_the_same(
     assert phase_of(whole)["delivered"] == phase_of(parts)["delivered"]
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_kept(tmp_path: Path, mixed: Artifact) -> None:
     sizes = {}
     for name, overrides in (("plain", []), ("average", ["train.0.average={decay: 0.99}"])):
@@ -182,6 +184,7 @@ def test_the_average_is_what_is_kept(tmp_path: Path, mixed: Artifact) -> None:
     assert 0 < moved["average"] < moved["plain"]
 
 
+@pytest.mark.slow
 def test_a_broken_guard_rail_ends_the_phase(tmp_path: Path, mixed: Artifact) -> None:
     go(tmp_path / "base", recipe(tmp_path, "train.0.hybrid.tokens=12k"), mixed)
     ear = Heard()
@@ -223,6 +226,7 @@ def test_what_the_base_could_do_after_an_example_counts_from_the_start(
     assert all(torch.equal(weight, left[name]) for name, weight in base.items())
 
 
+@pytest.mark.slow
 def test_a_phase_stopped_before_it_was_finished_stays_stopped(
     tmp_path: Path, mixed: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +277,7 @@ def test_objective_is_steered_by_whatever_translates(tmp_path: Path, mixed: Arti
     assert policies[-1] != policies[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fair", "objective"])
 def test_nothing_is_learned_until_the_learning_rate_has_risen(tmp_path: Path, mixed: Artifact, method: str) -> None:
     made = recipe(
@@ -294,6 +299,7 @@ def shares_of(run: Path) -> list[float]:
     return [record["shares"]["mt"] for record in log if record["event"] == "window"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["linear", "constant"])
 def test_objective_rests_while_the_learning_rate_falls(tmp_path: Path, mixed: Artifact, schedule: str) -> None:
     options = [
@@ -332,6 +338,7 @@ def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
     assert shares[-1] == 0
 
 
+@pytest.mark.slow
 def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> None:
     """Open generation (translation after examples, drawn at random and retrieved), closed generation, and perplexity."""
     made = recipe(
@@ -364,6 +371,7 @@ def test_a_mixture_is_evaluated_in_context(tmp_path: Path, mixed: Artifact) -> N
 # ---------------------------------------------------------------- refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "error", "said"),
     [
@@ -516,6 +524,7 @@ def test_the_name_of_a_replayed_file_tells_its_language(tmp_path: Path, mixed: A
     assert [name for name in rows if name.startswith("replay")] == [f"replay {told}"]
 
 
+@pytest.mark.slow
 def test_changed_replay_text_is_another_phase(tmp_path: Path, mixed: Artifact) -> None:
     made = recipe(tmp_path, "train.0.hybrid.tokens=4k")
     assert made.train[0].hybrid is not None

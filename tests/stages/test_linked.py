@@ -50,6 +50,7 @@ def weights(folder: Path) -> int:
     return sum(f.lstat().st_size for f in folder.rglob("model*.safetensors"))
 
 
+@pytest.mark.slow
 def test_the_base_is_linked_and_every_reader_works(tmp_path: Path, base: Path, prepared: Artifact) -> None:
     held, run, ear = file_digest(base / "model.safetensors"), tmp_path / "run1", Heard()
     done = go(run, recipe(base), prepared, ear, planned=True)
@@ -109,6 +110,7 @@ def test_a_stage_that_is_made_again_writes_into_no_link(tmp_path: Path, base: Pa
     assert file_digest(base / "model.safetensors") == held
 
 
+@pytest.mark.slow
 def test_phases_that_go_on_from_an_adapter_have_it_merged(tmp_path: Path, base: Path, prepared: Artifact) -> None:
     made = recipe(base)
     two = made.model_copy(update={"train": [made.train[0], made.train[0].model_copy(deep=True)]})

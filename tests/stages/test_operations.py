@@ -106,6 +106,7 @@ def test_report_and_card_tell_of_operations(ran: tuple[Path, dict[str, Artifact]
     assert Translator.load(run, threads=1).translate(["the cat sees the dog."], recipe().pairs[0])
 
 
+@pytest.mark.slow
 def test_tuning_goes_on_from_an_operation(tmp_path: Path, prepared: Artifact) -> None:
     ear = Heard()
     text = TEXT.replace(

@@ -45,6 +45,7 @@ def go(run: Path, texts: Artifact, method: str, *overrides: str, listener: Any =
     return facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "beta"), [("cpo", 0.5), ("dpo", 0.5), ("ipo", 0.1), ("simpo", 2), ("orpo", 2), ("kto", 0.5)]
 )
@@ -74,6 +75,7 @@ class Stops(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_stop_changes_nothing(begun: Path, texts: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "_CHUNK", 16)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -95,6 +97,7 @@ def test_a_stop_changes_nothing(begun: Path, texts: Artifact, tmp_path: Path, mo
     assert (one / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_a_beam_finds_is_preferred_to_what_greedy_decoding_does(
     begun: Path, texts: Artifact, tmp_path: Path
 ) -> None:
@@ -111,6 +114,7 @@ def test_what_a_beam_finds_is_preferred_to_what_greedy_decoding_does(
     )
 
 
+@pytest.mark.slow
 def test_a_plan_makes_no_candidates(begun: Path, texts: Artifact, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(begun, run)
@@ -125,6 +129,7 @@ def test_a_plan_makes_no_candidates(begun: Path, texts: Artifact, tmp_path: Path
     assert facts["steps"] <= 1.25 * planned.facts["phases"][1]["settings"]["steps"]
 
 
+@pytest.mark.slow
 def test_lora_prefers_too(begun: Path, texts: Artifact, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(begun, run)
@@ -181,6 +186,7 @@ def test_a_scorer_of_the_users_own_ranks(begun: Path, texts: Artifact, tmp_path:
         assert all(one["utilities"]["short"] == 100 - len(one["text"]) for one in row["candidates"])
 
 
+@pytest.mark.slow
 def test_a_phase_tells_what_it_gained_by_other_measures(begun: Path, texts: Artifact, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(begun, run)

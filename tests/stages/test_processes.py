@@ -227,6 +227,7 @@ def test_each_optimiser_trains_as_in_one_process_or_is_refused(shard: bool, base
     assert refused == {"lomo", "adalomo"} | paged | (set(OPTIMISERS) - SHARDED_OPTIMISERS if shard else set())
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others_and_leaves_a_whole_checkpoint(base: Path, tmp_path: Path) -> None:
     text = (
         recipe("full")

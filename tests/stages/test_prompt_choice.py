@@ -54,6 +54,7 @@ def test_the_best_prompt_is_taken_told_and_saved(tmp_path: Path, monkeypatch: py
     assert card.facts == {"prompts_tried": tried}
 
 
+@pytest.mark.slow
 def test_measuring_a_real_tiny_model_gives_the_same_twice(tmp_path: Path) -> None:
     one, two = (made(tmp_path / name)[0].facts["prompts_tried"] for name in ("a", "b"))
     assert one == two

@@ -132,6 +132,7 @@ def test_a_hacker_is_stopped(run: Path, texts: Artifact, monkeypatch: pytest.Mon
     assert looks[-1]["length"] > looks[0]["length"]
 
 
+@pytest.mark.slow
 def test_a_reward_that_tells_nothing_apart_is_named(
     run: Path, texts: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +224,7 @@ def test_focus_without_a_term_to_be_found_is_an_error(run: Path, texts: Artifact
         recipe("grpo", "focus=terms")
 
 
+@pytest.mark.slow
 def test_a_scorer_of_the_users_own_rewards(run: Path, texts: Artifact, tmp_path: Path) -> None:
     script = tmp_path / "scorer.py"
     script.write_text(

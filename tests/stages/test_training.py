@@ -146,6 +146,7 @@ def test_lora_moves_the_adapter_only_and_ships_the_merged_model(base: Path, tmp_
     assert [h.text for h in adapter] == [h.text for h in merged]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "adapt", ["{method: prompt, virtual_tokens: 4}", "{method: lisa, layers: 1}", "{method: adalora}"]
 )
@@ -165,6 +166,7 @@ def test_other_methods_go_through_plan_training_and_translation(
     assert all(text for output in outputs for text in output)
 
 
+@pytest.mark.slow
 def test_an_interrupted_phase_goes_on_and_ends_the_same(
     tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +256,7 @@ def test_patience_and_the_last_checkpoint_exclude_each_other() -> None:
         recipe("train.0.sft.patience=2", "train.0.sft.select=last")
 
 
+@pytest.mark.slow
 def test_a_phase_whose_prompts_all_have_examples_is_not_chosen_by_those_without(
     tmp_path: Path, prepared: Artifact
 ) -> None:
@@ -324,6 +327,7 @@ def test_a_long_row_does_not_make_all_batches_as_large() -> None:
         assert sum(sizes) == lengths.sum()
 
 
+@pytest.mark.slow
 def test_the_development_sample_is_scored_before_the_first_step(base: Path, tmp_path: Path, prepared: Artifact) -> None:
     """Of a model that can translate already: what the phase has to better, and is told where it does not."""
     assert read(base / "train" / "0-sft" / "metrics.jsonl")[0]["event"] == "step"  # a new model knows nothing

@@ -163,6 +163,7 @@ def test_arms_share_what_a_teacher_makes_for_a_phase_with_synthetic_rows(
     assert {(row.teacher, row.mode, row.prompt.split()[0]) for row in made[0]} == {("t", "forward", n) for n in NOUNS}
 
 
+@pytest.mark.slow
 def test_an_arm_that_fails_is_told_and_the_others_stand(project: Path) -> None:
     changes = {"gone": {"prepare": {"parallel": ["nowhere.tsv"]}}, "long": {"plan.hours": 1e-9}, "real": {}}
     said = Heard()

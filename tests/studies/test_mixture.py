@@ -101,6 +101,7 @@ def points(budgets: tuple[int, ...], *, general: bool = True) -> list[dict[str, 
     ]
 
 
+@pytest.mark.slow
 def test_at_one_budget_each_measure_has_its_own_form() -> None:
     found = mixture.laws(points((1_000_000,)), [1_000_000], 0.1)
     assert [law["form"] for law in found["laws"]["general"]] == ["CMR"]
@@ -114,6 +115,7 @@ def test_at_one_budget_each_measure_has_its_own_form() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_or_not_run_is_told() -> None:
     found = mixture.laws(points((1_000_000,), general=False), [1_000_000], 0.1)
     assert found["ceiling"] is None
@@ -123,6 +125,7 @@ def test_what_was_not_measured_or_not_run_is_told() -> None:
     assert len(few["not_fitted"]) == 2 and few["choices"] == []
 
 
+@pytest.mark.slow
 def test_the_page_shows_runs_laws_and_choices() -> None:
     given = points((1_000_000,))
     found = {"translates": ["mt"], "points": given, "limit": 0.1, **mixture.laws(given, [1_000_000], 0.1)}

@@ -155,6 +155,7 @@ def table(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 # ---------------------------------------------------------------- what comes out
 
 
+@pytest.mark.slow
 def test_a_search_finds_writes_and_shows_the_best(tmp_path: Path) -> None:
     player = Player(smooth)
     found = search.run(parsed(), tmp_path / "a", pool=player)
@@ -190,6 +191,7 @@ def test_a_search_finds_writes_and_shows_the_best(tmp_path: Path) -> None:
     assert not list((tmp_path / "a").glob("trials/*/train/0-sft/checkpoints"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["bayesian", "random"])
 def test_two_searches_are_the_same_and_another_seed_is_another(tmp_path: Path, sampler: str) -> None:
     recipe = parsed(f"search.sampler={sampler}")
@@ -231,6 +233,7 @@ def test_a_search_that_has_ended_can_be_made_longer(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- trials that do not go their way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [10, 4])
 def test_trials_that_fall_behind_are_ended(tmp_path: Path, looks: int) -> None:
     player = Player(smooth, looks)

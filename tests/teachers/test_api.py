@@ -103,6 +103,7 @@ def test_requests_per_minute_are_kept(client: Client) -> None:
     assert time.monotonic() - begun >= 3 * 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("manner", "failure", "told"),
     [
@@ -189,6 +190,7 @@ def test_text_that_no_file_can_hold_is_made_harmless(client: Client) -> None:
 # ---------------------------------------------------------------- money
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_a_budget_of_tokens_is_never_exceeded(client: Client, concurrency: int) -> None:
     with Answers(client.path) as answers:
@@ -259,6 +261,7 @@ print(sum(not reply.failure for reply in replies))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_answer_and_keeps_its_budget(client: Client, server: Server, tmp_path: Path) -> None:
     budget = 1_000_000
     root = str(Path(__file__).parents[2])

@@ -126,6 +126,7 @@ def test_distillation_from_a_server_with_its_cost(tmp_path: Path, server: Server
     assert rows(run(tmp_path, text)) == rows(made) and server.calls("good") == before
 
 
+@pytest.mark.slow
 def test_a_threshold_rejects_by_its_name(tmp_path: Path, server: Server, toy_model: Path) -> None:
     text = api(server, "good") + "verify: {near: null, log_probability: -0.00001}\n"
     with pytest.raises(DataError, match=r"24  log_probability"):
@@ -139,6 +140,7 @@ def test_a_threshold_rejects_by_its_name(tmp_path: Path, server: Server, toy_mod
         run(tmp_path, text + "make: [{forward: {teacher: t, reverse: mine}}]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("manner", "reasons"),
     [
@@ -163,6 +165,7 @@ def test_nonsense_is_rejected_under_its_name(
     assert {name: n for name, n in found.items() if name not in expected} == pytest.approx(reasons, abs=8)
 
 
+@pytest.mark.slow
 def test_a_preface_is_taken_off_and_half_a_teacher_loses_no_row(tmp_path: Path, server: Server) -> None:
     made = run(tmp_path, api(server, "preface") + VERIFY + "make: [{forward: {teacher: t}}]")
     assert [(row.source, row.target) for row in rows(made)] == PAIRS[16:]

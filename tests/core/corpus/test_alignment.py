@@ -163,6 +163,7 @@ def test_a_judge_of_well_parted_heaps_rejects_the_spoilt_only() -> None:
     assert judge.caught(0.5) > 0.95
 
 
+@pytest.mark.slow
 def test_professional_pairs_are_kept_and_shuffled_ones_found(shared_data: Path) -> None:
     with gzip.open(shared_data / "ntrex128" / "newstest2019.tsv.gz", "rt", encoding="utf-8", newline="\n") as stream:
         header, *rows = (line.rstrip("\n").split("\t") for line in stream)

@@ -219,6 +219,7 @@ def test_a_function_that_loses_texts_is_an_error() -> None:
         one("text", lambda texts: [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "part"),
     [

@@ -68,6 +68,7 @@ def test_a_valley_at_one_budget_is_found_from_five_shares() -> None:
     assert choice.interval.low <= choice.share <= choice.interval.high and not choice.edge
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     held = 0
     for seed in range(8):

@@ -65,6 +65,7 @@ def test_equals_sacrebleu(system: list[str]) -> None:
         assert interval(resampled([base], 300)[0]).mean == pytest.approx(float(first.mean), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_equals_sacrebleu_on_real_text(shared_data: Path) -> None:
     with gzip.open(shared_data / "ntrex128" / "newstest2019.tsv.gz", "rt", encoding="utf-8", newline="") as file:
         rows = [line.rstrip("\n").split("\t") for line in file]

@@ -52,6 +52,7 @@ def test_better_on_feedback_and_equal_elsewhere_passes() -> None:
     assert found.sets[1].gain > 5 and found.sets[1].p < 0.01 and len(found.slices) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sets", "why"),
     [

@@ -44,6 +44,7 @@ def test_every_method_is_tried() -> None:
     assert WAYS.keys() == RULES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_model_merged_with_itself_is_itself(

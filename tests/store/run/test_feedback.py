@@ -279,6 +279,7 @@ def wrong(kind: str, count: int) -> list[Edit]:
     return [Edit(one.source, f"{one.text} {markers}", WAY, one.machine, one.document, "mallory") for one in good]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["of other sentences", "other numbers", "copies", "one sentence", "markers"])
 def test_one_user_with_hundreds_of_wrong_edits_changes_nothing(kind: str, tmp_path: Path) -> None:
     run = run_of(tmp_path, "{test: 0.1}", rows=800)

@@ -59,6 +59,7 @@ HUGE = {  # a file, its first unit
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HUGE)
 def test_a_huge_unit_is_reported_and_the_rest_translated(name: str) -> None:
     file, unit = HUGE[name]
