@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,8 @@ from dragoman import inputs, pipeline
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
+from dragoman.engine import world
+from dragoman.engine.world import World
 from dragoman.errors import CheckpointError, DataError, ModelError, RecipeError
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.artifact import Artifact
@@ -91,6 +95,20 @@ def test_all_stages_run_in_order_and_a_second_run_skips_them(stages: Stages, pro
     assert go(project, listener=said) == first  # facts included, as JSON has them
     assert stages.since() == []
     assert said.said == [f"{name}: finished before; skipped" for name in ALL]
+
+
+def test_what_the_other_processes_computed_is_in_the_cost_of_training(
+    stages: Stages, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Two(World):
+        def gathered(self, value: Any) -> list[Any]:
+            return [value, 7.0]
+
+    monkeypatch.setattr(world, "_world", Two())
+    go(project)
+    lines = (project / "costs.jsonl").read_text(encoding="utf-8").splitlines()
+    spent = {line["stage"]: line["processor_seconds"] for line in map(json.loads, lines)}
+    assert 7 <= spent.pop("train") < 10 and max(spent.values()) < 3
 
 
 def test_absent_sections_skip_their_stages(stages: Stages, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,7 +200,10 @@ def _follow(recipe: Recipe, here: world.World) -> dict[str, Artifact]:
         what, given = here.agreed(_NOTHING)
         if what == "end":
             return dict(given)
-        _function(what)(recipe, given["inputs"], given["folder"], given["key"], SILENT)
+        spent = energy.Spent()
+        with energy.measured(spent):
+            _function(what)(recipe, given["inputs"], given["folder"], given["key"], SILENT)
+        here.gathered(spent.processor_seconds)
 
 
 def of_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[str, Artifact]]:
@@ -248,11 +251,14 @@ def _one(
     folder.mkdir(parents=True, exist_ok=True)
     workspace.remember(recipe.file, stage.name, parts)
     spent = energy.Spent()
+    together = stage.name in TOGETHER
     try:
         with energy.measured(spent):
-            if stage.name in TOGETHER:
+            if together:
                 world.current().agreed((stage.name, {"inputs": dict(done), "folder": folder, "key": key}))
             _function(stage.name)(recipe, dict(done), folder, key, listener)
+        if together:
+            spent.processor_seconds = sum(world.current().gathered(spent.processor_seconds))
     finally:
         costs.add(out, stage.name, key, spent, recipe.log, finished=Artifact.done(folder, key) is not None)
     return Artifact.load(folder)

@@ -42,3 +42,12 @@ def test_a_rewarded_phase_is_drawn_however_many_rewards_it_has() -> None:
 
 def test_no_two_series_of_a_plot_look_alike() -> None:
     assert len({str(plots.style(number)) for number in range(16)}) == 16
+
+
+@pytest.mark.parametrize(
+    "ticks",
+    [(19.168, 19.172, 19.176), (0.0003, 0.0005), (0.0, 0.025, 0.05), (999.5, 1000.0), (-120.25, -120.0), (7.0,)],
+)
+def test_no_two_ticks_of_an_axis_read_alike(ticks: tuple[float, ...]) -> None:
+    assert len({plots._short(tick, ticks) for tick in ticks}) == len(ticks)
+    assert plots._short(ticks[0], ticks) == f"{ticks[0]:g}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,14 +109,19 @@ def numbers(axes: Axes, axis: str, *, whole: bool = False) -> None:
 
     chosen = axes.xaxis if axis == "x" else axes.yaxis
     chosen.set_major_locator(MaxNLocator(nbins=5, integer=whole))
-    chosen.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    chosen.set_major_formatter(FuncFormatter(lambda value, _: _short(value, list(chosen.get_majorticklocs()))))
 
 
-def _short(value: float) -> str:
+def _short(value: float, ticks: Sequence[float]) -> str:
+    """With as many digits as tell it from the ticks beside it."""
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{suffix}"
-    return f"{value:.3g}"
+    step = min((abs(b - a) for a, b in pairwise(ticks)), default=0.0)
+    digits = (
+        3 if not (value and step) else max(3, math.floor(math.log10(abs(value))) - math.floor(math.log10(step)) + 2)
+    )
+    return f"{value:.{digits}g}"
 
 
 # ---------------------------------------------------------------- what went in

@@ -282,8 +282,7 @@ def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, lis
     )
     if chosen.steps < _FEW_STEPS:
         listener.warn(
-            f"plan: {name}: {chosen.steps} steps are few to learn from ({_FEW_STEPS} or more are wanted). Lower "
-            "`batch_tokens` or `accumulation`, raise `epochs` or `tokens`, or give more rows."
+            f"plan: {name}: {chosen.steps} steps are few to learn from ({_FEW_STEPS} or more are wanted). {kind.longer}"
         )
     listener.say(
         f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} of training "

@@ -35,6 +35,9 @@ class Kind(ABC):
     `core.recipe.Phase`, which knows its files and its directions."""
 
     rows: ClassVar[str] = "rows"  # what its rows are called
+    longer: ClassVar[str] = (  # how to have more steps of it
+        "Lower `batch_tokens` or `accumulation`, raise `epochs` or `tokens`, or give more rows."
+    )
     folder: ClassVar[str] = ""  # in the phase's own: what it makes before or while it trains
     epochs: ClassVar[bool] = True  # whether its stream is one corpus, whose epochs can be counted
     guarded: ClassVar[bool] = (

@@ -44,6 +44,7 @@ _SHOWN = 8  # groups that are written down at an evaluation
 
 class Reinforcement(Kind):
     rows = "prompts"
+    longer = "Raise `steps`."
     folder = "samples"
 
     def data(self, inputs: Inputs) -> Material:

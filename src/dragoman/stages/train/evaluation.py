@@ -13,7 +13,7 @@ from dragoman.engine.loop import Step
 from dragoman.engine.watcher import Course, Watcher
 from dragoman.stages.train.measures import Measures
 
-_NAMES = {"loss": "dev loss", "chrf": "chrF", "bleu": "BLEU", "one_shot_chrf": "one-shot chrF"}
+_NAMES = {"loss": "dev loss", "chrf": "chrF", "bleu": "BLEU", "ter": "TER", "one_shot_chrf": "one-shot chrF"}
 _SMALL = ("loss", "forgetting", "off_target", "length")  # figures told to three digits
 
 
