@@ -30,7 +30,7 @@ class Live:
 
     def call(self, coroutine: Any) -> Any:
         """Run a coroutine in the server's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(300)
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         answer = self.http.request(method, path, **options)
@@ -54,21 +54,21 @@ def living(gateway: Gateway, *, ready: bool = True) -> Iterator[Live]:
     thread = threading.Thread(target=lambda: asyncio.run(one.serve()))
     thread.start()
     try:
-        assert started.wait(30)
+        assert started.wait(300)
         url = f"http://127.0.0.1:{ports[0]}"
-        with httpx2.Client(base_url=url, timeout=60, trust_env=False) as http:
+        with httpx2.Client(base_url=url, timeout=300, trust_env=False) as http:
             live = Live(gateway, one, url, loops[0], http)
             if ready:
                 until(lambda: http.get("/health/ready").status_code == 200)
             yield live
     finally:
         one.should_exit = True
-        thread.join(30)
+        thread.join(300)
         assert not thread.is_alive()
 
 
-def until(condition: Any, seconds: float = 60.0) -> None:
-    """Wait until something holds."""
+def until(condition: Any, seconds: float = 300.0) -> None:
+    """Wait until something holds: long, for beside other work an engine may need a minute to start."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came to hold"
