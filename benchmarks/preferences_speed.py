@@ -5,8 +5,9 @@
 The same model with the same LoRA (every linear layer, rank 16), the same sentences (Multi30k en-de, in the same prompt), fp32, one
 thread, AdamW. `dpo`: batches of as many pairs, the reference on one side, the same with words left out on the other; dragoman's
 time has the log-probabilities of the start in it, which it computes once, TRL's what it computes in every step. `grpo`: as many prompts
-and samples a step, at most as many new tokens, sentence chrF as the reward, divergence from the start 0.01. TRL is measured as it comes and
-without gradient checkpointing. What is drawn in place of groups that tell nothing apart is in dragoman's time, and not among its samples.
+and samples a step in the same order, at most as many new tokens, sentence chrF as the reward, divergence from the start 0.01. Both learn from
+every sample: the gates that dragoman always has and TRL does not (empty, unfinished, repetitive samples) are open, lest groups are drawn
+again; the untuned model ends few samples within so many tokens. TRL is measured as it comes and without gradient checkpointing.
 Every contender runs in a process of its own, all in turn, in several rounds; the first step of
 each is not counted. CPU seconds, since the cores are shared. The record goes to benchmarks/results/preferences_speed.json.
 """
@@ -78,10 +79,12 @@ def prepare(data: Path, base: Path, folder: Path, count: int) -> None:
 
 
 def ours(kind: str, folder: Path, steps: int) -> dict[str, Any]:
+    import numpy as np
     import torch
 
+    from dragoman.core.corpus import rewards
     from dragoman.core.recipe import Recipe
-    from dragoman.engine import load
+    from dragoman.engine import group_stream, load
     from dragoman.engine.device import detect, use
     from dragoman.engine.loop import fit
     from dragoman.engine.on_policy import Sampler
@@ -115,6 +118,8 @@ def ours(kind: str, folder: Path, steps: int) -> dict[str, Any]:
         return found
 
     Sampler.__call__ = timed  # type: ignore[method-assign]
+    rewards.ALWAYS = frozenset()  # type: ignore[misc]
+    group_stream.epoch_order = lambda corpus, *_: np.arange(len(corpus))
     Sampler.limit = lambda self, prompt, reference: NEW  # type: ignore[method-assign, assignment]
     begun = time.process_time()
     made = folder / ("candidates" if kind == "dpo" else "samples")
@@ -238,6 +243,7 @@ def peers(kind: str, folder: Path, steps: int, *, checkpointing: bool) -> dict[s
         per_device_train_batch_size=PROMPTS * GROUP,
         num_generations=GROUP,
         max_completion_length=NEW,
+        shuffle_dataset=False,
         beta=0.01,
     )
     trainer = GRPOTrainer(
@@ -341,6 +347,7 @@ def summary(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         row: dict[str, Any] = {"per_cpu_second": [round(one["units"] / one["seconds"], 4) for one in rounds]}
         if "tokens" in rounds[0]:
             row["tokens_per_cpu_second"] = [round(one["tokens"] / one["seconds"], 3) for one in rounds]
+            row["tokens_of_a_sample"] = [round(one["tokens"] / one["units"], 2) for one in rounds]
             row["generation_share"] = [round(one["generation_share"], 3) for one in rounds]
         if name != "dragoman" and "dragoman" in rows:
             for key in [key for key in row if key.endswith("second")]:

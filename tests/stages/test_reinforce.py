@@ -16,7 +16,12 @@ from dragoman.core.corpus import rewards
 from dragoman.core.listen import Silent
 from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example
+from dragoman.engine import load
+from dragoman.engine.device import detect
 from dragoman.engine.log import read
+from dragoman.engine.phase_data import Inputs
+from dragoman.engine.phases.pair_rows import pair_rows
+from dragoman.engine.phases.sft_rows import training_data
 from dragoman.errors import DataError, RecipeError
 from dragoman.stages import plan, train
 from dragoman.store.corpus import records
@@ -56,7 +61,7 @@ def run(begun: Path, tmp_path: Path) -> Path:
 
 
 def recipe(method: str, *overrides: str) -> Recipe:
-    wishes = [each if each.startswith("train.1.") else f"train.1.reinforce.{each}" for each in overrides]
+    wishes = [each if each.startswith("train.") else f"train.1.reinforce.{each}" for each in overrides]
     return Recipe.parse(TEXT.replace("METHOD", method), "recipe.yaml", wishes)
 
 
@@ -192,6 +197,21 @@ def test_terms_are_those_of_the_glossary(run: Path, texts: Artifact, tmp_path: P
     course = facts["reinforced"]["course"]
     assert set(course[0]["rewards"]) == {"chrf", "terms", "language"}
     assert 0 < np.mean([one["rewards"]["terms"] for one in course]) < 1
+
+
+def test_prompts_show_terms_as_those_of_supervised_tuning_do(run: Path, texts: Artifact, tmp_path: Path) -> None:
+    path = tmp_path / "terms.csv"
+    path.write_text("source,target\ncat,Katze\ndog,Hund\n", encoding="utf-8")
+    glossary = f"{{path: {path}, share: 0.5}}"
+    wish = recipe("grpo", "rewards={chrf: 1, terms: 1}", f"glossary={glossary}", "train.0.sft.glossary=" + glossary)
+    loaded = load.load(run / "train" / "0-sft" / "model")
+    inputs = Inputs(wish, wish.train[1], loaded, texts.folder, detect(1), False)
+    rows = pair_rows(inputs, wish.pairs, wish.train[1].reinforce.glossary)
+    tuned = training_data(wish, wish.train[0].sft, loaded, texts.folder)
+    assert all(np.array_equal(getattr(rows.corpus, key), getattr(tuned.corpus, key)) for key in ("ids", "trained"))
+    assert rows.assists["with_terms"] == tuned.assists["with_terms"] > 50
+    told = go(run, texts, "grpo", "rewards={chrf: 1, terms: 1}", f"glossary={glossary}")
+    assert told["assists"]["with_terms"] == rows.assists["with_terms"]
 
 
 def test_focus_asks_for_sentences_with_terms_alone_and_a_stop_changes_nothing(

@@ -98,7 +98,8 @@ class Batch:
     token is under the loss, labels [n] those tokens; tokens = real tokens, rows * length - tokens = padding. `sequence`
     [n] the number of the sequence that a label belongs to, in the order of the bins. `groups` [n] what each label's loss is
     counted under, or None. `anchors` [sequences] the log-probability of each sequence under a frozen model, or None. `given`
-    [n, ...]: what a loss needs besides of every label, by name.
+    [n, ...]: what a loss needs besides of every label, by name. `mask` [rows, 1, length, length]: what is added to the scores
+    of attention, where tokens do not look at all before them.
     """
 
     ids: torch.Tensor
@@ -110,6 +111,13 @@ class Batch:
     sequence: torch.Tensor | None = None
     anchors: torch.Tensor | None = None
     given: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    mask: torch.Tensor | None = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the model is given."""
+        masked = {} if self.mask is None else {"attention_mask": self.mask}
+        return {"input_ids": self.ids, "position_ids": self.positions, "use_cache": False, **masked}
 
     @property
     def target_tokens(self) -> int:
@@ -124,11 +132,12 @@ class Batch:
             return self
         positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
         moved = [t.to(device, non_blocking=True) for t in (self.ids, self.where, self.labels)]
-        groups, sequence, anchors = (
-            None if t is None else t.to(device, non_blocking=True) for t in (self.groups, self.sequence, self.anchors)
+        groups, sequence, anchors, mask = (
+            None if t is None else t.to(device, non_blocking=True)
+            for t in (self.groups, self.sequence, self.anchors, self.mask)
         )
         given = {name: each.to(device, non_blocking=True) for name, each in self.given.items()}
-        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups, sequence, anchors, given)
+        return Batch(moved[0], positions, moved[1], moved[2], self.tokens, groups, sequence, anchors, given, mask)
 
 
 def collate(corpus: Corpus, bins: Sequence[Sequence[int]], pad: int) -> Batch:

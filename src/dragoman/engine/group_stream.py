@@ -29,6 +29,7 @@ from dragoman.engine.model_scorer import AnyScorer
 from dragoman.engine.on_policy import Sampler
 from dragoman.engine.ppo import estimated, valued, whitened
 from dragoman.engine.score import corpus_of
+from dragoman.engine.shared_prompts import SharedPrompts
 from dragoman.engine.token_scores import token_losses
 from dragoman.engine.world import current
 from dragoman.errors import DataError
@@ -45,10 +46,6 @@ class Sampled:
     ids: list[int]
     prompt: int  # tokens of it
     advantage: float  # with `ppo` its score
-
-    @property
-    def row(self) -> tuple[list[int], list[bool]]:
-        return self.ids, [number >= self.prompt for number in range(len(self.ids))]
 
 
 class Frozen:
@@ -90,6 +87,7 @@ class GroupStream:
         self.scorers = scorers
         self.focus = Focus() if wish.focus else None
         self.pad, self.model = sampler.loaded.pad, sampler.loaded.model
+        self.prompts = SharedPrompts(self.model, self.pad)
         self.calls, self.cursor = 0, 0  # batches given, prompts taken
         self.figures: dict[str, float] = defaultdict(float)  # since the last evaluation
         self.totals: Counter[str] = Counter()
@@ -174,9 +172,17 @@ class GroupStream:
                 f"{dict(self.totals)}. The rewards are {', '.join(self.wish.rewards)}; add one that can, or end the phase."
             )
         self._watch_rewards()
-        kept.sort(key=lambda one: len(one.ids))
-        cuts = np.array_split(np.arange(len(kept)), self.accumulation)
-        return [[kept[place] for place in cut] for cut in cuts]
+        return self._parted(kept)
+
+    def _parted(self, kept: list[Sampled]) -> list[list[Sampled]]:
+        """Short groups together, their samples one after the other, since they share a prompt. Where there are fewer groups
+        than parts, samples of like length."""
+        groups = [kept[start : start + self.wish.group] for start in range(0, len(kept), self.wish.group)]
+        if len(groups) < self.accumulation:
+            groups = [[one] for one in kept]
+        groups.sort(key=lambda group: sum(len(one.ids) for one in group))
+        cuts = np.array_split(np.arange(len(groups)), self.accumulation)
+        return [[one for place in cut for one in groups[place]] for cut in cuts]
 
     def _prompts(self, count: int) -> list[int]:
         """The next rows of the order, without those that `focus` leaves out."""
@@ -318,9 +324,7 @@ class GroupStream:
         """The batches of a step, ready for the loss. known [parts]: what was found when the samples were drawn, of a run that
         goes on."""
         world, device = current(), self.sampler.loaded.device
-        batches = [
-            collate(corpus_of([one.row for one in part]), [[n] for n in range(len(part))], self.pad) for part in parts
-        ]
+        batches = [self.prompts.batch([(one.ids, one.prompt) for one in part]) for part in parts]
         shares = world.dealt(list(zip(parts, known, batches, strict=True)))
         given = world.collected([self._given(part, old, batch.to(device)) for part, old, batch in shares])
         if self.wish.headed:

@@ -44,7 +44,7 @@ def _losses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The losses, and where `states` are wanted the hidden states."""
     inner = _inner(model)
-    inputs = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
+    inputs = batch.inputs
     if not plain_head(inner):
         found = model(**inputs, output_hidden_states=states)
         flat = found.logits.reshape(-1, found.logits.shape[-1])[batch.where].float()
@@ -72,7 +72,7 @@ def last_states(model: nn.Module, batch: Batch) -> torch.Tensor:
         return hidden
 
     with _head_as(_inner(model), keep):
-        model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False)
+        model(**batch.inputs)
     return found[0]
 
 
@@ -155,7 +155,7 @@ def _positions(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     """Hidden states [n, d] of the target positions and the output layer [v, d]; where that is no plain matrix the logits
     [n, v] and None."""
     inner = _inner(model)
-    inputs = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
+    inputs = batch.inputs
     plain = plain_head(inner)
     with _without_head(inner) if plain else nullcontext():
         found = model(**inputs).logits

@@ -1,6 +1,6 @@
 """From ranked candidates to pairs: of one source, which translation is better than which, and why no pair was made.
 
-Candidates are ranked by utilities in points, 0 to 100, weighed as the recipe says: chrF or BLEU to the reference; expected
+Candidates are ranked by utilities in points, 0 to 100, weighed as the recipe says: chrF, BLEU or TER to the reference; expected
 chrF or BLEU under the other candidates (minimum Bayes risk, as Yang et al. 2024 rank for preference tuning, arXiv
 2311.08380); how probable the model itself holds them (geometric mean over the tokens); the checks that flag a translation;
 scorers of the user's own. Best and worst make a pair ("BW" there), where they are of like length.
@@ -20,9 +20,10 @@ from dragoman.core.corpus import leaks
 from dragoman.core.recipe.prefer import PreferencePairs
 from dragoman.core.records import Hypothesis
 from dragoman.core.scores import mbr
+from dragoman.core.scores.closeness import closeness
 from dragoman.core.scores.flags import FLAGS, Flagger, severity
-from dragoman.core.scores.metrics import segments
 from dragoman.core.scores.metrics.bleu import sentence_bleu
+from dragoman.core.scores.table import METRICS
 from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
 
@@ -160,10 +161,8 @@ def _utilities(
     texts = [one.text for one in rows]
     found: list[dict[str, float]] = [{} for _ in rows]
     columns: dict[str, Sequence[float]] = {}
-    if "chrf" in wish.rank_by:
-        columns["chrf"] = segments("chrf", list(texts), [reference] * len(texts), direction.target).single.tolist()
-    if "bleu" in wish.rank_by:
-        columns["bleu"] = sentence_bleu(list(texts), [reference] * len(texts), direction.target).tolist()
+    for metric in METRICS.keys() & wish.rank_by.keys():
+        columns[metric] = closeness(metric, texts, reference, direction.target)
     if {"mbr", "mbr_bleu"} & wish.rank_by.keys():
         columns |= _expected(texts, samples, direction, wish)
     if "probability" in wish.rank_by:

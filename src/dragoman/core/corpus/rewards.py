@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from dragoman.core.prompt.terms import Term, obeyed
 from dragoman.core.records import Hypothesis
+from dragoman.core.scores.closeness import closeness
 from dragoman.core.scores.flags import Flagger
-from dragoman.core.scores.metrics import segments
-from dragoman.core.scores.metrics.bleu import sentence_bleu
 from dragoman.core.text.languages import Direction
 from dragoman.errors import DataError
 
@@ -57,15 +56,12 @@ def _without(*flags: str) -> Callable[[Group], Sequence[float]]:
     return lambda group: [float(not set(flags) & set(found)) for found in group.flags]
 
 
-def _chrf(group: Group) -> Sequence[float]:
-    texts = [one.text for one in group.samples]
-    found = segments("chrf", texts, [group.reference] * len(texts), group.direction.target).single
-    return [float(value) / 100 for value in found]
+def _close(metric: str) -> Callable[[Group], Sequence[float]]:
+    def found(group: Group) -> Sequence[float]:
+        texts = [one.text for one in group.samples]
+        return [value / 100 for value in closeness(metric, texts, group.reference, group.direction.target)]
 
-
-def _bleu(group: Group) -> Sequence[float]:
-    texts = [one.text for one in group.samples]
-    return [float(v) / 100 for v in sentence_bleu(texts, [group.reference] * len(texts), group.direction.target)]
+    return found
 
 
 def _terms(group: Group) -> Sequence[float]:
@@ -74,8 +70,9 @@ def _terms(group: Group) -> Sequence[float]:
 
 
 REWARDS: dict[str, Callable[[Group], Sequence[float]]] = {  # group -> a value from 0 to 1 of each sample
-    "chrf": _chrf,
-    "bleu": _bleu,
+    "chrf": _close("chrf"),
+    "bleu": _close("bleu"),
+    "ter": _close("ter"),
     "terms": _terms,
     "tags": _without("tag"),
     "numbers": _without("number"),

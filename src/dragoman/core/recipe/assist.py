@@ -42,6 +42,10 @@ class TrainingGlossary(GlossaryUse):
     share: Share = 0.3  # of the prompts whose sentence has terms that its reference obeys
 
 
+class RewardGlossary(TrainingGlossary):
+    share: Share = 0.0  # by itself no prompt shows terms: a model that never saw any in its prompt cannot use them
+
+
 def _use(value: object) -> object:
     """`true` means with all defaults, `false` not at all."""
     return {True: {}, False: None}[value] if isinstance(value, bool) else value
@@ -62,3 +66,4 @@ ShotCount = Annotated[int, Field(ge=0, le=MOST_SHOTS)]
 Shots = Annotated[dict[ShotCount, Share], BeforeValidator(_as_shares), AfterValidator(_whole)]
 UsedGlossary = Annotated[GlossaryUse | None, BeforeValidator(_use)]
 UsedTrainingGlossary = Annotated[TrainingGlossary | None, BeforeValidator(_use)]
+UsedRewardGlossary = Annotated[RewardGlossary | None, BeforeValidator(_use)]

@@ -11,7 +11,7 @@ from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount
 from dragoman.core.text.languages import Direction
 
-UTILITIES = ("chrf", "bleu", "mbr", "mbr_bleu", "probability", "checks")  # dragoman's own
+UTILITIES = ("chrf", "bleu", "ter", "mbr", "mbr_bleu", "probability", "checks")  # dragoman's own
 Weight = Annotated[float, Field(gt=0)]
 
 # method -> (beta, weight of the likelihood of the better one, margin gamma): as their papers or their authors' code have them
@@ -107,6 +107,7 @@ class Prefer(PreferencePairs):
             "chrf": ["chrf"],
             "mbr": ["chrf"],
             "bleu": ["bleu"],
+            "ter": ["ter"],
             "mbr_bleu": ["bleu"],
             "probability": [],
             "checks": ["empty", "copied", "off_target", "repeated", "length"],

@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedGlossary
+from dragoman.core.recipe.assist import GlossaryUse, MemoryUse, Shots, TrainingMemory, UsedRewardGlossary
 from dragoman.core.recipe.scorer import Scorer, ScorerName, check_names
 from dragoman.core.recipe.training import Training
 from dragoman.core.recipe.values import Pairs, PositiveCount
 from dragoman.core.text.languages import Direction
 
-REWARDS = ("chrf", "bleu", "terms", "tags", "numbers", "language", "length")  # dragoman's own
-_GRADED = frozenset({"chrf", "bleu"})  # more or less, not right or wrong
+REWARDS = ("chrf", "bleu", "ter", "terms", "tags", "numbers", "language", "length")  # dragoman's own
+_GRADED = frozenset({"chrf", "bleu", "ter"})  # more or less, not right or wrong
 Weight = Annotated[float, Field(gt=0)]
 Clip = Annotated[float, Field(gt=0)]
 
@@ -26,9 +26,11 @@ class Reinforce(Training):
     steps: PositiveCount = 200  # optimiser steps
     prompts: PositiveCount = 16  # training sentences of a step
     group: Annotated[int, Field(ge=1, le=64)] = 8  # samples of each; one alone only with `ppo`
+    temperature: Annotated[float, Field(gt=0)] = 1.0  # of the samples; what is learned is their probability at 1
     rewards: dict[ScorerName, Weight | Literal["gate"]] = {"chrf": 1.0, "language": "gate", "length": "gate"}
     scorers: dict[ScorerName, Scorer] = {}  # the user's own, by the names that `rewards` has for them
-    glossary: UsedGlossary = None  # for the reward `terms`; `true`: the run's own
+    # for the reward `terms`, and, as in `sft`, in the prompts of a `share` of the sentences; `true`: the run's own
+    glossary: UsedRewardGlossary = None
     # terms: only sentences with a term of the glossary, those more often whose terms some samples have and others lack
     focus: Literal["terms"] | None = None
     kl: Annotated[float, Field(ge=0)] = 0.01  # weight of the divergence from the model that the phase begins with
@@ -87,7 +89,13 @@ class Reinforce(Training):
 
     @property
     def learned_by(self) -> list[str]:
-        figures = {"language": ["off_target", "copied"], "length": ["length"], "chrf": ["chrf"], "bleu": ["bleu"]}
+        figures = {
+            "language": ["off_target", "copied"],
+            "length": ["length"],
+            "chrf": ["chrf"],
+            "bleu": ["bleu"],
+            "ter": ["ter"],
+        }
         always = ["empty", "repeated", "unfinished", "looped"]
         return [*(name for reward in self.rewards for name in figures.get(reward, [])), *always]
 

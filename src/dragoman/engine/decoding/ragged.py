@@ -114,7 +114,7 @@ class Ragged:
         self._prefix = list(prefix)
         self._shared: list[tuple[torch.Tensor, torch.Tensor]] = []  # of the prefix, one a layer
         self._places = _Places()
-        self._windows = _windows(model) or [None]
+        self._windows = windows(model) or [None]
         self._cache = Cache(layers=[_Layer(self._places) for _ in self._windows])
         self._cache_name = cache_name(model)
         self._kinds = _kinds(model, self._windows)
@@ -248,7 +248,7 @@ def common(prompts: Sequence[Sequence[int]]) -> list[int]:
     return list(low[:size]) if size * (len(prompts) - 1) >= _WORTH else []
 
 
-def _windows(model: Any) -> list[int | None] | None:
+def windows(model: Any) -> list[int | None] | None:
     """How far each layer looks back, None = to the beginning; no list where a layer keeps something else than keys and
     values, or has a window that the library does not know of."""
     config = model.config.get_text_config(decoder=True)
@@ -285,10 +285,10 @@ def can_be_ragged(model: Any) -> bool:
 
 @torch.inference_mode()
 def _tried(model: Any) -> bool:
-    windows = _windows(model)
-    if not windows or model.config._attn_implementation not in ("sdpa", "eager"):
+    far = windows(model)
+    if not far or model.config._attn_implementation not in ("sdpa", "eager"):
         return False
-    if len(set(_kinds(model, windows).values())) != len(set(windows)):
+    if len(set(_kinds(model, far).values())) != len(set(far)):
         return False
     first, second = [5, 3, 7, 4, 6], [6, 4]
     rest = [[3, 5], [7]]

@@ -49,7 +49,7 @@ class Reinforcement(Kind):
 
     def data(self, inputs: Inputs) -> Material:
         recipe, wish = inputs.recipe, Reinforce.given(inputs.phase.section)
-        rows = pair_rows(inputs, inputs.phase.directions(recipe.pairs))
+        rows = pair_rows(inputs, inputs.phase.directions(recipe.pairs), wish.glossary)
         terms = _terms(inputs, wish)
         chosen = _settings(inputs, wish, rows)
         if inputs.made_here is None:
@@ -66,6 +66,7 @@ class Reinforcement(Kind):
             int(rows.corpus.lengths.max()),
             directions=rows.directions,
             general=general(inputs),
+            assists=rows.assists,
         )
 
     def loss(self, training: Training, *, compiled: bool) -> Loss:
@@ -80,8 +81,11 @@ class Reinforcement(Kind):
         return [Rewarded(ready.model, stream, Reinforce.given(ready.inputs.phase.section), ready.inputs.made_here)]
 
     def others(self, inputs: Inputs) -> int:
+        """The start; where that is the adapter switched off, the weights with the adapter in them that samples are drawn from
+        (on a processor)."""
         model = inputs.loaded.model
-        return 0 if _switchable(inputs) else memory.weights(model.config, model.dtype)
+        drawn = model.device.type == "cpu" and method(inputs.phase).peft == "LoraConfig"
+        return memory.weights(model.config, model.dtype) if drawn or not _switchable(inputs) else 0
 
     def tell_plan(self, name: str, facts: Mapping[str, Any], listener: Listener) -> None:
         del facts
@@ -204,7 +208,13 @@ def _stream(
         rows.pairs,
         wish,
         Judge(wish.weights, wish.gates, wish.method, inputs.recipe.languages),
-        Sampler(loaded, rows.encoder.end, inputs.recipe.seed, loaded.model.config._attn_implementation),
+        Sampler(
+            loaded,
+            rows.encoder.end,
+            inputs.recipe.seed,
+            loaded.model.config._attn_implementation,
+            temperature=wish.temperature,
+        ),
         frozen,
         terms,
         chosen.accumulation,
