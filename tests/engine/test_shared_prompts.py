@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, MambaConfig
 
-from dragoman.engine import attention
+from dragoman.engine import attention, load
 from dragoman.engine.on_policy import merged
 from dragoman.engine.shared_prompts import SharedPrompts, plain, shared
 from dragoman.engine.token_scores import token_losses
@@ -71,7 +71,8 @@ def test_a_model_that_reads_no_masks_or_looks_back_less_far_reads_each_sample_al
 
 def test_an_adapter_is_in_the_weights_while_samples_are_drawn_and_never_after() -> None:
     model = tiny_model(32)
-    wrapped = get_peft_model(model, LoraConfig(target_modules="all-linear", r=2, lora_alpha=4)).eval()
+    with load.peft_at_peace():
+        wrapped = get_peft_model(model, LoraConfig(target_modules="all-linear", r=2, lora_alpha=4)).eval()
     for name, parameter in wrapped.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)
