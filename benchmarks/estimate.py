@@ -110,6 +110,7 @@ def main() -> None:
         found = compare(normal, window.sample, seed=number)
         made = estimate(window.confidence.tolist(), pairs)
         assert made is not None
+        made = made if trusted(found) else made.doubted()
         true = float(window.score.mean())
         about = {"estimated": made.value, "low": made.low, "high": made.high, "true": true, "unchanged": made.normal}
         rows.append({"medical": share, **{k: round(v, 2) for k, v in about.items()}, "trusted": trusted(found)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +12,10 @@ import typer
 
 from dragoman.cli.options import Debug, Json, Quiet
 from dragoman.cli.session import Session, session
-from dragoman.errors import ArgumentError
+from dragoman.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
+    from dragoman.core.text.languages import Direction
     from dragoman.core.watch.trial import Trial
     from dragoman.store.run.watch import Seen, Watched
 
@@ -36,6 +38,12 @@ def monitor(
     alert: Annotated[
         bool,
         typer.Option("--alert", help="Hold the recipe's alert rules against it and send what is due; so does --watch."),
+    ] = False,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay", help="Translate the held-out set again first, if the recipe's `nightly` says it is time."
+        ),
     ] = False,
     every: Annotated[float, typer.Option("--every", min=1, help="Seconds between two looks.")] = 60.0,
     erase: Annotated[
@@ -66,19 +74,25 @@ def monitor(
             _erase(here, run, erase, older, state)
             return
         while True:
+            if replay:
+                _replay(here, run)
             found = looking.watch(run, days=_days(report))
-            _tell(here, found)
-            if alert or watch:
-                _alert(here, found)
-            if html is not None:
-                from dragoman.report import monitor as page
-
-                here.listener.say(f"monitor: {page.render(found, html)}")
+            _looked(here, found, html, alert or watch)
             if not watch:
                 break
             time.sleep(every)
         if any(one.drifted for one in found.directions):
             raise typer.Exit(7)
+
+
+def _looked(here: Session, found: Watched, html: Path | None, alert: bool) -> None:
+    _tell(here, found)
+    if alert:
+        _alert(here, found)
+    if html is not None:
+        from dragoman.report import monitor as page
+
+        here.listener.say(f"monitor: {page.render(found, html)}")
 
 
 def _made(here: Session, recipe: Path) -> Path:
@@ -88,6 +102,31 @@ def _made(here: Session, recipe: Path) -> Path:
 
     pipeline.run(Recipe.load(recipe), recipe.parent, stages=["monitor"], listener=here.listener)
     return recipe.parent
+
+
+def _replay(here: Session, run: Path) -> None:
+    """With a model of its own, which is loaded where something is due."""
+    from dragoman.store.run.promotion import in_use
+    from dragoman.store.run.replay import NO_MATCH, replay
+    from dragoman.store.run.watch import wanted
+
+    if wanted(run).nightly is None:
+        raise DataError(f"{run}: its recipe does not say when: add `nightly: {{}}` to its section `monitor`.")
+    model = in_use(run)
+
+    def ask(texts: list[str], direction: Direction) -> list[str]:
+        from dragoman.assistant import Assistant
+        from dragoman.assistant import settings_of as used
+
+        settings = replace(used(model), exact=False, min_match=NO_MATCH)
+        with Assistant.load(model, memory=False, settings=settings, observed=False) as assistant:
+            return [one.text for one in assistant.answers(texts, direction)]
+
+    for direction, night in replay(model, ask).items():
+        if night.error:
+            here.listener.warn(
+                f"monitor: {direction}: the replay failed ({night.error}); tried again after three hours"
+            )
 
 
 _PERIODS = {"day": 1.0, "week": 7.0, "month": 30.0}
@@ -192,7 +231,7 @@ def _direction(seen: Seen) -> list[str]:
 
     if not seen.found:
         few = f"{seen.direction}: {seen.segments:,} segments in the window; fewer than {FEWEST} say too little"
-        return [few, *_said(seen)]
+        return [few, *_said(seen), *_replayed(seen)]
     assert seen.since is not None and seen.until is not None  # noqa: S101 # a window with tests has segments
     span = " to ".join(datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") for at in (seen.since, seen.until))
     verdict = f"drifted: {', '.join(one.name for one in seen.drifted)}" if seen.drifted else "no drift shown"
@@ -215,10 +254,25 @@ def _direction(seen: Seen) -> list[str]:
         numbers = [f"{test.normal:.3f}", f"{test.now:.3f}", f"{test.effect:+.3f}", f"{test.q:.2g}"]
         rows.append([name, test.title, *numbers])
     told += ["  " + line for line in grid(rows, left=2).split("\n")]
-    told += _said(seen)
+    told += [*_said(seen), *_replayed(seen)]
     for word, sources in seen.words.items():
         told.append(f"  new word {word}: {sources[0]}")
     return told
+
+
+def _replayed(seen: Seen) -> list[str]:
+    """How the held-out set fares, night by night."""
+    if seen.replay is None:
+        return []
+    found = [f"{seen.replay.finished:,} nights", f"{seen.replay.failed:,} failed"]
+    told = f"  replay of the held-out set: {', '.join(found)}, {seen.replay.missed:,} missed"
+    if (last := seen.replay.last) is None:
+        return [told]
+    night = datetime.fromtimestamp(last.due, UTC).strftime("%Y-%m-%d %H:%M")
+    return [
+        f"{told}; {night} UTC: chrF2++ {last.score:.1f}, {last.before:.1f} when it was evaluated "
+        f"[{last.low:+.1f}, {last.high:+.1f}], {last.changed:,} of {last.segments:,} translations are others"
+    ]
 
 
 def _said(seen: Seen) -> list[str]:

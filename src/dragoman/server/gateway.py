@@ -30,6 +30,7 @@ from dragoman.server.settings import Limits
 from dragoman.server.tracing import configured
 from dragoman.server.translate import Translation, Wish, stretches, translate
 from dragoman.server.trials import Trials, Wanted
+from dragoman.server.watching import Watching
 from dragoman.store.memory.translation_memory import Memory
 from dragoman.store.run.aliases import Aliases, Target
 from dragoman.store.run.screen import Counts, Screen
@@ -75,6 +76,7 @@ class Gateway:
         runs: Path | None = None,
         models: Sequence[Target | NullModel] = (),
         trial: Wanted | None = None,
+        watch: float = 300.0,
     ) -> None:
         """`models`: what is served besides what the aliases point to; the first answers where no name is given.
 
@@ -82,6 +84,7 @@ class Gateway:
         `no_keys`: everybody is let in, as the local user is. `secure`: it is reached by TLS. `aliases`: the file to follow,
         `aliases.json` in `state` by default. `command`: what starts an engine instead of the usual one. `page`: the folder
         of the web page. `runs`: a folder of training runs to show. `trial`: the model that is tried beside the champion.
+        `watch`: seconds between two looks at what the runs met in use.
         """
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.state, self.limits, self.secure = state, limits or Limits(), secure
@@ -106,6 +109,8 @@ class Gateway:
         self.threads = ThreadPoolExecutor(_THREADS, "markup")
         self.desks = Desks(state)
         self.trials = None if trial is None else Trials(trial, state, self.bundles, self.threads)
+        self._every = watch
+        self._watching: Watching | None = None
         self.documents = Documents(self)
         self.evaluations = Evaluations(self)
         self.imports = Imports(self)
@@ -128,6 +133,7 @@ class Gateway:
                 self.bundles.add(model.name, model.folder, model.checksum)
         self._ticking = asyncio.create_task(self._tick())
         self._following = asyncio.create_task(self._follow_on())
+        self._watching = Watching(self.bundles, self.metrics, self.threads, self._every)
 
     async def close(self) -> None:
         self.draining = True
@@ -136,6 +142,8 @@ class Gateway:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+        if self._watching is not None:
+            await self._watching.close()
         await self.documents.close()
         await self.evaluations.close()
         if self.trials is not None:

@@ -54,6 +54,12 @@ class Metrics:
         self.screened = counter("screened", "Texts that a rule of screening spoke of", "rule", "action")
         self.failures = counter("failures", "Texts that could not be translated", "model")
         self.feedback = counter("feedback", "What users said of translations", "verdict")
+        self.drift = gauge("drift_score", "Effect of a drift test on the latest window", "model", "pair", "feature")
+        self.drifted = gauge(
+            "drifted_features", "Drift tests of the latest window that found something", "model", "pair"
+        )
+        self.hter = gauge("post_edit_hter", "HTER of the post-edits in the window's days", "model", "pair")
+        self.replay = gauge("replay_chrf", "chrF2++ of the latest replay of the held-out set", "model", "pair")
         self.auth_failures = counter("auth_failures", "Requests without the right", "reason")
         self.model_info = gauge("model_info", "1 for each model that is loaded", "model", "version", "alias")
 

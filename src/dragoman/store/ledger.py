@@ -27,7 +27,7 @@ from dragoman.core.watch.features import NAMES, SKETCH
 from dragoman.errors import DataError
 from dragoman.store.ledger_days import by_day, day_of, summed
 from dragoman.store.ledger_events import Event, Screened, counted, kept, row
-from dragoman.store.ledger_tables import DAYS, EVENTS, LOST, SCREENED, TABLES, TEXTS, kept_days
+from dragoman.store.ledger_tables import DAYS, EVENTS, LOST, REPLAYS, SCREENED, TABLES, TEXTS, kept_days
 from dragoman.store.tables import alone, create_tables
 
 _QUEUE = 20_000  # segments that may wait
@@ -293,6 +293,8 @@ class Ledger:
         older than `text_days`. Returns how many events were dropped."""
         now = time.time() if now is None else now
         dropped = self._drop(EVENTS.c.at < now - days * _DAY)
+        with self.engine.begin() as connection:
+            connection.execute(REPLAYS.delete().where(REPLAYS.c.due < now - days * _DAY))
         self._add_up()
         if text_days is not None:
             with self.engine.begin() as connection:

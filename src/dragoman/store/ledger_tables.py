@@ -68,6 +68,19 @@ SCREENED = sql.Table(
     sql.Column("texts", sql.Integer, nullable=False),
 )
 
+REPLAYS = sql.Table(  # of the held-out set, by night
+    "replays",
+    TABLES,
+    sql.Column("due", sql.Float, primary_key=True),  # by the schedule
+    sql.Column("direction", sql.String, primary_key=True),
+    sql.Column("model", sql.String, primary_key=True),
+    sql.Column("at", sql.Float, nullable=False),
+    sql.Column("segments", sql.Integer, nullable=False),
+    *(sql.Column(name, sql.Float) for name in ("score", "before", "low", "high", "p")),
+    sql.Column("changed", sql.Integer, nullable=False),
+    sql.Column("error", sql.String, nullable=False),
+)
+
 
 def kept_days(connection: sql.Connection) -> list[dict[str, Any]]:
     """The sums by day of events that were dropped; `flags` counted by name."""

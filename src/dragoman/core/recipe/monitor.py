@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dragoman.core.recipe.screen import Screen
 from dragoman.core.recipe.train import Phase
@@ -21,6 +21,8 @@ _FIGURES = (
     "edit_chrf",
     "approved",
     "rating",
+    "replay_loss",
+    "nights_missed",
 )
 
 
@@ -98,6 +100,24 @@ class FeedbackRules(Section):
     test: Share = 0.1  # of the documents, that are never trained on
 
 
+def _cron(schedule: str) -> str:
+    from croniter import croniter
+
+    if not croniter.is_valid(schedule):
+        raise ValueError(f"'{schedule}' is no cron schedule, such as \"0 3 * * 1\"")
+    return schedule
+
+
+Cron = Annotated[str, AfterValidator(_cron)]  # in cron form, UTC: "0 3 * * 1" is Monday at three
+
+
+class Nightly(Section):
+    """The held-out set is translated again, as users would get it now."""
+
+    schedule: Cron = "0 3 * * *"
+    segments: Annotated[int, Field(ge=50)] = 200
+
+
 class Refresh(Section):
     """When a run is trained again, on what, and what a challenger must not lose."""
 
@@ -105,7 +125,7 @@ class Refresh(Section):
     edits: PositiveCount | None = 500  # accepted post-edits that no training has seen
     loss: Annotated[float, Field(gt=0)] | None = None  # chrF below the held-out set, the estimate's whole interval
     hter: Annotated[float, Field(gt=0)] | None = None  # of the post-edits in the window's days
-    schedule: str | None = None  # in cron form, UTC: "0 3 * * 1" is Monday at three
+    schedule: Cron | None = None
     cooldown: Annotated[float, Field(ge=0)] = 7.0  # days from one refresh to the next
     least: PositiveCount = 50  # new post-edits below which there is nothing to train on
     replay: Annotated[float, Field(ge=0)] = 8.0  # old training rows beside each post-edit (benchmarks/circle.py)
@@ -116,15 +136,6 @@ class Refresh(Section):
     promote: bool = False  # at once where the gate is open; default: a person does
     registry: str | None = None  # URI of an MLflow registry that is told of each promotion: http://..., sqlite:///...
 
-    @model_validator(mode="after")
-    def _schedule_is_one(self) -> Self:
-        if self.schedule is not None:
-            from croniter import croniter
-
-            if not croniter.is_valid(self.schedule):
-                raise ValueError(f"`schedule`: '{self.schedule}' is no cron schedule, such as \"0 3 * * 1\"")
-        return self
-
 
 class Monitor(Section):
     ledger: str | None = None  # a file, or the URL of a data base; default: ledger.sqlite in the run
@@ -134,6 +145,7 @@ class Monitor(Section):
     window: Window = Window()
     level: Annotated[float, Field(gt=0, le=0.2)] = 0.01  # share of false findings among the findings
     price: Annotated[float, Field(ge=0)] | None = None  # of an hour of this machine, in any currency
+    nightly: Nightly | None = None  # replay of the held-out set; {} = at three, 200 segments
     alerts: list[Rule] = []
     channels: dict[str, Channel] = {}
     feedback: FeedbackRules = FeedbackRules()

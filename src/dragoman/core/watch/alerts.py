@@ -39,6 +39,10 @@ def figures(seen: Mapping[str, Any], lost: int) -> dict[str, float]:
     if seen["estimate"] is not None:
         found["expected"] = seen["estimate"]["value"]
         found["expected_loss"] = seen["estimate"]["normal"] - seen["estimate"]["high"]  # below 0 while no loss is shown
+    if (nights := seen.get("replay")) is not None:
+        found["nights_missed"] = float(nights["missed"] + nights["failed"])
+        if nights["last"] is not None:
+            found["replay_loss"] = -nights["last"]["high"]  # chrF2++; below 0 while no loss is shown
     said = seen.get("edits") or {}  # of people, in the window's days
     names = {"edits": "edits", "hter": "hter", "edit_chrf": "chrf", "approved": "approved", "rating": "rating"}
     found |= {name: float(said[key]) for name, key in names.items() if said.get(key) is not None}

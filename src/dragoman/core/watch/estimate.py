@@ -9,7 +9,7 @@ windows of the held-out set itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,11 @@ class Estimate:
     segments: int
     usual_error: float
     trusted: bool = True
+
+    def doubted(self) -> Estimate:
+        """What can be said of texts that are not like the held-out ones: no more than this, for the confidence is mostly too
+        high then."""
+        return replace(self, low=0.0, trusted=False)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -77,7 +77,7 @@ class Verdict:
 def judge(found: Sequence[Outputs], *, forgetting: float, level: float = 0.05, samples: int = 1_000) -> Verdict:
     """`forgetting`: points of chrF2++ that may be lost on the frozen test set. `level`: of the tests."""
     against: list[str] = []
-    sets = [_tested(f"{one.set} {one.direction}", one, None, samples) for one in found if one.sources]
+    sets = [tested(f"{one.set} {one.direction}", one, None, samples) for one in found if one.sources]
     frozen = [test for test in sets if test.name.startswith(FROZEN)]
     if sum(test.segments for test in frozen) < FEWEST:
         against.append(f"the frozen test set has fewer than {FEWEST} segments, so nobody can say what would be lost")
@@ -93,7 +93,7 @@ def judge(found: Sequence[Outputs], *, forgetting: float, level: float = 0.05, s
         if test.name.startswith(NEWEST) and test.gain < 0 and fixed[test.name] <= level:
             against.append(f"{test.name}: significantly worse ({test.gain:+.2f} chrF2++)")
     slices = [
-        _tested(f"{one.set} {one.direction}, {name}", one, rows, samples)
+        tested(f"{one.set} {one.direction}, {name}", one, rows, samples)
         for one in found
         for name, rows in _slices(one).items()
     ]
@@ -103,7 +103,8 @@ def judge(found: Sequence[Outputs], *, forgetting: float, level: float = 0.05, s
     return Verdict(sets, slices, against)
 
 
-def _tested(name: str, one: Outputs, rows: Sequence[int] | None, samples: int) -> Tested:
+def tested(name: str, one: Outputs, rows: Sequence[int] | None, samples: int) -> Tested:
+    """Both systems on all rows of a set, or on some."""
     chosen = range(len(one.sources)) if rows is None else rows
     references = [one.references[row] for row in chosen]
     old, new = (

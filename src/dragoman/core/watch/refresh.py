@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,13 @@ def decide(rules: Refresh, state: State) -> Decision:
 
 def due_since(schedule: str, now: float) -> float:
     """The latest time of a cron schedule (UTC) that is not after `now`."""
+    return next(times_before(schedule, now, 1))
+
+
+def times_before(schedule: str, now: float, most: int) -> Iterator[float]:
+    """The latest `most` times of a cron schedule (UTC) that are not after `now`, the latest first."""
     from croniter import croniter
 
-    return float(croniter(schedule, now + 1).get_prev(float))
+    times = croniter(schedule, now + 1)
+    for _ in range(most):
+        yield float(times.get_prev(float))

@@ -145,8 +145,17 @@ function direction(one) {
         : "not known: the texts are not like the held-out set"],
       ["on the held-out set", number(one.estimate.normal, 1)],
     ]) : null,
+    one.replay ? replayed(one.replay) : null,
     one.tests.length ? features(one) : null,
     words.length ? [h("p", { class: "muted" }, "New words:"), h("ul", { class: "chips" }, words.map(([word, sources]) => h("li", { class: "chip", title: sources.join("\n") }, h("bdi", {}, word))))] : null];
+}
+
+/** The held-out set translated again, night by night. */
+function replayed({ last, finished, failed, missed }) {
+  return facts([
+    ["replays of the held-out set", `${plural(finished, "night")}, ${number(failed)} failed, ${number(missed)} missed`],
+    ...(last ? [["chrF2++ of the last one", `${number(last.score, 1)}, ${number(last.before, 1)} when evaluated (${moment(last.due)} UTC)`]] : []),
+  ]);
 }
 
 /** What drifted stands open; the rest is there for whoever asks. */

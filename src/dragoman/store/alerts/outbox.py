@@ -18,8 +18,10 @@ from dragoman.core.recipe.monitor import Channel, Monitor, Rule
 from dragoman.core.watch.alerts import Change, Status, figures, judge
 from dragoman.store.alerts.channels import RefusedError, Send, send
 from dragoman.store.run.watch import Watched
+from dragoman.store.tables import alone, create_tables
 
 _FIRST, _LONGEST = 10.0, 3600.0  # seconds until the next attempt: doubled from the one to the other
+_CLAIM = 60.0  # seconds that an attempt may take; after a kill in it the message goes out again
 _GIVE_UP = 7 * 86_400.0
 
 _tables = sql.MetaData()
@@ -57,14 +59,14 @@ class Alerts:
     """The rules of one run."""
 
     def __init__(self, engine: sql.Engine, settings: Monitor, run: str) -> None:
-        _tables.create_all(engine)
+        create_tables(engine, _tables)
         self._engine, self._settings, self._run = engine, settings, run
 
     def look(self, found: Watched, now: float | None = None) -> list[Told]:
         """Hold the rules against what was seen, remember their state and put what is to be told into the outbox."""
         now = time.time() if now is None else now
         told: list[Told] = []
-        with self._engine.begin() as connection:
+        with alone(self._engine, _states) as connection:  # two watchers fire a rule once
             for seen in found.directions:
                 known = figures(seen.to_json(), sum(found.lost.values()))
                 for rule in self._settings.alerts:
@@ -98,7 +100,7 @@ class Alerts:
                 self._done(row.id)
             elif row.channel in resting:
                 self._later(row, resting[row.channel], "the channel rests")
-            else:
+            elif self._claimed(row, now):
                 wait = self._try(row, channel, sender)
                 if wait is None:
                     counts["sent"] += 1
@@ -122,6 +124,12 @@ class Alerts:
             doubled = min(_LONGEST, _FIRST * 2**row.tries)
             return max(doubled, error.retry_after or 0.0), str(error)
         return None
+
+    def _claimed(self, row: Any, now: float) -> bool:
+        """Whether this message is ours to send: another watcher of the same ledger may be at it."""
+        mine = sql.and_(_outbox.c.id == row.id, _outbox.c.due == row.due)
+        with self._engine.begin() as connection:
+            return connection.execute(_outbox.update().where(mine).values(due=now + _CLAIM)).rowcount == 1
 
     def _done(self, number: int) -> None:
         with self._engine.begin() as connection:

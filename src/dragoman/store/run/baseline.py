@@ -159,6 +159,20 @@ def record(
     return {text: {name: value for name, value in one.items() if name != "held_out"} for text, one in facts.items()}
 
 
+def outputs(run: Path, direction: str) -> list[dict[str, Any]]:
+    """What the evaluated model made of the held-out set that tells what is normal: rows with source, reference, hypothesis.
+    Raises CheckpointError where they are gone or damaged."""
+    folder, wanted = run / "evaluate", Baseline.read(run).facts[direction]["set"]
+    try:
+        entries = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["sets"]
+        entry = next(one for one in entries if (one["set"], str(one["direction"])) == (wanted, direction))
+        return [json.loads(row) for row in (folder / _line(entry)["file"]).read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, KeyError, StopIteration) as error:
+        raise CheckpointError(
+            f"{folder}: the outputs of its {wanted} set cannot be read ({type(error).__name__}). Evaluate the run again."
+        ) from None
+
+
 def _line(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """The outputs of the last system that are most like those in use: with examples, if it was evaluated with them."""
     own = [one for one in entry["results"] if one["system"] == entry["results"][-1]["system"]]

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from dragoman.store.run import promotion
 from dragoman.store.run.artifact import home
 from dragoman.store.run.baseline import Baseline
 from dragoman.store.run.observer import ledger_of, settings_of
+from dragoman.store.run.replay import Nights, nights
 
 TRIAL = "trial.json"  # in the server's folder
 _EXAMPLES = 3  # of a new word
@@ -41,6 +42,7 @@ class Seen:
     estimate: Estimate | None
     words: Mapping[str, list[str]]  # new words with sources that have them, where texts are kept
     edits: Edited | None = None  # what people said in the window's days
+    replay: Nights | None = None  # of the held-out set, where it was ever replayed
 
     @property
     def drifted(self) -> list[Found]:
@@ -58,6 +60,7 @@ class Seen:
             "estimate": self.estimate.to_json() if self.estimate else None,
             "new_words": dict(self.words),
             "edits": self.edits.to_json() if self.edits else None,
+            "replay": self.replay.to_json() if self.replay else None,
         }
 
 
@@ -166,6 +169,8 @@ def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor,
     window = ledger.window(baseline.model, direction, most=settings.window.segments, since=since)
     found = compare(baseline.sample(direction), window.sample, level=settings.level)
     held = [(float(a), float(b)) for a, b in baseline.facts[direction]["held_out"]]
+    schedule = settings.nightly.schedule if settings.nightly else None
+    replayed = nights(ledger.engine, baseline.model, direction, schedule, now)
     return Seen(
         direction,
         len(window.ids),
@@ -175,6 +180,7 @@ def _seen(ledger: Ledger, baseline: Baseline, direction: str, settings: Monitor,
         _estimated(window.confidence, held, found),
         _named(ledger, window, found, Direction.parse(direction).source, baseline.model),
         Feedback(ledger.engine).summary(direction, reported or since),
+        replayed if replayed.held else None,
     )
 
 
@@ -183,7 +189,7 @@ def _estimated(
 ) -> Estimate | None:
     """The expected score; not to be trusted where the sources or the log-probabilities drifted."""
     made = estimate(confidence, held) if found else None
-    return replace(made, trusted=trusted(found)) if made is not None else None
+    return made if made is None or trusted(found) else made.doubted()
 
 
 def trusted(found: Sequence[Found]) -> bool:
