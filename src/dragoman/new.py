@@ -62,7 +62,7 @@ model:
 
 # ---------------------------------------------------------------- 3. plan: what the machine allows
 plan:
-  precision: auto          # auto, fp32, bf16, fp16
+  precision: auto          # auto, fp32, bf16, fp16, fp8
 #  threads: 4
 #  memory: 8               # GiB at most
 #  hours: 12               # refuse a run that would take longer

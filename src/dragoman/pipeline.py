@@ -99,7 +99,7 @@ STAGES = (
         needs=("prepare", "model"),
         resumes=True,
         takes={"prepare": _TEXTS, "model": ALL, "synthesise": ALL, "plan": ("settings",)},
-        aside=("log", "name", "plan.shard"),  # how weights lie over processes changes no result
+        aside=("log", "name", "plan.shard", "plan.tensor_parallel"),  # how weights lie over processes changes no result
     ),
     Stage(
         "evaluate",

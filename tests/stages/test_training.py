@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from dragoman.core.recipe import Recipe
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.metrics import score
 from dragoman.core.text.languages import Direction
-from dragoman.engine import checkpoint, encoded_rows
+from dragoman.engine import checkpoint, device, encoded_rows, load
 from dragoman.engine.batch import Corpus, plan_epoch
+from dragoman.engine.device import detect
 from dragoman.engine.log import read
 from dragoman.engine.losses import cross_entropy
 from dragoman.errors import ModelError, RecipeError, ResourceError
 from dragoman.stages import model, plan, train
+from dragoman.stages.train import phase
 from dragoman.stages.train.measures import Measures
 from dragoman.store.corpus import encoded
 from dragoman.store.run.artifact import Artifact
@@ -280,6 +283,27 @@ def test_patience_without_development_pairs_is_warned_of(tmp_path: Path, prepare
     ear = Heard()
     go(tmp_path / "run", recipe("train.0.sft.epochs=1", "train.0.sft.patience=2"), prepared, ear)
     assert any("`patience` has nothing to go by" in line for line in ear.said)
+
+
+@pytest.mark.slow
+def test_a_phase_in_eight_bits_saves_what_it_has_trained(
+    base: Path, tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor imitates what a card would multiply."""
+    wish = recipe("plan.precision=fp8", "train.0.sft.epochs=2", "train.0.sft.evaluate_every=400")
+    inputs = {"prepare": prepared, "model": Artifact.load(base / "model")}
+    with pytest.raises(ResourceError, match="does not multiply fp8"):
+        plan.run(wish, inputs, tmp_path / "plan", "p", Heard())
+    able = replace(detect(1), fp8=True)
+    monkeypatch.setattr(device, "detect", lambda _: able)
+    monkeypatch.setattr(phase, "detect", lambda _: able)
+    inputs["plan"] = plan.run(wish, inputs, tmp_path / "plan", "p", Heard())
+    assert inputs["plan"].facts["phases"][0]["settings"]["precision"] == "fp8"
+    done = train.run(wish, inputs, tmp_path / "train", "t", Heard())
+    losses = [record["loss"] for record in read(done.folder / "0-sft" / "metrics.jsonl") if record["event"] == "step"]
+    assert losses[-1] < 0.7 * losses[0]
+    saved = load.load(done.folder / "0-sft" / "model").model
+    assert not any(type(module).__name__ == "Float8Linear" for module in saved.modules())
 
 
 def test_errors_say_what_to_do(tmp_path: Path, prepared: Artifact) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from dragoman.core import recipe
-from dragoman.engine.distribute import like
+from dragoman.engine.distribute import like, own_part
 from dragoman.engine.loop import Step
 from dragoman.engine.optimise import Optimiser
 from dragoman.engine.watcher import Course, Watcher
@@ -28,6 +28,11 @@ class Average(Watcher):
 
     def update(self, step: int) -> None:
         """After optimiser step number `step` (from 1)."""
+
+    def _move(self, share: float) -> None:
+        """Move the mean by this share of its way to the weights."""
+        weights = [own_part(master.detach()) for master in self.optimiser.masters]
+        torch._foreach_lerp_([own_part(mean) for mean in self.mean], weights, share)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The averaged parameters by name."""
@@ -60,7 +65,7 @@ class Ema(Average):
     @torch.no_grad()
     def update(self, step: int) -> None:
         keep = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.mean, [m.detach() for m in self.optimiser.masters], 1 - keep)
+        self._move(1 - keep)
 
     def kept(self) -> dict[str, torch.Tensor]:
         return self.weights()
@@ -90,7 +95,7 @@ class PullBack(Average):
     def update(self, step: int) -> None:
         if step % self.every:
             return
-        torch._foreach_lerp_(self.mean, [m.detach() for m in self.optimiser.masters], 1 - self.keep)
+        self._move(1 - self.keep)
         self.optimiser.restore_weights(self.weights())
 
 

@@ -138,7 +138,7 @@ def restore(checkpoint: Checkpoint, optimiser: Optimiser, average: Average | Non
     try:
         tensors = load_file(checkpoint.folder / _STATE)
         if (checkpoint.folder / _PARTS).is_dir():
-            tensors |= load_parts(checkpoint.folder / _PARTS, optimiser.weights())
+            tensors |= load_parts(checkpoint.folder / _PARTS, lambda name: _owner(name, optimiser))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{checkpoint.folder}: cannot be read ({error}).") from None
     record = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))
@@ -158,6 +158,12 @@ def restore(checkpoint: Checkpoint, optimiser: Optimiser, average: Average | Non
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     stream: dict[str, Any] = record["stream"]
     return stream
+
+
+def _owner(name: str, optimiser: Optimiser) -> torch.Tensor | None:
+    """The weight that a tensor of a checkpoint belongs to."""
+    kind, _, own = name.partition(".")
+    return optimiser.owner(own) if kind == "optimiser" else optimiser.weights().get(own)
 
 
 def prune(root: Path, keep: int, best: int) -> None:

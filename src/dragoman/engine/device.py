@@ -15,8 +15,14 @@ import torch
 
 from dragoman.jobs import cores
 
-Precision = Literal["fp32", "bf16", "fp16"]
-DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Precision = Literal["fp32", "bf16", "fp16", "fp8"]
+# fp8: weights and what passes between layers are bf16, the blocks' products fp8 (engine/fp8.py)
+DTYPES: dict[str, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp8": torch.bfloat16,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class Hardware:
     threads: int
     memory: int
     bf16: bool  # multiplies bf16 in hardware, so that bf16 is faster than fp32
+    fp8: bool = False  # multiplies fp8 in hardware
 
     @property
     def precision(self) -> Precision:
@@ -44,7 +51,7 @@ def detect(threads: int | None = None) -> Hardware:
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)  # emulated, it is slower than fp32
-        return Hardware("cuda", torch.cuda.get_device_name(), threads, free, bf16)
+        return Hardware("cuda", torch.cuda.get_device_name(), threads, free, bf16, _multiplies_fp8())
     if torch.backends.mps.is_available():
         return Hardware("mps", "Apple GPU", threads, psutil.virtual_memory().available, False)
     return Hardware("cpu", _processor(), threads, _memory(), _multiplies_bf16())
@@ -72,6 +79,11 @@ def _asked_threads() -> int:
 
 def _multiplies_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _multiplies_fp8() -> bool:
+    """Whether the card does: NVIDIA's from Ada and Hopper on (capability 8.9)."""
+    return torch.version.cuda is not None and torch.cuda.get_device_capability() >= (8, 9)
 
 
 def _memory() -> int:

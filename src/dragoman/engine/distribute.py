@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from torch import nn
 
 from dragoman.core.recipe import OptimiserName, Phase
 from dragoman.core.recipe.adapt import METHODS
-from dragoman.engine.layers import decoder_layers
+from dragoman.core.recipe.train import Plan
+from dragoman.engine import tensor_parallel
+from dragoman.engine.layers import decoder_layers, parameters
 from dragoman.engine.optimisers import OPTIMISERS
 from dragoman.engine.world import World, watched
 from dragoman.errors import RecipeError
@@ -52,9 +54,9 @@ def check(
             f"{where}.adapt: `method: {phase.method}` is not made for sharded weights. Take one of "
             f"{', '.join(name for name, method in METHODS.items() if method.shards)}, or set `plan.shard: false`."
         )
-    if precision == "fp16":
+    if precision in ("fp16", "fp8"):
         raise RecipeError(
-            "plan.precision: fp16 is not made for sharded weights. Take bf16 or fp32, or set `plan.shard: false`."
+            f"plan.precision: {precision} is not made for sharded weights. Take bf16 or fp32, or set `plan.shard: false`."
         )
     if quantised:
         raise RecipeError(
@@ -99,17 +101,17 @@ def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
 # ---------------------------------------------------------------- sharded
 
 
-def shard(model: Any, precision: torch.dtype, device: str) -> None:
+def shard(model: Any, precision: torch.dtype, device: str, plan: Plan) -> None:
     """Cut every weight into as many parts as there are processes: each block is a unit that is put together for its own
-    passes, embeddings and output layer are another. Optimisers are made afterwards: they see the parts.
+    passes, embeddings and output layer are another. With `tensor_parallel` the layers that are shared out are cut between the
+    processes of a team; each part of theirs, and all other weights, between the teams (or each team has them all, without
+    `shard`). Optimisers are made afterwards: they see the parts.
 
     Products are computed in `precision`, gradients added and weights kept as they are (fp32).
     """
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     from dragoman.engine.token_scores import plain_head
-    from dragoman.engine.world import current
 
     # nothing changes the output in place: hidden states are read at the targets
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor", category=UserWarning)
@@ -117,7 +119,7 @@ def shard(model: Any, precision: torch.dtype, device: str) -> None:
     policy = MixedPrecisionPolicy(
         param_dtype=None if precision == torch.float32 else precision, reduce_dtype=torch.float32
     )
-    options: dict[str, Any] = {"mesh": init_device_mesh(device, (current().size,)), "mp_policy": policy}
+    options: dict[str, Any] = {"mesh": _mesh(model, device, plan), "mp_policy": policy}
     for layer in decoder_layers(model):
         fully_shard(layer, **options)
     fully_shard(model, **options)
@@ -133,6 +135,37 @@ def shard(model: Any, precision: torch.dtype, device: str) -> None:
         model(input_ids=torch.tensor([[1, 2]], device=device), use_cache=False)
     model.train(training)
     apart(model)
+
+
+def _mesh(model: Any, device: str, plan: Plan) -> Any:
+    """The processes between which weights are cut, after those of a team have shared out the model's layers."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    from dragoman.engine.world import current
+
+    size, together = current().size, plan.tensor_parallel
+    if together == 1:
+        return init_device_mesh(device, (size,))
+    teams = size // together
+    if plan.shard:
+        mesh = init_device_mesh(device, (teams, together), mesh_dim_names=("data", tensor_parallel.NAME))
+        data = mesh["data"]
+    else:
+        mesh = init_device_mesh(device, (teams, 1, together), mesh_dim_names=("copies", "data", tensor_parallel.NAME))
+        data = mesh["copies", "data"]
+    tensor_parallel.share_out(model, mesh[tensor_parallel.NAME])
+    return data
+
+
+def memory(model: Any, fixed: int, plan: Plan, size: int) -> tuple[int, int]:
+    """Of `fixed` bytes that stay (weights, masters, gradients, optimiser) those in each of `size` processes, and the bytes of
+    what is put together for its passes: a block, with what is outside of the blocks, weights and gradients in fp32."""
+    together = plan.tensor_parallel
+    teams = size // together if plan.shard else 1
+    blocks = [sum(p.numel() for p in layer.parameters()) for layer in decoder_layers(model)]
+    outside = parameters(model) - sum(blocks)
+    share = (sum(blocks) / together + outside) / (sum(blocks) + outside)
+    return int(fixed * share / teams), int(2 * 4 * (max(blocks, default=0) / together + outside))
 
 
 def apart(model: Any) -> None:
@@ -164,7 +197,8 @@ def whole(model: Any) -> Iterator[None]:
             part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
     try:
-        yield
+        with tensor_parallel.alone(model):
+            yield
     finally:
         for part in parts:
             part.reshard()
@@ -190,10 +224,13 @@ def norm(tensors: Sequence[torch.Tensor]) -> float:
 
     Rows are summed up by themselves and their squares in fp64, so that it does not depend on how the rows are shared out;
     and a sum of millions of squares in fp32 is 2e-5 off."""
-    parts = [tensor.to_local() for tensor in tensors if is_part(tensor)]  # type: ignore[attr-defined]
+    parts = [tensor for tensor in tensors if is_part(tensor)]
     squares = _squares([tensor for tensor in tensors if not is_part(tensor)])
     if parts:
-        held = _squares(parts)
+        copies: dict[int, list[torch.Tensor]] = {}
+        for part in parts:
+            copies.setdefault(_copies(part), []).append(own_part(part))
+        held = torch.stack([_squares(same) / count for count, same in copies.items()]).sum()
         with watched():
             torch.distributed.all_reduce(held)
         squares = squares + held.to(squares.device)
@@ -220,6 +257,23 @@ def is_part(tensor: torch.Tensor) -> bool:
     return hasattr(tensor, "full_tensor")
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process holds of a weight or its like, in the same memory."""
+    part: torch.Tensor = tensor.to_local() if is_part(tensor) else tensor  # type: ignore[attr-defined]
+    return part
+
+
+def dimensions_cut(tensor: torch.Tensor) -> int:
+    """Of the processes' mesh: weights of one mesh are updated together."""
+    return int(tensor.device_mesh.ndim) if is_part(tensor) else 0  # type: ignore[attr-defined]
+
+
+def _copies(part: Any) -> int:
+    """How many processes hold the same part."""
+    cut = (part.device_mesh.size(n) for n, place in enumerate(part.placements) if not place.is_replicate())
+    return int(torch.distributed.get_world_size() // math.prod(cut))
+
+
 def save_parts(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write each process's parts as safetensors, and what all have alike once. All processes call it."""
     import torch.distributed.checkpoint as dcp
@@ -230,19 +284,19 @@ def save_parts(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         dcp.save(held, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
 
 
-def load_parts(folder: Path, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """All that `save_parts` has written, by however many processes: cut like `weights`, where it is of a weight's
-    shape, or whole. What is there says the folder, not an optimiser, for a new one has no moments yet."""
+def load_parts(folder: Path, owner: Callable[[str], torch.Tensor | None] = lambda _: None) -> dict[str, torch.Tensor]:
+    """All that `save_parts` has written, by however many processes: cut like its `owner`, the weight that a name belongs to,
+    where it is of the same shape, or whole. What is there says the folder, not an optimiser, for a new one has no moments
+    yet."""
     import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 
     reader = HuggingFaceStorageReader(str(folder))
     held: Any = reader.read_metadata().state_dict_metadata
-    cut = {weight.shape: weight for weight in weights.values() if is_part(weight)}
     found = {}
     for name, one in held.items():
-        template = cut.get(one.size)
-        if template is None:
+        template = owner(name)
+        if template is None or not is_part(template) or template.shape != one.size:
             found[name] = torch.zeros(one.size, dtype=one.properties.dtype)
         else:
             found[name] = torch.zeros_like(template, dtype=one.properties.dtype)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dragoman.engine import attention, distribute, virtual_tokens
+from dragoman.engine import attention, distribute, fp8, tensor_parallel, virtual_tokens
 from dragoman.engine.batch import Batch, Source
 from dragoman.engine.layers import decoder_layers
 from dragoman.engine.losses import Loss
@@ -109,11 +109,13 @@ def _pass(
     """Find the step's gradient, add to `sums` as `add_groups` does, and return the mean loss of a unit. `seeds`: of the
     phase and the step.
 
-    Of several processes each passes every so-manieth batch; where the model is sharded, all have equally many passes, and one
-    without a batch of its own passes the first with weight 0.
+    Of several processes each passes every so-manieth batch, those that share a layer the same ones; where the model is sharded,
+    all have equally many passes, and one without a batch of its own passes the first with weight 0.
     """
     world = current()
-    mine = world.dealt(list(enumerate(batches)))
+    together = tensor_parallel.together(model)
+    teams, (team, place) = world.size // together, divmod(world.rank, together)
+    mine = list(enumerate(batches))[team::teams]
     total = torch.zeros((), dtype=torch.float64, device=sums.device)
 
     def passed(number: int, batch: Batch) -> torch.Tensor:
@@ -121,7 +123,7 @@ def _pass(
         return loss(model, batch)
 
     def everywhere() -> float:
-        figures = torch.cat([total[None], sums.flatten()])
+        figures = torch.cat([total[None], sums.flatten()]) * float(place == 0)  # each team counts once
         world.add(figures)
         sums.copy_(figures[1:].view_as(sums))
         return float(figures[0]) / units
@@ -146,7 +148,7 @@ def _pass(
         sums /= 2  # every token was seen twice
         return mean
     own = torch.get_rng_state()
-    rounds = -(-len(batches) // world.size) if distribute.is_sharded(model) else len(mine)
+    rounds = -(-len(batches) // teams) if distribute.is_sharded(model) else len(mine)
     for turn in range(rounds):
         distribute.last_pass(model, turn == rounds - 1)
         number, batch = mine[turn] if turn < len(mine) else (0, batches[0])
@@ -226,8 +228,8 @@ def speed_up(model: Any, sample: Batch, loss: Loss, *, compiled: bool) -> str:
 
 @contextmanager
 def as_loaded(model: Any, own_attention: str) -> Iterator[Any]:
-    """The model as transformers made it, for decoding in the middle of training: own attention, nothing compiled,
-    random state untouched."""
+    """The model as transformers made it, for decoding in the middle of training: own attention, nothing compiled, no
+    fp8, random state untouched."""
     training = model.training
     name = model.config._attn_implementation
     state = torch.get_rng_state()
@@ -235,7 +237,7 @@ def as_loaded(model: Any, own_attention: str) -> Iterator[Any]:
     if name != own_attention:
         model.set_attn_implementation(own_attention)
     try:
-        with torch.compiler.set_stance("force_eager"):
+        with torch.compiler.set_stance("force_eager"), fp8.without(model):
             yield model
     finally:
         if name != own_attention:

@@ -12,7 +12,7 @@ from torch import nn
 from dragoman.core.recipe import OptimiserName, OptimiserOptions, Rates
 from dragoman.core.recipe.adapt import METHODS, Rate
 from dragoman.engine import zeroth_order
-from dragoman.engine.distribute import like
+from dragoman.engine.distribute import dimensions_cut, like, own_part
 from dragoman.engine.distribute import norm as total_norm
 from dragoman.engine.layer_rates import factors
 from dragoman.engine.layers import decoder_layers
@@ -116,10 +116,12 @@ class Optimiser:
 
     def _made(self, model: nn.Module, rates: Mapping[int, float], dtype: torch.dtype) -> list[torch.optim.Optimizer]:
         hidden = {id(p) for layer in decoder_layers(model) for p in layer.parameters() if p.ndim == 2}
-        groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}  # (AdamW's, without decay, factor) -> weights
+        groups: dict[
+            tuple[bool, bool, float, int], dict[str, Any]
+        ] = {}  # (AdamW's, without decay, factor, how it is cut)
         self._factors = [rates[id(parameter)] for parameter in self.parameters]
         for parameter, master, factor in zip(self.parameters, self.masters, self._factors, strict=True):
-            key = (self.named.hidden and id(parameter) not in hidden, master.ndim < 2, factor)
+            key = (self.named.hidden and id(parameter) not in hidden, master.ndim < 2, factor, dimensions_cut(master))
             decay = 0.0 if master.ndim < 2 else self.decay
             group = groups.setdefault(
                 key, {"params": [], "lr": self.learning_rate, "weight_decay": decay, "factor": factor}
@@ -219,7 +221,7 @@ class Optimiser:
         gradients = [master.grad for master in self.masters if master.grad is not None]
         norm = total_norm(gradients)
         if self.clip is not None and norm > self.clip:
-            torch._foreach_mul_(gradients, self.clip / norm)
+            torch._foreach_mul_([own_part(gradient) for gradient in gradients], self.clip / norm)
         if self.scale is not None:
             self.scale.update(math.isfinite(norm))
         if math.isfinite(norm):
@@ -277,18 +279,37 @@ class Optimiser:
         values: dict[str, Any] = {f"scale.{k}": v for k, v in self.scale.state().items()} if self.scale else {}
         for number, optimiser in enumerate(self.optimisers):
             # of the base class: bitsandbytes puts what it has quantised one level deeper
+            kept_as = self._kept_as(optimiser)
             for index, slots in torch.optim.Optimizer.state_dict(optimiser)["state"].items():
                 for slot, value in slots.items():
-                    key = f"{number}.{index}.{slot}"
+                    key = f"{number}.{kept_as[index]}.{slot}"
                     if isinstance(value, torch.Tensor):
                         tensors[key] = value
                     else:
                         values[key] = value
         return tensors, values
 
+    def _kept_as(self, optimiser: torch.optim.Optimizer) -> list[int]:
+        """The number under which the state of each of its weights is kept: the same however weights are cut, which only
+        decides into which groups they come."""
+        place = {id(master): number for number, master in enumerate(self.masters)}
+        keys = [(w.ndim < 2, g["factor"], place[id(w)]) for g in optimiser.param_groups for w in g["params"]]
+        rank = {key: number for number, key in enumerate(sorted(keys))}
+        return [rank[key] for key in keys]
+
+    def owner(self, key: str) -> torch.Tensor | None:
+        """The weight that a tensor of `state` belongs to; None for the movement's."""
+        number, _, rest = key.partition(".")
+        if not number.isdigit():
+            return None
+        optimiser = self.optimisers[int(number)]
+        weights = [w for group in optimiser.param_groups for w in group["params"]]
+        found: torch.Tensor = weights[self._kept_as(optimiser).index(int(rest.partition(".")[0]))]
+        return found
+
     def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        own = {k.removeprefix("movement."): v for k, v in tensors.items() if k.startswith("movement.")}
-        self.movement.restore(own)
+        moved = {k.removeprefix("movement."): v for k, v in tensors.items() if k.startswith("movement.")}
+        self.movement.restore(moved)
         tensors = {k: v for k, v in tensors.items() if not k.startswith("movement.")}
         scale = {k.removeprefix("scale."): v for k, v in values.items() if k.startswith("scale.")}
         if self.scale is not None:
@@ -296,10 +317,12 @@ class Optimiser:
         values = {k: v for k, v in values.items() if not k.startswith("scale.")}
         for number, optimiser in enumerate(self.optimisers):
             weights = [p for group in optimiser.param_groups for p in group["params"]]
+            index_of = {kept: index for index, kept in enumerate(self._kept_as(optimiser))}
             state: dict[int, dict[str, Any]] = {}
             for key, value in [*tensors.items(), *values.items()]:
                 owner, index, slot = key.split(".", 2)
                 if int(owner) == number:
-                    cut = like(value, weights[int(index)]) if isinstance(value, torch.Tensor) else value
-                    state.setdefault(int(index), {})[slot] = cut
+                    own = index_of[int(index)]
+                    cut = like(value, weights[own]) if isinstance(value, torch.Tensor) else value
+                    state.setdefault(own, {})[slot] = cut
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -14,6 +14,7 @@ from dragoman.core.prompt.prompts import render
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe, Training
 from dragoman.core.records import Example
 from dragoman.core.text.languages import Direction
+from dragoman.engine import fp8
 from dragoman.engine.adapt import method
 from dragoman.engine.batch import Batch, Corpus, collate, plan_epoch
 from dragoman.engine.device import Hardware, Precision
@@ -175,7 +176,10 @@ def quantised(recipe: Recipe) -> Quantise | None:
 
 
 def precision(recipe: Recipe, hardware: Hardware) -> Precision:
-    """The precision of the products: what the recipe asks for, else what is fastest here."""
+    """The precision of the products: what the recipe asks for, else what is fastest here. Raises DragomanError for fp8 where it
+    cannot be."""
+    if recipe.plan.precision == "fp8":
+        fp8.check(hardware, quantised(recipe))
     return hardware.precision if recipe.plan.precision == "auto" else recipe.plan.precision
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
+from dragoman.core.recipe.train import Plan
 from dragoman.errors import DragomanError, ModelError, ResourceError, first
 from dragoman.store.run.artifact import Artifact, digest
 
@@ -40,7 +41,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
     Raises ResourceError, with what would help, when a phase cannot fit into memory or into `plan.hours`.
     """
-    from dragoman.engine import adapt, distribute, load, setup
+    from dragoman.engine import adapt, distribute, load, setup, tensor_parallel
     from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.phase_data import Inputs
     from dragoman.engine.phases import kind_of
@@ -78,11 +79,14 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             if counted is not None and counted[0] != data.chosen:
                 given = _with_settings(given, counted[0], data.chosen, folder, dtype)
                 data = kind.data(given)
-            chosen, sharded = data.chosen, recipe.plan.shard and world.size > 1
+            chosen, sharded = data.chosen, recipe.plan.sharded and world.size > 1
             distribute.check(phase, chosen.optimiser, chosen.precision, chosen.quantise, world.size, sharded=sharded)
-            found = _measure(phase, data, given.loaded, (recipe.seed, number), world.size, sharded=sharded)
+            together, config = recipe.plan.tensor_parallel, given.loaded.model.config
+            tensor_parallel.check(config, phase, together, world.size)
+            found = _measure(phase, data, given.loaded, (recipe.seed, number), world.size, recipe.plan)
             found |= kind.plan(given, data)
-            found["memory"] += held["others"]
+            for total in found.keys() & {"memory", "memory_whole"}:
+                found[total] += held["others"]
             _tell_processes(name, chosen.accumulation, world.size, sharded, listener)
             if counted is not None and not sharded:  # what is counted is of a whole model
                 found |= {"memory": counted[1].total, "memory_by_kind": counted[1].to_json()}
@@ -161,7 +165,7 @@ def _counted(
     except Exception as error:
         given.listener.say(f"plan: {name}: memory from a trial run, as it cannot be counted ({type(error).__name__})")
         return None
-    if memory.total > room and not (given.recipe.plan.shard and current().size > 1):
+    if memory.total > room and not (given.recipe.plan.sharded and current().size > 1):
         way = advice(given.recipe, given.phase, data.chosen, longest, config, room=room, device=device, held=held)
         raise ResourceError(
             f"plan: phase {name} needs about {memory.total / _GIB:.1f} GiB, {available / _GIB:.1f} GiB are free, of which "
@@ -173,13 +177,14 @@ def _counted(
 
 
 def _measure(
-    phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int], processes: int, *, sharded: bool
+    phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int], processes: int, plan: Plan
 ) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time. Of several processes
-    each has its part of a step's passes; where they are `sharded`, it holds its part of what stays, and a block whole."""
-    from dragoman.engine import layers, losses
+    each has its part of a step's passes; where weights are cut, it holds its part of what stays, and a block whole."""
+    from dragoman.engine import distribute, fp8, layers, losses
     from dragoman.engine.device import DTYPES
     from dragoman.engine.loop import speed_up
+    from dragoman.engine.memory import Saved
     from dragoman.engine.optimise import Optimiser
     from dragoman.engine.phase_data import trainable
     from dragoman.engine.recompute import recompute
@@ -187,6 +192,8 @@ def _measure(
     chosen, stream = data.chosen, data.stream
     training = phase.training
     model, movement = trainable(loaded, phase, seeds, chosen.steps)
+    if chosen.precision == "fp8":
+        fp8.convert(loaded.model)
     trained = {n: p.numel() for n, p in model.named_parameters() if p.requires_grad}
     optimiser = Optimiser(
         model,
@@ -206,7 +213,7 @@ def _measure(
     if chosen.recompute:
         recompute(model)
     model.train()
-    with _Saved() as saved:
+    with Saved() as saved:
         total = loss(model, longest).sum()
     total.backward()
     optimiser.absorb()
@@ -214,12 +221,22 @@ def _measure(
     tokens = sum(batch.tokens for batch in batches)
     targets = sum(batch.target_tokens for batch in batches)
     padded = sum(batch.padded_tokens for batch in batches)
-    seconds = _seconds(model, batches, loss, optimiser, -(-chosen.accumulation // processes), loaded.device)
+    seconds = _seconds(
+        model,
+        batches,
+        loss,
+        optimiser,
+        -(-chosen.accumulation // max(1, processes // plan.tensor_parallel)),
+        loaded.device,
+    )
     fixed = _fixed(model, optimiser, movement.most(trained))
-    if sharded:
-        blocks = [sum(4 * p.numel() for p in layer.parameters()) for layer in layers.decoder_layers(model)]
-        outside = 4 * layers.parameters(model) - sum(blocks)
-        fixed = fixed // processes + 2 * (max(blocks, default=0) + outside)  # weights and gradients put together
+    memory = {"memory": saved.bytes + fixed}
+    if plan.sharded and processes > 1:
+        parts, joined = distribute.memory(model, fixed, plan, processes)
+        whole = parts + layers.parameters(model) * (
+            4 if loaded.device.type == "cpu" else DTYPES[chosen.precision].itemsize
+        )
+        memory = {"memory": max(saved.bytes + parts + joined, whole), "memory_whole": whole}
     return {
         "rows": dict(data.rows),
         "too_long": dict(data.too_long),
@@ -229,7 +246,7 @@ def _measure(
         "padding": round(1 - tokens / padded, 4),
         "parameters": layers.parameters(model),
         "trainable": sum(trained.values()),
-        "memory": saved.bytes + fixed,
+        **memory,
         "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
         "seconds": round(seconds * chosen.steps, 3),
     }
@@ -288,6 +305,11 @@ def _tell(name: str, kind: Kind, found: Mapping[str, Any], chosen: Settings, lis
         f"plan: {name}: about {found['memory'] / _GIB:.2f} GiB and {_clock(found['seconds'])} of training "
         f"({found['tokens_per_s']:,.0f} tokens/s measured{', before compiling, which shortens it' if chosen.compile else ''})"
     )
+    if "memory_whole" in found:
+        listener.say(
+            f"plan: {name}: {found['memory_whole'] / _GIB:.2f} GiB of it while the weights are put together: in each process "
+            "to draw samples and to translate the development sample, in the first one to save"
+        )
     if "memory_by_kind" in found:
         _tell_memory(name, found["memory_by_kind"], listener)
 
@@ -368,29 +390,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-class _Saved:
-    """Bytes that the forward pass keeps for the backward pass: every storage once, whatever the device."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-    def __enter__(self) -> _Saved:
-        import torch
-
-        seen: set[int] = set()
-
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in seen:
-                seen.add(storage.data_ptr())
-                self.bytes += storage.nbytes()
-            return tensor
-
-        self.hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-        self.hooks.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.hooks.__exit__(*error)

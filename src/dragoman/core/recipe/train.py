@@ -22,11 +22,17 @@ Entry = TypeVar("Entry", bound=TrainEntry)
 
 
 class Plan(Section):
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # fp16: for cards without bf16; the loss is scaled
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = "auto"  # fp16: for cards without bf16
     threads: PositiveCount | None = None
     memory: Annotated[float, Field(gt=0)] | None = None  # GiB that may be used; default: what the machine has
     hours: Annotated[float, Field(gt=0)] | None = None  # refuse a run that would take longer
     shard: bool = False  # several processes each hold a part of weights, gradients and optimiser, not all of them
+    tensor_parallel: PositiveCount = 1  # so many processes share the products of one pass, each with a part of a layer
+
+    @property
+    def sharded(self) -> bool:
+        """Whether several processes hold parts of the weights."""
+        return self.shard or self.tensor_parallel > 1
 
 
 class SyntheticRows(Section):

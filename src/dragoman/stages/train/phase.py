@@ -15,7 +15,7 @@ import torch
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
 from dragoman.core.recipe.prefer import PreferencePairs
-from dragoman.engine import adapt, checkpoint, distribute, load, setup
+from dragoman.engine import adapt, checkpoint, distribute, fp8, load, setup, tensor_parallel
 from dragoman.engine.average import average
 from dragoman.engine.device import DTYPES, detect, use
 from dragoman.engine.encoder import Encoder
@@ -99,11 +99,15 @@ class Trainer:
         self.chosen, self.stream = self.data.chosen, self.data.stream
         torch.manual_seed(self.recipe.seed)
         seeds = (self.recipe.seed, int(self.name.split("-")[0]))
-        self.sharded = self.recipe.plan.shard and self.world.size > 1
+        self.sharded = self.recipe.plan.sharded and self.world.size > 1
         distribute.check(self.phase, self.chosen.optimiser, precision, quantised, self.world.size, sharded=self.sharded)
+        together = self.recipe.plan.tensor_parallel
+        tensor_parallel.check(loaded.model.config, self.phase, together, self.world.size)
         self.model, movement = trainable(loaded, self.phase, seeds, self.chosen.steps)
+        if precision == "fp8":
+            fp8.convert(loaded.model)
         if self.sharded:
-            distribute.shard(self.model, DTYPES[precision], hardware.device)
+            distribute.shard(self.model, DTYPES[precision], hardware.device, self.recipe.plan)
         self.optimiser = Optimiser(
             self.model,
             kind=self.chosen.optimiser,
