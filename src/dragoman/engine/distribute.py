@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -22,12 +22,21 @@ from dragoman.engine.optimisers import OPTIMISERS
 from dragoman.engine.world import World, watched
 from dragoman.errors import RecipeError
 
+if TYPE_CHECKING:
+    from dragoman.engine.setup import Settings
+
 _BUCKET = 2**23  # numbers that are exchanged at a time
 
 # those that treat each number of a weight by itself, so that a part of a weight is updated as in the whole
 SHARDED_OPTIMISERS: frozenset[OptimiserName] = frozenset(
     ["sgd", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "lion"]
 )
+
+
+def check_phase(phase: Phase, chosen: Settings, plan: Plan, config: Any, size: int) -> None:
+    """Refuse what `size` processes cannot train together. Raises RecipeError that says what would do."""
+    check(phase, chosen.optimiser, chosen.precision, chosen.quantise, size, sharded=plan.sharded)
+    tensor_parallel.check(config, phase, plan.tensor_parallel, size)
 
 
 def check(
@@ -46,22 +55,24 @@ def check(
         return
     if optimiser not in SHARDED_OPTIMISERS:
         raise RecipeError(
-            f"{where}.optimiser: `{optimiser}` needs whole matrices, and with `plan.shard` each process holds a part of "
-            f"each. Take one of {', '.join(sorted(SHARDED_OPTIMISERS))}, or set `plan.shard: false`."
+            f"{where}.optimiser: `{optimiser}` needs whole matrices, and when weights are cut each process holds a part of "
+            f"each. Take one of {', '.join(sorted(SHARDED_OPTIMISERS))}, or set `plan.shard: false` and `tensor_parallel: 1`."
         )
     if not METHODS[phase.method].shards:
         raise RecipeError(
             f"{where}.adapt: `method: {phase.method}` is not made for sharded weights. Take one of "
-            f"{', '.join(name for name, method in METHODS.items() if method.shards)}, or set `plan.shard: false`."
+            f"{', '.join(name for name, method in METHODS.items() if method.shards)}, or set `plan.shard: false` and "
+            "`tensor_parallel: 1`."
         )
     if precision in ("fp16", "fp8"):
         raise RecipeError(
-            f"plan.precision: {precision} is not made for sharded weights. Take bf16 or fp32, or set `plan.shard: false`."
+            f"plan.precision: {precision} is not made for sharded weights. Take bf16 or fp32, or set `plan.shard: false` "
+            "and `tensor_parallel: 1`."
         )
     if quantised:
         raise RecipeError(
             "model.quantise: a quantised base cannot be sharded. Leave it out (shards of bf16 weights take "
-            f"{2 / size:.2g} bytes each on {size} processes), or set `plan.shard: false`."
+            f"{2 / size:.2g} bytes each on {size} processes), or set `plan.shard: false` and `tensor_parallel: 1`."
         )
 
 

@@ -11,7 +11,7 @@ from dragoman.core.listen import SILENT, Listener
 from dragoman.core.prompt.prompts import Rendered
 from dragoman.core.recipe import Phase, Recipe
 from dragoman.engine.batch import Corpus, Stream
-from dragoman.engine.device import Hardware
+from dragoman.engine.device import Hardware, Precision
 from dragoman.engine.mixture import Mixture
 from dragoman.engine.moving import ALL, SEEDS, Movement
 from dragoman.engine.setup import Settings
@@ -77,10 +77,12 @@ class Material:
         return bool(self.directions)
 
 
-def trainable(loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int) -> tuple[Any, Movement]:
+def trainable(
+    loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int, precision: Precision = "fp32"
+) -> tuple[Any, Movement]:
     """The model as the phase trains it, with adapters, dropout and noise where it wants them, and which of its weights move
     when; `loaded` is changed. `seeds`: of the recipe, and the number of the phase, which has so many `steps`."""
-    from dragoman.engine import scalar_head, virtual_tokens
+    from dragoman.engine import fp8, scalar_head, virtual_tokens
     from dragoman.engine.adapt import adapted
     from dragoman.engine.dropout import add_dropout
     from dragoman.engine.neftune import add_noise
@@ -95,4 +97,6 @@ def trainable(loaded: Loaded, phase: Phase, seeds: SEEDS, steps: int) -> tuple[A
         scalar_head.attach(model)
     add_dropout(loaded.model, phase.training.dropout)
     add_noise(loaded.model, phase.training.neftune)
+    if precision == "fp8":
+        fp8.convert(loaded.model)
     return model, movement

@@ -41,7 +41,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
 
     Raises ResourceError, with what would help, when a phase cannot fit into memory or into `plan.hours`.
     """
-    from dragoman.engine import adapt, distribute, load, setup, tensor_parallel
+    from dragoman.engine import adapt, distribute, load, setup
     from dragoman.engine.device import DTYPES, detect, use
     from dragoman.engine.phase_data import Inputs
     from dragoman.engine.phases import kind_of
@@ -80,13 +80,9 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
                 given = _with_settings(given, counted[0], data.chosen, folder, dtype)
                 data = kind.data(given)
             chosen, sharded = data.chosen, recipe.plan.sharded and world.size > 1
-            distribute.check(phase, chosen.optimiser, chosen.precision, chosen.quantise, world.size, sharded=sharded)
-            together, config = recipe.plan.tensor_parallel, given.loaded.model.config
-            tensor_parallel.check(config, phase, together, world.size)
-            found = _measure(phase, data, given.loaded, (recipe.seed, number), world.size, recipe.plan)
+            distribute.check_phase(phase, chosen, recipe.plan, given.loaded.model.config, world.size)
+            found = _measure(phase, data, given.loaded, (recipe.seed, number), world.size, recipe.plan, held["others"])
             found |= kind.plan(given, data)
-            for total in found.keys() & {"memory", "memory_whole"}:
-                found[total] += held["others"]
             _tell_processes(name, chosen.accumulation, world.size, sharded, listener)
             if counted is not None and not sharded:  # what is counted is of a whole model
                 found |= {"memory": counted[1].total, "memory_by_kind": counted[1].to_json()}
@@ -177,11 +173,11 @@ def _counted(
 
 
 def _measure(
-    phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int], processes: int, plan: Plan
+    phase: Phase, data: Material, loaded: Loaded, seeds: Sequence[int], processes: int, plan: Plan, others: int
 ) -> dict[str, Any]:
     """Run the longest batch forward and backward for its memory, and some typical ones for the time. Of several processes
     each has its part of a step's passes; where weights are cut, it holds its part of what stays, and a block whole."""
-    from dragoman.engine import distribute, fp8, layers, losses
+    from dragoman.engine import layers, losses
     from dragoman.engine.device import DTYPES
     from dragoman.engine.loop import speed_up
     from dragoman.engine.memory import Saved
@@ -191,9 +187,7 @@ def _measure(
 
     chosen, stream = data.chosen, data.stream
     training = phase.training
-    model, movement = trainable(loaded, phase, seeds, chosen.steps)
-    if chosen.precision == "fp8":
-        fp8.convert(loaded.model)
+    model, movement = trainable(loaded, phase, seeds, chosen.steps, chosen.precision)
     trained = {n: p.numel() for n, p in model.named_parameters() if p.requires_grad}
     optimiser = Optimiser(
         model,
@@ -221,22 +215,9 @@ def _measure(
     tokens = sum(batch.tokens for batch in batches)
     targets = sum(batch.target_tokens for batch in batches)
     padded = sum(batch.padded_tokens for batch in batches)
-    seconds = _seconds(
-        model,
-        batches,
-        loss,
-        optimiser,
-        -(-chosen.accumulation // max(1, processes // plan.tensor_parallel)),
-        loaded.device,
-    )
+    passes = -(-chosen.accumulation // max(1, processes // plan.tensor_parallel))  # of a process
+    seconds = _seconds(model, batches, loss, optimiser, passes, loaded.device)
     fixed = _fixed(model, optimiser, movement.most(trained))
-    memory = {"memory": saved.bytes + fixed}
-    if plan.sharded and processes > 1:
-        parts, joined = distribute.memory(model, fixed, plan, processes)
-        whole = parts + layers.parameters(model) * (
-            4 if loaded.device.type == "cpu" else DTYPES[chosen.precision].itemsize
-        )
-        memory = {"memory": max(saved.bytes + parts + joined, whole), "memory_whole": whole}
     return {
         "rows": dict(data.rows),
         "too_long": dict(data.too_long),
@@ -246,10 +227,26 @@ def _measure(
         "padding": round(1 - tokens / padded, 4),
         "parameters": layers.parameters(model),
         "trainable": sum(trained.values()),
-        **memory,
+        **_memory(model, saved.bytes, fixed, chosen, plan, processes, others),
         "tokens_per_s": round(tokens / _TIMED_BATCHES * chosen.accumulation / seconds, 1),
         "seconds": round(seconds * chosen.steps, 3),
     }
+
+
+def _memory(
+    model: Any, saved: int, fixed: int, chosen: Settings, plan: Plan, processes: int, others: int
+) -> dict[str, int]:
+    """Bytes at the peak, and of sharded weights those while they are put together."""
+    from dragoman.engine import distribute, layers
+    from dragoman.engine.device import DTYPES
+
+    if not plan.sharded or processes == 1:
+        return {"memory": others + saved + fixed}
+    parts, joined = distribute.memory(model, fixed, plan, processes)
+    on_processor = next(model.parameters()).device.type == "cpu"  # where the first one saves, in fp32
+    parts += others
+    whole = parts + layers.parameters(model) * (4 if on_processor else DTYPES[chosen.precision].itemsize)
+    return {"memory": max(saved + parts + joined, whole), "memory_whole": whole}
 
 
 def _seconds(

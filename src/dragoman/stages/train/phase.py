@@ -15,7 +15,7 @@ import torch
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import OptimiserOptions, Phase, Recipe
 from dragoman.core.recipe.prefer import PreferencePairs
-from dragoman.engine import adapt, checkpoint, distribute, fp8, load, setup, tensor_parallel
+from dragoman.engine import adapt, checkpoint, distribute, load, setup
 from dragoman.engine.average import average
 from dragoman.engine.device import DTYPES, detect, use
 from dragoman.engine.encoder import Encoder
@@ -100,12 +100,8 @@ class Trainer:
         torch.manual_seed(self.recipe.seed)
         seeds = (self.recipe.seed, int(self.name.split("-")[0]))
         self.sharded = self.recipe.plan.sharded and self.world.size > 1
-        distribute.check(self.phase, self.chosen.optimiser, precision, quantised, self.world.size, sharded=self.sharded)
-        together = self.recipe.plan.tensor_parallel
-        tensor_parallel.check(loaded.model.config, self.phase, together, self.world.size)
-        self.model, movement = trainable(loaded, self.phase, seeds, self.chosen.steps)
-        if precision == "fp8":
-            fp8.convert(loaded.model)
+        distribute.check_phase(self.phase, self.chosen, self.recipe.plan, loaded.model.config, self.world.size)
+        self.model, movement = trainable(loaded, self.phase, seeds, self.chosen.steps, precision)
         if self.sharded:
             distribute.shard(self.model, DTYPES[precision], hardware.device, self.recipe.plan)
         self.optimiser = Optimiser(
