@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from dragoman.engine import token_scores
+from dragoman.engine import token_scores, vocabulary_parts
 from dragoman.engine.batch import Batch
 from dragoman.engine.generate import generate
 from dragoman.engine.token_scores import _TokenLosses, log_probabilities, one_chunk, token_losses
@@ -24,7 +24,7 @@ from tests.tiny import tiny
 def test_losses_and_gradients_are_those_of_autograd(
     smoothing: float, rows: int, weighted: bool, frozen: bool, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_scores, "_VOCABULARY", part)
+    monkeypatch.setattr(vocabulary_parts, "_ROWS", part)
     torch.manual_seed(0)
     hidden = torch.randn(rows, 16, requires_grad=True)
     weight = torch.randn(50, 16, requires_grad=not frozen)

@@ -14,11 +14,10 @@ import torch
 from torch import nn
 
 from dragoman.engine.batch import Batch
+from dragoman.engine.vocabulary_parts import LARGE, add_outer, losses_in_parts
 
 _ROWS = 512  # positions whose logits stand in memory at a time: the buffer stays in the processor's cache ...
 _LOGITS = 2**25  # ... and holds so many logits at most, for vocabularies of 65,536 tokens and more
-
-_VOCABULARY = 2**16  # rows of the output layer whose gradient is added up at a time
 
 # (hidden [n, d], weight [v, d], labels [n, 1], smoothing, gradient wanted) -> (losses [n, 1], gradient of the logits)
 Chunk = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, bool], tuple[torch.Tensor, torch.Tensor | None]]
@@ -147,7 +146,7 @@ class _ChosenTokens(torch.autograd.Function):
             if to_hidden is not None:
                 to_hidden[span] = gradient @ weight
             if to_weight is not None:
-                _add_outer(to_weight, gradient, hidden[span])
+                add_outer(to_weight, gradient, hidden[span])
         return to_hidden, None if to_weight is None else to_weight.to(weight.dtype), None, None, None
 
 
@@ -223,7 +222,12 @@ class _TokenLosses(torch.autograd.Function):
         losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
         to_hidden = torch.empty_like(hidden) if for_hidden else None
         to_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if for_weight else None
+        parted = len(weight) >= LARGE and hidden.device.type == "cpu"
         for span in _spans(len(labels), len(weight)):
+            if parted:
+                own = None if to_hidden is None else to_hidden[span]
+                losses[span] = losses_in_parts(hidden[span], weight, labels[span], smoothing, own, to_weight)
+                continue
             loss, gradient = chunk(hidden[span], weight, labels[span, None], smoothing, wanted)
             losses[span] = loss[:, 0]
             if gradient is None:
@@ -231,7 +235,7 @@ class _TokenLosses(torch.autograd.Function):
             if to_hidden is not None:
                 to_hidden[span] = gradient @ weight
             if to_weight is not None:
-                _add_outer(to_weight, gradient, hidden[span])
+                add_outer(to_weight, gradient, hidden[span])
         if wanted:
             ctx.save_for_backward(
                 to_hidden, None if to_weight is None else to_weight.to(weight.dtype), hidden, weight, labels
@@ -263,16 +267,8 @@ def _weighted(
     for span in _spans(len(labels), len(weight)):
         _, gradient = chunk(hidden[span], weight, labels[span, None], smoothing, True)
         if gradient is not None:
-            _add_outer(found, (gradient * each[span, None]).to(gradient.dtype), hidden[span])
+            add_outer(found, (gradient * each[span, None]).to(gradient.dtype), hidden[span])
     return found.to(weight.dtype)
-
-
-def _add_outer(total: torch.Tensor, gradient: torch.Tensor, hidden: torch.Tensor) -> None:
-    """Add gradient' [v, n] hidden [n, d] to `total` [v, d], some rows at a time: whole, the product and what oneDNN takes for
-    it are twice as large as the weight (1 GiB for a vocabulary of 262,000), and slower. The bits are the same."""
-    for start in range(0, len(total), _VOCABULARY):
-        rows = slice(start, start + _VOCABULARY)
-        total[rows] += gradient[:, rows].t() @ hidden
 
 
 def _spans(rows: int, vocabulary: int) -> Iterator[slice]:
