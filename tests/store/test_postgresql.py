@@ -132,3 +132,15 @@ def test_a_server_that_is_away_is_told_without_the_password(url: str) -> None:
     with pytest.raises(DataError, match="cannot be used as a ledger") as told:
         Ledger.open(url.replace("host=/tmp/", "host=/nowhere/"))
     assert "hidden" not in str(told.value)
+
+
+def test_a_night_is_one_servers(url: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from dragoman.store.run.replay import LEASE, _claimed
+
+    with Ledger.open(url) as one, Ledger.open(url) as other:
+        engines = [one.engine, other.engine] * 8
+        for now, wins in ((NOW, 1), (NOW + LEASE - 1, 0), (NOW + LEASE + 1, 1)):
+            with ThreadPoolExecutor(8) as pool:
+                assert sum(pool.map(lambda engine, at=now: _claimed(engine, NOW, "en-fr", "m", at), engines)) == wins

@@ -14,6 +14,7 @@ from dragoman.core.watch.feedback import Edit
 from dragoman.errors import DataError
 from dragoman.server.glossaries import Dictionary, Glossaries
 from dragoman.server.keys import Keys
+from dragoman.store.corpus import records
 from dragoman.store.ledger import Ledger
 from dragoman.store.ledger_events import Screened
 from dragoman.store.memory.translation_memory import Memory, memory_file
@@ -126,6 +127,42 @@ def test_what_was_made_of_it_is_named(tmp_path: Path) -> None:
     (run / "challenger").mkdir()
     (run / "challenger" / "train.jsonl").write_text('{"source": "the zarquon confesses at noon."}\n')
     assert [Path(path).name for path in erase(run, tenant="acme").left] == ["train.jsonl"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_a_refresh_prepared_goes(tmp_path: Path, finished: bool) -> None:
+    run = tmp_path / "run"
+    full(run, run / "server", "acme", "zarquon", time.time())
+    source, target = "the zarquon confesses at noon.", "le zarquon avoue tout de suite."
+    line = json.dumps({"source": source, "target": target}) + "\n"
+    for number, held in (("0001", line), ("0002", '{"source": "a rose", "target": "une rose"}\n')):
+        folder = run / "refreshes" / number
+        for name in ("data", "feedback", "evaluate", "train", "plan"):
+            (folder / name).mkdir(parents=True)
+        for name in (
+            "data/edits.en-fr.jsonl",
+            "feedback/train.jsonl",
+            "evaluate/feedback.jsonl",
+            "evaluate/report.html",
+        ):
+            (folder / name).write_text(held)
+        records.write(folder / "prepare" / "train", [Example(*json.loads(held).values(), "en", "fr")], Example)
+        for name in ("train/model.safetensors", "evaluate/scores.json", *(["gate.json"] if finished else [])):
+            (folder / name).write_text("{}")
+    found = erase(run, tenant="acme")
+    assert found.left == [] and holding("zarquon", run) == []
+    kept = {str(path.relative_to(run / "refreshes")) for path in (run / "refreshes").rglob("*") if path.is_file()}
+    assert len([name for name in kept if name.startswith("0002")]) == 8 - (not finished)
+    mine = {name.removeprefix("0001/") for name in kept if name.startswith("0001")}
+    assert mine == ({"train/model.safetensors", "evaluate/scores.json", "gate.json"} if finished else set())
+
+
+def test_a_compressed_table_that_holds_it_is_named(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    full(run, run / "server", "acme", "zarquon", time.time())
+    rows = [Example("the zarquon confesses at noon.", "le zarquon avoue tout de suite.", "en", "fr")] * 50
+    records.write(run / "elsewhere", rows, Example)
+    assert [Path(path).suffix for path in erase(run, tenant="acme").left] == [".parquet"]
 
 
 def test_one_of_both(tmp_path: Path) -> None:

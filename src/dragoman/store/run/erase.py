@@ -1,7 +1,8 @@
 """Erasure of a tenant, or of what is old: from the ledger, feedback, memories, glossaries, keys, preferences, and the files
 written of them, so that no byte stays, free pages and write-ahead logs included; then the bytes are searched.
 
-What was trained on stays in the weights, and texts that a refresh prepared stay in its folders: the search names these files.
+What was trained on stays in the weights. What a refresh prepared of such texts goes, with all its rows: they are a sample of
+what the run has. What else holds one the search names.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 from dragoman.errors import DataError
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.translation_memory import DEFAULT_TENANT
-from dragoman.store.run.artifact import write_atomic
+from dragoman.store.run.artifact import REFRESHES, write_atomic
 from dragoman.store.run.observer import ledger_of
+from dragoman.store.run.promotion import GATE
 
 _DAY = 86_400.0
 _PREFERENCES = "preferences.jsonl"
@@ -74,6 +76,9 @@ def erase(run: Path, *, tenant: str | None = None, days: float | None = None, st
         for path in folder.rglob(_PREFERENCES):
             if count := _from_lines(path, tenant, before, texts):
                 found.rows[str(path)] = count
+    for path in (run / REFRESHES).glob("[0-9]*"):
+        if count := _from_refresh(path, set(texts)):
+            found.rows[str(path)] = count
     if (run / "feedback").is_dir() and (run / "recipe.yaml").is_file():
         with Desk.open(run) as desk:
             desk.store.write(run / "feedback")
@@ -189,6 +194,24 @@ def _from_lines(path: Path, tenant: str | None, before: float | None, texts: lis
     return len(lines) - len(kept)
 
 
+def _from_refresh(folder: Path, texts: set[str]) -> int:
+    """What a refresh was trained and tried on: where it holds one of the texts all of it goes, and of its evaluation what has
+    one. The model, its scores and what the gate found stay. One that is not finished goes as a whole."""
+    count = 0
+    for path in [*folder.glob("data/*.jsonl"), *folder.glob("feedback/*.jsonl")]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            count += any(isinstance(value, str) and value in texts for value in row.values())
+    if count and not (folder / GATE).is_file():
+        shutil.rmtree(folder)
+    elif count:
+        for name in ("data", "feedback", "prepare", "plan", "synthesise"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in _holding([folder], list(texts)):
+            Path(name).unlink()
+    return count
+
+
 def _holding(folders: Sequence[Path], texts: Sequence[str]) -> set[str]:
     """The files whose bytes hold one of the texts; weights and arrays are not looked at."""
     longest = sorted({text for text in texts if len(text) >= _LEAST}, key=len, reverse=True)[:_SEARCHED]
@@ -196,8 +219,24 @@ def _holding(folders: Sequence[Path], texts: Sequence[str]) -> set[str]:
     found = set()
     for folder in folders if needles else ():
         for path in folder.rglob("*"):
-            if path.is_file() and path.suffix not in _WEIGHTS:
-                held = path.read_bytes()
-                if any(needle in held for needle in needles):
-                    found.add(str(path))
+            if path.suffix == ".parquet":
+                held = _cells(path)
+            else:
+                held = path.read_bytes() if path.is_file() and path.suffix not in _WEIGHTS else b""
+            if any(needle in held for needle in needles):
+                found.add(str(path))
     return found
+
+
+def _cells(path: Path) -> bytes:
+    """The texts of a compressed table."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, memory_map=True)
+    return b"".join(
+        buffer.to_pybytes()
+        for name in table.column_names
+        for chunk in table[name].chunks
+        for buffer in chunk.buffers()
+        if buffer is not None and str(chunk.type) == "string"
+    )
