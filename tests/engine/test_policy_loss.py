@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -53,6 +54,38 @@ def test_without_advantage_there_is_no_gradient() -> None:
 def test_the_divergence_is_never_negative_and_nothing_from_itself() -> None:
     now, _, start, _ = some()
     assert (divergence(now, start) >= 0).all() and not divergence(now, now).any()
+
+
+@pytest.mark.parametrize(("method", "theirs"), [("grpo", "bnpo"), ("dr_grpo", "dr_grpo")])
+def test_trl_says_the_same(method: str, theirs: str) -> None:
+    """Its `bnpo` is the mean over all tokens of a batch; samples here have 8, 5 and 3 tokens."""
+    trainer = pytest.importorskip("trl").GRPOTrainer
+    lengths, (now, then, start, _) = (8, 5, 3), some(size=24)
+    mask = torch.tensor([[float(place < length) for place in range(8)] for length in lengths], dtype=torch.float64)
+    advantages = torch.tensor([1.5, -0.2, -1.3], dtype=torch.float64)
+    tables = [each.detach().view(3, 8).requires_grad_() for each in (now, then, start)]
+    owner = MagicMock(
+        loss_type=theirs, beta=0.1, epsilon_low=0.2, epsilon_high=0.28, importance_sampling_level="token",
+        top_entropy_quantile=1.0, off_policy_mask_threshold=None, use_vllm=False, aux_loss_enabled=False,
+        _entropy_bonus_enabled=False, current_gradient_accumulation_steps=1, max_completion_length=32,
+    )  # fmt: skip
+    owner.args.delta, owner.args.use_bias_correction_kl = None, False
+    owner.accelerator.gather = lambda each: each
+    owner._get_per_token_logps_and_entropies.return_value = (tables[0], torch.zeros(3, 8), None)
+    ids = torch.zeros(3, 8, dtype=torch.long)
+    given = {
+        "prompt_ids": ids, "prompt_mask": mask, "completion_ids": ids, "completion_mask": mask, "advantages": advantages,
+        "old_per_token_logps": tables[1].detach(), "ref_per_token_logps": tables[2].detach(),
+    }  # fmt: skip
+    wanted = trainer._compute_loss(owner, MagicMock(training=True), given)
+    flat = mask.bool().view(-1)
+    mine = now.detach()[flat].requires_grad_()
+    advantage = advantages[:, None].expand(3, 8).reshape(-1)[flat]
+    each = policy_loss(mine, then[flat], start[flat], advantage, (0.2, 0.28), 0.1)
+    found = each.sum() / (16 if method == "grpo" else 3 * 32)
+    assert found.item() == pytest.approx(wanted.item(), abs=1e-5)
+    (slope,), (theirs_slope,) = torch.autograd.grad(found, mine), torch.autograd.grad(wanted, tables[0])
+    assert torch.allclose(slope, theirs_slope.view(-1)[flat], atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["grpo", "dr_grpo", "rloo"])

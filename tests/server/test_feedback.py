@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,11 @@ def test_what_is_corrected_in_a_served_bundle_is_found_at_once_and_reaches_its_r
         ]  # fmt: skip
         assert desk.store.write(run / "feedback") == {"train": 1, "test": 0, "pairs": 1}
     (pair,) = (run / "feedback" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    assert json.loads(pair) == {
+    told = json.loads(pair)
+    assert datetime.fromisoformat(told.pop("date")).tzinfo is not None
+    assert told == {
         "source": "the cat sleeps.", "better": "die Katze schläft.", "worse": "die Katze schlafen.", "direction": "en-de",
+        "author": "local",
     }  # fmt: skip
 
 

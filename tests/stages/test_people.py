@@ -67,3 +67,10 @@ def test_what_differs_in_its_writing_alone_teaches_nothing(form: object) -> None
 def test_another_encoding_is_told() -> None:
     with pytest.raises(DataError, match=r"pairs\.jsonl: is not UTF-8"):
         people(json.dumps(CLEAN).encode("utf-16"))
+
+
+def test_a_pair_of_people_keeps_who_said_it_and_when() -> None:
+    said = {"author": "anna", "date": "2026-05-04T08:00:00+00:00"}
+    [one] = people(json.dumps({**CLEAN, **said}).encode())
+    better, worse = one.to_json()["candidates"]
+    assert {name: better[name] for name in said} == said and "author" not in worse

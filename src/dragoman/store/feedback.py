@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +277,8 @@ class Feedback:
         return found
 
     def pairs(self) -> list[Mapping[str, str]]:
-        """What people want rather (source, better, worse, direction): what they edited, and what most chose of two. Of one user
-        the latest choice counts; a tie is no pair."""
+        """What people want rather (source, better, worse, direction, author, date): what they edited, and what most chose of
+        two. Of one user the latest choice counts; a tie is no pair."""
         rows = self.rows(kind=JUDGED, status=ACCEPTED, part=TRAIN)
         found = [
             one.edit for one in rows if one.kind == EDIT and one.edit.machine and one.edit.machine != one.edit.text
@@ -296,7 +297,14 @@ class Feedback:
             if len(counts) == 1 or counts[0][1] > counts[1][1]:
                 found.append(next(one for one in held if one.text == counts[0][0]))
         return [
-            {"source": one.source, "better": one.text, "worse": one.machine, "direction": str(one.direction)}
+            {
+                "source": one.source,
+                "better": one.text,
+                "worse": one.machine,
+                "direction": str(one.direction),
+                "author": one.user,
+                "date": datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds") if one.at else "",
+            }
             for one in found
         ]
 

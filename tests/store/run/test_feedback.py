@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 import unicodedata
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -313,11 +314,14 @@ def test_a_person_lets_in_and_takes_back(tmp_path: Path, dragoman: Command) -> N
     assert dragoman("feedback", "list", run, "--json").record["text"] == "le chat dort."
     assert dragoman("feedback", "write", run, "--json").record["pairs"] == 1
     [pair] = (run / "feedback" / "pairs.jsonl").read_text().splitlines()
-    assert json.loads(pair) == {
+    told = json.loads(pair)
+    assert abs(time.time() - datetime.fromisoformat(told.pop("date")).timestamp()) < 600
+    assert told == {
         "source": "the cat sleeps.",
         "better": "le chat dort.",
         "worse": "le chat dormir.",
         "direction": "en-fr",
+        "author": "anna",
     }
     assert dragoman("feedback", "revoke", run, "--id", "1", "--json").record["edits"] == 1
     assert not segments_of(run)

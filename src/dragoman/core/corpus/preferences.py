@@ -43,11 +43,14 @@ class Candidate:
     flags: tuple[str, ...] = ()
     utilities: Mapping[str, float] = field(default_factory=dict)
     utility: float = 0.0
+    author: str = ""  # of a person's, and when it was said
+    date: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "text": self.text,
             "origin": self.origin,
+            **({"author": self.author, "date": self.date} if self.author or self.date else {}),
             "flags": list(self.flags),
             "utilities": {name: round(value, 3) for name, value in self.utilities.items()},
             "utility": round(self.utility, 3),
@@ -133,7 +136,15 @@ def offered(
     return [*made, *([("reference", Hypothesis(reference, 0.0, 1, True))] if wish.with_reference else [])]
 
 
-def of_person(source: str, better: str, worse: str, direction: Direction, held_out: Collection[str] = ()) -> Ranked:
+def of_person(
+    source: str,
+    better: str,
+    worse: str,
+    direction: Direction,
+    held_out: Collection[str] = (),
+    author: str = "",
+    date: str = "",
+) -> Ranked:
     """A post-edit and the machine's translation as a pair: a person has ranked it, so no utility is asked. It is dropped where
     a side is empty, both are the same, or one repeats a text of dev or test."""
     why = ""
@@ -145,7 +156,7 @@ def of_person(source: str, better: str, worse: str, direction: Direction, held_o
         why = "held out"
     if why:
         return Ranked(source, better, direction, (), (), Counter({why: 1}))
-    candidates = (Candidate(better, "person"), Candidate(worse, "machine"))
+    candidates = (Candidate(better, "person", author=author, date=date), Candidate(worse, "machine"))
     return Ranked(source, better, direction, candidates, ((0, 1),), Counter())
 
 

@@ -135,7 +135,9 @@ def _of_people(recipe: Recipe, wish: PreferencePairs, held_out: set[str]) -> lis
             try:
                 row = json.loads(line)
                 direction = Direction.parse(row["direction"])
-                one = of_person(text(row, "source"), text(row, "better"), text(row, "worse"), direction, held_out)
+                source, better, worse = (text(row, name) for name in ("source", "better", "worse"))
+                author, date = (str(row.get(name) or "") for name in ("author", "date"))
+                one = of_person(source, better, worse, direction, held_out, author, date)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(
                     f"{path}:{number}: no pair of people ({error}). A line is JSON with source, better, worse and direction."
