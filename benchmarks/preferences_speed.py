@@ -301,11 +301,6 @@ def main() -> None:
     if given.one:
         one(given.one[0], given.one[1], given.folder, given.steps)
         return
-    from importlib.metadata import version
-
-    from dragoman.engine.device import detect
-    from dragoman.store.run.artifact import versions
-
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -316,17 +311,30 @@ def main() -> None:
                     row = asked(kind, name, folder, given.steps)
                     found.setdefault(kind, {}).setdefault(name, []).append(row)
                     print(number, kind, name, row, flush=True)
-    record = {
-        "command": f"python benchmarks/preferences_speed.py --data DIR --model DIR --rounds {given.rounds} --steps {given.steps} "
-        f"--contenders {' '.join(map(repr, given.contenders))}",
+            write(given, number + 1, found)
+
+
+def write(given: argparse.Namespace, rounds: int, found: dict[str, dict[str, list[dict[str, Any]]]]) -> None:
+    """What is known after so many rounds; the kinds that were not measured stay as they were."""
+    from importlib.metadata import version
+
+    from dragoman.engine.device import detect
+    from dragoman.store.run.artifact import versions
+
+    path = RESULTS / "preferences_speed.json"
+    command = (
+        f"python benchmarks/preferences_speed.py --data DIR --model DIR --rounds {rounds} --steps {given.steps} "
+        f"--contenders {' '.join(map(repr, given.contenders))} --kinds "
+    )
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"results": {}}
+    record |= {
         "model": given.model.name,
         "machine": {"processor": detect().name, "threads": 1, "precision": "fp32"},
         "versions": {**versions(), "trl": version("trl")},
         "step": {"dpo": f"{PAIRS} pairs", "grpo": f"{PROMPTS} prompts of {GROUP} samples, {NEW} new tokens at most"},
-        "results": {kind: summary(rows) for kind, rows in found.items()},
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "preferences_speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record["results"] |= {kind: {"command": command + kind, **summary(rows)} for kind, rows in found.items()}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def asked(kind: str, name: str, folder: Path, steps: int) -> dict[str, Any]:
