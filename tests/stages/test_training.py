@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from dragoman.core.recipe import Recipe
+from dragoman.core.recipe.train import Plan
 from dragoman.core.records import Example, Hypothesis
 from dragoman.core.scores.metrics import score
 from dragoman.core.text.languages import Direction
-from dragoman.engine import checkpoint, device, encoded_rows, load
+from dragoman.engine import checkpoint, device, encoded_rows, load, setup
 from dragoman.engine.batch import Corpus, plan_epoch
 from dragoman.engine.device import detect
 from dragoman.engine.log import read
@@ -111,6 +112,19 @@ def test_plan_says_what_gives_way(tmp_path: Path, prepared: Artifact) -> None:
     inputs["model"] = model.run(recipe(*SMALL), inputs, tmp_path / "model", "m", ear)
     with pytest.raises(ResourceError, match=r"Even `adapt: {method: lora}`.*`recompute: true`.* take a smaller model"):
         plan.run(recipe(*SMALL, "plan.memory=0.01"), inputs, tmp_path / "plan", "p", ear)
+
+
+def test_plan_counts_the_whole_model_that_sharded_processes_put_together() -> None:
+    small = tiny().model
+    size = sum(weight.numel() for weight in small.parameters())
+    chosen = setup.Settings("fp32", 64, "sorted", "adamw", 1e-3, False, 9, 9, 9)
+    given = chosen, Plan(shard=True), 64, 7  # processes, bytes of other models
+    found = plan._memory(small, 0, 16 * size, *given)
+    assert found["memory_whole"] == 16 * size // 64 + 7 + 4 * size
+    assert found["memory"] >= found["memory_whole"]
+    cut = plan._memory(small, 10**9, 16 * size, *given)
+    assert cut["memory"] > cut["memory_whole"] == found["memory_whole"]
+    assert plan._memory(small, 5, 16 * size, chosen, Plan(shard=True), 1, 7) == {"memory": 16 * size + 12}
 
 
 def test_plan_refuses_what_cannot_fit(tmp_path: Path, prepared: Artifact) -> None:
