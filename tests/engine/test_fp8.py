@@ -26,6 +26,7 @@ RECIPE = "pairs: [en-de]\nplan: {precision: fp8}\nmodel: MODEL\ntrain: [{sft: {}
 
 
 def made() -> Any:
+    pytest.importorskip("torchao")
     torch.manual_seed(3)
     return AutoModelForCausalLM.from_config(FAMILIES["llama"])
 
@@ -86,6 +87,7 @@ def test_what_cannot_multiply_in_eight_bits_is_refused(hardware: Hardware, model
 
 
 def test_a_card_with_eight_bits_takes_them_where_they_are_asked_for_only() -> None:
+    pytest.importorskip("torchao")
     recipe = Recipe.parse(RECIPE.replace("MODEL", "{new: {}}"), "recipe.yaml")
     assert setup.precision(recipe, HOPPER) == "fp8"
     assert setup.precision(recipe.model_copy(update={"plan": type(recipe.plan)()}), HOPPER) == "bf16"

@@ -304,6 +304,7 @@ def test_a_phase_in_eight_bits_saves_what_it_has_trained(
     base: Path, tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The processor imitates what a card would multiply."""
+    pytest.importorskip("torchao")
     wish = recipe("plan.precision=fp8", "train.0.sft.epochs=2", "train.0.sft.evaluate_every=400")
     inputs = {"prepare": prepared, "model": Artifact.load(base / "model")}
     with pytest.raises(ResourceError, match="does not multiply fp8"):
