@@ -387,6 +387,14 @@ def test_all_that_is_missing_is_told_before_any_stage_works(stages: Stages, proj
     assert stages.ran == [] and not (project / "prepare").exists()
 
 
+def test_no_entry_teaches_a_later_one_of_its_own_run(stages: Stages, project: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"train\.1\.distil: train/0-sft: `plan` loads it before this run has trained it"
+    ):
+        go(project, "train=[{sft: {}}, {distil: {teacher: train/0-sft}}]")
+    assert stages.ran == []
+
+
 @given(st.sets(st.sampled_from(["a.tsv", "b.tsv", "c.tsv", "d.tsv"])))
 def test_exactly_what_is_not_there_is_told(missing: set[str]) -> None:
     names = ["a.tsv", "b.tsv", "c.tsv", "d.tsv"]

@@ -101,12 +101,18 @@ def _models(recipe: Recipe, out: Path) -> list[str]:
     for number, phase in enumerate(recipe.train):
         for name in phase.section.model_folders:
             folder = Path(recipe.resolve(name))
-            if _is_made(folder.resolve(), out.resolve()):
+            own = folder.resolve().is_relative_to((out / "train").resolve())
+            if _is_made(folder.resolve(), out.resolve()) and not own:
                 continue
             try:
                 model_folder(folder)
             except CheckpointError as error:
-                found.append(f"train.{number}.{phase.kind}: {error}")
+                why = (
+                    f"{name}: `plan` loads it before this run has trained it. Give it a run of its own."
+                    if own
+                    else error
+                )
+                found.append(f"train.{number}.{phase.kind}: {why}")
     return found
 
 

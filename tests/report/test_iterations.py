@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dragoman.errors import DataError
 from dragoman.report import iterations as record
 from dragoman.report.iterations import Iteration, log
+from dragoman.report.tables import figure
 from dragoman.store.run import costs, iterations
 from dragoman.store.run.costs import Cost
 from dragoman.store.run.energy import Spent
@@ -162,3 +163,23 @@ def test_what_cannot_be_shown_or_chosen_is_refused(tmp_path: Path, dragoman: Com
     assert dragoman("log", tmp_path, "--note", "x").code == 2
     (tmp_path / "iterations" / "0001" / "iteration.json").write_text("{")
     assert "Delete this iteration's folder" in dragoman("log", tmp_path).err
+
+
+def test_the_first_iteration_of_a_run_is_held_against_the_newest_of_the_run_before_it(tmp_path: Path) -> None:
+    write(tmp_path / "a", 1, "a", "die Katze", "", 2, 60)
+    write(tmp_path / "a", 2, "b", "die Katze", "", 5, 60)
+    write(tmp_path / "b", 1, "c", "die Katze", "", 9, 60)
+    keys = [
+        [(c["key"], c["first"], c["second"]) for c in one.changes]
+        for one in log([tmp_path / "a", tmp_path / "b"]).iterations
+    ]
+    assert keys == [[], [("train.0.sft.epochs", "2.0", "5.0")], [("train.0.sft.epochs", "5.0", "9.0")]]
+    (alone,) = log([tmp_path / "b"]).iterations
+    assert alone.changes == []
+
+
+@given(st.floats(0, 1e9), st.integers(0, 3))
+def test_what_is_not_nothing_never_reads_as_nothing(value: float, digits: int) -> None:
+    told = figure(value, digits)
+    assert (float(told) == 0) == (value == 0)
+    assert float(told) == pytest.approx(value, rel=0.06, abs=0.51 * 10**-digits if value >= 10**-digits else 0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dragoman.core.recipe import Recipe
+from dragoman.engine import load
 from dragoman.engine.operations import OPERATIONS
 from dragoman.report.card import card
 from dragoman.report.folders import RunFolder
@@ -163,3 +164,35 @@ def test_every_kind_of_phase_has_its_module() -> None:
     for kind in kinds:
         [phase] = Recipe.parse(f"pairs: en-fr\ntrain: {{{kind}: {empty.get(kind, '{}')}}}").train
         assert isinstance(kind_of(phase), Kind)
+
+
+@pytest.mark.parametrize("methods", ["p", "pp", "pm", "sp", "psp"])
+def test_what_goes_on_from_a_pruned_model_is_planned_by_what_is_left(
+    methods: str, tmp_path: Path, prepared: Artifact
+) -> None:
+    """p: blocks pruned, m: merged of the base alone, which is whole; s: trained."""
+    entries = {
+        "p": "prune: {method: layers, layers: [0]}",
+        "m": "merge: {models: [base]}",
+        "s": "sft: {tokens: 1k, batch_tokens: 256, compile: false}",
+    }
+    head, train_entries = BASE.split("train:\n")[0], [entries[m] for m in methods + "s"]
+    text = head.replace("layers: 2", "layers: 3") + "train:\n" + "".join(f"  - {entry}\n" for entry in train_entries)
+    wish = Recipe.parse(text)
+    done = {"prepare": prepared}
+    done["model"] = model.run(wish, done, tmp_path / "model", "m", Heard())
+    found = plan.run(wish, done, tmp_path / "plan", "p", Heard()).facts["phases"]
+    whole = load.load(tmp_path / "model" / str(done["model"].facts["folder"])).model
+    block = sum(weight.numel() for weight in whole.model.layers[0].parameters())
+    left = 0 if methods.endswith("m") else methods.count("p")
+    assert found[-1]["parameters"] == found[-1]["trainable"] == whole.num_parameters() - left * block
+    assert found[-1]["memory_by_kind"]["weights"] <= 4 * found[-1]["parameters"] + 4096
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_operations_and_phases_measure_alike(precision: str, tmp_path: Path, prepared: Artifact) -> None:
+    phase = "  - sft: {tokens: 3k, batch_tokens: 256, learning_rate: 2e-2, compile: false, evaluate_sentences: 8}\n"
+    head = BASE.split("train:\n")[0].replace("fp32", precision)
+    wish = Recipe.parse(f"{head}train:\n{phase}  - prune: {{sparsity: 0.3, evaluate_sentences: 8}}\n{phase}")
+    first, pruned, last = go(tmp_path, wish, prepared)["train"].facts["phases"]
+    assert (pruned["dev"]["before"]["chrf"], last["begin_chrf"]) == (first["best_chrf"], pruned["best_chrf"])

@@ -251,7 +251,7 @@ def _direction(seen: Seen) -> list[str]:
     rows = [["", "", "normal", "now", "effect", "q"]]
     for test in seen.drifted or seen.found[:_SHOWN]:
         name = f"! {test.name}" if test.drifted else test.name
-        numbers = [f"{test.normal:.3f}", f"{test.now:.3f}", f"{test.effect:+.3f}", f"{test.q:.2g}"]
+        numbers = [f"{test.normal:.3f}", f"{test.now:.3f}", f"{test.effect:+z.3f}", f"{test.q:.2g}"]
         rows.append([name, test.title, *numbers])
     told += ["  " + line for line in grid(rows, left=2).split("\n")]
     told += [*_said(seen), *_replayed(seen)]

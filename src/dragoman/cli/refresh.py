@@ -76,7 +76,7 @@ def promote(
             here.result("\n".join(map(_registered, told)), event="registered", registered=[asdict(one) for one in told])
             return
         target, gate = promotion.promote(run, which)
-        gains = [f"{one['name']} {one['gain']:+.2f} (p = {one['p']:.2g})" for one in gate["sets"]]
+        gains = [f"{one['name']} {one['gain']:+z.2f} (p = {one['p']:.2g})" for one in gate["sets"]]
         lines = [f"champion: {target.name}", f"  chrF2++: {', '.join(gains)}", f"  back again: dragoman rollback {run}"]
         known, problem = registry.after(run)
         lines += [f"  {_registered(one)}" for one in known] + ([f"  {problem}"] if problem else [])
@@ -154,6 +154,6 @@ def _table(sets: Sequence[Tested]) -> str:
 
     rows = [["", "segments", "champion", "challenger", "gain", "p"]]
     for one in sets:
-        numbers = [f"{one.champion:.2f}", f"{one.challenger:.2f}", f"{one.gain:+.2f}", f"{one.p:.2g}"]
+        numbers = [f"{one.champion:.2f}", f"{one.challenger:.2f}", f"{one.gain:+z.2f}", f"{one.p:.2g}"]
         rows.append([one.name, f"{one.segments:,}", *numbers])
     return grid(rows)

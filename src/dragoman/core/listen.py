@@ -34,4 +34,20 @@ class Silent:
         del task, done, total, facts
 
 
+class Named:
+    """A listener that says whose news it is."""
+
+    def __init__(self, name: str, listener: Listener) -> None:
+        self._name, self._listener = name, listener
+
+    def say(self, text: str) -> None:
+        self._listener.say(f"{self._name}: {text}")
+
+    def warn(self, text: str) -> None:
+        self._listener.warn(f"{self._name}: {text}")
+
+    def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None:
+        self._listener.progress(f"{self._name}: {task}", done, total, **facts)
+
+
 SILENT: Listener = Silent()

@@ -252,7 +252,7 @@ def _text(table: Table) -> str:
         by_couple.setdefault((pair.first, pair.second), []).append(pair)
     tests = [["second over first", *(TITLES[m] for m in metrics)]]
     for (first, second), pairs in by_couple.items():
-        cells = [f"{p.gain:+.2f} p={p.corrected_randomisation:.4f}{'*' if p.significant else ' '}" for p in pairs]
+        cells = [f"{p.gain:+z.2f} p={p.corrected_randomisation:.4f}{'*' if p.significant else ' '}" for p in pairs]
         tests.append([f"{second} over {first}", *cells])
     head = f"{table.name} {table.direction}, {table.segments} segments"
     signatures = [f"{TITLES[m]}|{table.rows[0].scores[m]['signature']}" for m in metrics]

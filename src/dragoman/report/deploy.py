@@ -38,7 +38,7 @@ def _cells(name: str, one: Mapping[str, Any], gate: Mapping[str, Any]) -> list[s
         f"{1000 * measured['p95']:.0f}",
         f"{measured['peak_memory'] / 2**20:,.0f}",
         f"{gate['agreement']:.1%}" if gate else "",
-        f"{max(lost) + 0.0:+.2f}" if lost else "",
+        f"{max(lost):+z.2f}" if lost else "",
     ]
 
 

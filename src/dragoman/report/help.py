@@ -41,7 +41,7 @@ def _gains(gain: Mapping[str, Any]) -> str:
             around = found["interval"]
             mark = "*" if found["p_randomisation"] < LEVEL else " "
             cells.append(
-                f"{found['gain']:+.2f} [{around['low']:+.2f}, {around['high']:+.2f}] "
+                f"{found['gain']:+z.2f} [{around['low']:+z.2f}, {around['high']:+z.2f}] "
                 f"{p_text(found['p_randomisation'])}{mark}"
             )
         rows.append(["  all" if part["part"] == "all" else f"  match {part['part']} %", f"{part['segments']}", *cells])

@@ -14,7 +14,7 @@ from dragoman.core.scores.metrics import TITLES
 from dragoman.errors import DataError, RecipeError
 from dragoman.report.comparison import Pair, compare
 from dragoman.report.folders import RunFolder
-from dragoman.report.tables import grid
+from dragoman.report.tables import figure, grid
 from dragoman.report.verdict import p_text
 from dragoman.store.run import iterations
 from dragoman.store.run.artifact import write_json
@@ -33,10 +33,10 @@ class Iteration:
     run: str
     date: str
     note: str
-    changes: Sequence[dict[str, str]]  # of the recipe, against the one before
+    changes: Sequence[dict[str, str]]  # of the recipe, against the one before in the record, of whatever run
     metric: str
     quality: float
-    gains: Sequence[dict[str, Any]]  # by set and direction, against the one before
+    gains: Sequence[dict[str, Any]]  # by set and direction, against the one before in its run
     cost: Cost
     sets: str  # digests of the test sets
     chosen: bool = False
@@ -65,16 +65,18 @@ class Record:
 def log(runs: Sequence[Path]) -> Record:
     """The iterations of one run or more, each run's in order. Raises DataError where a run has none."""
     found: list[Iteration] = []
+    newest: Path | None = None
     for run in runs:
         folders = iterations.folders(run)
         if not folders:
             raise DataError(f"{run}: has no iterations. `dragoman run` writes one down each time that it evaluates.")
         marked = iterations.chosen(run)
         for number, folder in enumerate(folders):
-            one = _read(run, folder, folders[number - 1] if number else None)
+            one = _read(run, folder, folders[number - 1] if number else None, newest)
             if marked is not None and marked[0] == one.number:
                 one = replace(one, chosen=True, why=marked[1])
             found.append(one)
+            newest = folder
     return Record([replace(one, best=_best(one, found)) for one in found])
 
 
@@ -89,7 +91,8 @@ def _best(one: Iteration, among: Sequence[Iteration]) -> bool:
     )
 
 
-def _read(run: Path, folder: Path, before: Path | None) -> Iteration:
+def _read(run: Path, folder: Path, before: Path | None, other: Path | None) -> Iteration:
+    """`before`: the iteration before it in its run; `other`: the one before it in the record, of whatever run."""
     about = iterations.read(folder)
     scores = RunFolder.read(folder).scores
     if scores is None or not scores["sets"]:
@@ -107,7 +110,7 @@ def _read(run: Path, folder: Path, before: Path | None) -> Iteration:
         run.resolve().name,
         about["date"],
         about["note"],
-        _changes(before, folder) if before is not None else [],
+        _changes(other, folder) if other is not None else [],
         metric,
         sum(values) / len(values),
         _gains(before, folder) if before is not None else [],
@@ -169,8 +172,8 @@ def _told(one: Iteration, several: bool) -> str:
         if gain["metric"] == one.metric:
             verdict = ("better" if gain["gain"] > 0 else "worse") if gain["significant"] else "no difference shown"
             lines.append(
-                f"  {gain['set']} {gain['direction']}: {TITLES[gain['metric']]} {gain['gain']:+.2f} "
-                f"[{gain['low']:+.2f}, {gain['high']:+.2f}], {p_text(gain['p_randomisation'])}, {verdict} "
+                f"  {gain['set']} {gain['direction']}: {TITLES[gain['metric']]} {gain['gain']:+z.2f} "
+                f"[{gain['low']:+z.2f}, {gain['high']:+z.2f}], {p_text(gain['p_randomisation'])}, {verdict} "
                 f"({gain['segments']} segments, paired approximate randomisation)"
             )
     lines.append(f"  cost: {_cost(one.cost)}")
@@ -178,8 +181,8 @@ def _told(one: Iteration, several: bool) -> str:
 
 
 def _cost(cost: Cost) -> str:
-    price = "" if cost.price is None else f", {cost.price:.2f} {cost.currency}"
-    return f"{cost.seconds / 60:.1f} min, {cost.kwh * 1000:.1f} Wh {cost.how}{price}"
+    price = "" if cost.price is None else f", {figure(cost.price, 2)} {cost.currency}"
+    return f"{figure(cost.seconds / 60, 1)} min, {figure(cost.kwh * 1000, 1)} Wh {cost.how}{price}"
 
 
 def _front(found: Sequence[Iteration], several: bool) -> str:
@@ -188,7 +191,7 @@ def _front(found: Sequence[Iteration], several: bool) -> str:
         name = f"{one.run} {one.number}" if several else str(one.number)
         marks = [*(["best quality for its cost"] if one.best else []), *(["chosen"] if one.chosen else [])]
         quality = f"{TITLES[one.metric]} {one.quality:.2f}"
-        rows.append([name, quality, f"{one.cost.seconds / 60:.1f}", f"{one.cost.kwh * 1000:.1f}", ", ".join(marks)])
+        rows.append([name, quality, figure(one.cost.seconds / 60, 1), figure(one.cost.kwh * 1000, 1), ", ".join(marks)])
     text = grid(rows)
     if len({one.sets for one in found}) > 1:
         text += "\nThe iterations have different test sets; each is held against those that share its own."

@@ -36,6 +36,6 @@ def _line(name: str, part: Mapping[str, Any]) -> list[str]:
         return [*cells, "", ""]
     return [
         *cells,
-        f"{gain['gain']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}]",
+        f"{gain['gain']:+z.2f} [{gain['low']:+z.2f}, {gain['high']:+z.2f}]",
         f"{gain['better']} better, {gain['worse']} worse, McNemar {p_text(gain['p'])}",
     ]

@@ -14,7 +14,7 @@ from dragoman.report import hybrid, phase_outputs, plots
 from dragoman.report.differences import marked
 from dragoman.report.folders import RunFolder
 from dragoman.report.help import share
-from dragoman.report.tables import overlap_text
+from dragoman.report.tables import figure, overlap_text
 from dragoman.report.verdict import EXPLAINED, LEVEL, p_text, verdict
 from dragoman.store.run.artifact import write_atomic
 from dragoman.store.run.confidence import held_out
@@ -68,6 +68,7 @@ def environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters["number"] = _number
+    jinja.filters["figure"] = figure
     jinja.filters["signed"] = _signed
     jinja.filters["trend"] = _trend
     jinja.filters["words"] = lambda text: str(text).replace("_", " ")

@@ -69,14 +69,14 @@ def table(search: Mapping[str, Any]) -> str:
         f"best: trial {best['number']}: {search['title']} {best['selection']['value']:.2f} on the half that it was chosen "
         f"by, {best['held_out']['value']:.2f} [{best['held_out']['low']:.2f}, {best['held_out']['high']:.2f}] on the "
         "held-out half",
-        f"the halves differ by {optimism['difference']:+.2f} on the mean of all trials; the choice promised "
+        f"the halves differ by {optimism['difference']:+z.2f} on the mean of all trials; the choice promised "
         f"{abs(optimism['optimism']):.2f} too {'much' if optimism['optimism'] >= 0 else 'little'}",
     ]
     if search["own"] is not None and search["own"]["number"] != best["number"]:
         own = search["own"]
         lines.append(
-            f"over the recipe's own values, held out: {own['gain']:+.2f} [{own['interval']['low']:+.2f}, "
-            f"{own['interval']['high']:+.2f}], {p_text(own['p_randomisation'])}"
+            f"over the recipe's own values, held out: {own['gain']:+z.2f} [{own['interval']['low']:+z.2f}, "
+            f"{own['interval']['high']:+z.2f}], {p_text(own['p_randomisation'])}"
         )
     if search["importance"]:
         shares = ", ".join(f"{last_part(key)} {share:.0%}" for key, share in search["importance"].items())

@@ -67,7 +67,7 @@ def table(study: Mapping[str, Any]) -> str:
         pairs = [["second over first", *(TITLES[m] for m in metrics)]]
         for number, contrast in enumerate(next(iter(entry["contrasts"].values()))):
             cells = [entry["contrasts"][m][number] for m in metrics]
-            told = [f"{c['gain']:+.2f} p={c['p']:.4f}{'*' if c['significant'] else ' '}" for c in cells]
+            told = [f"{c['gain']:+z.2f} p={c['p']:.4f}{'*' if c['significant'] else ' '}" for c in cells]
             pairs.append([f"{contrast['second']} over {contrast['first']}", *told])
         parts.append(f"{entry['set']} {entry['direction']}, {entry['segments']} segments\n{grid(rows)}")
         parts += [grid(pairs)] if len(pairs) > 1 else []

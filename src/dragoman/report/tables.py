@@ -23,6 +23,11 @@ def grid(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "\n".join(lines)
 
 
+def figure(value: float, digits: int) -> str:
+    """With so many decimals, or two significant digits where they would show nothing of it."""
+    return f"{value:.{digits}f}" if not value or abs(value) >= 10**-digits else f"{value:.2g}"
+
+
 def _width(text: str) -> int:
     """Columns that a text takes in a terminal (Unicode UAX 11; marks take none)."""
     return sum(
@@ -79,7 +84,7 @@ def _gains(line: Mapping[str, Any], confidence: float) -> list[str]:
         overlap = ", without the overlap" if line.get("clean") else ""
         found.append(
             f"{line['system']} {line['decoding']} against the baseline: {TITLES[metric]} {told(gain)}, "
-            f"{confidence:.0%} interval of the gain [{around['low']:+.2f}, {around['high']:+.2f}], "
+            f"{confidence:.0%} interval of the gain [{around['low']:+z.2f}, {around['high']:+z.2f}], "
             f"bootstrap {p_text(gain['p_bootstrap'])}, randomisation {p_text(gain['p_randomisation'])}{overlap}{remark}"
         )
     for other, gains in line.get("over_outside", {}).items():
@@ -87,7 +92,7 @@ def _gains(line: Mapping[str, Any], confidence: float) -> list[str]:
             around = gain["interval"]
             found.append(
                 f"{line['system']} {line['decoding']} against {other}: {TITLES[metric]} {told(gain)}, "
-                f"{confidence:.0%} interval of the gain [{around['low']:+.2f}, {around['high']:+.2f}], "
+                f"{confidence:.0%} interval of the gain [{around['low']:+z.2f}, {around['high']:+z.2f}], "
                 f"randomisation {p_text(gain['p_randomisation'])}"
             )
     return found

@@ -40,7 +40,7 @@ def told(gain: Mapping[str, Any]) -> str:
     size = f"{abs(gain['gain']):.2f}"
     if way != "no difference shown":
         return f"{size} {way}"
-    return f"{gain['gain']:+.2f}, {way}"
+    return f"{gain['gain']:+z.2f}, {way}"
 
 
 def verdict(entry: Mapping[str, Any], metrics: Sequence[str]) -> str:
@@ -56,7 +56,7 @@ def verdict(entry: Mapping[str, Any], metrics: Sequence[str]) -> str:
     if gain is None:
         return ""
     base = "a copy of the source" if entry["results"][0]["kind"] == "copy" else "the untouched model"
-    sizes = f"{TITLES[metric]} {gain['gain']:+.1f}, {p_text(gain['p_randomisation'])}"
+    sizes = f"{TITLES[metric]} {gain['gain']:+z.1f}, {p_text(gain['p_randomisation'])}"
     where = f"{entry['set']} {entry['direction']}"
     if disagreement(gain):
         return f"{where}: undecided whether the model is better or worse than {base} ({sizes}; interval and test disagree)."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman import pipeline
-from dragoman.core.listen import SILENT, Listener
+from dragoman.core.listen import SILENT, Listener, Named
 from dragoman.core.recipe import Recipe
 from dragoman.core.recipe.text import RecipeText, as_override
 from dragoman.errors import CheckpointError, RecipeError
@@ -262,19 +262,3 @@ def _borrow(job: Job, out: Path) -> None:
                 link(other / "evaluate" / file, place / file)
             write_json(place / _OUTPUTS, found)
             return
-
-
-class Named:
-    """A listener that says whose news it is."""
-
-    def __init__(self, name: str, listener: Listener) -> None:
-        self._name, self._listener = name, listener
-
-    def say(self, text: str) -> None:
-        self._listener.say(f"{self._name}: {text}")
-
-    def warn(self, text: str) -> None:
-        self._listener.warn(f"{self._name}: {text}")
-
-    def progress(self, task: str, done: float, total: float | None = None, **facts: Any) -> None:
-        self._listener.progress(f"{self._name}: {task}", done, total, **facts)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,11 @@ def test_identical_systems_differ_by_chance_only() -> None:
 def test_other_segments_are_refused() -> None:
     with pytest.raises(DataError, match="different segments"):
         resampled([segments("ter", BASE, TEXTS), segments("ter", BASE[:5], TEXTS[:5])], 10)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_where_nothing_differs_no_bound_is_below_zero(metric: str) -> None:
+    texts = [f"the cat sees dog number {n}" for n in range(5)]
+    one, other = (segments(metric, texts, texts) for _ in range(2))
+    (found,) = differences([(one, other)], samples=20, trials=20)
+    assert {math.copysign(1.0, x) for x in (found.gain, found.interval.low, found.interval.high)} == {1.0}

@@ -148,7 +148,7 @@ def differences(
         sign = BETTER[system.metric]
         before, after = rows[id(baseline)], rows[id(system)]
         gain = sign * (system.score.value - baseline.score.value)
-        around = interval(sign * (after - before), confidence)
+        around = interval(sign * (after - before) + 0.0, confidence)  # no -0.0
         if abs(gain) <= _TOLERANCE:
             found.append(Difference(system.metric, 0.0, around, 1.0, 1.0))
         else:

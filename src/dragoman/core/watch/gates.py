@@ -91,7 +91,7 @@ def judge(found: Sequence[Outputs], *, forgetting: float, level: float = 0.05, s
         against.append("; ".join(["on no set is it significantly better", *few]))
     for test in judged:
         if test.name.startswith(NEWEST) and test.gain < 0 and fixed[test.name] <= level:
-            against.append(f"{test.name}: significantly worse ({test.gain:+.2f} chrF2++)")
+            against.append(f"{test.name}: significantly worse ({test.gain:+z.2f} chrF2++)")
     slices = [
         tested(f"{one.set} {one.direction}, {name}", one, rows, samples)
         for one in found
@@ -99,7 +99,7 @@ def judge(found: Sequence[Outputs], *, forgetting: float, level: float = 0.05, s
     ]
     for test, p in zip(slices, holm([test.p for test in slices]), strict=True):
         if test.gain < -forgetting and p <= level:
-            against.append(f"{test.name}: significantly worse ({test.gain:+.2f} chrF2++)")
+            against.append(f"{test.name}: significantly worse ({test.gain:+z.2f} chrF2++)")
     return Verdict(sets, slices, against)
 
 

@@ -38,6 +38,11 @@ class Kind(ABC):
         """Write the new model, with tokenizer and card, into `out`, and return the facts. The same models and recipe give
         the same bytes. Raises ModelError where it cannot be."""
 
+    def reshape(self, phase: Phase, model: Any) -> None:
+        """Give a loaded model the shape that the operation leaves: what goes on from it is planned by that. Nothing unless
+        the kind says otherwise."""
+        del phase, model
+
     @abstractmethod
     def told(self, facts: Mapping[str, Any]) -> str:
         """The facts in a line."""

@@ -66,6 +66,11 @@ class Pruning(Kind):
         check_saved(out, model, dev_batches(loaded, rows, _CHECKED)[0], torch.float32)
         return facts
 
+    def reshape(self, phase: Phase, model: Any) -> None:
+        section = _section(phase)
+        if section.method == "layers":
+            drop(model, section.layers)
+
     def told(self, facts: Mapping[str, Any]) -> str:
         if "layers" in facts:
             size = f"{facts['parameters']:,} of {facts['parameters_before']:,} parameters are left"

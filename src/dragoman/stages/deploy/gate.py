@@ -65,8 +65,8 @@ def _rounded(settings: Gate, lost: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _loss(one: Mapping[str, Any]) -> str:
     return (
-        f"{one['set']} {one['direction']} loses {one['loss']:+.2f} {TITLES[one['metric']]} "
-        f"[{one['low']:+.2f}, {one['high']:+.2f}], p={one['p']:.3g}"
+        f"{one['set']} {one['direction']} loses {one['loss']:+z.2f} {TITLES[one['metric']]} "
+        f"[{one['low']:+z.2f}, {one['high']:+z.2f}], p={one['p']:.3g}"
     )
 
 

@@ -163,8 +163,8 @@ def missed(wanted: Mapping[str, float], entries: Sequence[Mapping[str, Any]]) ->
             detail = gains[metric]
             around = detail["interval"]
             found.append(
-                f"{entry['set']} {entry['direction']}: {report.TITLES[metric]} gained {gain:+.2f} "
-                f"[{around['low']:+.2f}, {around['high']:+.2f}] of the {wanted[metric]:+.2f} wanted "
+                f"{entry['set']} {entry['direction']}: {report.TITLES[metric]} gained {gain:+z.2f} "
+                f"[{around['low']:+z.2f}, {around['high']:+z.2f}] of the {wanted[metric]:+z.2f} wanted "
                 f"({report.p_text(detail['p_randomisation'])})"
             )
     return found

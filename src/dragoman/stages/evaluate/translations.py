@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from dragoman.core.listen import SILENT, Listener
+from dragoman.core.listen import SILENT, Listener, Named
 from dragoman.core.recipe import Decoding, Evaluate, Recipe
 from dragoman.core.recipe.backend import is_url
 from dragoman.core.records import Context, Hypothesis
@@ -167,7 +167,14 @@ class Translations:
                     hypotheses = (
                         _given(system.files[entry.title], entry)
                         if system.kind == "outside"
-                        else self._make(translator, entry, texts, way.decoding, assists)
+                        else self._make(
+                            translator,
+                            f"evaluate: {entry.title}, {system.name}, {way.name}",
+                            entry,
+                            texts,
+                            way.decoding,
+                            assists,
+                        )
                     )
                     seconds = time.perf_counter() - begun
                     about = self.descriptions.get(system.name, {})
@@ -211,6 +218,7 @@ class Translations:
     def _make(
         self,
         translator: Described | None,
+        title: str,
         entry: EvaluationSet,
         texts: Sequence[str],
         decoding: Decoding,
@@ -218,7 +226,7 @@ class Translations:
     ) -> list[Hypothesis]:
         if translator is None:
             return [Hypothesis(text, 0.0, 0, True) for text in entry.sources]
-        return translator.translate(texts, entry.direction, decoding, self.listener, assists=assists)
+        return translator.translate(texts, entry.direction, decoding, Named(title, self.listener), assists=assists)
 
     def _rows(self, entry: EvaluationSet, hypotheses: Sequence[Hypothesis]) -> Iterator[dict[str, Any]]:
         """What is written of each segment."""

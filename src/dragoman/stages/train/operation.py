@@ -11,7 +11,7 @@ from typing import Any
 from dragoman.core.listen import Listener
 from dragoman.core.recipe import Phase, Recipe
 from dragoman.engine import load, setup
-from dragoman.engine.device import detect, use
+from dragoman.engine.device import DTYPES, detect, use
 from dragoman.engine.loop import mean_loss
 from dragoman.engine.losses import cross_entropy
 from dragoman.engine.operations import kind_of
@@ -67,7 +67,9 @@ def _scored(given: Given, folders: Mapping[str, Path], sentences: int, name: str
 
 
 def _figures(given: Given, folder: Path, sentences: int) -> dict[str, Any]:
-    loaded = load.load(folder, device=given.device)
+    """In the precision of the phases, whose figures stand beside these."""
+    precision = setup.precision(given.recipe, detect(given.recipe.plan.threads))
+    loaded = load.load(folder, dtype=DTYPES[precision], device=given.device)
     dev = setup.dev_sample(given.recipe.pairs, given.texts, sentences)
     if not dev:
         return {}
