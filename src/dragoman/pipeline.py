@@ -219,7 +219,8 @@ def of_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[st
     found = {name: Artifact.load(folder / name) for name in NAMES if (folder / name / MANIFEST).is_file()}
     if recipe.train and "train" not in found:
         raise CheckpointError(f"{folder}: its training is not finished. Run `dragoman run` on its recipe first.")
-    unfinished = {s.section: None for s in STAGES if s.name not in (*found, "plan", "train", "deploy")}
+    kept = {"plan", "train", "deploy", "monitor", *found}
+    unfinished = {stage.section: None for stage in STAGES if stage.name not in kept}
     recipe = recipe.model_copy(update=unfinished)
     recipe._file = Workspace(folder).recipe
     return recipe, found
@@ -296,8 +297,7 @@ def _anew(
     if unknown := forced - set(names):
         raise RecipeError(f"cannot force {', '.join(sorted(unknown))}: this run has the stages {', '.join(names)}.")
     for number, stage in enumerate(wanted):
-        if forced & stage.takes_of(recipe, names[:number]).keys():
-            forced.add(stage.name)
+        forced |= {stage.name} if forced & stage.takes_of(recipe, names[:number]).keys() else set()
     return forced
 
 
@@ -339,9 +339,10 @@ def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
     elif stage.name == "evaluate" and recipe.evaluate is not None:
         wanted = recipe.evaluate
         found = looked_into(recipe, out, wanted.shots, wanted.memory, wanted.glossary)
-    elif stage.name == "deploy" and recipe.deploy is not None and recipe.deploy.memory:
-        glossary = GlossaryUse() if glossary_file(out).is_file() else None
-        found = looked_into(recipe, out, [1], MemoryUse(), glossary)  # they go into the bundle
+    elif stage.name == "deploy" and recipe.deploy is not None:
+        found = {"that texts are screened": "yes"} if recipe.screened else {}  # it says so, and has what it needs:
+        use = GlossaryUse() if glossary_file(out).is_file() else None
+        found |= looked_into(recipe, out, [1], MemoryUse(), use) if recipe.deploy.memory else {}
     return found
 
 

@@ -28,6 +28,7 @@ from dragoman.store.memory.glossary import glossary_file
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.artifact import Artifact, file_digest, model_folder, write_json
 from dragoman.store.run.bundle import Bundle
+from dragoman.store.run.screen import Screen
 from dragoman.store.run.trained import directions_of, help_of, key_of
 from dragoman.translator import Translator
 from tests.commands import Command
@@ -469,3 +470,22 @@ def test_the_peak_of_a_trial_is_its_own_and_not_that_of_what_started_it() -> Non
     code = "from dragoman.stages.deploy.trial import peak; print(peak())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 10_000_000 < int(done.stdout) < len(large)
+
+
+@pytest.mark.parametrize("screen", ["null", "{}"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_screening_outlives_a_deployment_and_a_bundle_that_left_it_says_so(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, screen: str, *, finished: bool
+) -> None:
+    text = Recipe.parse(f"{RECIPE}monitor: {{screen: {screen}}}\n", folder=run).to_yaml()
+    (run / pipeline.EFFECTIVE).write_text(text, encoding="utf-8")
+    if finished:
+        Artifact.finish(run / "monitor", "monitor", "w", {})
+    recipe, given = pipeline.of_run(run, ["deploy.formats=[hf]"])
+    bundle = pipeline.run(recipe, run, stages=["deploy"], given=given)["deploy"].folder / "bundle"
+    screens = screen != "null"
+    assert [Screen.of(folder) is not None for folder in (run, bundle)] == [screens, screens]
+    assert "screens texts" not in caplog.text
+    moved = shutil.copytree(bundle, tmp_path / "moved")
+    assert Screen.of(moved) is None
+    assert ("screens texts" in caplog.text) == screens

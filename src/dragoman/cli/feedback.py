@@ -59,6 +59,7 @@ def take(
         if machine is not None:
             rows = read(run, machine, way, user=who, tenant=tenant, machine=False)
             shown = {one.source: one.text for one in rows if isinstance(one, Edit)}
+            shown |= {row.source: row.target for row in rows if isinstance(row, Rejected) and row.reason == "fuzzy"}
         edits = [one for file in files for one in read(run, file, way, user=who, tenant=tenant)]
         edits = [
             replace(one, machine=shown[one.source]) if isinstance(one, Edit) and one.source in shown else one

@@ -43,6 +43,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     """
     from dragoman.engine import adapt, distribute, load, setup
     from dragoman.engine.device import DTYPES, detect, use
+    from dragoman.engine.operations import reshape
     from dragoman.engine.phase_data import Inputs
     from dragoman.engine.phases import kind_of
     from dragoman.engine.world import current
@@ -60,7 +61,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             raise ModelError("training needs texts: give the recipe a `prepare` section.")
         model = inputs["model"]
         _tell_few_tested(inputs["prepare"].facts, listener)
-        for number, (phase, shaped_by) in enumerate(zip(recipe.train, _shaped_by(recipe.train), strict=True)):
+        for number, phase in enumerate(recipe.train):
             if phase.operation is not None:
                 listener.say(f"plan: {number}-{phase.kind}: takes no training steps")
                 continue
@@ -69,7 +70,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             _check_weights(recipe, int(model.facts["parameters"]), phase, dtype, hardware, available)
             folder = model.folder / str(model.facts["folder"])
             loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=setup.quantised(recipe))
-            _reshape(loaded, shaped_by)
+            reshape(loaded.model, recipe.train[:number])
             made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None
             kind = kind_of(phase)
             given = Inputs(recipe, phase, loaded, inputs["prepare"].folder, hardware, fresh, made, listener=listener)
@@ -78,7 +79,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             held = {"program": program, "others": kind.others(given)}
             counted = _counted(name, given, data, held, available)
             if counted is not None and counted[0] != data.chosen:
-                given = _with_settings(given, counted[0], data.chosen, folder, dtype, shaped_by)
+                given = _with_settings(given, counted[0], data.chosen, folder, dtype, recipe.train[:number])
                 data = kind.data(given)
             chosen, sharded = data.chosen, recipe.plan.sharded and world.size > 1
             distribute.check_phase(phase, chosen, recipe.plan, given.loaded.model.config, world.size)
@@ -102,39 +103,18 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     return Artifact.finish(out, "plan", key, facts)
 
 
-def _shaped_by(entries: Sequence[Phase]) -> list[list[Phase]]:
-    """For each entry of `train` the operations that its model has gone through, in order."""
-    made: dict[str, list[Phase]] = {"base": []}  # by the names that `merge` knows
-    newest: list[Phase] = []
-    found = []
-    for number, phase in enumerate(entries):
-        found.append(newest)
-        merged = next(iter(phase.merge.models)) if phase.merge is not None else None
-        before = newest if merged is None else made.get(merged, [])
-        newest = before if phase.operation is None else [*before, phase]
-        made[f"{number}-{phase.kind}"] = newest
-    return found
-
-
-def _reshape(loaded: Loaded, operations: Sequence[Phase]) -> None:
-    """Give a base the shape that operations will have left when a phase begins with it."""
-    from dragoman.engine.operations import kind_of
-
-    for phase in operations:
-        kind_of(phase).reshape(phase, loaded.model)
-
-
 def _with_settings(
-    given: Inputs, chosen: Settings, before: Settings, folder: Path, dtype: torch.dtype, shaped_by: Sequence[Phase]
+    given: Inputs, chosen: Settings, before: Settings, folder: Path, dtype: torch.dtype, before_it: Sequence[Phase]
 ) -> Inputs:
     """What the phase starts from with other settings; the base is loaded again where they quantise it."""
     from dragoman.engine import load
+    from dragoman.engine.operations import reshape
 
-    loaded = given.loaded
     if chosen.quantise != before.quantise:
-        loaded = load.load(folder, dtype=dtype, device=loaded.device, quantised=chosen.quantise)
-        _reshape(loaded, shaped_by)
-    return replace(given, loaded=loaded, planned=chosen.to_json())
+        loaded = load.load(folder, dtype=dtype, device=given.loaded.device, quantised=chosen.quantise)
+        reshape(loaded.model, before_it)
+        given = replace(given, loaded=loaded)
+    return replace(given, planned=chosen.to_json())
 
 
 def _room(recipe: Recipe, hardware: Hardware, world: World) -> tuple[int, int]:

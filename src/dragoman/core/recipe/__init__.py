@@ -49,7 +49,18 @@ from dragoman.core.recipe.synthesise import Synthesise
 from dragoman.core.recipe.text import RecipeText, dump
 from dragoman.core.recipe.train import Average, Phase, Plan, Sft, StopIf
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import Count, Language, Pair, Pairs, PositiveCount, Section, Seed, Share, listed
+from dragoman.core.recipe.values import (
+    WRITTEN,
+    Count,
+    Language,
+    Pair,
+    Pairs,
+    PositiveCount,
+    Section,
+    Seed,
+    Share,
+    listed,
+)
 from dragoman.errors import RecipeError
 
 __all__ = [
@@ -224,6 +235,11 @@ class Recipe(Section):
         return list(dict.fromkeys(code for pair in self.pairs for code in (pair.source, pair.target)))
 
     @property
+    def screened(self) -> bool:
+        """Whether what is asked and answered in use is screened."""
+        return self.monitor is not None and self.monitor.screen is not None
+
+    @property
     def normalise(self) -> Normalise:
         """What is done to every text, whichever way it comes in."""
         return self.prepare.normalise if self.prepare is not None else Normalise()
@@ -258,7 +274,7 @@ class Recipe(Section):
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML, every default written out. `parse` reads the same recipe back."""
-        return dump(self.model_dump(mode="json", by_alias=True))
+        return dump(self.model_dump(mode="json", by_alias=True, context=WRITTEN))
 
 
 def _known_keys(path: Sequence[str | int]) -> list[str]:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from dragoman.core.recipe.curriculum import Curriculum, Static
 from dragoman.core.recipe.training import Training
-from dragoman.core.recipe.values import Language, Languages, Pair, Pairs, PositiveCount, Section, Share
+from dragoman.core.recipe.values import WRITTEN, Language, Languages, Pair, Pairs, PositiveCount, Section, Share
 from dragoman.core.text.languages import Direction
 from dragoman.errors import RecipeError
 
@@ -113,6 +121,12 @@ class Tasks(Section):
     fewshot: Fewshot | None = None
     synthetic: Made | None = None
     replay: Replay | None = None
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """In a file a task without a value takes part with its defaults, so one that is absent is left out there."""
+        found: dict[str, Any] = handler(self)
+        return {name: task for name, task in found.items() if task is not None} if info.context == WRITTEN else found
 
     @property
     def present(self) -> dict[str, Lm | Denoise | Mt | Interlinear | Fewshot | Made | Replay]:

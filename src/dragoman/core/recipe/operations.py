@@ -27,10 +27,9 @@ def _weighted(value: object) -> object:
 def _keys_of_the_method(section: Operation, method: str, known: dict[str, set[str]]) -> None:
     """Raise ValueError where a key of `known`, which lists them for each method, is given that the method does not use."""
     special = set().union(*known.values())
-    for key in sorted(section.model_fields_set & (special - known[method])):
-        if getattr(section, key) != type(section).model_fields[key].get_default():
-            keys = ", ".join(sorted(known[method])) or "none of its own"
-            raise ValueError(f"`{key}` means nothing to `method: {method}`, whose keys are: {keys}")
+    if other := section.differing & (special - known[method]):
+        keys = ", ".join(sorted(known[method])) or "none of its own"
+        raise ValueError(f"`{min(other)}` means nothing to `method: {method}`, whose keys are: {keys}")
 
 
 class Merge(Operation):

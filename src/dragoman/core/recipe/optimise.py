@@ -34,7 +34,7 @@ class OptimiserOptions(Section):
     @model_validator(mode="after")
     def _keys_of_the_optimiser(self) -> Self:
         known = _KEYS.get(self.name, set())
-        if other := self.model_fields_set - {"name", *known}:
+        if other := self.differing - {"name", *known}:
             keys = ", ".join(sorted(known)) or "none"
             raise ValueError(f"`{min(other)}` means nothing to the optimiser `{self.name}`, whose settings are: {keys}")
         return self

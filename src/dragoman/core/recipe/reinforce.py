@@ -50,7 +50,7 @@ class Reinforce(Training):
         if self.method != "ppo":
             if self.group < 2:
                 raise ValueError(f"`group: 1` leaves `method: {self.method}` nothing to compare a sample with")
-            if other := {"gae", "value_weight"} & self.model_fields_set:
+            if other := {"gae", "value_weight"} & self.differing:
                 raise ValueError(f"`{min(other)}` means nothing to `method: {self.method}`; it belongs to ppo")
         check_names("rewards", self.rewards, REWARDS, self.scorers)
         if graded := [name for name in self.gates if name in _GRADED or name in self.scorers]:

@@ -49,6 +49,6 @@ class Screen(Section):
 
     @model_validator(mode="after")
     def _toxicity_has_words(self) -> Self:
-        if "toxicity" in self.model_fields_set and self.toxicity != "off" and not self.words:
+        if "toxicity" in self.differing and self.toxicity != "off" and not self.words:
             raise ValueError("`toxicity` needs `words`: a file with a word or phrase a line for each language")
         return self

@@ -99,7 +99,7 @@ class Average(Section):
     @model_validator(mode="after")
     def _keys_of_the_method(self) -> Self:
         known = {"ema": {"decay"}, "pull_back": {"keep", "every"}}[self.method]
-        if other := self.model_fields_set - {"method", *known}:
+        if other := self.differing - {"method", *known}:
             keys = ", ".join(sorted(known))
             raise ValueError(f"`{min(other)}` means nothing to `method: {self.method}`, whose keys are: {keys}")
         return self

@@ -74,9 +74,22 @@ Pairs = Annotated[list[Pair], BeforeValidator(listed), AfterValidator(each_once)
 Seed = Annotated[int, BeforeValidator(_count), Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 
 
+WRITTEN = "written"  # context of serialisation: a file is made that is going to be read
+
+
 class Section(BaseModel):
     """Base of every part of the recipe: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True, allow_inf_nan=False
     )
+
+    @property
+    def differing(self) -> set[str]:
+        """The keys whose value was given and is not the default: a recipe in effect has every default written out."""
+        fields = type(self).model_fields
+        return {
+            key
+            for key in self.model_fields_set
+            if getattr(self, key) != fields[key].get_default(call_default_factory=True)
+        }

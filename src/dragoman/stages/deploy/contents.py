@@ -188,6 +188,7 @@ def provenance(recipe: Recipe, trained: Artifact, model: Path, record: Mapping[s
         "directions": list(card.directions),
         "prompt": card.prompt.name,
         "help": {"shots": shots, "terms": terms},
+        "screened": recipe.screened,
         "gate": record["gate"],
         "versions": versions(),
     }

@@ -9,6 +9,7 @@ memory/ evaluate/ recipe.lock.yaml   what a run has: memory and glossary, calibr
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ BUNDLE = "bundle.json"
 SHELL = "model"
 LIVING = "memory/"  # changes while the bundle is used: what is confirmed goes into the memory
 _WEIGHTS = ("hf", "hf-bf16")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,17 @@ class Bundle:
 def bundle_of(folder: Path) -> Bundle | None:
     """The bundle that `folder` is; None where it is none. Raises CheckpointError for one that is not whole."""
     return Bundle.read(folder) if (folder / BUNDLE).is_file() or is_torso(folder) else None
+
+
+def tell_unscreened(folder: Path) -> None:
+    """Warn of a bundle that was copied away from a run that screens: the rules are the run's, and stayed there."""
+    bundle = bundle_of(folder)
+    if bundle is not None and bundle.facts.get("screened"):
+        _log.warning(
+            "%s: its run screens texts (`monitor.screen`), and this copy does not. To have its rules keep it in the run, as "
+            "RUN/deploy/bundle beside RUN/recipe.lock.yaml.",
+            folder,
+        )
 
 
 def bundle_of_run(folder: Path) -> Bundle | None:

@@ -29,6 +29,7 @@ from dragoman.core.watch.personal import PERSONAL
 from dragoman.core.watch.screening import Shown, WordList
 from dragoman.errors import DataError, RecipeError
 from dragoman.store.guard import Judge
+from dragoman.store.run.bundle import tell_unscreened
 from dragoman.store.run.observer import settings_of
 from dragoman.store.run.trained import directions_of, prompt_of, whose
 
@@ -82,6 +83,7 @@ class Screen:
         settings = settings_of(own)
         if settings is None:
             _refuse_unread(own)
+            tell_unscreened(own)
         _refuse_newer(own, settings)
         if settings is None or settings.screen is None:
             return None
