@@ -220,8 +220,7 @@ def of_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Recipe, dict[st
     if recipe.train and "train" not in found:
         raise CheckpointError(f"{folder}: its training is not finished. Run `dragoman run` on its recipe first.")
     kept = {"plan", "train", "deploy", "monitor", *found}
-    unfinished = {stage.section: None for stage in STAGES if stage.name not in kept}
-    recipe = recipe.model_copy(update=unfinished)
+    recipe = recipe.model_copy(update={stage.section: None for stage in STAGES if stage.name not in kept})
     recipe._file = Workspace(folder).recipe
     return recipe, found
 

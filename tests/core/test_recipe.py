@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.recipe import Adapt, Recipe
+from dragoman.core.recipe.adapt import MethodName
+from dragoman.core.recipe.optimise import OptimiserName
+from dragoman.core.recipe.prefer import Prefer
 from dragoman.core.text.languages import Direction
 from dragoman.errors import RecipeError
 
@@ -109,9 +113,37 @@ evaluate: {decode: [{}, {beam: 4}], must_gain: {chrf: 1}}
     assert Recipe.parse(recipe.to_yaml()) == recipe
 
 
+_HYBRID = "hybrid: {tokens: 1k, tasks: {mt: {weight: 1}, lm: }}"
+_ENTRIES = [
+    *(f"{kind}: {{}}" for kind in ("prefer", "reward", "reinforce", "prune")),
+    *(f"prefer: {{method: {method}}}" for method in get_args(Prefer.model_fields["method"].annotation)),
+    "reinforce: {method: ppo, group: 1}",
+    "prune: {method: layers, layers: [0]}",
+    "distil: {teacher: x, data: own}",
+    "merge: {models: [base]}",
+    _HYBRID,
+    *(
+        f"sft: {{}}, adapt: {{method: {method}{', names: [x]' if method == 'parts' else ''}}}"
+        for method in get_args(MethodName)
+    ),
+    *(f"sft: {{}}, average: {{method: {method}}}" for method in ("ema", "pull_back")),
+    *(f"sft: {{optimiser: {{name: {name}}}}}" for name in get_args(OptimiserName)),
+    "sft: {rates: {decay: 0.9}}",
+]
+
+
+@pytest.mark.parametrize("entry", _ENTRIES)
+def test_every_kind_of_entry_reads_back_with_its_defaults_written_out(entry: str) -> None:
+    recipe = Recipe.parse(f"pairs: en-de\nprepare: {{parallel: a}}\nmodel: {{new: {{}}}}\ntrain: [{{{entry}}}]\n")
+    assert Recipe.parse(recipe.to_yaml()) == recipe
+    inside = Recipe.parse(f"pairs: en-de\nmonitor: {{refresh: {{train: [{{{entry}}}]}}, screen: {{}}}}\n")
+    assert Recipe.parse(inside.to_yaml()) == inside
+
+
 @pytest.mark.parametrize("path", sorted([*ROOT.glob("recipes/**/*.yaml"), *ROOT.glob("benchmarks/**/*.yaml")]), ids=str)
-def test_every_recipe_of_the_project_is_valid(path: Path) -> None:
-    Recipe.load(path)
+def test_every_recipe_of_the_project_is_valid_and_reads_back(path: Path) -> None:
+    recipe = Recipe.load(path)
+    assert Recipe.parse(recipe.to_yaml()).model_dump() == recipe.model_dump()
 
 
 # ---------------------------------------------------------------- what is wrong, all at once, with file and line

@@ -472,6 +472,7 @@ def test_the_peak_of_a_trial_is_its_own_and_not_that_of_what_started_it() -> Non
     assert 10_000_000 < int(done.stdout) < len(large)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("screen", ["null", "{}"])
 @pytest.mark.parametrize("finished", [True, False])
 def test_screening_outlives_a_deployment_and_a_bundle_that_left_it_says_so(

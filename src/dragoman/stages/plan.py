@@ -48,8 +48,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
     from dragoman.engine.phases import kind_of
     from dragoman.engine.world import current
 
-    hardware = detect(recipe.plan.threads)
-    world = current()
+    hardware, world = detect(recipe.plan.threads), current()
     program, available = _room(recipe, hardware, world)
     listener.say(
         f"plan: {hardware.name}, {hardware.threads} threads, {available / _GIB:.1f} GiB of memory free, "
@@ -60,6 +59,7 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
         if "prepare" not in inputs:
             raise ModelError("training needs texts: give the recipe a `prepare` section.")
         model = inputs["model"]
+        folder = model.folder / str(model.facts["folder"])
         _tell_few_tested(inputs["prepare"].facts, listener)
         for number, phase in enumerate(recipe.train):
             if phase.operation is not None:
@@ -68,7 +68,6 @@ def run(recipe: Recipe, inputs: Mapping[str, Artifact], out: Path, key: str, lis
             fresh = bool(model.facts["new"]) and not phases  # until a phase has trained it
             dtype = adapt.base_dtype(phase, DTYPES[setup.precision(recipe, hardware)])
             _check_weights(recipe, int(model.facts["parameters"]), phase, dtype, hardware, available)
-            folder = model.folder / str(model.facts["folder"])
             loaded = load.load(folder, dtype=dtype, device=use(hardware), quantised=setup.quantised(recipe))
             reshape(loaded.model, recipe.train[:number])
             made = inputs["synthesise"].folder / "rows" if "synthesise" in inputs else None

@@ -20,6 +20,8 @@ from dragoman.core.text.languages import Direction
 from dragoman.core.text.normalise import leak_key
 from dragoman.core.watch.feedback import Edit, distances, for_test, outlying
 from dragoman.store.corpus import records
+from dragoman.store.formats.documents import Document
+from dragoman.store.formats.documents.model import Translated
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.translation_memory import Memory, memory_file
 from dragoman.store.run.choices import FILE as CHOICES
@@ -487,3 +489,34 @@ def test_what_the_machine_said_is_read_whatever_the_other_columns_are_called(
     assert [(r.source, r.text, r.machine) for r in rows if isinstance(r, Edit)] == [
         ("The cat sleeps.", "Le chat dort.", "Le chat dormir.")
     ]
+
+
+_SOURCE = "The pupil sees the tree."
+_FILES = {
+    "a.xliff": '<xliff version="1.2"><file source-language="en" target-language="fr"><body><trans-unit id="1"><source>S</source>'
+    "</trans-unit></body></file></xliff>",
+    "b.xlf": '<xliff version="2.0" xmlns="urn:oasis:names:tc:xliff:document:2.0" srcLang="en" trgLang="fr"><file id="f">'
+    '<unit id="1"><segment><source>S</source></segment></unit></file></xliff>',
+    "c.tmx": '<tmx version="1.4"><header srclang="en"/><body><tu><tuv xml:lang="en"><seg>S</seg></tuv></tu></body></tmx>',
+    "d.po": 'msgid ""\nmsgstr ""\n"Language: fr\\n"\n\nmsgid "S"\nmsgstr ""\n',
+}
+
+
+@pytest.mark.parametrize("name", _FILES)
+@pytest.mark.parametrize("flags", [(), ("term",)])
+def test_what_the_machine_said_is_read_from_the_file_that_it_wrote(
+    name: str, flags: tuple[str, ...], tmp_path: Path, dragoman: Command
+) -> None:
+    """Which says that nothing in it is finished."""
+    run = run_of(tmp_path / "run")
+    document = Document.open(
+        _FILES[name].replace("S<", f"{_SOURCE}<").replace('"S"', f'"{_SOURCE}"').encode(), name, WAY
+    )
+    made = {unit.id: Translated("L’élève voit les arbres.", 0.4, flags) for unit in document.units}
+    (tmp_path / name).write_bytes(document.with_targets(made))
+    (tmp_path / "edited.tsv").write_text(f"en\tfr\n{_SOURCE}\tL’élève voit l’arbre.\n")
+    done = dragoman("feedback", "import", run, tmp_path / "edited.tsv", "--machine", tmp_path / name, "--user", "anna")
+    assert done.code == 0, done.err
+    assert "is not known" not in done.out
+    with Desk.open(run) as desk:
+        assert [one.edit.machine for one in desk.store.rows()] == ["L’élève voit les arbres."]
