@@ -340,8 +340,8 @@ def _helps(stage: Stage, recipe: Recipe, out: Path) -> dict[str, str]:
         found = looked_into(recipe, out, wanted.shots, wanted.memory, wanted.glossary)
     elif stage.name == "deploy" and recipe.deploy is not None:
         found = {"that texts are screened": "yes"} if recipe.screened else {}  # it says so, and has what it needs:
-        use = GlossaryUse() if glossary_file(out).is_file() else None
-        found |= looked_into(recipe, out, [1], MemoryUse(), use) if recipe.deploy.memory else {}
+        glossary = GlossaryUse() if glossary_file(out).is_file() else None
+        found |= looked_into(recipe, out, [1], MemoryUse(), glossary) if recipe.deploy.memory else {}
     return found
 
 
