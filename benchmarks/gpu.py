@@ -399,6 +399,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--way", default="full", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    given.warm = min(given.warm, given.steps // 2)  # some steps have to be left to measure
     if given.one:
         found = one(given.one, given.folder, given.way, given.steps, given.warm, given.tokens)
         print("RESULT " + json.dumps(found))
