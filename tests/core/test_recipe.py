@@ -220,7 +220,7 @@ evalute: {}
         ),
         (
             "pairs: en-fr\nplan: {zzz: 1}\n",
-            "r.yaml:2: plan.zzz: unknown key. Known here: precision, threads, memory, hours, shard.",
+            "r.yaml:2: plan.zzz: unknown key. Known here: precision, threads, memory, hours, shard, tensor_parallel.",
         ),
         (
             "pairs: en-fr\nevaluate: {metrics: [comet]}\n",
