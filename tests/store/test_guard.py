@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +132,58 @@ def test_only_what_a_translation_adds_counts(url: str) -> None:
     assert [one.blocked for one in screen.answers(answers, sources, EN_FR, tally)] == ["guard_answer", ""]
     assert tally == {("guard_answer", "block"): 1}
     screen.close()
+
+
+def guard_model(folder: Path) -> Path:
+    """A tiny model that has learned to call a text with `bomb` unsafe, and one with `muddle` nothing that a guard says."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = ["<end>", "<user>", "<assistant>", "safe", "unsafe", "hello", "bomb", "muddle", "perhaps"]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="hello"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+    fast.chat_template = "<user> {% for one in messages %}{{ one.content }} {% endfor %}<assistant>"
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+            eos_token_id=0, pad_token_id=0, bos_token_id=None,
+        )
+    )  # fmt: skip
+    asked = {"hello": "safe", "bomb": "unsafe", "muddle": "perhaps", "hello bomb": "unsafe", "hello hello": "safe"}
+    rows = [
+        fast(f"<user> {text} <assistant> {said} <end>", return_tensors="pt").input_ids for text, said in asked.items()
+    ]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        for row in rows:
+            optimiser.zero_grad()
+            model(input_ids=row, labels=row).loss.backward()
+            optimiser.step()
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_guard_in_a_folder(tmp_path: Path) -> None:
+    judge = Judge(Guard(folder=str(guard_model(tmp_path / "guard")), seconds=60))
+    assert judge.safe([["hello"], ["bomb"], ["muddle"], ["hello", "bomb"]]) == [True, False, None, False]
+    judge.close()
+    assert judge._ask._process.returncode is not None  # type: ignore[union-attr]
+
+
+@pytest.mark.long
+def test_a_folder_that_holds_no_model_decides_nothing(tmp_path: Path) -> None:
+    judge = Judge(Guard(folder=str(tmp_path), seconds=5))
+    assert judge.safe([["hello"]]) == [None]
+    assert judge.safe([["hello"]]) == [None]  # its process ended, and is started again
+    judge.close()
+
+
+@pytest.mark.parametrize("keys", [{}, {"url": "http://a", "model": "m", "folder": "b"}, {"folder": "b", "model": "m"}])
+def test_a_guard_is_in_one_place(keys: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="folder"):
+        Guard(**keys)  # type: ignore[arg-type]

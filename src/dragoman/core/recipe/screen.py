@@ -13,10 +13,11 @@ Redaction = Literal["off", "flag", "redact", "block"]
 
 
 class Guard(Section):
-    """A guard model behind an OpenAI-compatible URL, which judges requests and answers."""
+    """A guard model behind an OpenAI-compatible URL or in a folder of this machine, which judges requests and answers."""
 
-    url: Annotated[str, Field(pattern=r"^https?://")]  # up to /v1
-    model: str
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None  # up to /v1
+    model: str | None = None  # of the URL
+    folder: str | None = None  # a relative one starts at the run; a process of its own loads it
     answers_as: Literal["llama-guard", "qwen3guard"] = "llama-guard"
     key: str | None = None  # env:NAME
     seconds: Annotated[float, Field(gt=0)] = 5.0  # for one judgement
@@ -24,6 +25,14 @@ class Guard(Section):
     fail: Literal["open", "closed"] = "open"  # where it says nothing: let through, or block
     request: Action = "flag"
     answer: Action = "flag"  # an unsafe answer to a source that it called safe
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if (self.url is None) == (self.folder is None):
+            raise ValueError("`guard` needs either `url` or `folder`")
+        if (self.url is None) != (self.model is None):
+            raise ValueError("`model` names a model of `url`: give both, or `folder` alone")
+        return self
 
 
 class Screen(Section):

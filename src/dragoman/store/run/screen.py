@@ -93,7 +93,13 @@ class Screen:
             primary(language): WordList(_lines([own / name for name in files]), language)
             for language, files in settings.screen.words.items()
         }
-        return cls(settings.screen, list(dict.fromkeys(languages)), lists=lists, prompt=prompt_of(run))
+        policy = settings.screen
+        if policy.guard is not None and policy.guard.folder is not None:
+            folder = own / policy.guard.folder
+            if not folder.is_dir():
+                raise DataError(f"{folder}: the guard model of `monitor.screen.guard.folder` is not there.")
+            policy = policy.model_copy(update={"guard": policy.guard.model_copy(update={"folder": str(folder)})})
+        return cls(policy, list(dict.fromkeys(languages)), lists=lists, prompt=prompt_of(run))
 
     def close(self) -> None:
         if self._judge is not None:
