@@ -37,6 +37,7 @@ from dragoman.core.scores.statistics import differences
 from dragoman.engine import load
 from dragoman.engine.device import detect
 from dragoman.engine.tokenizer import load_tokenizer
+from dragoman.errors import DragomanError
 from dragoman.stages.deploy import contents
 from dragoman.stages.deploy.trial import peak
 from dragoman.stages.deploy.trials import rows_of
@@ -59,16 +60,21 @@ def of_run(run: Path, split: str, count: int) -> list[dict[str, str]]:
     return rows_of(Recipe.load(run / "recipe.lock.yaml"), run / "prepare", split, count)
 
 
-def prepare_run(run: Path, where: Path, forms: Sequence[str]) -> None:
-    """The model of a run, and in every format."""
+def prepare_run(run: Path, where: Path, forms: Sequence[str]) -> dict[str, str]:
+    """The model of a run, and in every format; why there is none in some."""
+    refused: dict[str, str] = {}
     contents.export(model_folder(run), "hf", where / "model")
     for form in forms:
         if form == "hf":
             (where / form).symlink_to(where / "model")
         else:
             began = time.process_time()
-            contents.export(model_folder(run), form, where / form, lambda: of_run(run, "train", 512))
-            print(f"{form}: exported in {time.process_time() - began:.0f} s of CPU", flush=True)
+            try:
+                contents.export(model_folder(run), form, where / form, lambda: of_run(run, "train", 512))
+            except DragomanError as error:
+                refused[form] = str(error)
+            print(f"{form}: {time.process_time() - began:.0f} s of CPU. {refused.get(form, '')}", flush=True)
+    return refused
 
 
 def prepare(base: Path, where: Path) -> None:
@@ -199,14 +205,15 @@ def main() -> None:
         return
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
+        refused: dict[str, str] = {}
         if given.run:
-            prepare_run(given.run, Path(place), given.forms)
+            refused = prepare_run(given.run, Path(place), given.forms)
             common = ["--run", str(given.run)]
         else:
             prepare(given.base, Path(place))
             common = ["--base", str(given.base), "--data", str(given.data)]
         common += ["--sentences", str(given.sentences)]
-        for form in given.forms:
+        for form in (one for one in given.forms if one not in refused):
             if form.startswith("gguf"):
                 if given.llama_cpp is not None:
                     found[f"llama.cpp, {form}"] = of_llama_cpp(Path(place), sources, given.llama_cpp)
@@ -233,6 +240,7 @@ def main() -> None:
         "machine": {"processor": detect().name, "threads": 1, "shared": "others were at work: compare CPU seconds"},
         "versions": versions(),
         "results": found,
+        **({"refused": refused} if refused else {}),
     }
     print(json.dumps(record, indent=1))
     if given.record and given.run:

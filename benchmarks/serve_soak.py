@@ -3,9 +3,9 @@
     python benchmarks/serve_soak.py --minutes 30                 # the null engine
     python benchmarks/serve_soak.py --minutes 30 --run runs/clinic --pair en-fr
 
-Each client speaks one dialect, `--rate` requests a second together, texts of changing length, some of them again and again. The
-memory (RSS) of gateway and engine is read every few seconds; growth is that of the last fifth's median over that of the second
-fifth's, for the first one fills caches. The record goes to benchmarks/results/serve-soak.json.
+Each client speaks one dialect, `--rate` requests a second together, texts of changing length, some of them again and again; nineteen
+of twenty documents are fetched. The memory (RSS) of gateway and engine is read every few seconds; growth is that of the last fifth's
+median over that of the second fifth's, for the first one fills caches. The record goes to benchmarks/results/serve-soak.json.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from serve import RESULTS, Served
 from dragoman.engine.device import detect
 from dragoman.store.run.artifact import versions
 
+_FETCHED = 0.95  # of the documents; the others are left lying
 _WORDS = [
     "take",
     "one",
@@ -67,7 +68,12 @@ def requests(source: str, target: str) -> dict[str, Callable[[str], tuple[str, s
         ),
         "page": lambda text: ("POST", "/api/segments", {"json": {"text": text, **way}}),
         "feedback": lambda text: ("POST", "/suggest", {"json": {"q": text, "s": text.upper(), **way}}),
-        "document": lambda text: ("POST", "/translate_file", {"files": {"file": ("a.txt", text.encode())}, "data": way}),
+        "libretranslate document": lambda text: (
+            "POST", "/translate_file", {"files": {"file": ("a.txt", text.encode())}, "data": way},
+        ),
+        "deepl document": lambda text: (
+            "POST", "/v2/document", {"files": {"file": ("a.txt", text.encode())}, "data": pair},
+        ),
         "lists": lambda text: ("GET", random.choice(["/languages", "/v2/languages", "/v1/models", "/metrics"]), {}),
     }  # fmt: skip
 
@@ -80,6 +86,17 @@ async def soak(served: Served, seconds: float, rate: float, source: str, target:
     end = time.monotonic() + seconds
     pause = len(kinds) / rate
 
+    async def document(http: httpx2.AsyncClient, sent: dict[str, Any]) -> int:
+        """Fetch a document as the dialect's own client does; the last status."""
+        if "translatedFileUrl" in sent:
+            return (await http.get(sent["translatedFileUrl"])).status_code
+        path, key = f"/v2/document/{sent['document_id']}", {"document_key": sent["document_key"]}
+        while (state := await http.post(path, data=key)).json().get("status") in ("queued", "translating"):
+            await asyncio.sleep(0.2)
+        return (
+            (await http.post(f"{path}/result", data=key)).status_code if state.status_code == 200 else state.status_code
+        )
+
     async def client(name: str) -> None:
         async with httpx2.AsyncClient(base_url=served.url, timeout=120, trust_env=False) as http:
             while time.monotonic() < end:
@@ -90,6 +107,8 @@ async def soak(served: Served, seconds: float, rate: float, source: str, target:
                 try:
                     answer = await http.request(method, path, **options)
                     statuses[f"{name} {answer.status_code}"] += 1
+                    if name.endswith("document") and answer.status_code == 200 and dice.random() < _FETCHED:
+                        statuses[f"{name} fetched {await document(http, answer.json())}"] += 1
                 except httpx2.HTTPError as error:
                     statuses[f"{name} {type(error).__name__}"] += 1
                 await asyncio.sleep(dice.uniform(0.5, 1.5) * pause)

@@ -14,6 +14,7 @@ from dragoman.core.scores.confidence import Calibration
 from dragoman.core.scores.flags import FLAGS
 from dragoman.server.dialects.deepl_quality import _ERRORS
 from dragoman.server.gateway import Gateway, NullModel
+from dragoman.server.settings import Limits
 from dragoman.server.work import Task
 from dragoman.store.run.aliases import target
 from dragoman.translator import Translator
@@ -109,6 +110,19 @@ def test_one_that_cannot_be_scored_fails_and_costs_nothing(judging: tuple[Live, 
     assert live.json("GET", "/v2/usage", headers=who)["character_count"] == 0
     evaluated(live, who, [PAIRS[0]])
     assert live.json("GET", "/v2/usage", headers=who)["character_count"] == sum(map(len, PAIRS[0]))
+
+
+def test_one_whose_end_was_told_gives_way(judging: tuple[Live, Path], tmp_path: Path) -> None:
+    _, folder = judging
+    limits = Limits(documents=2, document_time=1_000.0)
+    with living(Gateway(tmp_path, models=[target(folder)], limits=limits, threads=1)) as live:
+        begun = [live.http.post("/v1/quality-evaluation", json=asked(PAIRS[:1])).json()["job_id"] for _ in range(2)]
+        until(lambda: not live.gateway.evaluations.running)
+        refused = live.http.post("/v1/quality-evaluation", json=asked(PAIRS[:1]))
+        assert (refused.status_code, 900 < int(refused.headers["retry-after"]) <= 1_000) == (529, True)
+        assert live.json("GET", f"/v1/quality-evaluation/{begun[1]}")["status"] == "done"
+        assert live.http.post("/v1/quality-evaluation", json=asked(PAIRS[:1])).status_code == 202
+        assert [live.http.get(f"/v1/quality-evaluation/{one}").status_code for one in begun] == [200, 404]
 
 
 def test_nobody_else_sees_it(judging: tuple[Live, Path]) -> None:

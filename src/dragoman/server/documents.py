@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from dragoman.server.gateway import Gateway
 
 _AT_ONCE = 2  # documents at work
+_SHARE = 16 << 10  # bytes that each document counts for besides its own: what is known of it
+LATER = 30.0  # seconds after which to come back while documents are at work
 _CHUNK = 256  # sentences that are asked for at once: as many are told as done
 
 
@@ -50,6 +52,8 @@ class Job:
     state: Literal["queued", "translating", "done", "error"] = "queued"
     problem: str = ""
     data: bytes = b""
+    held: int = 0  # bytes in memory: of what was sent until it is translated, then of the translation
+    fetched: bool = False  # once at least, where it may be fetched again
     counts: dict[str, int] = field(default_factory=dict)
     asked: int = 0  # sentences, of which
     done: int = 0  # are translated
@@ -93,11 +97,7 @@ class Documents:
     ) -> Job:
         """Begin with a document; the fields `keys` choose the texts of JSON and YAML. Raises Refused."""
         gateway = self._gateway
-        limits = gateway.limits
-        held = sum(len(job.data) for job in self._jobs.values())
-        if len(self._jobs) >= limits.documents or held + len(upload.data) > limits.document_bytes:
-            gateway.metrics.shed.labels("documents").inc()
-            raise Refused("overload", "too many documents are held: come back later.", retry_after=30)
+        self._make_room(len(upload.data))
         bundle, _ = gateway.bundles.find(model)
         call.model = bundle.title
         name = "document" + PurePath(upload.name).suffix.lower()[:12]  # the client's own name may say a lot
@@ -117,6 +117,7 @@ class Documents:
             wish = gateway._with_glossaries(wish, glossaries, [direction])
         characters = sum(map(len, texts))
         call.texts, call.characters = len(texts), characters
+        self._make_room(len(upload.data))  # others may have come meanwhile
         gateway.charge(call, characters)
         job = Job(
             secrets.token_hex(16).upper(),
@@ -126,10 +127,28 @@ class Documents:
             bundle.title,
             direction,
             characters,
+            held=len(upload.data),
         )
         self._jobs[job.id] = job
         job.task = asyncio.create_task(self._translate(job, bundle, upload.data, name, wish, keys))
         return job
+
+    def _make_room(self, size: int) -> None:
+        """Forget what was fetched, the oldest first, until a document of so many bytes has room. Raises Refused where it
+        has none even so: until those at work may be done, or else until the first that nobody fetched is forgotten."""
+        limits = self._gateway.limits
+        free = limits.document_bytes - size - sum(job.held + _SHARE for job in self._jobs.values())
+        for job in [one for one in self._jobs.values() if one.fetched]:
+            if free >= 0:
+                break
+            free += job.held + _SHARE
+            del self._jobs[job.id]
+        if self.running < limits.documents and free >= 0:
+            return
+        self._gateway.metrics.shed.labels("documents").inc()
+        over = min((job.since for job in self._jobs.values() if job.ended), default=0.0) + limits.document_time
+        wait = LATER if self.running else over - time.monotonic()
+        raise Refused("overload", "too many documents are held: come back later.", retry_after=wait)
 
     async def _translate(self, job: Job, bundle: Bundle, data: bytes, name: str, wish: Wish, keys: Keys | None) -> None:
         gateway = self._gateway
@@ -162,7 +181,7 @@ class Documents:
             job.problem = "the document does not fit the languages, or is damaged" if known else "the engine was away"
             job.state = "error"
         finally:
-            job.asking, job.since = None, time.monotonic()
+            job.asking, job.since, job.held = None, time.monotonic(), len(job.data)
             logs.event("document", document=job.id[:8], state=job.state, model=job.model, **job.counts)
 
     def find(self, call: Call, identity: str, key: str | None = None) -> Job:
@@ -173,9 +192,13 @@ class Documents:
             raise Refused("not_found", "there is no such document, or it was fetched already.")
         return job
 
-    def take(self, job: Job) -> bytes:
-        """The translated bytes; with this the document is forgotten."""
-        self._jobs.pop(job.id, None)
+    def take(self, job: Job, *, again: bool = False) -> bytes:
+        """The translated bytes; with this the document is forgotten, or, where it may be fetched again, as soon as another one
+        needs its place."""
+        if again:
+            job.fetched = True
+        else:
+            self._jobs.pop(job.id, None)
         return job.data
 
     def sweep(self) -> None:

@@ -17,6 +17,7 @@ from dragoman.core.text.languages import Direction
 from dragoman.server import logs
 from dragoman.server.bundles import Bundle
 from dragoman.server.call import Call
+from dragoman.server.documents import LATER
 from dragoman.server.engine import Away
 from dragoman.server.errors import Refused, bad, refuse_blocked
 from dragoman.server.keys import Principal
@@ -42,6 +43,7 @@ class Job:
     results: Sequence[Result] = ()  # one for each pair, in their order
     problem: str = ""
     since: float = field(default_factory=time.monotonic)
+    read: bool = False  # its end was told
     task: asyncio.Task[None] | None = None
 
 
@@ -73,14 +75,25 @@ class Evaluations:
             with gateway.bundles.held(bundle):
                 tenant = call.principal.tenant
                 given, shown = await asyncio.to_thread(_screened, bundle, bundle.screen, pairs, direction, tenant)
-        if len(self._jobs) >= gateway.limits.documents:
-            gateway.metrics.shed.labels("evaluations").inc()
-            raise Refused("overload", "too many evaluations are held: come back later.", retry_after=30)
+        self._make_room()
         gateway.charge(call, characters)
         job = Job(call.principal, given, direction, characters)
         self._jobs[job.id] = job
         job.task = asyncio.create_task(self._evaluate(job, bundle, shown))
         return job
+
+    def _make_room(self) -> None:
+        """Forget the oldest whose end was told, where there is no room for another one. Raises Refused where there is none."""
+        limits = self._gateway.limits
+        read = [job.id for job in self._jobs.values() if job.read]
+        for identity in read[: max(0, len(self._jobs) + 1 - limits.documents)]:
+            del self._jobs[identity]
+        if len(self._jobs) < limits.documents:
+            return
+        self._gateway.metrics.shed.labels("evaluations").inc()
+        over = min(job.since for job in self._jobs.values()) + limits.document_time
+        wait = LATER if self.running else over - time.monotonic()
+        raise Refused("overload", "too many evaluations are held: come back later.", retry_after=wait)
 
     async def _evaluate(self, job: Job, bundle: Bundle, shown: Sequence[Pair]) -> None:
         gateway = self._gateway
@@ -110,6 +123,7 @@ class Evaluations:
         job = self._jobs.get(identity)
         if job is None or job.principal.tenant != call.principal.tenant:
             raise Refused("not_found", "there is no such evaluation, or its time is over.")
+        job.read = job.state != "processing"
         return job
 
     def sweep(self) -> None:

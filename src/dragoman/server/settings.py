@@ -28,7 +28,7 @@ class Limits:
     patience: float = 300.0  # that one batch may take
     cache: int = 64 << 20  # bytes of answers that are kept; 0 = none
     # documents; evaluations of quality are bounded likewise
-    documents: int = 64  # held at once, waiting or done
-    document_bytes: int = 256 << 20  # of all of them
-    document_time: float = 3_600.0  # for which a translated document is kept
+    documents: int = 64  # that wait or are translated; evaluations that are held
+    document_bytes: int = 256 << 20  # of all that are held, those that nobody has fetched yet among them
+    document_time: float = 3_600.0  # for which a translated document that nobody fetches is kept
     drain: float = 30.0  # that requests in flight have to end, once the server is told to stop

@@ -109,7 +109,7 @@ async def download_file(gateway: Gateway, call: Call) -> Response:
     if job.state != "done":
         raise Refused("not_ready", "the document is not ready.", retry_after=1)
     headers = {"Content-Disposition": f'attachment; filename="translated{_suffix(job)}"'}
-    return Response(job.data, media_type="application/octet-stream", headers=headers)
+    return Response(gateway.documents.take(job, again=True), media_type="application/octet-stream", headers=headers)
 
 
 async def suggest(gateway: Gateway, call: Call) -> Response:
