@@ -56,3 +56,11 @@ def test_decoder_blocks_are_found_in_every_family(config: PreTrainedConfig) -> N
     blocks = decoder_layers(model)
     assert len(blocks) == 2
     assert len({type(block) for block in blocks}) == 1
+
+
+def test_whoever_reads_a_models_folder_reads_its_weights(tmp_path: Path) -> None:
+    """A server in a container is another user than whoever trained."""
+    tiny(tmp_path / "model")
+    rights = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").rglob("*") if path.is_file()}
+    assert "model.safetensors" in rights
+    assert {name for name, mode in rights.items() if mode & 0o044 != 0o044} == set()

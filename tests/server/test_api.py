@@ -144,6 +144,14 @@ def test_keys_choose_the_texts_of_a_document(full: Live) -> None:
         assert (refused.status_code, "keys" in refused.json()["error"]["message"]) == (400, True)
 
 
+@pytest.mark.parametrize("path", ["/api/documents", "/v2/document"])
+def test_a_format_that_the_whole_name_tells_is_read(full: Live, path: str) -> None:
+    data = b'<resources><string name="a">One.</string></resources>'
+    form = {"source": "en", "target": "de", "source_lang": "en", "target_lang": "de"}
+    assert full.http.post(path, data=form, files={"file": ("Strings.xml", data)}).status_code in (200, 201)
+    assert full.http.post(path, data=form, files={"file": ("other.xml", data)}).status_code == 400
+
+
 # ---------------------------------------------------------------- preferences
 
 

@@ -23,7 +23,7 @@ from dragoman.core.text.languages import Direction
 from dragoman.engine import gguf, quantise
 from dragoman.engine.tokenizer import ids_of, load_tokenizer
 from dragoman.errors import ModelError, first, first_line
-from dragoman.store.run.artifact import write_json
+from dragoman.store.run.artifact import readable, write_json
 from dragoman.store.run.linked import check_linked
 
 if TYPE_CHECKING:
@@ -285,6 +285,7 @@ def save(folder: Path, loaded: Loaded) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     loaded.model.save_pretrained(folder)
+    readable(folder)
     save_tokenizer(folder, loaded)
 
 
@@ -314,6 +315,7 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
             _save_adapter(folder, model, {**model.state_dict(), **weights}, place)
         else:
             virtual_tokens.write(folder, model, weights[virtual_tokens.NAME], place)
+        readable(folder)
         facts = {**(loaded.card.facts or {}), "adapter_of": place}
         save_tokenizer(folder, replace(loaded, card=replace(loaded.card, facts=facts)))
         return
@@ -321,6 +323,7 @@ def save_trained(folder: Path, loaded: Loaded, model: Any, weights: Mapping[str,
     own = model.state_dict(keep_vars=True).items()
     state = {n: exact.get(id(t), t) for n, t in own if not scalar_head.is_part(n)}  # tied weights are one parameter
     model.save_pretrained(folder, state_dict=state)
+    readable(folder)
     dtype = next(iter(weights.values())).dtype  # of the weights beside it, not of the copy that was trained
     _edit(folder / "config.json", dtype=str(dtype).removeprefix("torch."))
     save_tokenizer(folder, loaded)

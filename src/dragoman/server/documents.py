@@ -26,7 +26,7 @@ from dragoman.server.keys import Principal
 from dragoman.server.remote import Asking, GivenUpError, RemoteAssistant
 from dragoman.server.translate import Wish
 from dragoman.server.work import Result, Task
-from dragoman.store.formats.documents import Document, Keys, has_keys, sniff, suffixes
+from dragoman.store.formats.documents import Document, Keys, has_keys, sniff, suffixes, whole_names
 
 if TYPE_CHECKING:
     from dragoman.server.bundles import Bundle
@@ -100,7 +100,9 @@ class Documents:
         self._make_room(len(upload.data))
         bundle, _ = gateway.bundles.find(model)
         call.model = bundle.title
-        name = "document" + PurePath(upload.name).suffix.lower()[:12]  # the client's own name may say a lot
+        name = PurePath(upload.name).name.lower()
+        if name not in whole_names():  # it may say a lot
+            name = "document" + PurePath(name).suffix[:12]
         keys = _keys(call, name)
         document = await asyncio.to_thread(_opened, upload.data, name, keys)
         name = document.name

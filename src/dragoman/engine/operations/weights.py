@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dragoman.errors import ModelError
-from dragoman.store.run.artifact import write_json
+from dragoman.store.run.artifact import readable, write_json
 from dragoman.store.run.linked import check_linked
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -72,12 +72,14 @@ def write(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         save_file(shard, str(folder / f"part-{len(files)}"), metadata={"format": "pt"})
     if len(files) == 1:
         (folder / "part-1").replace(folder / _SINGLE)
+        readable(folder)
         return
     placed: dict[str, str] = {}
     for number, names in enumerate(files, start=1):
         final = f"model-{number:05}-of-{len(files):05}.safetensors"
         (folder / f"part-{number}").replace(folder / final)
         placed |= dict.fromkeys(names, final)
+    readable(folder)
     write_json(folder / _INDEX, {"metadata": {"total_size": total}, "weight_map": placed})
 
 

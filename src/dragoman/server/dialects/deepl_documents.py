@@ -19,14 +19,15 @@ async def create(gateway: Gateway, call: Call) -> Response:
     upload = next(iter(call.files.values()), None)
     if upload is None:
         raise bad("'file' is missing.", "file")
-    named = PurePath(call.text("filename", "")).suffix or PurePath(upload.name).suffix
+    told = call.text("filename", "")
+    named = told if PurePath(told).suffix else upload.name
     wanted = call.text("output_format", "").lower()
-    if wanted and f".{wanted}" != named.lower():
+    if wanted and f".{wanted}" != PurePath(named).suffix.lower():
         raise bad("'output_format' must be the format of the file.", "output_format")
     wish, glossaries = options(gateway, call)
     job = await gateway.documents.add(
         call,
-        type(upload)(f"file{named}", upload.data),
+        type(upload)(named, upload.data),
         call.text("source_lang", "") or None,
         call.text("target_lang"),
         wish,

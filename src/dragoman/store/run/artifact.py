@@ -126,6 +126,13 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
+def readable(folder: Path) -> None:
+    """Give the weights of a folder the rights that all other files have: safetensors writes for the owner alone, and a
+    server in a container runs as somebody else."""
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)
+
+
 def link(file: Path, place: Path) -> None:
     """`file` once more at `place`: a hard link, or a copy where the disk has none. Neither may be changed in place."""
     place.parent.mkdir(parents=True, exist_ok=True)

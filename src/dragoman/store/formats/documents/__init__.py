@@ -125,6 +125,11 @@ def suffixes() -> frozenset[str]:
     return frozenset(suffix for _, known in _FORMATS.values() for suffix in known if suffix.startswith("."))
 
 
+def whole_names() -> frozenset[str]:
+    """The names by which files are known whose suffix says too little."""
+    return frozenset(name for _, known in _FORMATS.values() for name in known if not name.startswith("."))
+
+
 def has_keys(name: str | PurePath) -> bool:
     """Whether a file of this name has keys by which texts can be chosen."""
     return any(PurePath(str(name).lower()).suffix in _FORMATS[one][1] for one in _KEYED)
