@@ -264,7 +264,7 @@ def _replayed(seen: Seen) -> list[str]:
     """How the held-out set fares, night by night."""
     if seen.replay is None:
         return []
-    found = [f"{seen.replay.finished:,} nights", f"{seen.replay.failed:,} failed"]
+    found = [f"{seen.replay.finished:,} night{'s' * (seen.replay.finished != 1)}", f"{seen.replay.failed:,} failed"]
     told = f"  replay of the held-out set: {', '.join(found)}, {seen.replay.missed:,} missed"
     if (last := seen.replay.last) is None:
         return [told]
