@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.text.identify import Identifier, Sides
+from dragoman.core.text.identify import Identifier, Sides, likely
 
 IDENTIFIER = Identifier(["en", "fr"])
 # which the trigram models alone take for another language, with more than 0.8
@@ -71,3 +71,18 @@ def test_sides_are_told_apart_where_anything_can_be_said() -> None:
     ):
         sides = Sides.of(one, other)
         assert sides is not None and sides.first(text) is False and sides.first("12") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Où est la gare ?", "fr"),
+        ("Il est là.", "fr"),
+        ("Merci", "fr"),
+        ("Where is the station?", "en"),
+        ("Thanks", "en"),
+    ],
+)
+def test_a_short_question_is_known(text: str, language: str) -> None:
+    (best, probability), *_ = likely(text, ["en", "fr"])
+    assert best == language and probability > 0.5
