@@ -27,6 +27,8 @@ from dragoman.store.run.watch import watch
 from tests.commands import Command
 from tests.store.run.test_feedback import sentence
 
+pytestmark = pytest.mark.slow  # the later tests need what the first has made
+
 WAY = Direction("en", "fr")
 RECIPE = """
 name: clinic
@@ -95,7 +97,6 @@ def test_a_picked_file_is_read_back(edited: Path) -> None:
     assert pick.pick(edited, pick.read([edited / "new"], "en"), WAY, 500, samples=0).left_out["known"] == 100
 
 
-@pytest.mark.slow
 def test_from_post_edits_to_a_challenger_and_its_trial(edited: Path, dragoman: Command) -> None:
     planned = dragoman("refresh", edited, "--dry-run", "--json").record
     assert planned["due"] and "post-edits" in planned["why"][0] and planned["edits"] + planned["tests"] == 100

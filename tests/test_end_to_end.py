@@ -15,6 +15,8 @@ from dragoman.store.corpus import records
 from dragoman.store.run.artifact import MANIFEST
 from tests.commands import Command
 
+pytestmark = pytest.mark.slow  # the later tests need what the first has made
+
 RECIPE = """
 name: tiny
 pairs: [en-fr, fr-en]
@@ -44,7 +46,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_from_files_to_a_comparison(project: Path, dragoman: Command) -> None:
     first = process("run", project / "recipe.yaml", "--json")
     assert first.returncode == 0, first.stderr

@@ -59,6 +59,7 @@ for module in {modules}:
     assert not loaded_by(code) & heavy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["run", "--help"], ["translate", "--help"], ["plan", "missing.yaml"]]
 )
@@ -90,6 +91,7 @@ def test_help_is_quick(tmp_path: Path) -> None:
     assert best < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chosen", "count"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
 )

@@ -121,6 +121,7 @@ def test_absent_sections_skip_their_stages(stages: Stages, project: Path, monkey
     assert list(go(project / "other")) == stages.since() == ["model", "evaluate"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "ran"),
     [

@@ -106,6 +106,7 @@ def test_a_beam_of_ctranslate2_is_ours(tmp_path: Path) -> None:
         assert one.score == pytest.approx(other.score, abs=1e-4) or one.text != other.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKENDS)
 def test_limits_ends_and_first_tokens_are_each_prompts_own(name: str, tmp_path: Path) -> None:
     tiny(tmp_path / "m")
@@ -126,6 +127,7 @@ def test_limits_ends_and_first_tokens_are_each_prompts_own(name: str, tmp_path: 
                 assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_text_only_gets_text(tmp_path: Path) -> None:
     loaded = tiny(tmp_path / "m", form="alma")
     wanted = Translator(loaded).translate(TEXTS, EN_DE)
@@ -171,6 +173,7 @@ def test_a_server_that_refuses_one_or_is_gone(tmp_path: Path, monkeypatch: pytes
             translator.translate(TEXTS, EN_DE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["transformers", *BACKENDS])
 def test_work_that_is_not_wanted_any_more_ends(name: str, tmp_path: Path) -> None:
     tiny(tmp_path / "m")
@@ -188,6 +191,7 @@ def _own(folder: Path) -> Iterator[Backend]:
     yield open_backend(folder, "transformers", threads=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "decoding"),
     [

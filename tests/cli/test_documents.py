@@ -37,6 +37,7 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_document_is_written_beside_itself_with_all_that_is_known(
     dragoman: Command, run: Path, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_json_tells_everything(dragoman: Command, run: Path, tmp_path: Path) -> 
     assert [span.kind for span in document.units[1].target.spans] == ["g", "g"]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "expected"),
     [([], "die Katze"), (["--tenant", "another"], "das Kätzchen"), (["--no-memory"], None), (["--no-exact"], None)],
@@ -92,6 +94,7 @@ def test_options_of_the_memory(dragoman: Command, run: Path, options: list[str],
         assert told["attempts"][0]["shots"] == 1
 
 
+@pytest.mark.slow
 def test_examples_and_terms(dragoman: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "terms.csv").write_text("source,target\ndog,Hund\n,leer\n")
     text = "the dog sleeps"
@@ -128,6 +131,7 @@ def test_no_file_takes_the_place_of_another(dragoman: Command, run: Path, tmp_pa
     assert path.read_text() == XLIFF and not out.exists()
 
 
+@pytest.mark.slow
 def test_confirm_then_translate(dragoman: Command, run: Path) -> None:
     done = dragoman("confirm", run, "the dog sleeps", "der Hund schläft", "--to", "de", "--creator", "ana")
     assert (done.code, done.out) == (0, "en-de: confirmed\n")
@@ -152,6 +156,7 @@ def test_a_run_without_a_memory_gets_one_by_confirming(dragoman: Command, tmp_pa
     assert dragoman("translate", tmp_path / "m", "yes", "--to", "de", "--memory").out == "ja\n"
 
 
+@pytest.mark.slow
 def test_what_is_no_file_is_told(dragoman: Command, run: Path, tmp_path: Path) -> None:
     done = dragoman("translate", run, "none.xliff", "--to", "de")
     assert done.code == 3 and "none.xliff: no such file" in done.err
@@ -177,6 +182,7 @@ def test_a_text_file_as_document_and_as_lines(dragoman: Command, run: Path, tmp_
     assert dragoman("translate", run, "--in", tmp_path / "a.txt", "--to", "de").out == "die Katze\n\nder Köter\n"
 
 
+@pytest.mark.slow
 def test_a_file_is_never_taken_for_words(dragoman: Command, run: Path, tmp_path: Path) -> None:
     """Its content tells what it is, where its name does not."""
     named = tmp_path / "manual.orig"

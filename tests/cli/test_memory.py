@@ -20,6 +20,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_build_search_and_the_rest(dragoman: Command, run: Path) -> None:
     # as a shell expands `--from *.tsv`
     built = dragoman("memory", "build", run, "--from", run / "a.tsv", run / "b.tsv", "--pair", "en-fr", "--json")
@@ -83,6 +84,7 @@ def test_of_many_files_those_that_cannot_be_used_are_told_and_the_others_added(d
     assert not (run / "other").exists()
 
 
+@pytest.mark.slow
 def test_what_a_user_may_do_wrong(dragoman: Command, run: Path) -> None:
     def fails(message: str, *arguments: object) -> None:
         done = dragoman(*arguments)
@@ -110,6 +112,7 @@ def test_what_a_user_may_do_wrong(dragoman: Command, run: Path) -> None:
     assert "flu" in (run / "memory" / "glossary.tsv").read_text()
 
 
+@pytest.mark.slow
 def test_glossary(dragoman: Command, run: Path) -> None:
     (run / "terms.csv").write_text("flu,grippe\ncase,cas\ncase,cas\nalone\n")
     imported = dragoman("glossary", "import", run, run / "terms.csv", "--pair", "en-fr", "--json")

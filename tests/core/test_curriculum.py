@@ -62,6 +62,7 @@ def trained(found: Curriculum, windows: int, seed: int = 3, start: int = 0) -> l
 # ---------------------------------------------------------------- properties
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, options", KINDS)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())

@@ -81,6 +81,7 @@ def test_which_models_read_rows_of_different_lengths() -> None:
 rows = st.lists(st.lists(st.integers(60, 383), min_size=1, max_size=14), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=5, deadline=None)
 @given(

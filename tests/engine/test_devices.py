@@ -67,6 +67,7 @@ def test_training_and_decoding(family: str) -> None:
         assert generate(model, [[1, 5, 6], [1, 7]], [4, 4], ends=[2], pad=0, beam=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HERE)
 def test_optimisers_and_their_checkpoints(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny().model

@@ -174,6 +174,7 @@ def test_an_adapter_is_the_same_in_peft_and_merged_in_transformers(tmp_path: Pat
     assert ids_of(again.tokenizer) == ids_of(loaded.tokenizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["prefix", "prompt"])
 @pytest.mark.parametrize("family", [f for f in EVERY if f not in NO_ROOM])
 def test_learned_tokens_are_the_same_in_plain_peft(tmp_path: Path, family: str, kind: str) -> None:

@@ -134,6 +134,7 @@ TOKENIZERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_llama_cpp_cuts_texts_as_the_tokenizer_does(tmp_path: Path) -> None:
     """The same ids for texts, and for the prompts that Ollama's template writes around them."""
     jobs, wanted = [], {}

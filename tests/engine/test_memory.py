@@ -26,6 +26,7 @@ FULL, LORA = Phase(sft={}), Phase(sft={}, adapt=Adapt(rank=4))  # type: ignore[a
 SMALL = Geometry(4, 100, 200, torch.float32, "adamw")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [FULL, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_activations_are_those_that_a_real_pass_keeps(family: str, phase: Phase) -> None:

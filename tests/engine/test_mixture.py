@@ -197,6 +197,7 @@ def test_a_task_without_rows_is_refused() -> None:
 # ---------------------------------------------------------------- resuming
 
 
+@pytest.mark.slow
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_a_stream_goes_on_exactly_from_any_batch(before: int, after: int) -> None:
     whole = mixture()

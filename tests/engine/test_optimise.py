@@ -104,6 +104,7 @@ def test_every_optimiser_resumes_to_the_bit(
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", HERE)
 def test_frozen_weights_stay_and_trained_ones_move(name: OptimiserName, dtype: torch.dtype) -> None:

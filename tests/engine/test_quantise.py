@@ -32,6 +32,7 @@ def base(folder: Path, family: str, dtype: torch.dtype = torch.bfloat16) -> Path
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_linear_layers_of_the_blocks_are_quantised_and_nothing_else(tmp_path: Path, family: str, kind: str) -> None:

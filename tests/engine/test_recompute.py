@@ -47,6 +47,7 @@ def gradients(model: torch.nn.Module, batches: list[Batch]) -> dict[str, torch.T
     return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("adapt", ADAPTS)
 @pytest.mark.parametrize("family", FAMILIES)

@@ -87,6 +87,7 @@ def test_mlflow_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert {(given[1], given[2]) for name, given, _ in heard.calls if name == "metric"} == set(TOLD.items())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed")
 @pytest.mark.filterwarnings("default")  # SQLAlchemy tells MLflow of an old name
 def test_the_real_mlflow_keeps_what_it_is_told(tmp_path: Path) -> None:

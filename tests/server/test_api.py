@@ -162,6 +162,7 @@ def verdict(verdict: str, first: str = "null", second: str = "other", **more: An
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_preferences_are_kept_counted_and_nobody_elses(tmp_path: Path) -> None:
     models = [NullModel(), NullModel("other")]
     with living(Gateway(tmp_path, models=models, must_have_key=True)) as live:
@@ -217,6 +218,7 @@ def test_no_name_leads_out_of_the_folder_of_runs(full: Live, name: str) -> None:
     assert full.http.get(f"/api/monitor/{name}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_damaged_log_is_told_and_its_place_is_not(tmp_path: Path) -> None:
     log = training(tmp_path / "runs" / "bad") / "train" / "0-hybrid" / "metrics.jsonl"
     log.write_text('{"event": "step", "step": 1, "loss": 1.0}\nnonsense\n{"event": "step", "step": 2, "loss": NaN}\n')

@@ -43,6 +43,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------- LibreTranslate
 
 
+@pytest.mark.slow
 def test_libretranslate(live: Live) -> None:
     client = LibreTranslateAPI(live.url)
     assert client.translate(KNOWN, "en", "de") == ITS
@@ -122,6 +123,7 @@ def test_deepl_texts(client: deepl.DeepLClient, live: Live) -> None:
         client.translate_text("x", target_lang="DE", style_rule="abc")
 
 
+@pytest.mark.slow
 def test_deepl_tags_as_weblate_sends_them(client: deepl.DeepLClient) -> None:
     text = 'Hello <x id="7"></x>, the cat sees <b>the dog</b> &amp; <x id="9">%(name)s</x>.'
     made = client.translate_text(text, source_lang="EN", target_lang="DE", tag_handling="xml", ignore_tags=["x"])

@@ -38,6 +38,7 @@ def test_every_query_asks_for_a_figure_that_exists() -> None:
     assert len(used(queries)) >= 15
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here")
 @pytest.mark.parametrize("words", [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]])
 def test_promtool_accepts_the_rules(words: list[str]) -> None:

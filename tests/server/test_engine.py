@@ -86,6 +86,7 @@ def test_one_that_hangs_is_ended() -> None:
     assert "engine_hangs" in asking(test, patience=0.5)
 
 
+@pytest.mark.slow
 def test_a_text_that_fails_is_named_and_the_others_are_answered() -> None:
     async def test(engine: Engine) -> None:
         (found,) = await engine.ask([group("one", "fail", "two")], {})
@@ -98,6 +99,7 @@ def test_a_text_that_fails_is_named_and_the_others_are_answered() -> None:
     asking(test)
 
 
+@pytest.mark.slow
 def test_a_batch_can_be_given_up() -> None:
     async def test(engine: Engine) -> None:
         began = time.monotonic()

@@ -132,6 +132,7 @@ def test_the_same_edit_by_file_and_by_api_is_the_same_record(
     assert remembered(run) == remembered(twin)
 
 
+@pytest.mark.slow
 def test_what_is_corrected_in_a_served_bundle_is_found_at_once_and_reaches_its_run(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", "{test: 0}")
     with living(Gateway(tmp_path / "state", models=[target(run)], command=faulty())) as live:
@@ -165,6 +166,7 @@ def test_what_is_corrected_in_a_served_bundle_is_found_at_once_and_reaches_its_r
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_where_there_is_no_run_the_server_has_a_desk_of_its_own(tmp_path: Path, dragoman: Command) -> None:
     state = tmp_path / "state"
     with living(Gateway(state, models=[NullModel()])) as live:
@@ -187,6 +189,7 @@ def test_where_there_is_no_run_the_server_has_a_desk_of_its_own(tmp_path: Path, 
         ]
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_written_keeps_nothing_and_what_is_said_is_not_lost(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run")
     (run / "recipe.yaml").write_text("pairs: en-de\nmonitor: {ledger: missing/ledger.sqlite}\n", encoding="utf-8")

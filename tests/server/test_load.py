@@ -167,6 +167,7 @@ def test_a_hundred_swaps_under_load_fail_nothing_and_mix_nothing(tmp_path: Path)
         assert (named["choices"][0]["text"], named["model"].partition("@")[0]) == ("two x!", "two")
 
 
+@pytest.mark.slow
 def test_several_models_by_name_alias_and_version(tmp_path: Path) -> None:
     one, two = two_models(tmp_path)
     aliases = tmp_path / "state" / "aliases.json"
@@ -273,6 +274,7 @@ def test_a_spike_is_shed_with_the_time_to_come_back(tmp_path: Path) -> None:
         assert live.json("POST", "/v2/translate", json={"text": ["x"], **ASKED})
 
 
+@pytest.mark.slow
 def test_one_text_that_fails_is_named_and_the_others_are_answered(tmp_path: Path) -> None:
     with living(Gateway(tmp_path, models=[NullModel()], command=faulty())) as live:
         asked = {"text": ["a", "fail", "b", "One\nfail"], **ASKED}

@@ -68,6 +68,7 @@ def test_each_part_opens_without_a_complaint_and_can_be_read(browser: Any, null:
         assert (sum(map(int, dark.removeprefix("rgb(").removesuffix(")").split(","))) < 200) == (scheme == "dark")
 
 
+@pytest.mark.slow
 def test_a_text_is_translated_as_one_types(browser: Any, live: Live) -> None:
     with opened(browser, live.url) as one:
         page = one.open()
@@ -99,6 +100,7 @@ def test_the_language_is_detected_and_shown(browser: Any, tmp_path: Path) -> Non
             wait(page, f"document.querySelector('#from option').textContent === {json.dumps(told)}")
 
 
+@pytest.mark.slow
 def test_a_match_shows_what_differs_and_a_correction_is_found_by_the_next_text(browser: Any, live: Live) -> None:
     with opened(browser, live.url) as one:
         page = one.open()
@@ -139,6 +141,7 @@ def test_every_text_is_shown_as_text(browser: Any, null: Live) -> None:
         assert page.locator("#out script, #out img, #jobs img, #detail svg").count() == 0
 
 
+@pytest.mark.slow
 def test_a_file_is_translated_and_keeps_its_form(browser: Any, live: Live, tmp_path: Path) -> None:
     with opened(browser, live.url) as one:
         page = one.open("files")
@@ -158,6 +161,7 @@ def test_a_file_is_translated_and_keeps_its_form(browser: Any, live: Live, tmp_p
         assert page.locator("#jobs .job").first.locator("b").inner_text() == "bad.xliff"
 
 
+@pytest.mark.slow
 def test_the_texts_of_json_and_yaml_are_chosen_by_their_keys(browser: Any, live: Live) -> None:
     with opened(browser, live.url) as one:
         page = one.open("files")
@@ -322,6 +326,7 @@ def test_every_file_of_the_page_is_served_and_nothing_else(live: Live) -> None:
         assert "innerHTML" not in text and "eval(" not in text and "insertAdjacentHTML" not in text, path
 
 
+@pytest.mark.slow
 def test_two_models_are_compared_blind_and_the_preference_is_kept(browser: Any, tmp_path: Path) -> None:
     models = [NullModel(), NullModel("other")]
     with living(Gateway(tmp_path, models=models)) as live, opened(browser, live.url) as one:

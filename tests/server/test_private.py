@@ -207,6 +207,7 @@ REACH = """async () => {
 }"""
 
 
+@pytest.mark.slow
 def test_the_worker_that_is_told_texts_can_ask_nobody(browser: Any, served: Live) -> None:
     live = served
     with opened(browser, live.url) as one:
@@ -229,6 +230,7 @@ def test_the_worker_that_is_told_texts_can_ask_nobody(browser: Any, served: Live
     assert "'unsafe-eval'" not in policies["/page/private-worker.js"]
 
 
+@pytest.mark.slow
 def test_the_file_is_had_with_the_right_alone(
     served: Live, known: dict[str, tuple[Loaded, Path]], tmp_path: Path
 ) -> None:

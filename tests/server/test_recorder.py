@@ -54,6 +54,7 @@ def test_every_translation_that_is_given_is_an_event(tmp_path: Path, capfd: pyte
     assert CANARY not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_nothing_is_recorded_where_nobody_asked(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", None)
     with living(Gateway(tmp_path / "state", models=[target(run)], command=faulty())) as live:

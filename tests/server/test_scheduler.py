@@ -428,6 +428,7 @@ def test_nobody_waits_longer_than_foretold_when_batches_take_constant_time(
     simulate(test)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(REQUESTS, st.sampled_from([1.0, 1.8, 3.0]), st.booleans())
 def test_nobody_takes_more_than_so_many_times_what_it_takes_alone(

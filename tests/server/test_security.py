@@ -327,6 +327,7 @@ def test_bodies_are_bounded_and_never_a_fault(guarded: Live) -> None:
     assert guarded.http.get("/health/live").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_slow_body_is_given_up(tmp_path: Path) -> None:
     import socket
 
@@ -337,6 +338,7 @@ def test_a_slow_body_is_given_up(tmp_path: Path) -> None:
             assert b"408" in line.recv(100)
 
 
+@pytest.mark.slow
 def test_the_page_is_served_with_its_policy_and_no_path_leads_out(tmp_path: Path) -> None:
     page = tmp_path / "page"
     (page / "js").mkdir(parents=True)

@@ -99,6 +99,7 @@ def test_a_request_is_traced_from_its_caller_to_the_engine(
     assert not [body for body in collector.bodies if CANARY.encode() in body]
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_away_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")

@@ -34,6 +34,7 @@ def told(state: Path) -> dict[str, dict[str, int]]:
         return {"champion": {"texts": 0}, "challenger": {"texts": 0}}
 
 
+@pytest.mark.slow
 def test_a_shadow_is_compared_and_given_to_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     gateway = Gateway(tmp_path, command=COMMAND, models=MODELS, trial=Wanted("shadow", "new", 1.0))
     with living(gateway) as live:
@@ -84,6 +85,7 @@ def test_a_canary_sings_to_the_same_people_until_it_is_worse(tmp_path: Path) -> 
             assert asked(live, f"Again {name}.", Authorization=f"Bearer {key}")[0].startswith("old@")
 
 
+@pytest.mark.slow
 def test_a_canary_whose_engine_is_gone_costs_nobody_an_answer(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path, command=COMMAND, models=MODELS, trial=Wanted("canary", "new", 1.0))
     with living(gateway) as live:

@@ -115,6 +115,7 @@ def test_a_new_model_is_held_against_the_copy_of_the_source(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.slow
 def test_without_training_the_model_is_evaluated_alone(tmp_path: Path) -> None:
     inputs = make_run(tmp_path, new=False, trained=False)
     evaluate.run(recipe("train=[]"), inputs, tmp_path / "evaluate", "e", SILENT, Loader())

@@ -252,6 +252,7 @@ def test_a_phase_stopped_before_it_was_finished_stays_stopped(
     assert facts["steps"] == steps[-1]["step"] < facts["settings"]["steps"]
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_smoothed(tmp_path: Path, mixed: Artifact) -> None:
     made = recipe(tmp_path, "train.0.hybrid.tokens=4k", "train.0.hybrid.label_smoothing=0.2")
     facts = phase_of(go(tmp_path / "run", made, mixed))
@@ -264,6 +265,7 @@ def test_what_is_measured_is_not_smoothed(tmp_path: Path, mixed: Artifact) -> No
     assert log[0]["loss"] == pytest.approx(mean_loss(loaded.model, batches, cross_entropy()), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_objective_is_steered_by_whatever_translates(tmp_path: Path, mixed: Artifact) -> None:
     made = recipe(
         tmp_path,
@@ -317,6 +319,7 @@ def test_objective_rests_while_the_learning_rate_falls(tmp_path: Path, mixed: Ar
     assert (len(set(resting)) == 1) == (schedule == "linear")
 
 
+@pytest.mark.slow
 def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={lm: {}}"
     done = go(tmp_path / "run", recipe(tmp_path, tasks, "train.0.hybrid.tokens=8k"), mixed)
@@ -326,6 +329,7 @@ def test_language_modelling_alone_keeps_the_last_step(tmp_path: Path, mixed: Art
     assert facts["shares"] == {"lm": 1.0}
 
 
+@pytest.mark.slow
 def test_replay_only_at_the_start(tmp_path: Path, mixed: Artifact) -> None:
     tasks = "train.0.hybrid.tasks={mt: {}, replay: {from: general.txt.gz, floor: 0.3, until: 0.4}}"
     facts = phase_of(
@@ -396,6 +400,7 @@ def test_what_cannot_be_is_refused(
     assert not (tmp_path / "run" / "train").exists()  # it does not wait for the training
 
 
+@pytest.mark.slow
 def test_a_curriculum_with_few_windows_is_warned_of(tmp_path: Path, mixed: Artifact) -> None:
     for every, warned in ((6, True), (1, False)):
         ear = Heard()
@@ -416,6 +421,7 @@ def test_a_task_without_data_is_refused(tmp_path: Path, paired: Artifact) -> Non
         plan.run(made, inputs, tmp_path / "plan", "p", Heard())
 
 
+@pytest.mark.slow
 def test_forgetting_that_nothing_measures_is_refused(tmp_path: Path, paired: Artifact) -> None:
     tasks = "train.0.hybrid={tokens: 4k, tasks: {mt: {}, interlinear: {}}, curriculum: {method: objective, limit: 0.1}}"
     with pytest.raises(RecipeError, match="needs `forgetting`, which nothing measures here"):
@@ -461,6 +467,7 @@ def hybrid_of(made: Recipe) -> Hybrid:
     return made.train[0].hybrid
 
 
+@pytest.mark.slow
 def test_synthetic_rows_are_a_task_with_a_share_of_its_own(tmp_path: Path, mixed: Artifact) -> None:
     rows = made_rows(tmp_path / "run" / "synthesise")
     inputs = {"prepare": mixed, "synthesise": Artifact.finish(rows.parent, "synthesise", "rows", {})}

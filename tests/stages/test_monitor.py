@@ -102,6 +102,7 @@ def test_texts_that_it_was_not_made_for(tmp_path: Path, dragoman: Command) -> No
     assert "drifted" in shown and "zolpirand" in shown and "http" not in shown.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "trusted"), [("", True), ("zolpirand 20 mg", False)])
 def test_no_score_is_claimed_for_texts_that_are_not_like_the_held_out_ones(
     more: str, trusted: bool, tmp_path: Path, dragoman: Command
@@ -177,6 +178,7 @@ _FORMS = [
 ]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from(["été", "Ärzte", "niño", "5", "mg", "élève", "Łódź", "ὁ"]), min_size=1),
     st.sampled_from(_FORMS),

@@ -118,6 +118,7 @@ def test_tuning_goes_on_from_an_operation(tmp_path: Path, prepared: Artifact) ->
     assert done["train"].facts["phases"][2]["begin_chrf"] is not None
 
 
+@pytest.mark.slow
 def test_a_named_run_is_merged_and_its_change_counts(
     ran: tuple[Path, dict[str, Artifact], Heard], tmp_path: Path
 ) -> None:

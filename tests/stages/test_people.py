@@ -41,6 +41,7 @@ def people(data: bytes) -> list[Ranked]:
         return _of_people(recipe, Prefer.given(recipe.train[0].section), set())
 
 
+@pytest.mark.slow
 @given(
     st.tuples(*[st.sampled_from(FORMS)] * 3),
     st.sampled_from(["\n", "\r\n"]),

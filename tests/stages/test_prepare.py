@@ -122,6 +122,7 @@ def test_every_row_is_kept_or_rejected_with_a_reason(tmp_path: Path) -> None:
     assert any("duplicate" in line for line in log.said)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
@@ -157,6 +158,7 @@ def test_splits_never_share_a_segment(
         assert all(len(names) == 1 for names in where.values())
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes_and_so_do_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tsv(tmp_path / "a.tsv", [*numbered(0, 300), *numbered(0, 20), ("a", "")])
     (tmp_path / "m.txt").write_text("\n".join(words(i) for i in range(50)) + "\n", encoding="utf-8")

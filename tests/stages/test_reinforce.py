@@ -126,6 +126,7 @@ def test_a_stop_changes_nothing(
     assert facts[0] == facts[1]
 
 
+@pytest.mark.slow
 def test_a_hacker_is_stopped(run: Path, texts: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reward for length makes long translations, and the guard rail keeps the model that was there before them."""
     monkeypatch.setitem(rewards.REWARDS, "chrf", lambda group: [len(one.text) / 100 for one in group.samples])
@@ -158,12 +159,14 @@ def test_with_a_value_head_samples_of_other_prompts_tell_a_reward_apart(
         go(run, texts, "ppo", *wish, "kl=0.2")
 
 
+@pytest.mark.slow
 def test_an_adapter_is_held_against_its_base(run: Path, texts: Artifact) -> None:
     facts = go(run, texts, "grpo", "train.1.adapt={method: lora, rank: 4}", "learning_rate=1e-2", "kl=0.1")
     assert facts["reinforced"]["course"][-1]["kl"] > 0
     assert (run / "train" / "1-reinforce" / "adapter").is_dir()
 
 
+@pytest.mark.slow
 def test_a_plan_draws_nothing(run: Path, texts: Artifact) -> None:
     inputs = {"prepare": texts, "model": Artifact.load(run / "model")}
     planned = plan.run(recipe("grpo"), inputs, run / "plan", "p", Silent())
@@ -190,6 +193,7 @@ def test_what_cannot_be_is_refused(override: str, why: str) -> None:
         recipe("grpo", override)
 
 
+@pytest.mark.slow
 def test_terms_are_those_of_the_glossary(run: Path, texts: Artifact, tmp_path: Path) -> None:
     path = tmp_path / "terms.csv"
     path.write_text("source,target\ncat,Katze\ndog,Hund\nman,Mann\ncar,Auto\nbook,Buch\nhouse,Haus\n", encoding="utf-8")

@@ -107,6 +107,7 @@ def test_an_adapter_has_its_head(begun: Path, texts: Artifact, people: Path, tmp
     assert (run / "train" / "1-reward" / "model" / "scalar_head.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_of_a_reward_model_alone_is_its_base(begun: Path, texts: Artifact, people: Path, tmp_path: Path) -> None:
     text = TEXT.replace("PAIRS", str(people))
     alone = text[: text.index("  - sft")] + text[text.index("  - reward") :]
@@ -135,6 +136,7 @@ def test_it_ranks_candidates_by_its_folder(judge: Path, begun: Path, texts: Arti
         train.run(Recipe.parse(against, "recipe.yaml"), inputs, run / "train", "t4", Silent())
 
 
+@pytest.mark.slow
 def test_it_rewards_ppo(judge: Path, begun: Path, texts: Artifact, tmp_path: Path) -> None:
     text = TEXT[: TEXT.index("  - reward")] + (
         "  - reinforce: {method: ppo, steps: 3, prompts: 4, group: 2, batch_tokens: 4096, evaluate_sentences: 10,\n"

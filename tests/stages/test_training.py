@@ -137,6 +137,7 @@ def test_plan_refuses_what_cannot_fit(tmp_path: Path, prepared: Artifact) -> Non
     assert not (tmp_path / "plan" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_lora_moves_the_adapter_only_and_ships_the_merged_model(base: Path, tmp_path: Path, prepared: Artifact) -> None:
     made = recipe(
         f"model={{base: {base}}}",
@@ -248,6 +249,7 @@ def test_dev_bleu_splits_words_as_each_target_language_wants(monkeypatch: pytest
         assert wanted > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("select", ["best", "last"])
 def test_the_checkpoint_that_a_phase_ends_with(
     tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch, select: str
@@ -260,6 +262,7 @@ def test_the_checkpoint_that_a_phase_ends_with(
     assert facts["best_step"] == (5 if select == "best" else facts["steps"])
 
 
+@pytest.mark.slow
 def test_a_phase_that_the_recipe_has_no_more_goes(tmp_path: Path, prepared: Artifact) -> None:
     short = "train=[{sft: {tokens: 500}}, {sft: {tokens: 500}}]"
     go(tmp_path / "run", recipe(short), prepared)
@@ -284,6 +287,7 @@ def test_a_phase_whose_prompts_all_have_examples_is_not_chosen_by_those_without(
         assert any("Set `select: last`" in line for line in ear.said) == warned
 
 
+@pytest.mark.slow
 def test_patience_ends_early_and_the_best_is_kept(tmp_path: Path, prepared: Artifact) -> None:
     made = recipe("train.0.sft.epochs=40", "train.0.sft.patience=2", "train.0.sft.evaluate_every=20")
     ear = Heard()
@@ -385,6 +389,7 @@ def test_the_development_sample_is_scored_before_the_first_step(base: Path, tmp_
     assert any("worse than before" in line for line in ear.said)
 
 
+@pytest.mark.slow
 def test_a_few_steps_are_warned_of(tmp_path: Path, prepared: Artifact) -> None:
     for epochs, warned in ((1, True), (60, False)):
         ear = Heard()
@@ -425,6 +430,7 @@ def test_pulling_back_nothing_is_plain_training_and_is_gone_on_with(
     assert weights["much"] != weights["plain"]
 
 
+@pytest.mark.slow
 def test_a_phase_killed_before_its_first_checkpoint_is_measured_before_the_first_step_once(
     base: Path, tmp_path: Path, prepared: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

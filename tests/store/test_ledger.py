@@ -173,6 +173,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_acknowledged_events_survive_a_kill(tmp_path: Path) -> None:
     file, acknowledged = tmp_path / "ledger.sqlite", 0
     for _ in range(3):

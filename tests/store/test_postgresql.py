@@ -94,6 +94,7 @@ def _known(name: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_two_processes_write_and_prune_at_once(url: str) -> None:
     root = Path(__file__).parents[2]
     paths = os.pathsep.join([str(root), *sys.path])

@@ -203,6 +203,7 @@ def test_two_searches_are_the_same_and_another_seed_is_another(tmp_path: Path, s
     assert table(first)[1:] != table(other)[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 4])
 def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(tmp_path: Path, at: int) -> None:
     whole = search.run(parsed(), tmp_path / "a", pool=Player(smooth))
@@ -263,6 +264,7 @@ def test_hyperband_gives_few_trials_the_whole_time(tmp_path: Path) -> None:
     assert min(lengths) < 0.5 < max(lengths) == 1
 
 
+@pytest.mark.slow
 def test_failures_are_shown_and_the_others_stand(tmp_path: Path) -> None:
     def fragile(values: Mapping[str, Any]) -> float:
         if values["dropout"] > 0.2:

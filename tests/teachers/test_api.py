@@ -61,6 +61,7 @@ def client(server: Server, tmp_path: Path) -> Client:
     return Client(server, tmp_path)
 
 
+@pytest.mark.slow
 def test_answers_come_in_order_and_nothing_is_asked_twice(client: Client, server: Server) -> None:
     before = server.calls("good")
     first = client("good", requests(20), concurrency=4)
@@ -88,6 +89,7 @@ def test_log_probabilities_are_read_where_the_server_gives_them(client: Client) 
     assert reply.log_probability is not None and -0.5 < reply.log_probability < 0
 
 
+@pytest.mark.slow
 def test_rate_limits_and_faults_are_waited_out(client: Client, server: Server) -> None:
     begun = time.monotonic()
     replies = client("limit", requests(4), retries=3)
@@ -127,6 +129,7 @@ def test_a_teacher_that_fails_is_told_apart_and_never_hangs(
     assert "sk-secret" in replies[0].detail or failure not in ("rate_limit", "server_error")
 
 
+@pytest.mark.slow
 def test_one_bad_request_does_not_harm_the_others(client: Client, server: Server) -> None:
     bad = ["tree" in source for source, _ in PAIRS]
     replies = client("strict", requests(40), retries=0, timeout=60)
@@ -134,6 +137,7 @@ def test_one_bad_request_does_not_harm_the_others(client: Client, server: Server
     assert [r.text for r in replies if not r.failure] == [t for (_, t), b in zip(PAIRS, bad, strict=True) if not b]
 
 
+@pytest.mark.slow
 def test_requests_that_time_out_are_lost_alone_and_asked_again(client: Client, server: Server) -> None:
     some = [*requests(2), *requests(3, start=30)]  # three of the five have the word that the server is stuck at
     assert [reply.failure for reply in client("stuck", some[:2], timeout=60)] == ["", ""]

@@ -114,6 +114,7 @@ def test_back_translation_by_a_run_of_ours(tmp_path: Path, toy_model: Path) -> N
     assert again.facts["teachers"]["mine"] == {"calls": 0, "tokens": 0, "money": 0.0}
 
 
+@pytest.mark.slow
 def test_distillation_from_a_server_with_its_cost(tmp_path: Path, server: Server) -> None:
     more = ", price: {input: 10, output: 20}, body: {logprobs: true}"
     text = api(server, "good", more) + VERIFY + "make: [{forward: {teacher: t}}]"
@@ -175,6 +176,7 @@ def test_a_preface_is_taken_off_and_half_a_teacher_loses_no_row(tmp_path: Path, 
     assert [(row.source, row.target) for row in rows(made)] == good and made.facts["reasons"]["refused"] == 5
 
 
+@pytest.mark.slow
 def test_a_budget_ends_it_in_good_order_and_a_larger_one_goes_on(tmp_path: Path, server: Server) -> None:
     make = VERIFY + "make: [{forward: {teacher: t}}]"
     small = run(tmp_path, api(server, "good", ", answer_tokens: 40, budget: {tokens: 2600}") + make)
@@ -199,6 +201,7 @@ def test_source_side_generation(tmp_path: Path, server: Server) -> None:
     assert {row.domain for row in found} <= {"pets", "homes"} and made.facts["reasons"]["duplicate"] >= 14
 
 
+@pytest.mark.slow
 def test_paraphrase_and_refinement(tmp_path: Path, server: Server) -> None:
     # the toy model cannot do either; what must hold is the account, and that nothing unheard-of is let through
     for make in ("paraphrase: {teacher: t}", "refine: {teacher: t, rows: 20}"):
@@ -250,6 +253,7 @@ def test_recipes_that_cannot_work_are_told_before_anything_is_asked(tmp_path: Pa
         run(tmp_path, f"teachers: {{m: {{run: {toy_model}}}}}\nmake: [{{back: {{teacher: m, pair: en-fr}}}}]")
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_gone_stops_the_stage_and_the_same_again_goes_on(tmp_path: Path, server: Server) -> None:
     make = VERIFY + "make: [{forward: {teacher: t}}]"
     with pytest.raises(ResourceError, match="are kept"):

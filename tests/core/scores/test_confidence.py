@@ -19,6 +19,7 @@ def test_correlations_equal_scipy(rows: list[tuple[int, int]]) -> None:
     assert spearman(left, right) == pytest.approx(stats.spearmanr(left, right).statistic, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.floats(-8, 0), st.floats(0, 100)), min_size=FEWEST, max_size=300))
 def test_a_calibration_never_falls_and_keeps_the_mean(rows: list[tuple[float, float]]) -> None:
     scores, quality = np.array(rows).T

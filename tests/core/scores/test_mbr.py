@@ -46,6 +46,7 @@ def test_pairwise_is_sacrebleus_for_any_text(texts: list[str]) -> None:
     assert mbr.pairwise(texts) == pytest.approx(theirs(texts, 2), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(sentences)
 def test_expected_is_the_mean_over_all_references(texts: list[str]) -> None:
     twice = [*texts, texts[0], *texts]

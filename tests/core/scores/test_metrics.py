@@ -74,6 +74,7 @@ def test_equals_the_sacrebleu_command(tmp_path: Path, language: str, texts: list
         assert found.name == title
 
 
+@pytest.mark.slow
 def test_equals_the_sacrebleu_command_on_real_text(tmp_path: Path, shared_data: Path) -> None:
     with gzip.open(shared_data / "multi30k" / "test_2016_flickr.tsv.gz", "rt", encoding="utf-8", newline="") as file:
         texts = [line.rstrip("\n").split("\t")[1] for line in file][1:301]
@@ -95,6 +96,7 @@ def test_published_values() -> None:
     assert score("bleu", ["this is a fest"], ["this is a test"]).value == pytest.approx(100 * 0.125**0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["bleu", "chrf", "ter"])
 @given(
     pairs=st.lists(st.tuples(st.text("ab c.é", max_size=12), st.text("ab c.é", max_size=12)), min_size=1, max_size=8)

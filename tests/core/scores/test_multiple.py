@@ -58,6 +58,7 @@ def test_with_one_seed_it_is_sacrebleus_test(metric: str) -> None:
             assert contrast.p_bootstrap >= theirs.p_value  # which counts one way only
 
 
+@pytest.mark.slow
 def test_on_real_text_with_one_seed_it_is_sacrebleus_test(shared_data: Path) -> None:
     with gzip.open(shared_data / "ntrex128" / "newstest2019.tsv.gz", "rt", encoding="utf-8", newline="") as file:
         rows = [line.rstrip("\n").split("\t") for line in file]
@@ -83,6 +84,7 @@ def scores(shared_data: Path) -> dict[str, np.ndarray]:
     return {system: np.array([judged[key] for key in keys]) for system, judged in found.items()}
 
 
+@pytest.mark.slow
 def test_agrees_with_scipy_on_human_judgements(shared_data: Path) -> None:
     judged = scores(shared_data)
     names = sorted(judged)[:4]

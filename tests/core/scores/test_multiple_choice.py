@@ -58,6 +58,7 @@ BLIND: dict[str, Callable[[list[int]], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chooser", list(BLIND))
 @pytest.mark.parametrize("count", [40, 150])
 def test_whoever_sees_the_lengths_alone_is_right_by_chance(chooser: str, count: int) -> None:

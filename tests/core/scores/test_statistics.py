@@ -41,6 +41,7 @@ def sacrebleu(
     return PairedTest(named, metrics, [references], test_type=test, n_samples=samples)()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", [GOOD, ALIKE, BASE], ids=["other", "nearly the same", "the same"])
 def test_equals_sacrebleu(system: list[str]) -> None:
     """Same seed, same resamples: score, mean, interval and, without ties, both p-values of sacreBLEU's paired tests."""

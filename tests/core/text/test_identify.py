@@ -40,6 +40,7 @@ STRANGE = [
 ]
 
 
+@pytest.mark.slow
 @given(st.sampled_from([(text, language) for language, texts in SOUND.items() for text in texts]), st.booleans())
 def test_no_wolf_is_cried(row: tuple[str, str], pickled: bool) -> None:
     identifier = pickle.loads(pickle.dumps(IDENTIFIER)) if pickled else IDENTIFIER

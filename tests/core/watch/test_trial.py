@@ -38,6 +38,7 @@ def test_a_better_one_goes_on() -> None:
     assert Trial("canary", "b@2", 0.05, 0.0, filled(2_000), better).look() == []
 
 
+@pytest.mark.slow
 def test_chance_stops_few_of_those_that_are_as_good_however_often_one_looks() -> None:
     stopped = 0
     for number in range(200):

@@ -50,6 +50,7 @@ def test_the_lowest_are_pruned_as_many_in_each_output(
     assert (fours.sum(-1) == 2).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("method", ["magnitude", "wanda"])
 def test_two_in_four_are_zero_and_all_else_is_what_it_was(

@@ -19,6 +19,7 @@ def part(texts: list[str]) -> Part:
     return Part.build(np.arange(1, len(texts) + 1, dtype=np.int64), *encode_many(texts))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.lists(SEGMENT, min_size=1, max_size=30), SEGMENT, st.sampled_from([0.0, 0.3, 0.7, 1.0]))
 def test_search_finds_what_comparing_with_all_finds(texts: list[str], query: str, least: float) -> None:

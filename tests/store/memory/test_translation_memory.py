@@ -293,6 +293,7 @@ def check_after_kill(path: Path, confirmed: int) -> int:
     return len(there)
 
 
+@pytest.mark.slow
 def test_adding_survives_kill(tmp_path: Path) -> None:
     path, there, rng = tmp_path / "memory.sqlite", 0, random.Random(4)
     for _ in range(int(os.environ.get("DRAGOMAN_KILLS", "4"))):
@@ -414,6 +415,7 @@ def test_stats(memory: Memory) -> None:
 # ---------------------------------------------------------------- real text
 
 
+@pytest.mark.slow
 def test_medical_memory_finds_the_nearest(shared_data: Path, memory: Memory) -> None:
     import csv
     import gzip

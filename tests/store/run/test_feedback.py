@@ -134,6 +134,7 @@ def test_of_a_user_one_word_stands_and_the_memory_has_what_is_accepted(
                 assert segments_of(run) == {(one.edit.source, one.edit.text) for one in stand if one.part != "test"}
 
 
+@pytest.mark.slow
 def test_accepted_ones_are_remembered_trained_on_or_tested_with(tmp_path: Path) -> None:
     run = run_of(tmp_path, "{test: 0.3}")
     given_ = edits(150)

@@ -145,6 +145,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_leave_a_whole_version(run: Path) -> None:
     """Thirty kills of a process that promotes and goes back without end."""
     folder = challenger(run, 1)

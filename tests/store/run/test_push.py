@@ -75,6 +75,7 @@ def test_a_second_push_replaces_the_bundle_and_leaves_nothing_of_the_first(serve
     assert there.messages == ["Second"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("repository", "key", "words", "code", "told"),
     [

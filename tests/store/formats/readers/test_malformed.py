@@ -85,6 +85,7 @@ def outcome(folder: Path, path: str, pairs: str = PAIRS) -> str:
 # ---------------------------------------------------------------- real files
 
 
+@pytest.mark.slow
 def test_every_file_of_the_collection_gives_its_rows_or_a_clear_error(shared_data: Path) -> None:
     folder = shared_data / "formats"
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
@@ -211,6 +212,7 @@ SUFFIXES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @fuzz
 @given(seed=st.integers(0, 2**32))
