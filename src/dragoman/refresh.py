@@ -32,7 +32,7 @@ from dragoman.store.feedback import ACCEPTED, TEST, TRAIN, Feedback, Kept
 from dragoman.store.ledger import Ledger
 from dragoman.store.run import audit, promotion, registry
 from dragoman.store.run.aliases import Target
-from dragoman.store.run.artifact import ABOUT, write_atomic, write_json
+from dragoman.store.run.artifact import ABOUT, read_rows, write_atomic, write_json
 from dragoman.store.run.feedback import Desk
 from dragoman.store.run.observer import ledger_of, settings_of
 from dragoman.store.run.run_state import locked
@@ -156,7 +156,7 @@ def outputs(evaluated: Path) -> list[gates.Outputs]:
             raise CheckpointError(
                 f"{evaluated}: has no translations of the champion for {entry['set']}. Refresh again."
             )
-        before, after = (_lines(evaluated / one["file"]) for one in (old, new))
+        before, after = (read_rows(evaluated / one["file"]) for one in (old, new))
         found.append(
             gates.Outputs(
                 kind,
@@ -170,10 +170,6 @@ def outputs(evaluated: Path) -> list[gates.Outputs]:
             )
         )
     return found
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _settings(run: Path) -> Monitor:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
+from dragoman.core.text.languages import Direction
+from dragoman.server import watching
+from dragoman.server.engine import Away
 from dragoman.server.gateway import Gateway
+from dragoman.server.translate import Translation
 from dragoman.store.ledger import Ledger
 from dragoman.store.run.aliases import target
 from dragoman.store.run.replay import nights
@@ -46,3 +55,23 @@ def test_drift_alerts_and_the_replay_while_it_serves(tmp_path: Path) -> None:
         held = nights(ledger.engine, "model-key", "en-fr", None, 0.0)
         assert held.last is not None and held.last.segments == held.last.changed == 60
         assert sum(day["segments"] for day in ledger.days()) == 300  # the replay is no use
+
+
+@pytest.mark.parametrize("why", ["too_long", "RuntimeError"])
+def test_a_text_that_the_engine_failed_on_is_no_bad_translation(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    way = Direction("en", "fr")
+
+    async def translated(*given: Any) -> list[Translation]:
+        return [Translation("One.", "Un.", way), Translation("Two.", "", way, failure=why)]
+
+    monkeypatch.setattr(watching, "translate", translated)
+    bundle: Any = SimpleNamespace(scheduler=SimpleNamespace(depth=0), retired=False)
+    one: Any = SimpleNamespace(
+        _closed=False, _threads=None, _bundles=SimpleNamespace(held=lambda _: contextlib.nullcontext())
+    )
+    asked = watching.Watching._asked(one, bundle, ["One.", "Two."], way, 0.0)
+    if why == "too_long":
+        assert asyncio.run(asked) == ["Un.", ""]
+    else:
+        with pytest.raises(Away):
+            asyncio.run(asked)

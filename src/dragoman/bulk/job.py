@@ -18,7 +18,7 @@ from dragoman.errors import CheckpointError, DataError
 from dragoman.jobs import Pool, Runner, WorkerLostError
 from dragoman.jobs.runner import TRIES
 from dragoman.store.formats.readers.lines import Fault, read_lines
-from dragoman.store.run.artifact import write_atomic, write_json
+from dragoman.store.run.artifact import read_rows, write_atomic, write_json
 
 _USUAL = ("source", "src", "text", "sentence", "segment", "original", "source_text", "content")
 _JOB, _REPORT, _SHARDS = "job.json", "report.json", "shards"
@@ -162,7 +162,7 @@ def _todo(job: Job, shards: Path, report: Report) -> Iterator[_Shard]:
         number += 1
         report.shards = number
         if path.is_file():
-            records = _read(path)
+            records = read_rows(path)
             _count(records, report)
             report.kept += len(records)
             continue
@@ -244,10 +244,6 @@ def _count(records: Sequence[Record], report: Report) -> None:
             report.translated += 1
 
 
-def _read(path: Path) -> list[Record]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
 def _join(job: Job, shards: Path, report: Report) -> None:
     """All shards as one file, complete or not at all."""
     path = output(job)
@@ -259,7 +255,7 @@ def _join(job: Job, shards: Path, report: Report) -> None:
 
 def _lines(paths: Iterable[Path]) -> Iterator[str]:
     for path in paths:
-        for record in _read(path):
+        for record in read_rows(path):
             try:
                 text = json.dumps(record, ensure_ascii=False)
                 text.encode()

@@ -33,6 +33,7 @@ from dragoman.store.run.replay import LEASE, NO_MATCH, replay
 from dragoman.store.run.trained import exported, whose
 
 _TEXTS = 8  # of a replay that are asked for together
+_SCORED = (None, "too_long")  # a text that is too long has no translation in the evaluation either
 _PATIENCE = 60.0  # seconds that these wait for an engine that is at work
 
 
@@ -168,8 +169,8 @@ class Watching:
         wish = Wish(Options(exact=False, min_match=NO_MATCH + due), sentences=False)
         with self._bundles.held(bundle):
             found = await translate(bundle, texts, [way] * len(texts), wish, self._threads)
-        if all(one.failure is not None for one in found):
-            raise Away
+        if any(one.failure not in _SCORED for one in found):
+            raise Away  # a text that the engine failed on has no translation, and is no bad one
         return [one.text for one in found]
 
 

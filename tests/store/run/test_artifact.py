@@ -1,15 +1,31 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from dragoman.errors import CheckpointError
 from dragoman.store.run import artifact
-from dragoman.store.run.artifact import MANIFEST, Artifact, digest, file_digest, model_folder, write_atomic, write_json
+from dragoman.store.run.artifact import (
+    MANIFEST,
+    Artifact,
+    digest,
+    file_digest,
+    model_folder,
+    read_rows,
+    readable,
+    write_atomic,
+    write_json,
+)
 
 
 def test_a_finished_stage_is_found_again(tmp_path: Path) -> None:
@@ -86,3 +102,26 @@ def test_the_model_of_a_run_is_the_trained_one(tmp_path: Path) -> None:
     model_folder(tmp_path).mkdir(parents=True)
     (model_folder(tmp_path) / "config.json").touch()
     assert model_folder(model_folder(tmp_path)) == model_folder(tmp_path)
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text(), max_size=2), max_size=4))
+@example([{"source": "one\u2028two\x85three\x0bfour\x1cfive\r\nsix", "": "\ufeff"}])
+def test_rows_are_those_that_were_written(rows: list[dict[str, str]]) -> None:
+    with TemporaryDirectory() as name:
+        path = Path(name) / "rows.jsonl"
+        path.write_bytes("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+        assert read_rows(path) == rows
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such rights")
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o027, 0o077])
+def test_weights_have_the_rights_of_other_files(tmp_path: Path, mask: int) -> None:
+    """Those of somebody who keeps files to themselves stay so."""
+    before = os.umask(mask)
+    try:
+        save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
+        (tmp_path / "config.json").write_text("{}")
+        readable(tmp_path)
+    finally:
+        os.umask(before)
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1 and len(list(tmp_path.iterdir())) == 2

@@ -130,12 +130,14 @@ def test_what_was_made_of_it_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_what_a_refresh_prepared_goes(tmp_path: Path, finished: bool) -> None:
+@pytest.mark.parametrize("inside", ["", "\u2028", "\x85"])  # they end a line for Python, and none in JSONL
+def test_what_a_refresh_prepared_goes(tmp_path: Path, finished: bool, inside: str) -> None:
     run = tmp_path / "run"
     full(run, run / "server", "acme", "zarquon", time.time())
     source, target = "the zarquon confesses at noon.", "le zarquon avoue tout de suite."
+    other = json.dumps({"source": f"a{inside} rose", "target": "une rose"}, ensure_ascii=False) + "\n"
     line = json.dumps({"source": source, "target": target}) + "\n"
-    for number, held in (("0001", line), ("0002", '{"source": "a rose", "target": "une rose"}\n')):
+    for number, held in (("0001", line), ("0002", other)):
         folder = run / "refreshes" / number
         for name in ("data", "feedback", "evaluate", "train", "plan"):
             (folder / name).mkdir(parents=True)

@@ -47,9 +47,7 @@ _SIBLINGS = [
 ]
 _SAME = {"no": "nb", "tl": "tl", "fil": "tl", "cmn": "zh", "yue": "zh", "arb": "ar", "pes": "fa", "swh": "sw"}
 _FAST_WINDOW = 60  # characters that the fast guess reads, at the end: names and borrowed words stand in front
-_ACCURATE = (
-    6  # languages whose accurate models are loaded, tens of megabytes each, where a short text may be in any of them
-)
+_ACCURATE = 6  # so many languages at most have their accurate models loaded, of tens of megabytes each, for short texts
 _MOST = 5_000  # characters that say enough about a language; lingua takes 20 microseconds for each
 _CONFIRMED_BY = 500  # characters
 _LEAST = 8  # letters from which two languages are told apart

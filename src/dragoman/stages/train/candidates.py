@@ -28,7 +28,7 @@ from dragoman.engine.model_scorer import AnyScorer, opened
 from dragoman.engine.setup import directed, grouped
 from dragoman.errors import DataError
 from dragoman.store.corpus import records
-from dragoman.store.run.artifact import write_atomic, write_json
+from dragoman.store.run.artifact import read_rows, write_atomic, write_json
 from dragoman.translator import Translator
 
 FILE, COUNTS = "candidates.jsonl", "counts.json"
@@ -163,7 +163,7 @@ def _whole_lines(path: Path) -> int:
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """The lines of `candidates.jsonl`."""
-    return [json.loads(line) for line in (folder / FILE).read_text(encoding="utf-8").split("\n") if line]
+    return read_rows(folder / FILE)
 
 
 def _counted(path: Path) -> dict[str, Any]:

@@ -127,10 +127,14 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def readable(folder: Path) -> None:
-    """Give the weights of a folder the rights that all other files have: safetensors writes for the owner alone, and a
-    server in a container runs as somebody else."""
+    """Give the weights of a folder the rights that other files get which are written here: safetensors writes for the owner
+    alone, and a server in a container runs as somebody else."""
+    probe = folder / f".rights-{os.getpid()}"
+    probe.touch()
+    rights = probe.stat().st_mode & 0o777
+    probe.unlink()
     for path in folder.glob("*.safetensors"):
-        path.chmod(0o644)
+        path.chmod(rights)
 
 
 def link(file: Path, place: Path) -> None:
@@ -141,6 +145,11 @@ def link(file: Path, place: Path) -> None:
         place.hardlink_to(file)
     except OSError:
         shutil.copyfile(file, place)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file. Only a line feed ends one: a text may hold U+2028 or U+0085, which end lines for Python."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def write_json(path: Path, value: object) -> None:

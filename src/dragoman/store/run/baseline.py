@@ -26,7 +26,7 @@ from dragoman.core.watch.drift import Sample
 from dragoman.core.watch.features import Hashes, Measured, Segment, hashed, measure, words
 from dragoman.errors import CheckpointError, DataError
 from dragoman.store.corpus import records
-from dragoman.store.run.artifact import write_json
+from dragoman.store.run.artifact import read_rows, write_json
 from dragoman.store.run.confidence import Calibrations
 
 FOLDER, FILE = "monitor", "baseline.json"
@@ -135,7 +135,7 @@ def record(
     for text, entry in chosen.items():
         direction = Direction.parse(text)
         line = _line(entry)
-        rows = [json.loads(row) for row in (evaluated / line["file"]).read_text(encoding="utf-8").splitlines()]
+        rows = read_rows(evaluated / line["file"])
         _save(out / f"{direction}.npz", _measured(base, direction, rows, languages))
         calibration = calibrations.of(direction, line["decoding"]) if calibrations else None
         held = [(row["score"], row["chrf"]) for row in rows if row["tokens"]]
@@ -166,7 +166,7 @@ def outputs(run: Path, direction: str) -> list[dict[str, Any]]:
     try:
         entries = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["sets"]
         entry = next(one for one in entries if (one["set"], str(one["direction"])) == (wanted, direction))
-        return [json.loads(row) for row in (folder / _line(entry)["file"]).read_text(encoding="utf-8").splitlines()]
+        return read_rows(folder / _line(entry)["file"])
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise CheckpointError(
             f"{folder}: the outputs of its {wanted} set cannot be read ({type(error).__name__}). Evaluate the run again."

@@ -21,7 +21,7 @@ from typing import Any
 from dragoman.errors import DataError
 from dragoman.store.ledger import Ledger
 from dragoman.store.memory.translation_memory import DEFAULT_TENANT
-from dragoman.store.run.artifact import REFRESHES, write_atomic
+from dragoman.store.run.artifact import REFRESHES, read_rows, write_atomic
 from dragoman.store.run.observer import ledger_of
 from dragoman.store.run.promotion import GATE
 
@@ -199,8 +199,7 @@ def _from_refresh(folder: Path, texts: set[str]) -> int:
     one. The model, its scores and what the gate found stay. One that is not finished goes as a whole."""
     count = 0
     for path in [*folder.glob("data/*.jsonl"), *folder.glob("feedback/*.jsonl")]:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for row in read_rows(path):
             count += any(isinstance(value, str) and value in texts for value in row.values())
     if count and not (folder / GATE).is_file():
         shutil.rmtree(folder)
