@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from unicodedata import normalize
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dragoman.core.text.identify import Identifier, Sides, likely
@@ -87,3 +88,17 @@ def test_sides_are_told_apart_where_anything_can_be_said() -> None:
 def test_a_short_question_is_known(text: str, language: str) -> None:
     (best, probability), *_ = likely(text, ["en", "fr"])
     assert best == language and probability > 0.5
+
+
+@given(st.text(st.sampled_from("aeiounrst éèàùçôïœÉÀ'?. "), max_size=80))
+@example("Élève")
+@example("Où est la gare ?")
+def test_accents_in_another_form_change_nothing(text: str) -> None:
+    other = normalize("NFD", text)
+    known, found = (dict(likely(form, ["en", "fr"])) for form in (text, other))
+    assert found == pytest.approx(known)  # the library adds up in any order
+    for language in ("en", "fr"):
+        known, found = (dict([IDENTIFIER.stranger(form, language, 0.5) or ("", 0.0)]) for form in (text, other))
+        assert found == pytest.approx(known)
+    sides = Sides.of("en", "fr")
+    assert sides is not None and sides.first(other) == sides.first(text)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from unicodedata import normalize
 
 from dragoman.core.text.function_words import LANGUAGES, speaks
 from dragoman.core.text.languages import primary, same_language
@@ -128,7 +129,7 @@ class Identifier:
 
         None also where nothing can be said: short text, a language unknown to lingua, or alone in its script.
         """
-        asked = self._question(language)
+        asked, text = self._question(language), normalize("NFC", text)
         if asked is None or (asked.own is not None and speaks(text) == asked.own):
             return None
         candidates = frozenset(asked.candidates)
@@ -181,13 +182,14 @@ class Sides:
 
     def first(self, text: str) -> bool | None:
         """Whether a text is in the first language rather than in the second; None where it is too short to tell."""
-        profile = Profile([text[:_CONFIRMED_BY]])
+        text = normalize("NFC", text[:_CONFIRMED_BY])
+        profile = Profile([text])
         if profile.letters[0] < _LEAST:
             return None
         if self._detector is None:
             shares = [float(profile.share(scripts_of(language))[0]) for language in (self._one, self._other)]
             return shares[0] > shares[1] if max(shares) > 0.5 else None
-        found = self._detector.detect_language_of(text[:_CONFIRMED_BY])
+        found = self._detector.detect_language_of(text)
         return None if found is None else bool(found == _known(self._one))
 
 
@@ -210,6 +212,7 @@ def likely(text: str, languages: Sequence[str]) -> list[tuple[str, float]]:
 
     Text without a letter, or in no script of theirs, gives an empty list.
     """
+    text = normalize("NFC", text)  # with accents beside their letters "Élève" would hardly be French
     candidates = {_SAME.get(primary(code), primary(code)): code for code in reversed(languages)}
     known = frozenset(code for code in candidates if _known(code))
     if not any(map(str.isalpha, text)):
